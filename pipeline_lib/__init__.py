@@ -1,0 +1,1 @@
+"""Adversarial robustness of video recognition: clips, attacks, defenses and the papers' tables."""
