@@ -1,0 +1,33 @@
+# `make demo` runs the whole chain on the embedded data set, `make test` the tests. Both set everything up by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-all lint clean-runs
+
+demo: $(VENV)/.installed
+	$(BIN)/snakemake --cores all
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+# Also the slow tests, and those that start a private SLURM (they need root and Debian's slurm-wlm).
+test-all: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+# Finished models of earlier configurations are kept in run folders, so that going back costs nothing.
+clean-runs:
+	rm -rf results/.runs
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.12"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[test]"
+	touch $@

@@ -1,0 +1,39 @@
+"""Losses that attacks climb: (N, C, T, H, W) -> (N,), one number per clip; and the state a network is attacked in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Loss = Callable[[Tensor], Tensor]
+
+
+def cross_entropy(model: Callable[[Tensor], Tensor], labels: Tensor) -> Loss:
+    """Untargeted cross-entropy to the true labels (N,), per clip and in float32.
+
+    Per clip, so that a clip's gradient does not depend on the batch size (and does not underflow).
+    """
+
+    def loss(clips: Tensor) -> Tensor:
+        return F.cross_entropy(model(clips).float(), labels, reduction="none")
+
+    return loss
+
+
+@contextmanager
+def attacking(network: nn.Module) -> Iterator[None]:
+    """Inside, the network is in eval mode and its parameters take no gradients (half the cost of a backward pass).
+
+    Training flags of every submodule and requires_grad of every parameter are restored as they were.
+    """
+    training = [(part, part.training) for part in network.modules()]
+    learning = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        network.eval().requires_grad_(False)
+        yield
+    finally:
+        for part, flag in training:
+            part.training = flag
+        for parameter, flag in learning:
+            parameter.requires_grad_(flag)

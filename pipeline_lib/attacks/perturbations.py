@@ -1,0 +1,96 @@
+"""Perturbation sets: how an attack steps, and the bound it stays in. The box [0, 1] is the ascent's business.
+
+`clean` is what a bound is measured from, (N, C, T, H, W) in [0, 1], on the 8-bit lattice (multiples of 1/255).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.errors import PipelineError
+
+# In grey levels: far above the rounding of float32, far below a level.
+TOLERANCE = 1e-4
+
+
+class Perturbation(Protocol):
+    def step(self, clips: Tensor, gradient: Tensor) -> Tensor:
+        """One step of steepest ascent; the gradient is zero where the clips may not change."""
+
+    def project(self, clips: Tensor, clean: Tensor) -> Tensor:
+        """The nearest clips inside the bound."""
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """(N,): 0 at the clean clip, at most 1 inside the bound, up to float32 rounding (about 1e-5)."""
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """The nearest clips inside the bound that are multiples of 1/255."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdditiveLinf:
+    """|x_adv - x| <= epsilon for every pixel; both fields on the [0, 1] scale (PGD, Madry et al. 2018)."""
+
+    epsilon: float
+    step_size: float
+
+    def __post_init__(self) -> None:
+        require_above(0, epsilon=self.epsilon, step_size=self.step_size)
+
+    def step(self, clips: Tensor, gradient: Tensor) -> Tensor:
+        return torch.add(clips, gradient.sign(), alpha=self.step_size)
+
+    def project(self, clips: Tensor, clean: Tensor) -> Tensor:
+        # In this order, as torchattacks and advertorch: bit for bit the same clips.
+        return (clips - clean).clamp_(-self.epsilon, self.epsilon).add_(clean)
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        return (adversarial - clean).abs().flatten(1).amax(1) / self.epsilon
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        return nearest_level(adversarial, clean - self.epsilon, clean + self.epsilon)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatioLinf:
+    """max(x_adv / x, x / x_adv) <= epsilon for every pixel (MultAV, Eq. 3). Both fields are ratios > 1.
+
+    A pixel at 0 has no ratio and stays 0.
+    """
+
+    epsilon: float
+    step_size: float
+
+    def __post_init__(self) -> None:
+        require_above(1, epsilon=self.epsilon, step_size=self.step_size)
+
+    def step(self, clips: Tensor, gradient: Tensor) -> Tensor:
+        # step_size ** sign(gradient), four times faster on a CPU
+        return clips * (math.log(self.step_size) * gradient.sign()).exp()
+
+    def project(self, clips: Tensor, clean: Tensor) -> Tensor:
+        return clips.clamp(clean / self.epsilon, clean * self.epsilon)
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """On a logarithmic scale; infinite where exactly one of the two pixels is 0."""
+        used = torch.where(adversarial == clean, 0, (adversarial / clean).log().abs())
+        return used.flatten(1).amax(1) / math.log(self.epsilon)
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        return nearest_level(adversarial, clean / self.epsilon, clean * self.epsilon)
+
+
+def nearest_level(clips: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The nearest multiples of 1/255 in [low, high] and in [0, 1]."""
+    low = (low * 255 - TOLERANCE).ceil()
+    high = (high * 255 + TOLERANCE).floor()
+    return (clips * 255).round().clamp(low, high).clamp(0, 255) / 255
+
+
+def require_above(limit: float, **fields: float) -> None:
+    for name, value in fields.items():
+        if not value > limit:
+            raise PipelineError(f"{name} is {value}: it must be above {limit}")

@@ -1,0 +1,17 @@
+"""One random generator per clip, so that an attack's result does not depend on batch size or order."""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+
+
+def clip_generators(seed: int, keys: Sequence[str], device: torch.device | str = "cpu") -> list[torch.Generator]:
+    """A generator for each key (e.g. a video's name), seeded by both; the same key gives the same numbers anywhere."""
+    return [torch.Generator(device).manual_seed(clip_seed(seed, key)) for key in keys]
+
+
+def clip_seed(seed: int, key: str) -> int:
+    """63 bits of sha256."""
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,62 @@
+"""The one place that finds ffmpeg: the program, its version, and the right ffmpeg-python module."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+
+import ffmpeg
+import imageio_ffmpeg
+
+from pipeline_lib.errors import PipelineError
+
+# ffmpeg 5.1 carries libavutil 57.28 and is the first with -fps_mode. Nightly builds have no release number, but they do
+# print libavutil's.
+OLDEST_LIBAVUTIL = (57, 28)
+
+# "ffmpeg" on PyPI is another project than "ffmpeg-python"; both install a module of this name.
+if not hasattr(ffmpeg, "merge_outputs"):
+    raise PipelineError(
+        f"The Python module ffmpeg at {ffmpeg.__file__} is not ffmpeg-python. "
+        "Run: pip uninstall ffmpeg python-ffmpeg && pip install --force-reinstall ffmpeg-python"
+    )
+
+
+@cache
+def ffmpeg_binary() -> str:
+    """Path of the ffmpeg on PATH when it is 5.1 or newer, else of the one that imageio-ffmpeg brings.
+
+    Raises PipelineError when there is neither.
+    """
+    system = shutil.which("ffmpeg")
+    if system is not None and is_recent(banner(system)):
+        return system
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        found = f"{system} is older than 5.1" if system else "there is no ffmpeg on PATH"
+        raise PipelineError(
+            f"No usable ffmpeg: {found} and imageio-ffmpeg has none for this machine. Install ffmpeg 5.1 or newer, "
+            "or let the environment variable IMAGEIO_FFMPEG_EXE name one."
+        ) from error
+
+
+@cache
+def ffmpeg_version() -> str:
+    """The version as the binary prints it, for example `5.1.9-0+deb12u1`."""
+    words = banner(ffmpeg_binary()).split()
+    return words[2] if len(words) > 2 else "unknown"
+
+
+def banner(binary: str) -> str:
+    """What `ffmpeg -version` prints; empty when it cannot run (missing libraries, another architecture)."""
+    try:
+        return subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def is_recent(text: str) -> bool:
+    """Whether the banner is that of ffmpeg 5.1 or newer."""
+    match = re.search(r"libavutil\s+(\d+)\.\s*(\d+)", text)
+    return match is not None and (int(match[1]), int(match[2])) >= OLDEST_LIBAVUTIL

@@ -1,0 +1,55 @@
+"""Which frames of a video become the clip: functions from the number of frames to frame numbers."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+class Sampling(Protocol):
+    """Maps the number of frames in a video (>= 1) to frame numbers below it, int64 (frames,)."""
+
+    @property
+    def frames(self) -> int: ...
+
+    def __call__(self, count: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformStride:
+    """Every (count // frames)-th frame from the first; shorter videos are looped (the four papers' protocol)."""
+
+    frames: int
+
+    def __call__(self, count: int) -> np.ndarray:
+        return looped(np.arange(self.frames) * max(1, count // self.frames), count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linspace:
+    """Evenly spaced from the first frame to the last, rounded; shorter videos repeat frames in order."""
+
+    frames: int
+
+    def __call__(self, count: int) -> np.ndarray:
+        return looped(np.rint(np.linspace(0, count - 1, self.frames)).astype(np.int64), count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CenterWindow:
+    """Every stride-th frame of a window in the middle; shorter videos are looped from their first frame."""
+
+    frames: int
+    stride: int = 1
+
+    def __call__(self, count: int) -> np.ndarray:
+        span = (self.frames - 1) * self.stride + 1
+        start = max(0, (count - span) // 2)
+        return looped(start + np.arange(self.frames) * self.stride, count)
+
+
+def looped(index: np.ndarray, count: int) -> np.ndarray:
+    """Frame numbers modulo `count`: past its end the video starts again. ValueError for a video without frames."""
+    if count < 1:
+        raise ValueError(f"a video has at least one frame, not {count}")
+    return index.astype(np.int64) % count

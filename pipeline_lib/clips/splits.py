@@ -1,0 +1,162 @@
+"""The official train and test lists of video data sets: which videos, which labels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline_lib.errors import PipelineError
+
+PARTS = ("train", "test")
+HMDB51_MARKS = {"1": "train", "2": "test", "0": "unused"}
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video of a list: its path relative to the folder of videos (with `/`), and its label (0 is the first class)."""
+
+    path: str
+    label: int
+
+
+class Lists(Protocol):
+    """The lists of one data set below its root folder; `part` is "train" or "test"."""
+
+    def list_files(self, root: Path, part: str) -> list[Path]: ...
+
+    def class_names(self, root: Path) -> list[str]: ...
+
+    def read(self, root: Path, part: str) -> list[Video]: ...
+
+    def video_root(self, root: Path) -> Path: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ucf101:
+    """UCF101's layout: `videos/Class/name.avi`, `annotations/classInd.txt` and `{train,test}list0{split}.txt`.
+
+    `classes` keeps only these classes, relabeled in the order of classInd.txt.
+    """
+
+    videos: str = "UCF-101"
+    annotations: str = "ucfTrainTestlist"
+    split: int = 1
+    classes: list[str] | None = None
+
+    def list_files(self, root: Path, part: str) -> list[Path]:
+        """The files that decide what `read` returns."""
+        folder = root / self.annotations
+        return [folder / "classInd.txt", folder / f"{known_part(part)}list0{self.split}.txt"]
+
+    def class_names(self, root: Path) -> list[str]:
+        """The classes in the order of their labels."""
+        index = self.list_files(root, "train")[0]
+        names = [line.split(maxsplit=1)[1] for _, line in numbered_lines(existing(root, index))]
+        return chosen(names, self.classes, index)
+
+    def read(self, root: Path, part: str) -> list[Video]:
+        """The videos in the order of the list. PipelineError names the list and the line that is at fault."""
+        listing = existing(root, self.list_files(root, part)[1])
+        known = {line.split(maxsplit=1)[1] for _, line in numbered_lines(self.list_files(root, part)[0])}
+        labels = {name: label for label, name in enumerate(self.class_names(root))}
+        videos = []
+        for number, line in numbered_lines(listing):
+            # Train lists add the class's number, test lists do not; the folder names the class in both.
+            path = line.rsplit(maxsplit=1)[0] if part == "train" else line
+            name = path.split("/", 1)[0]
+            if name not in known:
+                raise PipelineError(f"{listing}, line {number}: no class {name!r} in classInd.txt. Correct the list.")
+            if name in labels:
+                require_video(self.video_root(root) / path, listing, number)
+                videos.append(Video(path, labels[name]))
+        return videos
+
+    def video_root(self, root: Path) -> Path:
+        """The folder that the videos' paths are relative to."""
+        return root / self.videos
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hmdb51:
+    """HMDB51's layout: `videos/class/name.avi` and `annotations/<class>_test_split<split>.txt`.
+
+    A line of a list is `name.avi 1` (train), `2` (test) or `0` (unused). Classes are in alphabetical order; `classes`
+    keeps only these.
+    """
+
+    videos: str = "hmdb51_org"
+    annotations: str = "testTrainMulti_7030_splits"
+    split: int = 1
+    classes: list[str] | None = None
+
+    def list_files(self, root: Path, part: str) -> list[Path]:
+        """The files that decide what `read` returns; the same for both parts."""
+        known_part(part)
+        return [root / self.annotations / f"{name}{self._ending()}" for name in self.class_names(root)]
+
+    def class_names(self, root: Path) -> list[str]:
+        """The classes in the order of their labels."""
+        folder = existing(root, root / self.annotations)
+        names = sorted(path.name.removesuffix(self._ending()) for path in folder.glob(f"*{self._ending()}"))
+        if not names:
+            raise PipelineError(f"{folder} has no list *{self._ending()}. Unpack HMDB51's test_train_splits.rar there.")
+        return chosen(names, self.classes, folder)
+
+    def read(self, root: Path, part: str) -> list[Video]:
+        """The videos class by class in the order of the lists. PipelineError names the list and the line at fault."""
+        videos = []
+        for label, (name, listing) in enumerate(zip(self.class_names(root), self.list_files(root, part), strict=True)):
+            for number, line in numbered_lines(listing):
+                file, _, mark = line.rpartition(" ")
+                if mark not in HMDB51_MARKS:
+                    raise PipelineError(f"{listing}, line {number}: expected `name.avi 0|1|2`, found {line!r}.")
+                if HMDB51_MARKS[mark] == part:
+                    require_video(self.video_root(root) / name / file, listing, number)
+                    videos.append(Video(f"{name}/{file}", label))
+        return videos
+
+    def video_root(self, root: Path) -> Path:
+        """The folder that the videos' paths are relative to."""
+        return root / self.videos
+
+    def _ending(self) -> str:
+        return f"_test_split{self.split}.txt"
+
+
+def known_part(part: str) -> str:
+    """`part` itself when it is one of PARTS."""
+    if part not in PARTS:
+        raise PipelineError(f"No part {part!r} of a data set: it is one of {', '.join(PARTS)}.")
+    return part
+
+
+def existing(root: Path, path: Path) -> Path:
+    """`path` itself when it exists; else a PipelineError says whether the root or the file is missing."""
+    if not root.is_dir():
+        raise PipelineError(f"The data set's folder {root} does not exist. Download it, or correct `root`.")
+    if not path.exists():
+        raise PipelineError(f"{path} does not exist. Unpack the data set's lists there, or correct `annotations`.")
+    return path
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The non-empty lines of a list with their numbers from 1; the last needs no newline, and CRLF is accepted."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def chosen(names: list[str], wanted: Sequence[str] | None, source: Path) -> list[str]:
+    """The wanted names in the order of `names`; all when None."""
+    unknown = sorted(set(wanted or ()) - set(names))
+    if unknown:
+        raise PipelineError(f"classes: {', '.join(unknown)} not in {source}. Known: {', '.join(names)}.")
+    return names if wanted is None else [name for name in names if name in wanted]
+
+
+def require_video(path: Path, listing: Path, number: int) -> None:
+    """Raise PipelineError when a list names a video that is not there."""
+    if not path.is_file():
+        raise PipelineError(
+            f"{listing}, line {number}: the video {path} does not exist. Download it again, or take the line out."
+        )

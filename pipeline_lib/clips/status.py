@@ -1,0 +1,33 @@
+"""What decoding a video came to."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+
+class Status(IntEnum):
+    """Outcome of decoding one video; the worst that applies. The numbers are those in a store's `/status`.
+
+    SHORT: fewer frames than asked for, looped. TRUNCATED: far fewer frames than the file's header promises. DAMAGED:
+    ffmpeg reported errors; the frames that came out are kept. FAILED: no usable frames.
+    """
+
+    OK = 0
+    SHORT = 1
+    TRUNCATED = 2
+    DAMAGED = 3
+    FAILED = 4
+
+
+@dataclass(frozen=True)
+class DecodedClip:
+    """Frames (T, H, W, 3) uint8 RGB, their numbers in the video (T,) int64, and how decoding went.
+
+    A FAILED clip has black frames with the number -1. `message` is empty only when the status is OK.
+    """
+
+    frames: np.ndarray
+    index: np.ndarray
+    status: Status = Status.OK
+    message: str = ""

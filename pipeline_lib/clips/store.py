@@ -1,0 +1,116 @@
+"""Reading a store of clips: uint8 rows by offset, checked, into one array.
+
+The layout: `/frames` (N, T, H, W, C) uint8, contiguous and uncompressed (compression costs 10 to 50 times the reading
+time and shared readers); `/label`, `/video`, `/status`, `/message`, `/index` (N, T) and `/crc32` by row; and the
+attributes `format`, `spec`, `classes`, `ffmpeg` and `complete`, which is written last.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pipeline_lib.clips.status import Status
+from pipeline_lib.errors import PipelineError
+
+# Written by store_writer and checked here. Count it up when the layout of the file changes.
+FORMAT = 1
+
+
+class Clips:
+    """The usable clips of a store, in its order; FAILED videos are left out.
+
+    labels: int64 (N,). videos: N paths as in the lists. classes: names by label. status: uint8 (N,), see Status.
+    index: int64 (N, T), frame numbers in the videos. shape: (T, H, W, C). checksum: identifies the content.
+
+    It holds no open file: it can be pickled and used after fork.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with opened(path) as file:
+            usable = np.flatnonzero(file["status"][:] != Status.FAILED)
+            self.shape: tuple[int, ...] = file["frames"].shape[1:]
+            self.labels: np.ndarray = file["label"][:][usable]
+            self.status: np.ndarray = file["status"][:][usable]
+            self.index: np.ndarray = file["index"][:][usable]
+            self.videos: list[str] = [name.decode("utf-8", "surrogateescape") for name in file["video"][:][usable]]
+            self.classes: list[str] = json.loads(file.attrs["classes"])
+            self._crc32 = file["crc32"][:][usable]
+            self._rows = usable
+            self._offset = int(file["frames"].id.get_offset())
+        self._row_bytes = int(np.prod(self.shape))
+        self.checksum = checksum(self._crc32, self.labels, self.videos)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The clips `rows`, uint8 (n, T, H, W, C). PipelineError names the video when its bytes have changed."""
+        frames = np.empty((len(rows), *self.shape), np.uint8)
+        with self.path.open("rb", buffering=0) as file:
+            for start, stop, offset in self._stretches(rows):
+                fill(file.fileno(), frames[start:stop].reshape(-1).data, offset, self.path)
+        for clip, row in zip(frames, rows, strict=True):
+            if zlib.crc32(clip) != self._crc32[row]:
+                raise PipelineError(
+                    f"{self.path}: the clip of {self.videos[row]} is damaged. Delete the file and rerun."
+                )
+        return frames
+
+    def prefetch(self, rows: Sequence[int] | np.ndarray) -> None:
+        """Ask the system to read the clips `rows` in the background."""
+        with self.path.open("rb", buffering=0) as file:
+            for start, stop, offset in self._stretches(rows):
+                os.posix_fadvise(file.fileno(), offset, (stop - start) * self._row_bytes, os.POSIX_FADV_WILLNEED)
+
+    def _stretches(self, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int, int]]:
+        """Positions start:stop in `rows` whose clips follow one another in the file, and the offset of the first."""
+        places = self._rows[np.asarray(rows, dtype=np.int64)]
+        edges = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
+        for start, stop in pairwise(edges) if len(places) else ():
+            yield start, stop, self._offset + int(places[start]) * self._row_bytes
+
+
+def opened(path: Path) -> h5py.File:
+    """The HDF5 file of a store. PipelineError when it is missing, foreign, incomplete or of another format."""
+    if not path.is_file():
+        raise PipelineError(f"{path} does not exist. Run the rule that decodes the clips.")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise PipelineError(f"{path} is not an HDF5 file, or is cut off ({error}). Delete it and rerun.") from error
+    complaint = ""
+    if "format" not in file.attrs or "frames" not in file:
+        complaint = "is not a store of clips"
+    elif file.attrs["format"] != FORMAT:
+        complaint = f"has format {file.attrs['format']}, but this version of the code reads format {FORMAT}"
+    elif not file.attrs.get("complete", False):
+        complaint = "was not written to its end"
+    if complaint:
+        file.close()
+        raise PipelineError(f"{path} {complaint}. Delete it and rerun.")
+    return file
+
+
+def fill(descriptor: int, target: memoryview, offset: int, path: Path) -> None:
+    """Read bytes from `offset` until `target` is full; one call reads 2 GiB at most."""
+    while target:
+        count = os.preadv(descriptor, [target], offset)
+        if count == 0:
+            raise PipelineError(f"{path} is cut off. Delete it and rerun.")
+        target, offset = target[count:], offset + count
+
+
+def checksum(crc32: np.ndarray, labels: np.ndarray, videos: Sequence[str]) -> str:
+    """The content id: sha256 of the clips' checksums, labels and names."""
+    digest = hashlib.sha256(crc32.astype("<u4").tobytes())
+    digest.update(labels.astype("<i8").tobytes())
+    digest.update("\0".join(videos).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -1,0 +1,169 @@
+"""From the configuration as written to plain entries: names resolved, references followed, seeds expanded.
+
+Names: a *model* is `{entry}-s{seed}`; a *target* is a model, or a model seen through one of its BatchNorm branches,
+`{entry}-s{seed}-{branch}`. In the configuration a branch is written `entry/branch`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline_lib.entries import fail, known, lookup, resolve, resolve_fields
+
+CLEAN = "clean"
+
+
+def check_structure(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Raises PipelineError for the first entry that does not fit the schema, with its path and the known keys."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    if error is None:
+        return
+    where = ".".join(map(str, error.absolute_path)) or "top level"
+    if error.validator == "additionalProperties" and "properties" in error.schema:
+        extra = sorted(set(error.instance) - set(error.schema["properties"]))
+        raise fail(where, f"unknown key {', '.join(map(repr, extra))}; {known(error.schema['properties'])}")
+    raise fail(where, error.message)
+
+
+def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
+    """All entries by kind: datasets, attacks, models (seeds expanded), studies, iterations, perturbations."""
+    attacks = {name: resolve(f"attacks.{name}", entry, {}) for name, entry in config["attacks"].items()}
+    if CLEAN in attacks:
+        raise fail(f"attacks.{CLEAN}", "this name is kept for the absence of an attack")
+    models = dict(_models(config, attacks))
+    plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
+    return plan | {"studies": _studies(config, plan)} | _figures(config, plan)
+
+
+def _datasets(config: Mapping[str, Any]) -> dict[str, dict]:
+    return {name: _dataset(f"datasets.{name}", entry) for name, entry in config["datasets"].items()}
+
+
+def _dataset(where: str, entry: Mapping[str, Any]) -> dict:
+    if ("render" in entry) == (entry.get("root") is not None):
+        raise fail(where, "give either 'root', the folder with the videos and their lists, or 'render'")
+    resolved = dict(entry) | {key: resolve(f"{where}.{key}", entry[key], {}) for key in ("lists", "sampling")}
+    if "render" in entry:
+        resolved["render"] = resolve(f"{where}.render", entry["render"], {})
+    given = entry.get("decoding", {})
+    resolved["decoding"] = resolve_fields(f"{where}.decoding", given, "pipeline_lib.clips.decode:Decoding", {})
+    return resolved
+
+
+def _models(config: Mapping[str, Any], attacks: dict) -> Iterator[tuple[str, dict]]:
+    for name, entry in config["models"].items():
+        for seed in entry.get("seeds", config["seeds"]):
+            yield f"{name}-s{seed}", _model(name, entry, seed, config, attacks)
+
+
+def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], attacks: dict) -> dict:
+    where = f"models.{name}"
+    network = lookup(f"{where}.network", entry["network"], config["networks"], "network")
+    training = lookup(f"{where}.training", entry["training"], config["training"], "training")
+    return {
+        "network": resolve(f"networks.{entry['network']}", network, {}),
+        "defense": resolve(f"{where}.defense", entry["defense"], attacks),
+        "training": resolve_fields(f"training.{entry['training']}", training, "pipeline_lib.training:Training", {}),
+        "initial": _initial(where, name, entry.get("initial"), seed, config),
+        "seed": seed,
+    }
+
+
+def _initial(where: str, name: str, initial: str | None, seed: int, config: Mapping[str, Any]) -> str | None:
+    """The model to start from: the one of the same seed if there is one, else its first seed."""
+    if initial is None:
+        return None
+    chain = [name]
+    entry: Mapping[str, Any] = {"initial": initial}
+    while (parent := entry.get("initial")) is not None:
+        if parent in chain:
+            raise fail(f"{where}.initial", f"models start from one another: {' <- '.join([*chain, parent])}")
+        chain.append(parent)
+        entry = lookup(f"{where}.initial", parent, config["models"], "model")
+    seeds = config["models"][initial].get("seeds", config["seeds"])
+    return f"{initial}-s{seed if seed in seeds else seeds[0]}"
+
+
+def branches(model: Mapping[str, Any]) -> list[str]:
+    """The BatchNorm branches of a resolved model entry, in order; none for an ordinary network."""
+    return list(model["defense"].get("branches", {}))
+
+
+def split_target(target: str) -> tuple[str, str | None]:
+    """The model of a target and the branch it is seen through, if any."""
+    model, _, branch = re.fullmatch(r"([^-]+-s\d+)(-(.+))?", target).groups()  # type: ignore[union-attr]
+    return model, branch
+
+
+def _targets(where: str, written: str, plan: Mapping[str, dict]) -> list[str]:
+    """The targets, one per seed, that a row's `entry` or `entry/branch` stands for."""
+    name, slash, branch = written.partition("/")
+    models = [model for model in plan["models"] if model.rpartition("-s")[0] == name]
+    if not models:
+        raise fail(where, f"unknown model {name!r}; {known({m.rpartition('-s')[0] for m in plan['models']})}")
+    has = branches(plan["models"][models[0]])
+    if slash and branch not in has:
+        raise fail(where, f"model {name!r} has no branch {branch!r}; known: {', '.join(has) or 'none'}")
+    if has and not slash:
+        raise fail(where, f"model {name!r} has branches: choose one, as in {name}/{has[0]}")
+    return [f"{model}-{branch}" if slash else model for model in models]
+
+
+def _studies(config: Mapping[str, Any], plan: Mapping[str, dict]) -> dict[str, dict]:
+    return {name: _study(f"studies.{name}", entry, plan) for name, entry in config["studies"].items()}
+
+
+def _study(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> dict:
+    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
+    for label, attack in entry["columns"].items():
+        _attack(f"{where}.columns.{label}", attack, plan)
+    source = entry.get("source")
+    rows = {label: _row(f"{where}.rows.{label}", row, entry["columns"], plan) for label, row in entry["rows"].items()}
+    return {
+        "title": entry["title"],
+        "dataset": entry["dataset"],
+        "paper": entry.get("paper"),
+        "source": None if source is None else _targets(f"{where}.source", source, plan)[0],
+        "columns": dict(entry["columns"]),
+        "summaries": list(entry.get("summaries", [])),
+        "rows": rows,
+    }
+
+
+def _row(where: str, row: str | Mapping[str, str], columns: Mapping[str, str], plan: Mapping[str, dict]) -> dict:
+    """The targets of each column of a row: one model for all columns, or a model for each."""
+    cells = dict.fromkeys(columns, row) if isinstance(row, str) else row
+    for column in cells:
+        lookup(f"{where}.{column}", column, columns, "column")
+    return {column: _targets(f"{where}.{column}", written, plan) for column, written in cells.items()}
+
+
+def _attack(where: str, name: str, plan: Mapping[str, dict]) -> None:
+    lookup(where, name, plan["attacks"] | {CLEAN: {}}, "attack")
+
+
+def _figures(config: Mapping[str, Any], plan: Mapping[str, dict]) -> dict[str, dict]:
+    given = config["figures"]
+    return {
+        "perturbations": {
+            n: _perturbations(f"figures.perturbations.{n}", e, plan) for n, e in given["perturbations"].items()
+        },
+        "iterations": {n: _iterations(f"figures.iterations.{n}", e, plan) for n, e in given["iterations"].items()},
+    }
+
+
+def _perturbations(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> dict:
+    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
+    for i, name in enumerate(entry["attacks"]):
+        lookup(f"{where}.attacks[{i}]", name, plan["attacks"], "attack")
+    return dict(entry) | {"source": _targets(f"{where}.source", entry["source"], plan)[0]}
+
+
+def _iterations(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> dict:
+    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
+    lookup(f"{where}.attack", entry["attack"], plan["attacks"], "attack")
+    rows = {label: _targets(f"{where}.rows.{label}", row, plan) for label, row in entry["rows"].items()}
+    return dict(entry) | {"rows": rows}

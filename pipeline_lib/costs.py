@@ -1,0 +1,46 @@
+"""What a job asks of a cluster: memory and time by the size of its work, growing with the attempt.
+
+Estimates on the safe side, not measurements of this machine: a job that is stopped at its limit saves its state, and
+the next attempt continues it with more.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BASE_MB = 3000
+# Activations that a forward and backward pass keeps, in copies of the input-sized, stem-wide feature map.
+ACTIVATION_COPIES = 8
+# The authors' log: 4.1 s for 20 attack steps on a clip of 40 x 112 x 112 with 3D ResNeXt-101.
+SECONDS_PER_PASS = 0.2
+REFERENCE_VOLUME = 40 * 112 * 112
+# The larger data sets have about 10,000 training and 4,000 test videos.
+CLIPS = 10_000
+BASE_MINUTES = 30
+LONGEST_MINUTES = 24 * 60
+
+
+def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, attempt: int) -> int:
+    """Megabytes for a batch of clips of `shape` (frames, height, width) in a network."""
+    frames, height, width = shape
+    activations = batch * frames * height * width * network.get("width", 64) * 4 * ACTIVATION_COPIES
+    return int((BASE_MB + activations / 1e6) * attempt)
+
+
+def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:
+    """Minutes for `passes` forward and backward passes of every clip, at most a day for each attempt."""
+    frames, height, width = shape
+    seconds = CLIPS * passes * SECONDS_PER_PASS * frames * height * width / REFERENCE_VOLUME
+    return int(min(BASE_MINUTES + seconds / 60, LONGEST_MINUTES) * attempt)
+
+
+def passes(entry: Any) -> int:
+    """The attack steps named anywhere in an entry, and one pass for the training step or prediction itself."""
+    return 1 + _steps(entry)
+
+
+def _steps(entry: Any) -> int:
+    if isinstance(entry, Mapping):
+        return int(entry.get("steps", 0)) + sum(_steps(value) for value in entry.values())
+    if isinstance(entry, list | tuple):
+        return sum(_steps(value) for value in entry)
+    return 0

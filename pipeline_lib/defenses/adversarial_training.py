@@ -1,0 +1,21 @@
+"""Adversarial training on one attack (Madry et al., 2018; the papers' AT-PGD, AT-ROA, AT-AF, AT-SPA)."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from pipeline_lib.defenses.objective import Attack, Draw, Objective, adversarial_examples, mean_cross_entropy
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialTraining:
+    """Cross-entropy on adversarial clips only, no clean term, as in the authors' training code."""
+
+    attack: Attack
+
+    def extend(self, network: nn.Module) -> nn.Module:
+        return network
+
+    def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
+        adversarial = adversarial_examples(network, network, self.attack, clips, labels, draw("attack"))
+        return mean_cross_entropy(network(adversarial), labels)

@@ -1,0 +1,135 @@
+"""Checking and resolving one configuration entry against the class that it names.
+
+A resolved entry is plain data: methods as `module:Class`, numbers in the type that the class declares, names of
+attacks replaced by the attacks' own entries. It is exactly what a job depends on.
+"""
+
+import ast
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.methods import METHODS
+from pipeline_lib.registry import fields
+
+Entries = Mapping[str, dict]
+
+
+def fail(where: str, message: str) -> PipelineError:
+    """The error for a config key; `where` is its dotted path."""
+    return PipelineError(f"config: {where}: {message}")
+
+
+def known(names: Iterable[str]) -> str:
+    """The end of a message about an unknown name."""
+    return f"known: {', '.join(sorted(names))}"
+
+
+def lookup(where: str, name: Any, section: Mapping[str, Any], kind: str) -> Any:
+    """The entry called `name` in a section; an error that lists the known names otherwise."""
+    if name not in section:
+        raise fail(where, f"unknown {kind} {name!r}; {known(section)}")
+    return section[name]
+
+
+def resolve(where: str, entry: Any, attacks: Entries) -> dict:
+    """An entry with `method`, checked and resolved.
+
+    Raises:
+        PipelineError: unknown method, unknown or missing field, or a value of another type.
+    """
+    if not isinstance(entry, dict) or "method" not in entry:
+        raise fail(where, f"expected an entry with 'method', got {entry!r}")
+    target = METHODS.get(str(entry["method"]), str(entry["method"]))
+    if ":" not in target:
+        raise fail(f"{where}.method", f"unknown method {target!r}; {known(METHODS)}, or 'module:Class' of your own")
+    given = {key: value for key, value in entry.items() if key != "method"}
+    return {"method": target} | resolve_fields(where, given, target, attacks)
+
+
+def resolve_fields(where: str, given: dict, target: str, attacks: Entries) -> dict:
+    """The values of an entry, checked against the fields of `module:Class`."""
+    declared = fields(target)
+    for key in given:
+        if key not in declared:
+            raise fail(f"{where}.{key}", f"unknown key; {known(declared)}")
+    for key, field in declared.items():
+        if field.required and key not in given:
+            raise fail(f"{where}.{key}", f"missing ({field.annotation})")
+    return {key: _value(f"{where}.{key}", given[key], declared[key].annotation, attacks) for key in sorted(given)}
+
+
+def _value(where: str, value: Any, annotation: str, attacks: Entries) -> Any:
+    return _typed(where, value, ast.parse(annotation, mode="eval").body, attacks)
+
+
+def _typed(where: str, value: Any, kind: ast.expr, attacks: Entries) -> Any:
+    """A value converted to the annotated type: scalars, unions, lists and mappings of them, or nested entries."""
+    if isinstance(kind, ast.BinOp):
+        return _union(where, value, kind, attacks)
+    if isinstance(kind, ast.Subscript):
+        return _container(where, value, kind, attacks)
+    name = "None" if isinstance(kind, ast.Constant) else ast.unparse(kind)
+    if name in _SCALARS:
+        return _SCALARS[name](where, value)
+    if name == "Attack" and isinstance(value, str):
+        return lookup(where, value, attacks, "attack")
+    return resolve(where, value, attacks)
+
+
+def _union(where: str, value: Any, kind: ast.BinOp, attacks: Entries) -> Any:
+    if value is None and ast.unparse(kind.right) == "None":
+        return None
+    return _typed(where, value, kind.left, attacks)
+
+
+def _container(where: str, value: Any, kind: ast.Subscript, attacks: Entries) -> Any:
+    name = ast.unparse(kind.value)
+    inner = kind.slice.elts if isinstance(kind.slice, ast.Tuple) else [kind.slice]
+    if name == "Literal":
+        return _choice(where, value, [ast.literal_eval(item) for item in inner])
+    if name == "dict":
+        _expect(where, value, dict, "a mapping")
+        return {str(k): _typed(f"{where}.{k}", v, inner[1], attacks) for k, v in value.items()}
+    _expect(where, value, list, "a list")
+    return [_typed(f"{where}[{i}]", item, inner[0], attacks) for i, item in enumerate(value)]
+
+
+def _choice(where: str, value: Any, choices: list) -> Any:
+    if value not in choices:
+        raise fail(where, f"expected one of {choices}, got {value!r}")
+    return value
+
+
+def _expect(where: str, value: Any, kind: type, words: str) -> None:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise fail(where, f"expected {words}, got {value!r}")
+
+
+def _integer(where: str, value: Any) -> int:
+    _expect(where, value, int, "an integer")
+    return value
+
+
+def _number(where: str, value: Any) -> float:
+    """A number, or a fraction of two numbers as text (`4/255`)."""
+    numerator, slash, denominator = value.partition("/") if isinstance(value, str) else (value, "", "1")
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(numerator) / float(denominator if slash else 1)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise fail(where, f"expected a number or a fraction such as 4/255, got {value!r}") from None
+
+
+def _boolean(where: str, value: Any) -> bool:
+    _expect(where, value, bool, "true or false")
+    return value
+
+
+def _text(where: str, value: Any) -> str:
+    _expect(where, value, str, "a text")
+    return value
+
+
+_SCALARS = {"int": _integer, "float": _number, "bool": _boolean, "str": _text}

@@ -1,0 +1,53 @@
+"""What every adapter of `workflow/scripts` shares: its log, its errors, its device and its threads."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.devices import reserved_gpu
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.logs import LOGGER, logging_to
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[None]:
+    """Runs an adapter's body: messages go to the rule's log, an error is told in one sentence."""
+    with logging_to(Path(snakemake.log[0])):
+        try:
+            with reserved_gpu(int(snakemake.resources.get("gpu", 0))):
+                yield
+        except PipelineError as error:
+            _stop(f"rule {snakemake.rule}: {error}")
+        except Exception as error:
+            LOGGER.error(traceback.format_exc())
+            _stop(f"rule {snakemake.rule}: {type(error).__name__}: {error} (traceback in {snakemake.log[0]})")
+
+
+def _stop(message: str) -> None:
+    LOGGER.error(message)
+    print(f"\nError in {message}", file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
+def torch_device(config: dict) -> Any:
+    """The torch device of the configuration, with its number of CPU threads set.
+
+    Where a job runs and on how many cores is no part of what it computes: neither is a tracked parameter.
+    """
+    import torch
+
+    torch.set_num_threads(int(config["threads"]))
+    torch.use_deterministic_algorithms(True)
+    wanted = config["device"]
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+        raise PipelineError(
+            f"device: cuda is set, but torch finds no GPU (visible: {visible}); set device: cpu or auto"
+        )
+    return torch.device(wanted)

@@ -1,0 +1,78 @@
+"""What a job tells its user: lines in the rule's log, and a progress bar where there is a terminal."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOGGER = logging.getLogger("pipeline_lib")
+LINE_EVERY_SECONDS = 10.0
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Every message of the package goes to the file, line by line, with the time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        handler.close()
+
+
+class Progress:
+    """Counts finished items of `total`: a bar on a terminal, and a line in the log now and then.
+
+    `start` items were finished before this run (a resumed job); the rate counts only what this run did.
+    """
+
+    def __init__(self, title: str, total: int, unit: str, start: int = 0) -> None:
+        self.title, self.total, self.unit, self.done, self.start = title, total, unit, start, start
+        self.began = self.told = time.monotonic()
+        self.bar = _bar(title, total, unit, start)
+
+    def advance(self, items: int, **figures: float) -> None:
+        """`items` more are finished; `figures` (loss, accuracy ...) are shown beside the count."""
+        self.done += items
+        words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        if self.bar is not None:
+            self.bar.set_postfix_str(words, refresh=False)
+            self.bar.update(items)
+        if time.monotonic() - self.told > LINE_EVERY_SECONDS or self.done >= self.total:
+            self.told = time.monotonic()
+            LOGGER.info(self._line(words))
+
+    def close(self) -> None:
+        """Ends the bar; call it also after an error."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def _line(self, words: str) -> str:
+        elapsed = max(time.monotonic() - self.began, 1e-9)
+        rate = (self.done - self.start) / elapsed
+        left = (self.total - self.done) / rate if rate else float("inf")
+        figures = f", {words}" if words else ""
+        return (
+            f"{self.title}: {self.done}/{self.total} {self.unit}{figures}, {rate:.1f} {self.unit}/s, {left:.0f} s left"
+        )
+
+
+def counted(title: str, total: int, unit: str) -> Callable[[int], None]:
+    """Progress for code that reports the number of finished items so far."""
+    progress = Progress(title, total, unit)
+    return lambda finished: progress.advance(finished - progress.done)
+
+
+def _bar(title: str, total: int, unit: str, start: int):  # type: ignore[no-untyped-def]
+    """A tqdm bar, or None where standard error is no terminal: a bar in a file would be noise."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    return tqdm(desc=title, total=total, unit=f" {unit}", initial=start, dynamic_ncols=True, leave=False)

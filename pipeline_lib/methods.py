@@ -1,0 +1,37 @@
+"""The names that configuration entries may give as `method`, and the classes behind them.
+
+Jobs never import this table: entries are resolved to `module:Class` while the job graph is built, so a new line here
+reruns nothing.
+"""
+
+METHODS = {
+    # data sets
+    "synthetic_actions": "pipeline_lib.clips.synthetic:SyntheticActions",
+    "ucf101": "pipeline_lib.clips.splits:Ucf101",
+    "hmdb51": "pipeline_lib.clips.splits:Hmdb51",
+    "uniform_stride": "pipeline_lib.clips.sampling:UniformStride",
+    "linspace": "pipeline_lib.clips.sampling:Linspace",
+    "center_window": "pipeline_lib.clips.sampling:CenterWindow",
+    # networks
+    "resnet_3d": "pipeline_lib.models.resnet:ResNet3D",
+    "wide_resnet_3d": "pipeline_lib.models.resnet:WideResNet3D",
+    # attacks
+    "ascent": "pipeline_lib.attacks.ascent:Ascent",
+    "additive_linf": "pipeline_lib.attacks.perturbations:AdditiveLinf",
+    "ratio_linf": "pipeline_lib.attacks.perturbations:RatioLinf",
+    "all_pixels": "pipeline_lib.attacks.regions:AllPixels",
+    "random_rectangle": "pipeline_lib.attacks.regions:RandomRectangle",
+    "border": "pipeline_lib.attacks.regions:Border",
+    "random_pixels": "pipeline_lib.attacks.regions:RandomPixels",
+    "at_clean": "pipeline_lib.attacks.starts:AtClean",
+    "uniform_noise": "pipeline_lib.attacks.starts:UniformNoise",
+    "constant": "pipeline_lib.attacks.starts:Constant",
+    # defenses
+    "standard": "pipeline_lib.defenses.standard:Standard",
+    "adversarial_training": "pipeline_lib.defenses.adversarial_training:AdversarialTraining",
+    "average": "pipeline_lib.defenses.multi_perturbation:Average",
+    "multibn_manual": "pipeline_lib.defenses.multibn:MultiBNManual",
+    # learning-rate schedules
+    "one_cycle": "pipeline_lib.schedules:OneCycle",
+    "multi_step": "pipeline_lib.schedules:MultiStep",
+}

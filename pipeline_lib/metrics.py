@@ -1,0 +1,121 @@
+"""Accuracies with their uncertainty, from predictions: one row per clip, columns `video,label,prediction,loss`."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_lib.errors import PipelineError
+
+PREDICTION_COLUMNS = ("video", "label", "prediction", "loss")
+NORMAL_QUANTILE = 1.959963984540054  # 97.5 %: two-sided 95 %
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell of a table: percent, its 95 % interval, clips per seed and number of seeds."""
+
+    measured: float
+    low: float
+    high: float
+    n: int
+    seeds: int
+
+
+def read_predictions(path: Path | str) -> pd.DataFrame:
+    """Return the predictions in the CSV at `path`, one row per clip; `attrs["path"]` keeps where they came from.
+
+    Video names are text even where they look like numbers or like a missing value.
+    """
+    try:
+        predictions = pd.read_csv(path, dtype={"video": str}, keep_default_na=False, na_values={"loss": ["nan", ""]})
+    except (FileNotFoundError, pd.errors.EmptyDataError) as error:
+        raise PipelineError(f"{path}: no predictions ({error}); run the prediction job again") from error
+    missing = [column for column in PREDICTION_COLUMNS if column not in predictions]
+    if missing:
+        raise PipelineError(f"{path}: columns {missing} are missing; predictions need {list(PREDICTION_COLUMNS)}")
+    predictions.attrs["path"] = str(path)
+    return predictions
+
+
+def accuracy(predictions: pd.DataFrame) -> float:
+    """Return the percentage of clips that are classified right."""
+    if predictions.empty:
+        raise PipelineError(f"{named(predictions)}: no clips; an accuracy needs at least one")
+    return 100.0 * float((predictions["prediction"] == predictions["label"]).mean())
+
+
+def union(predictions: Sequence[pd.DataFrame]) -> float:
+    """Return the percentage of videos that are right in all predictions at once (MultiBN: clean and every attack).
+
+    Rows are matched by video, whatever their order. PipelineError if the sets of videos or their labels differ.
+    """
+    if not predictions:
+        raise PipelineError("union of no predictions: name at least one column")
+    first, *others = [by_video(table) for table in predictions]
+    right = first["prediction"] == first["label"]
+    for other in others:
+        check_same_videos(first, other)
+        right &= (other["prediction"] == other["label"]).reindex(right.index)
+    return 100.0 * float(right.mean())
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean of the columns' accuracies, in percent."""
+    if not values:
+        raise PipelineError("mean of no values: name at least one column")
+    return math.fsum(values) / len(values)
+
+
+def wilson(percent: float, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval (low, high), in percent, of `percent` measured on `n` clips.
+
+    Unlike percent +- 1.96 standard errors it stays in 0..100 and keeps its width at 0 % and 100 % (Wilson, 1927).
+    """
+    if n < 1 or not 0 <= percent <= 100:
+        raise ValueError(f"wilson needs 0 <= percent <= 100 and n >= 1, got {percent} and {n}")
+    p, z2 = percent / 100, NORMAL_QUANTILE**2
+    center = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = NORMAL_QUANTILE * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, 100 * (center - half)), min(100.0, 100 * (center + half))
+
+
+def over_seeds(percents: Sequence[float], n: int) -> Cell:
+    """Return the mean over seeds with the envelope of the seeds' Wilson intervals; `n` clips per seed.
+
+    The seeds share their clips, so pooling them to one sample of `n * seeds` clips would promise too much. The
+    envelope covers every seed's interval: conservative, and never narrower for more seeds.
+
+    The same `n` serves for summaries. A union is a share of `n` videos itself. For a mean of columns the interval
+    is conservative whatever their dependence: the standard deviation of a mean is at most the mean of the columns'
+    standard deviations sqrt(p(1-p)/n), and that is at most the value at the mean p, for the root is concave.
+    """
+    intervals = [wilson(percent, n) for percent in percents]
+    low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
+    return Cell(measured=mean(percents), low=low, high=high, n=n, seeds=len(percents))
+
+
+def named(predictions: pd.DataFrame) -> str:
+    return str(predictions.attrs.get("path", "predictions"))
+
+
+def by_video(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions indexed by video; PipelineError if they are empty or name a video twice."""
+    repeated = predictions["video"][predictions["video"].duplicated()]
+    if predictions.empty or len(repeated):
+        trouble = f"video {repeated.iloc[0]} stands there twice" if len(repeated) else "no clips"
+        raise PipelineError(f"{named(predictions)}: {trouble}; a union needs every video once")
+    return predictions.set_index("video")
+
+
+def check_same_videos(first: pd.DataFrame, other: pd.DataFrame) -> None:
+    """Raise PipelineError, with the first difference, unless both hold the same videos with the same labels."""
+    for missing, place in ((first.index.difference(other.index), other), (other.index.difference(first.index), first)):
+        if len(missing):
+            message = f"{named(place)} lacks {len(missing)} videos, first {missing[0]}"
+            raise PipelineError(f"{message}; {named(first)} and {named(other)} must be made from the same clips")
+    differing = first.index[first["label"] != other["label"].reindex(first.index)]
+    if len(differing):
+        raise PipelineError(f"{named(first)} and {named(other)} give video {differing[0]} different labels")

@@ -1,0 +1,67 @@
+"""Models: the network and defense of an entry, fresh or with trained weights, and the view that a target gives."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from pipeline_lib.defenses.objective import Defense, Model
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.models import checkpoint
+from pipeline_lib.models.multi_batchnorm import load_initial, through
+from pipeline_lib.registry import build
+
+
+class Trained(NamedTuple):
+    """A trained network in eval mode on its device, and what its checkpoint says about it."""
+
+    network: nn.Module
+    classes: list[str]
+    entry: dict[str, Any]
+
+
+def new_network(entry: dict[str, Any], classes: int) -> tuple[nn.Module, Defense]:
+    """The entry's network with fresh weights drawn from its seed, extended by its defense."""
+    defense = build(entry["defense"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(entry["seed"])
+        return defense.extend(build(entry["network"])(classes)), defense
+
+
+def start_from(network: nn.Module, initial: Path) -> None:
+    """Weights of another model, for fine-tuning; its BatchNorms are copied into every branch."""
+    try:
+        load_initial(network, checkpoint.load(initial)["state"])
+    except PipelineError as error:
+        raise PipelineError(f"{initial}: {error}") from error
+
+
+def load_model(path: Path, device: torch.device) -> Trained:
+    """The network of a checkpoint.
+
+    Raises:
+        PipelineError: the file is damaged, foreign, or does not fit the network that its entry describes.
+    """
+    content = checkpoint.load(path)
+    network, _ = new_network(content["entry"], len(content["classes"]))
+    try:
+        network.load_state_dict(content["state"])
+    except RuntimeError as error:
+        raise PipelineError(
+            f"{path}: the weights do not fit the network of their entry; delete it ({error})"
+        ) from error
+    return Trained(network.to(device).eval(), content["classes"], content["entry"])
+
+
+def view(network: nn.Module, branch: str | None) -> Model:
+    """The network as a function of clips, through one branch if it has branches."""
+    return network if branch is None else through(network, branch)
+
+
+def check_classes(model: Trained, classes: list[str], path: Path) -> None:
+    """Raises PipelineError when a model was trained for other classes than the clips have."""
+    if model.classes != classes:
+        raise PipelineError(
+            f"{path}: trained for {len(model.classes)} classes other than the {len(classes)} of the clips"
+        )

@@ -1,0 +1,153 @@
+"""MultiBN: one BatchNorm per kind of input, everything else shared (Lo and Patel, IEEE T-IP 2022).
+
+The branch is chosen by a route around the forward pass. A route is a context that always ends, so that no network
+remembers which branch was used last.
+"""
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pipeline_lib.errors import PipelineError
+
+Groups = tuple[tuple[int, int], ...]
+
+_ROUTE: ContextVar[Groups | None] = ContextVar("route", default=None)
+
+
+@contextmanager
+def routed(groups: Groups) -> Iterator[None]:
+    """Inside, a batch is read as contiguous groups (branch index, number of clips), in this order.
+
+    Neighbors of the same branch are one group, normalized together: in train mode their statistics are shared.
+    """
+    runs = itertools.groupby((group for group in groups if group[1] > 0), key=lambda group: group[0])
+    token = _ROUTE.set(tuple((branch, sum(count for _, count in run)) for branch, run in runs))
+    try:
+        yield
+    finally:
+        _ROUTE.reset(token)
+
+
+class MultiBatchNorm3d(nn.Module):
+    """One BatchNorm per branch; the route says which clips of the batch belong to which branch.
+
+    Every branch starts as a copy of `norm`: parameters and running statistics.
+    """
+
+    def __init__(self, norm: _BatchNorm, branches: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(copy.deepcopy(norm) for _ in range(branches))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> the same shape. Raises RuntimeError outside a route or if it counts other than N clips."""
+        groups = checked_route(len(features))
+        if len(groups) == 1:
+            return self.branches[groups[0][0]](features)
+        parts = features.split([count for _, count in groups])
+        return torch.cat([self.branches[branch](part) for (branch, _), part in zip(groups, parts, strict=True)])
+
+
+def checked_route(clips: int) -> Groups:
+    """The groups of the present route, if they count as many clips as the batch has."""
+    route = _ROUTE.get()
+    if route is None:
+        raise RuntimeError("a network with MultiBN has no default branch: call it by through(network, branch)")
+    if sum(count for _, count in route) != clips:
+        raise RuntimeError(f"the route {route} (branch, clips) does not count the {clips} clips of the batch")
+    return route
+
+
+def branch_out(network: nn.Module, branches: Sequence[str], shared: Sequence[str] = ("downsample",)) -> nn.Module:
+    """A copy of `network` with a BatchNorm per branch, each initialized from the existing one.
+
+    BatchNorms below a submodule named in `shared` stay single: by default those of the shortcuts, as in the authors'
+    networks; `shared=()` branches these too. The names are kept as `network.branches`.
+
+    Raises:
+        PipelineError: no branches, one named twice, or a network that has branches already.
+    """
+    if not branches or len(set(branches)) < len(branches):
+        raise PipelineError(f"branches are {list(branches)}: give one or more different names")
+    if hasattr(network, "branches"):
+        raise PipelineError("branches: this network has branches already; choose a defense that adds them once")
+    network = copy.deepcopy(network)
+    for name, norm in list(network.named_modules()):
+        if isinstance(norm, _BatchNorm) and not set(name.split(".")) & set(shared):
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, MultiBatchNorm3d(norm, len(branches)))
+    network.branches = tuple(branches)  # type: ignore[assignment]
+    return network
+
+
+def through(network: nn.Module, branch: str) -> Callable[[Tensor], Tensor]:
+    """The network as seen by whole batches of one branch. Raises PipelineError for an unknown branch."""
+    index = branch_index(network, branch)
+
+    def forward(clips: Tensor) -> Tensor:
+        with routed(((index, len(clips)),)):
+            return network(clips)
+
+    return forward
+
+
+def through_groups(network: nn.Module, groups: Sequence[tuple[str, int]]) -> Callable[[Tensor], Tensor]:
+    """The network for batches made of contiguous groups (branch, number of clips), e.g. [clean; PGD; ROA]."""
+    route = tuple((branch_index(network, branch), count) for branch, count in groups)
+
+    def forward(clips: Tensor) -> Tensor:
+        with routed(route):
+            return network(clips)
+
+    return forward
+
+
+def branch_index(network: nn.Module, branch: str) -> int:
+    known: tuple[str, ...] = getattr(network, "branches", ())
+    if branch not in known:
+        has = f"it has {', '.join(known)}" if known else "it has no branches: use a MultiBN defense"
+        raise PipelineError(f"branch {branch!r} is unknown to this network; {has}")
+    return known.index(branch)
+
+
+def load_initial(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Starts `network` from the weights of a trained one, for fine-tuning.
+
+    A plain BatchNorm is copied into every branch. An fc for another number of classes keeps its present (fresh)
+    weights. Anything else that does not fit is a PipelineError, and the network is left as it was.
+    """
+    own = network.state_dict()
+    sources = {key: source_key(network, key, state) for key in own}
+    unused = sorted(set(state) - set(sources.values()))
+    if unused:
+        shape = tuple(state[unused[0]].shape)
+        raise PipelineError(f"initial weights: {unused[0]} {shape} has no place in this network")
+    loaded = {key: initial_tensor(key, own[key], state.get(source)) for key, source in sources.items()}
+    network.load_state_dict(loaded)
+
+
+def source_key(network: nn.Module, key: str, state: Mapping[str, Tensor]) -> str:
+    """`bn1.branches.2.weight` -> `bn1.weight`, unless the state is branched itself."""
+    owner, _, rest = key.rpartition(".branches.")
+    if key in state or not owner or not isinstance(network.get_submodule(owner), MultiBatchNorm3d):
+        return key
+    return f"{owner}.{rest.partition('.')[2]}"
+
+
+def initial_tensor(key: str, own: Tensor, source: Tensor | None) -> Tensor:
+    if source is None:
+        # Checkpoints older than torch 0.4.1 (Kinetics) do not count batches.
+        if key.endswith("num_batches_tracked"):
+            return own
+        raise PipelineError(f"initial weights: {key} {tuple(own.shape)} is missing in them")
+    if source.shape == own.shape:
+        return source
+    if key.startswith("fc.") and source.shape[1:] == own.shape[1:]:
+        return own
+    raise PipelineError(f"initial weights: {key} is {tuple(source.shape)}, this network needs {tuple(own.shape)}")

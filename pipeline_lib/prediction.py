@@ -1,0 +1,85 @@
+"""Predictions: what a model says of every clip of a set, one row for each clip."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline_lib.clips.adversarial_store import AdversarialClips
+from pipeline_lib.clips.loader import as_clips, batches
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.defenses.objective import Model
+from pipeline_lib.logs import Progress
+from pipeline_lib.modeling import check_classes, load_model, view
+from pipeline_lib.runs import replacing
+
+
+class ClipSet(Protocol):
+    """Clean or adversarial clips: `read` gives uint8 frames (n, T, H, W, C)."""
+
+    labels: np.ndarray
+    videos: list[str]
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray: ...
+
+
+class Scores(NamedTuple):
+    """Predicted class and cross-entropy to the true label of each clip, both (N,)."""
+
+    predictions: np.ndarray
+    losses: np.ndarray
+
+
+def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
+    """One forward pass without gradients; the loss in fp32."""
+    with torch.inference_mode():
+        logits = model(clips).float()
+        losses = F.cross_entropy(logits, labels, reduction="none")
+    return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy())
+
+
+def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device) -> Scores:
+    """The scores of every clip, in the order of the set."""
+    progress = Progress("predicting", len(data), "clips")
+    parts = []
+    for rows in batches(np.arange(len(data)), batch_size):
+        labels = torch.from_numpy(data.labels[rows]).to(device)
+        parts.append(score(model, as_clips(data.read(rows), device), labels))
+        progress.advance(len(rows))
+    progress.close()
+    return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def predict(
+    *,
+    weights: Path,
+    branch: str | None,
+    clips: Path,
+    adversarial: Path | None,
+    output: Path,
+    batch_size: int,
+    device: torch.device,
+) -> None:
+    """Writes a target's predictions on the clean clips, or on an adversarial set made from them."""
+    clean = Clips(clips)
+    data: ClipSet = AdversarialClips(adversarial, clean) if adversarial else clean
+    model = load_model(weights, device)
+    check_classes(model, clean.classes, weights)
+    scores = score_all(view(model.network, branch), data, batch_size, device)
+    write_predictions(output, data.videos, data.labels, scores)
+
+
+def write_predictions(output: Path, videos: Sequence[str], labels: np.ndarray, scores: Scores) -> None:
+    """A CSV with the columns video, label, prediction, loss."""
+    with replacing(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video", "label", "prediction", "loss"])
+        for video, label, prediction, loss in zip(videos, labels, *scores, strict=True):
+            writer.writerow([video, label, prediction, f"{loss:.6f}"])

@@ -1,0 +1,74 @@
+"""Methods: what a configuration entry names, the fields it may give, and the object it stands for.
+
+Fields are read from the class's source text, so that checking a configuration imports neither torch nor the class.
+"""
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline_lib.errors import PipelineError
+
+
+class Field(NamedTuple):
+    """A dataclass field: its annotation as written, and whether the entry must give it."""
+
+    annotation: str
+    required: bool
+
+
+def build(entry: Any) -> Any:
+    """The object that a resolved entry stands for; nested entries, lists and mappings are built first."""
+    if isinstance(entry, list):
+        return [build(item) for item in entry]
+    if not isinstance(entry, dict):
+        return entry
+    fields = {key: build(value) for key, value in entry.items() if key != "method"}
+    return _load(entry["method"])(**fields) if "method" in entry else fields
+
+
+def _load(target: str) -> Any:
+    name, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(name), attribute)
+
+
+@lru_cache
+def source_file(name: str) -> Path:
+    """The file of a module, without importing it: below any folder of sys.path, the working folder first.
+
+    Raises:
+        PipelineError: no such file.
+    """
+    relative = Path(*name.split("."))
+    for folder in [Path.cwd(), Path(__file__).parents[1], *map(Path, sys.path)]:
+        for candidate in (folder / relative.with_suffix(".py"), folder / relative / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    raise PipelineError(f"no file for the Python module {name!r}: expected {relative}.py beside the Snakefile")
+
+
+@lru_cache
+def fields(target: str) -> dict[str, Field]:
+    """The dataclass fields of `module:Class`, in order.
+
+    Raises:
+        PipelineError: no such module or class.
+    """
+    name, _, attribute = target.partition(":")
+    path = source_file(name)
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == attribute:
+            return dict(_annotated(node))
+    raise PipelineError(f"{path} has no class {attribute!r} (wanted by method {target!r})")
+
+
+def _annotated(node: ast.ClassDef) -> Iterator[tuple[str, Field]]:
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            annotation = ast.unparse(item.annotation)
+            if not annotation.startswith("ClassVar"):
+                yield item.target.id, Field(annotation, item.value is None)

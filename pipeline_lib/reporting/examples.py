@@ -1,0 +1,33 @@
+"""Clips to look at: one test clip under every attack of a figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline_lib.clips.adversarial_store import AdversarialClips
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.metrics import read_predictions
+from pipeline_lib.reporting.figures import Example
+
+
+def attack_examples(
+    clips: Path, attacks: Sequence[str], adversarial: Sequence[Path], predictions: Sequence[Path]
+) -> list[Example]:
+    """For every attack: its name with the true and the predicted class, the clean and the adversarial clip.
+
+    The clip is the first one that most of the attacks get wrong, so that all rows of a figure show the same video.
+    """
+    clean = Clips(clips)
+    tables = [read_predictions(path) for path in predictions]
+    row = int(np.argmax(sum((table["label"] != table["prediction"]).to_numpy(int) for table in tables)))
+    truth = clean.classes[int(clean.labels[row])]
+    original = clean.read([row])[0]
+    return [
+        (
+            f"{attack}\n{truth} → {clean.classes[int(table['prediction'][row])]}",
+            original,
+            AdversarialClips(path, clean).read([row])[0],
+        )
+        for attack, path, table in zip(attacks, adversarial, tables, strict=True)
+    ]

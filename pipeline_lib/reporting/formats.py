@@ -1,0 +1,121 @@
+"""Cells as text, and wide tables of them as Markdown, LaTeX and HTML. A wide table's index is its first column."""
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.45 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; color: #1c2530;
+       background: #fff; margin: 1.6rem auto; padding: 0 1.2rem; max-width: 76rem; }
+h1 { font-size: 1.3rem; margin: 0 0 .3rem; }
+h2 { font-size: 1.05rem; margin: 1.8rem 0 .4rem; }
+p { max-width: 60rem; margin: .3rem 0 1rem; color: #46515e; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-bottom: 2px solid #1c2530; }
+th, td { padding: .4rem .85rem; text-align: right; vertical-align: top; white-space: nowrap; }
+thead th { border-top: 2px solid #1c2530; border-bottom: 1px solid #1c2530; font-weight: 600;
+           white-space: normal; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; font-weight: 600; padding-left: .3rem; }
+tbody tr + tr td { border-top: 1px solid #e3e7ec; }
+small { display: block; font-size: .78rem; font-weight: 400; color: #5b6673; }
+small.paper { color: #0b5e92; }
+"""
+
+
+def number(value: float) -> str:
+    """Return one decimal, or two where the value has them (MultAV, OUDefend and Halftone print two)."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
+
+
+def measured_text(record: Mapping[str, Any]) -> str:
+    if pd.isna(record["measured"]):
+        return ""
+    return f"{record['measured']:.1f} [{record['low']:.1f}, {record['high']:.1f}]"
+
+
+def paper_text(record: Mapping[str, Any]) -> str:
+    return "" if pd.isna(record["paper"]) else f"(paper {number(record['paper'])})"
+
+
+def text_cell(record: Mapping[str, Any]) -> str:
+    """Return for example `49.0 [45.1, 52.9] (paper 49.0)`; what is missing is left out."""
+    return f"{measured_text(record)} {paper_text(record)}".strip()
+
+
+def html_cell(record: Mapping[str, Any]) -> str:
+    """Return the number, bold if `best`, with its interval and the printed value below it."""
+    measured, _, interval = measured_text(record).partition(" ")
+    parts = [f"<b>{measured}</b>" if record["best"] else measured or "\u2013"]
+    parts += [f"<small>{interval}</small>"] if interval else []
+    parts += [f'<small class="paper">{paper_text(record)[1:-1]}</small>'] if paper_text(record) else []
+    return "".join(parts)
+
+
+def with_paper_rows(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return measured cells with, below each row that has printed values, a row "(paper)" of those.
+
+    wide: cells are records of the long form. For pages, where both in one cell are too broad.
+    """
+    printed = wide.map(lambda record: paper_text(record)[7:-1]).rename(index=lambda _: "(paper)")
+    pairs = [[wide.map(measured_text).iloc[[row]], printed.iloc[[row]]] for row in range(len(wide))]
+    rows = [row for pair in pairs for row in pair if row.index[0] != "(paper)" or (row != "").any(axis=None)]
+    return pd.concat(rows).rename_axis(str(wide.index.name))
+
+
+def markdown(title: str, caption: str, wide: pd.DataFrame) -> str:
+    """Return a GitHub table under its title, with the caption below it."""
+    headers = [escape_markdown(name) for name in (wide.index.name, *wide.columns)]
+    index = [escape_markdown(label) for label in wide.index]
+    cells = wide.map(escape_markdown)
+    body = tabulate(cells, headers=headers, showindex=index, tablefmt="github", disable_numparse=True)
+    return f"### {escape_markdown(title)}\n\n{body}\n\n{escape_markdown(caption)}\n"
+
+
+def escape_markdown(text: object) -> str:
+    r"""Return the text with a backslash before the characters that would be markup: \ | * _ ` < >."""
+    return "".join(f"\\{character}" if character in "\\|*_`<>" else character for character in str(text))
+
+
+def latex(title: str, caption: str, wide: pd.DataFrame) -> str:
+    r"""Return a `table` for `\usepackage{booktabs,adjustbox}`, never broader than the text; label `tab:<title>`."""
+    headers = [str(name) for name in (wide.index.name, *wide.columns)]
+    body = tabulate(wide, headers=headers, tablefmt="latex_booktabs", disable_numparse=True)
+    lines = [r"\begin{table}", r"\centering", r"\footnotesize", rf"\caption{{{escape_latex(caption)}}}"]
+    lines += [rf"\label{{tab:{title}}}", r"\begin{adjustbox}{max width=\textwidth}", body, r"\end{adjustbox}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def escape_latex(text: str) -> str:
+    """Return the text with LaTeX's special characters escaped, as `tabulate` does it in the cells."""
+    return "".join(LATEX_ESCAPES.get(character, character) for character in text)
+
+
+def html_page(title: str, caption: str, wide: pd.DataFrame, style: str = "") -> str:
+    """Return a page with one table. Cells hold HTML already; title, caption, index and column names are escaped."""
+    headers = [html.escape(str(name)) for name in (wide.index.name, *wide.columns)]
+    index = [html.escape(str(label)) for label in wide.index]
+    body = tabulate(wide, headers=headers, showindex=index, tablefmt="unsafehtml", disable_numparse=True)
+    return page(title, f'<p>{html.escape(caption)}</p>\n<div class="scroll">\n{body}\n</div>', style)
+
+
+def page(title: str, body: str, style: str = "") -> str:
+    """Return a self-contained HTML page: no script, nothing loaded, so that it also works in a sandboxed frame."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n"
+        f"<h1>{html.escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )

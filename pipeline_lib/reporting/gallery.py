@@ -1,0 +1,94 @@
+"""A page on which clean and adversarial clips play side by side."""
+
+import base64
+import html
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import ffmpeg
+import numpy as np
+
+from pipeline_lib.clips.binary import ffmpeg_binary
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
+from pipeline_lib.reporting.formats import page
+from pipeline_lib.reporting.publish import publish
+
+PANEL = 224  # pixels: the longer side of an enlarged frame, about
+GAP = 16  # white pixels between the panels
+CRF = 12  # x264's quality: 0 is lossless, 18 hardly visible
+
+STYLE = """
+figure { margin: 0 0 2rem; max-width: 46rem; }
+figcaption { color: #46515e; margin-bottom: .35rem; }
+.panels { display: grid; grid-template-columns: repeat(3, 1fr); column-gap: 2.2%; font-size: .8rem;
+          color: #5b6673; text-align: center; margin-bottom: .15rem; }
+video { display: block; width: 100%; height: auto; image-rendering: pixelated; }
+"""
+EXPLANATION = (
+    f"Each video shows the clean clip, the adversarial clip and {MAGNIFICATION} times their difference around gray. "
+    "For display the clips are enlarged and compressed (H.264, colors at half the resolution), so fine perturbations "
+    "look a little different from what the network saw; the exact clips are in the adversarial sets."
+)
+
+Example = tuple[str, np.ndarray, np.ndarray]
+"""Label (the attack, then for example the classes on further lines), clean and adversarial clip, (T, H, W, 3) uint8."""
+
+
+def gallery_page(examples: Sequence[Example], out_html: Path, fps: float) -> None:
+    """Write one self-contained page with a looping H.264 video per example, at `fps` frames per second.
+
+    The three panels are one video, so they stay in step without a script, also in the sandboxed frame of a report.
+    The same clips give the same bytes.
+    """
+    figures = [example_figure(label, encode(side_by_side(clean, adv), fps)) for label, clean, adv in examples]
+    publish(out_html, page("Adversarial examples", f"<p>{EXPLANATION}</p>\n" + "\n".join(figures), STYLE))
+
+
+def example_figure(label: str, video: bytes) -> str:
+    """Return the HTML of one example, with its video inside."""
+    attack, _, details = (html.escape(text) for text in label.partition("\n"))
+    data = base64.b64encode(video).decode()
+    return (
+        f"<figure>\n<h2>{attack}</h2>\n<figcaption>{details}</figcaption>\n"
+        '<div class="panels"><span>clean</span><span>adversarial</span>'
+        f"<span>difference &times; {MAGNIFICATION}</span></div>\n"
+        f'<video controls loop autoplay muted playsinline src="data:video/mp4;base64,{data}"></video>\n</figure>'
+    )
+
+
+def side_by_side(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:
+    """Return clean, adversarial and magnified difference as one enlarged clip (T, H', W', 3) of even size."""
+    panels = [enlarged(clip) for clip in (clean, adversarial, magnified_difference(clean, adversarial))]
+    gap = np.full((*panels[0].shape[:2], GAP, 3), 255, np.uint8)
+    joined = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=2)
+    odd_rows, odd_columns = joined.shape[1] % 2, joined.shape[2] % 2
+    return np.pad(joined, ((0, 0), (0, odd_rows), (0, odd_columns), (0, 0)), mode="edge")
+
+
+def enlarged(clip: np.ndarray) -> np.ndarray:
+    """Return the clip with every pixel as a square, so that its longer side has about `PANEL` pixels."""
+    factor = max(1, round(PANEL / max(clip.shape[1:3])))
+    return clip.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def encode(clip: np.ndarray, fps: float) -> bytes:
+    """Return the clip (T, H, W, 3), uint8, H and W even, as an MP4 that every browser plays (H.264, yuv420p, BT.709).
+
+    One thread and no metadata: the same clip gives the same bytes. PipelineError with ffmpeg's words if it fails.
+    """
+    height, width = clip.shape[1:3]
+    raw = ffmpeg.input("pipe:", format="rawvideo", pixel_format="rgb24", video_size=(width, height), framerate=fps)
+    video = raw.filter("scale", out_color_matrix="bt709", out_range="tv")
+    options = {"vcodec": "libx264", "pix_fmt": "yuv420p", "crf": CRF, "preset": "slow", "threads": 1}
+    colors = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
+    exact = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "movflags": "+faststart"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        command = ffmpeg.output(video, str(path), loglevel="error", **options, **colors, **exact)
+        try:
+            command.run(cmd=ffmpeg_binary(), input=clip.tobytes(), quiet=True)
+        except ffmpeg.Error as error:
+            raise PipelineError(f"ffmpeg could not encode a clip for the gallery: {error.stderr.decode()}") from error
+        return path.read_bytes()

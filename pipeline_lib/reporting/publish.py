@@ -1,0 +1,11 @@
+"""Put a finished file in its place."""
+
+from pathlib import Path
+
+from pipeline_lib.runs import replacing
+
+
+def publish(path: Path | str, content: str | bytes) -> None:
+    """Write `content` so that readers see the old file or the whole new one; text as UTF-8, line ends as they are."""
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)

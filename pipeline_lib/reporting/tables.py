@@ -1,0 +1,186 @@
+"""The papers' tables: measured accuracies with their intervals beside the printed numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.metrics import Cell, accuracy, mean, over_seeds, read_predictions, union
+from pipeline_lib.reporting import formats
+from pipeline_lib.reporting.publish import publish
+
+COLUMNS = ("table", "row", "column", "measured", "low", "high", "n", "seeds", "paper", "difference")
+NUMBERS = ("measured", "low", "high", "paper", "difference")
+PAPER_COLUMNS = ("table", "row", "column", "value", "unit", "source")
+
+
+def mean_of_all(columns: Mapping[str, pd.DataFrame]) -> float:
+    return mean([accuracy(predictions) for predictions in columns.values()])
+
+
+def mean_of_attacks(columns: Mapping[str, pd.DataFrame]) -> float:
+    return mean([accuracy(predictions) for name, predictions in columns.items() if name != "clean"])
+
+
+def union_of_all(columns: Mapping[str, pd.DataFrame]) -> float:
+    return union(list(columns.values()))
+
+
+# The same averages under the names of MultiBN, of its draft, and of OUDefend and Halftone.
+SUMMARIES: dict[str, Callable[[Mapping[str, pd.DataFrame]], float]] = {
+    "mean": mean_of_all,
+    "acc_all": mean_of_all,
+    "avg_all": mean_of_all,
+    "acc_adv": mean_of_attacks,
+    "avg_adv": mean_of_attacks,
+    "union": union_of_all,
+}
+
+
+def read_paper(folder: Path | str) -> pd.DataFrame:
+    """Return the printed numbers of all CSV files in `folder`, columns `PAPER_COLUMNS`.
+
+    Text is kept as it stands: a row of Adversarial Framing's table is called "None". PipelineError if there is no
+    file or one has other columns.
+    """
+    paths = sorted(Path(folder).glob("*.csv"))
+    if not paths:
+        raise PipelineError(f"{folder}: no CSV files with printed numbers there")
+    tables = [pd.read_csv(path, dtype={"row": str, "column": str}, keep_default_na=False) for path in paths]
+    for path, table in zip(paths, tables, strict=True):
+        if table.columns.tolist() != list(PAPER_COLUMNS):
+            raise PipelineError(f"{path}: columns {table.columns.tolist()}, expected {list(PAPER_COLUMNS)}")
+    return pd.concat(tables, ignore_index=True).astype({"value": float})
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Return a table in long form (`COLUMNS`) from the CSV that `write_table` wrote."""
+    types: Any = {**dict.fromkeys(("table", "row", "column", "seeds"), str), "n": "Int64"}
+    empty = {name: [""] for name in (*NUMBERS, "n")}
+    return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=empty)
+
+
+def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
+    """Return the layout's table in long form: a row per cell, `COLUMNS`, percent, empty where there is no value.
+
+    layout: `name`; `paper` (name of the printed table, or None); `dataset`; `note`; `columns`; `summaries` (keys of
+        `SUMMARIES`); `rows`, each with `label`, `seeds` and `cells` (column -> paths of predictions, one per seed).
+        Columns may lack in `cells`; a row that lacks one has no summaries.
+    paper: the printed numbers (`read_paper`). `difference` is measured - paper.
+    """
+    check_layout(layout)
+    printed = printed_values(layout, paper)
+    records = [record for row in layout["rows"] for record in row_records(layout, row, printed)]
+    table = pd.DataFrame(records, columns=list(COLUMNS))
+    return table.astype({**dict.fromkeys(NUMBERS, float), "n": "Int64"})
+
+
+def check_layout(layout: Mapping[str, Any]) -> None:
+    """Raise PipelineError for unknown summaries and for two rows with one label."""
+    unknown = sorted(set(layout["summaries"]) - set(SUMMARIES))
+    if unknown:
+        raise PipelineError(f"table {layout['name']}: unknown summaries {unknown}; known are {sorted(SUMMARIES)}")
+    labels = [row["label"] for row in layout["rows"]]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise PipelineError(f"table {layout['name']}: rows {twice} are named twice; give each its own label")
+
+
+def printed_values(layout: Mapping[str, Any], paper: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Return (row, column) -> printed value of the layout's paper table; nothing if it names none."""
+    if layout["paper"] is None:
+        return {}
+    table = paper[paper["table"] == layout["paper"]]
+    if table.empty:
+        known = sorted(paper["table"].unique())
+        raise PipelineError(f"table {layout['name']}: no printed table {layout['paper']!r}; known are {known}")
+    return dict(zip(zip(table["row"], table["column"], strict=True), table["value"], strict=True))
+
+
+def row_records(
+    layout: Mapping[str, Any], row: Mapping[str, Any], printed: Mapping[tuple[str, str], float]
+) -> list[dict[str, Any]]:
+    """Return the long form's rows of one row of the table."""
+    cells = measured_cells(f"table {layout['name']}, row {row['label']}", layout, row)
+    records = []
+    for column in [*layout["columns"], *layout["summaries"]]:
+        record = {"table": layout["name"], "row": row["label"], "column": column, "seeds": ""}
+        record["paper"] = printed.get((row["label"], column))
+        if cell := cells.get(column):
+            record.update(measured=cell.measured, low=cell.low, high=cell.high, n=cell.n)
+            record["seeds"] = " ".join(map(str, row["seeds"]))
+            record["difference"] = None if record["paper"] is None else cell.measured - record["paper"]
+        records.append(record)
+    return records
+
+
+def measured_cells(where: str, layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Cell]:
+    """Return column -> cell for the columns that the row has and, if it has them all, for the summaries."""
+    read = {column: read_seeds(where, row, column) for column in layout["columns"] if row["cells"].get(column)}
+    cells = {
+        column: over_seeds([accuracy(predictions) for predictions in seeds], clips_in(where, seeds))
+        for column, seeds in read.items()
+    }
+    if read and len(read) == len(layout["columns"]):
+        n = clips_in(where, [predictions for seeds in read.values() for predictions in seeds])
+        for name in layout["summaries"]:
+            cells[name] = over_seeds(summary_of_seeds(name, read), n)
+    return cells
+
+
+def read_seeds(where: str, row: Mapping[str, Any], column: str) -> list[pd.DataFrame]:
+    paths = row["cells"][column]
+    if len(paths) != len(row["seeds"]):
+        raise PipelineError(f"{where}: column {column} has {len(paths)} predictions for {len(row['seeds'])} seeds")
+    return [read_predictions(path) for path in paths]
+
+
+def summary_of_seeds(name: str, read: Mapping[str, Sequence[pd.DataFrame]]) -> list[float]:
+    by_seed = zip(*read.values(), strict=True)
+    return [SUMMARIES[name](dict(zip(read, predictions, strict=True))) for predictions in by_seed]
+
+
+def clips_in(where: str, predictions: Sequence[pd.DataFrame]) -> int:
+    """Return the number of clips; PipelineError unless all predictions have the same."""
+    counts = {str(table.attrs["path"]): len(table) for table in predictions}
+    if len(set(counts.values())) != 1:
+        raise PipelineError(f"{where}: predictions of different numbers of clips: {counts}")
+    return next(iter(counts.values()))
+
+
+def write_table(
+    table: pd.DataFrame, layout: Mapping[str, Any], *, csv: Path, markdown: Path, latex: Path, html: Path
+) -> None:
+    """Write the table: long form as CSV (four decimals); wide as Markdown, LaTeX (booktabs) and an HTML page."""
+    name, about = layout["name"], caption(table, layout)
+    publish(csv, table.round(4).to_csv(index=False, lineterminator="\n"))
+    publish(markdown, formats.markdown(name, about, wide(table, formats.text_cell)))
+    publish(latex, formats.latex(name, about, formats.with_paper_rows(wide(table, dict))))
+    publish(html, formats.html_page(name, about, wide(with_best(table), formats.html_cell)))
+
+
+def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
+    """Return what a reader must know of the numbers: data set, clips, seeds, interval, printed table, note."""
+    clips = " to ".join(map(str, sorted({*table["n"].dropna().aggregate(["min", "max"]).dropna()})))
+    seeds = "; ".join(sorted({*table["seeds"]} - {""}))
+    about = f"Accuracy in percent on {layout['dataset']}, n = {clips or 0} clips, seeds {seeds or 'none'}."
+    about += " In brackets the 95 % Wilson interval (envelope over seeds)."
+    if layout["paper"] is not None:
+        about += f" Paper: the value printed in table {layout['paper']}."
+    return f"{about} {layout['note']}".strip()
+
+
+def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.DataFrame:
+    """Return rows x columns of `cell(record)`, in the table's order; its index is called "model"."""
+    cells: dict[str, dict[str, Any]] = {}
+    for record in table.to_dict("records"):
+        cells.setdefault(record["row"], {})[record["column"]] = cell(record)
+    return pd.DataFrame.from_dict(cells, orient="index").rename_axis("model")
+
+
+def with_best(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with a column `best`: whether the cell, as shown, is the largest of its column."""
+    shown = table["measured"].round(1)
+    return table.assign(best=shown == shown.groupby(table["column"]).transform("max"))

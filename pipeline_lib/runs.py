@@ -1,0 +1,86 @@
+"""State of long jobs that survives a crash, and results that appear whole or not at all.
+
+Snakemake deletes the declared outputs of a failed job, so what a job resumes from is undeclared: a *run folder* keyed
+by a hash of everything the job depends on. Another configuration can never resume it; going back finds it again.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.logs import LOGGER
+
+STOPPED = 143  # the exit status of a process that ended on SIGTERM
+
+
+@contextmanager
+def run_folder(root: Path, key: str) -> Iterator[Path]:
+    """The folder of a run, locked: an orphaned job and its replacement never work in it together."""
+    folder = root / key
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            LOGGER.info("another job works on the same run: waiting for %s", folder / "lock")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; on success its content is on disk and takes the place of `path` at once.
+
+    Raises:
+        PipelineError: no space left on the device.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _explained(error: OSError, path: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return PipelineError(f"{path}: no space left on the device; free some and run again, finished work is kept")
+    return error
+
+
+def publish(result: Path, output: Path) -> None:
+    """Makes a finished result of a run folder the declared output; both names share the bytes where they can."""
+    with replacing(output) as temporary:
+        try:
+            os.link(result, temporary)
+        except OSError:
+            shutil.copyfile(result, temporary)
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """A question that says whether SIGTERM or SIGINT came: the job then saves its state and leaves."""
+    asked = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,35 @@
+"""Learning-rate schedules: a factor on the learning rate as a function of progress alone, so that nothing is stored."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """`epoch` runs from 0 to `epochs` and counts parts of an epoch."""
+
+    def __call__(self, epoch: float, epochs: int) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """Linear warm-up over a share of the training, then a cosine down to zero."""
+
+    warm_up: float = 0.2
+
+    def __call__(self, epoch: float, epochs: int) -> float:
+        progress = epoch / epochs
+        if progress < self.warm_up:
+            return progress / self.warm_up
+        return 0.5 * (1 + math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiStep:
+    """Multiplied by `factor` at the start of each epoch in `milestones` (the papers': epoch 7, factor 0.1)."""
+
+    milestones: list[int]
+    factor: float = 0.1
+
+    def __call__(self, epoch: float, epochs: int) -> float:
+        return self.factor ** sum(epoch >= milestone for milestone in self.milestones)

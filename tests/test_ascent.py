@@ -1,0 +1,292 @@
+"""The attack loop on losses with known answers, against a literal PGD, and on a small network."""
+
+import math
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
+from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.attacks.regions import RandomRectangle
+from pipeline_lib.attacks.starts import Constant, UniformNoise
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.methods import METHODS
+from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.registry import build
+
+# The papers' settings for frames of 112 x 112 (MultAV, section 4).
+BLACK_AND_WHITE = {"method": "additive_linf", "epsilon": 1.0, "step_size": 70 / 255}
+ATTACKS = {
+    "pgd": {
+        "perturbation": {"method": "additive_linf", "epsilon": 4 / 255, "step_size": 1 / 255},
+        "start": {"method": "uniform_noise", "radius": 4 / 255},
+    },
+    "roa": {
+        "perturbation": BLACK_AND_WHITE,
+        "region": {"method": "random_rectangle", "height": 30, "width": 30},
+        "start": {"method": "constant", "value": 0.5},
+    },
+    "af": {
+        "perturbation": BLACK_AND_WHITE,
+        "region": {"method": "border", "width": 10},
+        "start": {"method": "uniform_noise", "radius": 1.0},
+    },
+    "spa": {
+        "perturbation": BLACK_AND_WHITE,
+        "region": {"method": "random_pixels", "count": 100},
+        "start": {"method": "constant", "value": 0.0},
+    },
+    "multav_linf": {"perturbation": {"method": "ratio_linf", "epsilon": 1.04, "step_size": 1.01}},
+    "multav_af": {
+        "perturbation": {"method": "ratio_linf", "epsilon": 3.55, "step_size": 1.7},
+        "region": {"method": "border", "width": 10},
+    },
+}
+LABELS = torch.tensor([0, 1, 2, 3])
+
+
+def attack(name: str, steps: int = 5) -> Ascent:
+    return build(resolved({"method": "ascent", "steps": steps, **ATTACKS[name]}))
+
+
+def resolved(entry):
+    if not isinstance(entry, dict):
+        return entry
+    return {key: METHODS[value] if key == "method" else resolved(value) for key, value in entry.items()}
+
+
+def random_clips(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Clips on the 8-bit lattice, with black and white pixels among them."""
+    levels = torch.randint(-40, 296, shape, generator=torch.Generator().manual_seed(seed)).clamp(0, 255)
+    return levels / 255
+
+
+CLIPS = random_clips(4, 3, 2, 112, 112)
+SMALL = random_clips(4, 3, 3, 6, 5)
+WEIGHT = torch.randn(SMALL.shape[1:], generator=torch.Generator().manual_seed(1))
+WEIGHT[:, :, 0] = 0
+
+
+def linear(clips: torch.Tensor) -> torch.Tensor:
+    return (clips * WEIGHT).flatten(1).sum(1)
+
+
+def wavy(clips: torch.Tensor) -> torch.Tensor:
+    """A loss whose gradient changes its sign from place to place, computed clip by clip."""
+    return torch.stack([(40 * clip).sin().sum() for clip in clips])
+
+
+def generators(n: int = 4, first: int = 0) -> list[torch.Generator]:
+    return clip_generators(7, [f"video {i}" for i in range(first, first + n)])
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return ResNet3D(depth=10, width=4, stages=2)(5).eval()
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_pgd_solves_a_linear_loss(steps):
+    pgd = Ascent(perturbation=AdditiveLinf(epsilon=4 / 255, step_size=1 / 255), steps=steps)
+    expected = (SMALL + min(steps, 4) / 255 * WEIGHT.sign()).clamp(0, 1)
+    torch.testing.assert_close(pgd(linear, SMALL, generators()), expected, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_multav_solves_a_linear_loss(steps):
+    multav = Ascent(perturbation=RatioLinf(epsilon=1.04, step_size=1.01), steps=steps)
+    ratio = min(1.01**steps, 1.04)
+    expected = (SMALL * ratio ** WEIGHT.sign()).clamp(0, 1)
+    torch.testing.assert_close(multav(linear, SMALL, generators()), expected, rtol=1e-6, atol=0)
+
+
+def test_a_random_start_ends_on_the_same_corner_of_a_linear_loss():
+    """Eight steps of epsilon / 4 cross the whole set from anywhere."""
+    perturbation, start = AdditiveLinf(epsilon=4 / 255, step_size=1 / 255), UniformNoise(radius=4 / 255)
+    found = Ascent(perturbation=perturbation, start=start, steps=8)(linear, SMALL, generators())
+    moving = WEIGHT.ne(0).expand_as(SMALL)
+    torch.testing.assert_close(found[moving], (SMALL + 4 / 255 * WEIGHT.sign()).clamp(0, 1)[moving], rtol=0, atol=2e-7)
+
+
+def test_a_constant_start_is_the_center_of_its_bound():
+    perturbation = RatioLinf(epsilon=1.5, step_size=2.0)
+    region = RandomRectangle(height=2, width=2)
+    patch = Ascent(perturbation=perturbation, region=region, start=Constant(value=0.5), steps=2)
+    found = patch(linear, SMALL, generators())
+    inside = region.mask(SMALL, generators()).expand_as(SMALL)
+    expected = (0.5 * 1.5 ** WEIGHT.sign()).expand_as(SMALL)
+    torch.testing.assert_close(found[inside], expected[inside], rtol=1e-6, atol=0)
+    assert patch.ratio_to_bound(patch.quantize(found, SMALL), SMALL).max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("start", [0.0, 4 / 255])
+def test_pgd_is_literal_pgd_bit_for_bit(network, start):
+    """The loop as torchattacks and advertorch write it, with a mean-reduced loss and the same noise."""
+    clips, epsilon, alpha = CLIPS[..., :32, :32], 4 / 255, 1 / 255
+    perturbation = AdditiveLinf(epsilon=epsilon, step_size=alpha)
+    with attacking(network):
+        ours = Ascent(perturbation=perturbation, start=UniformNoise(radius=start), steps=5)(
+            cross_entropy(network, LABELS), clips, generators()
+        )
+    noise = torch.stack([torch.empty(clips.shape[1:]).uniform_(-start, start, generator=g) for g in generators()])
+    adversarial = torch.clamp(clips + noise, min=0, max=1)
+    for _ in range(5):
+        adversarial.requires_grad = True
+        cost = nn.CrossEntropyLoss()(network(adversarial), LABELS)
+        gradient = torch.autograd.grad(cost, adversarial)[0]
+        adversarial = adversarial.detach() + alpha * gradient.sign()
+        delta = torch.clamp(adversarial - clips, min=-epsilon, max=epsilon)
+        adversarial = torch.clamp(clips + delta, min=0, max=1).detach()
+    assert torch.equal(ours, adversarial)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_adversarial_clips_stay_in_their_set(name):
+    ascent = attack(name)
+    live = ascent(wavy, CLIPS, generators())
+    stored = ascent.quantize(live, CLIPS)
+    assert torch.equal(stored, (stored * 255).round() / 255)
+    for found in (live, stored):
+        assert found.shape == CLIPS.shape
+        assert found.min() >= 0
+        assert found.max() <= 1
+        assert ascent.ratio_to_bound(found, CLIPS).max() <= 1 + 1e-5
+        outside = ~ascent.region.mask(CLIPS, generators()).expand_as(CLIPS)
+        assert torch.equal(found[outside], CLIPS[outside])
+        assert not torch.equal(found, CLIPS)
+
+
+@pytest.mark.parametrize("name", ["roa", "spa", "af", "pgd"])
+def test_the_region_starts_as_it_should(name):
+    seen, ascent = [], attack(name)
+    ascent(recording(wavy, seen), CLIPS, generators())
+    inside = ascent.region.mask(CLIPS, generators()).expand_as(CLIPS)
+    assert torch.equal(seen[0][~inside], CLIPS[~inside])
+    content = seen[0][inside]
+    if name in ("roa", "spa"):
+        assert content.eq({"roa": 0.5, "spa": 0.0}[name]).all()
+    else:
+        radius = {"af": 1.0, "pgd": 4 / 255}[name]
+        noise = (content - CLIPS[inside])[(content > 0) & (content < 1)] / radius
+        assert noise.abs().max() <= 1 + 1e-5
+        assert noise.mean().abs() < 0.05
+        assert noise.abs().max() > 0.99
+
+
+def recording(loss, seen: list[torch.Tensor]):
+    def recorded(clips: torch.Tensor) -> torch.Tensor:
+        seen.append(clips.detach().clone())
+        return loss(clips)
+
+    return recorded
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_batch_is_its_clips_one_by_one(name):
+    ascent = attack(name)
+    together = ascent(wavy, CLIPS, generators())
+    alone = [ascent(wavy, CLIPS[i : i + 1], generators(1, first=i)) for i in range(4)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_longer_attack_passes_through_a_shorter_one(name):
+    seen: list[torch.Tensor] = []
+    attack(name, steps=8)(recording(wavy, seen), CLIPS, generators())
+    assert torch.equal(seen[3], attack(name, steps=3)(wavy, CLIPS, generators()))
+
+
+class CountedIdentity(torch.autograd.Function):
+    calls: ClassVar[list[int]] = [0, 0]
+
+    @staticmethod
+    def forward(ctx, clips):
+        CountedIdentity.calls[0] += 1
+        return clips.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        CountedIdentity.calls[1] += 1
+        return gradient
+
+
+def test_a_step_costs_one_forward_and_one_backward_pass(monkeypatch):
+    monkeypatch.setattr(CountedIdentity, "calls", [0, 0])
+    attack("pgd", steps=5)(lambda clips: linear(CountedIdentity.apply(clips)), SMALL, generators())
+    assert CountedIdentity.calls == [5, 5]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_loss_does_not_fall_over_a_batch(network, name):
+    losses = []
+    loss = cross_entropy(network, LABELS)
+    with attacking(network):
+        found = attack(name)(recording(loss, losses), CLIPS, generators())
+        start, end = loss(losses[0]).mean(), loss(found).mean()
+    assert end > start
+
+
+def test_attacks_leave_the_network_as_it_was(network):
+    """Statistics, training flags (mixed on purpose), requires_grad flags and gradients; also after an error."""
+    network.train()
+    network.bn1.eval()
+    network.fc.bias.requires_grad_(False)
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    modes = [part.training for part in network.modules()]
+    flags = [parameter.requires_grad for parameter in network.parameters()]
+
+    with attacking(network):
+        assert not any(part.training for part in network.modules())
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        attack("pgd")(cross_entropy(network, LABELS), CLIPS, generators())
+    with pytest.raises(KeyError), attacking(network):
+        raise KeyError("stop")
+
+    assert [part.training for part in network.modules()] == modes
+    assert [parameter.requires_grad for parameter in network.parameters()] == flags
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    network.requires_grad_(True).eval()
+
+
+def test_cross_entropy_is_per_clip_in_float32(network):
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    losses = cross_entropy(lambda clips: logits.bfloat16(), torch.tensor([0, 2]))(CLIPS[:2])
+    expected = [-2 + math.log(math.e**2 + 2), math.log(math.e + 2)]
+    assert losses.dtype == torch.float32
+    torch.testing.assert_close(losses, torch.tensor(expected))
+
+
+def test_the_attack_works_where_gradients_are_off():
+    with torch.no_grad():
+        found = attack("pgd")(linear, SMALL, generators())
+    assert torch.equal(found, attack("pgd")(linear, SMALL, generators()))
+    assert not found.requires_grad
+
+
+def test_clean_clips_are_not_written_to():
+    before = CLIPS.clone()
+    for name in ATTACKS:
+        attack(name, steps=2)(wavy, CLIPS, generators())
+    assert torch.equal(CLIPS, before)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_gradient_that_is_not_finite_is_reported_and_not_taken_for_robustness(value):
+    ascent, scale = attack("pgd", steps=2), torch.tensor([1.0, value, 1.0, 1.0])
+    found = ascent(lambda clips: linear(clips) * scale, SMALL, generators())
+    assert found.isnan().flatten(1).all(1).tolist() == [False, True, False, False]
+    assert not found[[0, 2, 3]].isnan().any()
+    with pytest.raises(PipelineError, match="a gradient that is not finite"):
+        ascent.quantize(found, SMALL)
+
+
+def test_an_attack_takes_steps():
+    with pytest.raises(PipelineError, match="steps is 0"):
+        attack("pgd", steps=0)

@@ -1,0 +1,151 @@
+"""Checkpoints come back as they were, have one byte image per content, and are refused when broken."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.models import checkpoint
+from pipeline_lib.models.resnet import ResNet3D
+
+ENTRY = {"method": "resnet_3d", "seed": 3, "rates": [0.1, 0.2], "initial": None}
+
+
+def network(seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return ResNet3D(depth=10, width=4, stages=1)(5)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "model.pt"
+    checkpoint.save(path, network(), entry=ENTRY, classes=["a", "b"], step=7)
+    return path
+
+
+def test_round_trip(saved):
+    content = checkpoint.load(saved)
+    assert content.keys() == {"state", "entry", "classes", "step"}
+    assert (content["entry"], content["classes"], content["step"]) == (ENTRY, ["a", "b"], 7)
+    fresh = network(seed=1)
+    fresh.load_state_dict(content["state"])
+    assert all(torch.equal(value, network().state_dict()[key]) for key, value in fresh.state_dict().items())
+
+
+def test_an_optimizer_continues_from_what_was_saved(tmp_path):
+    path, first, second = tmp_path / "run.pt", network(), network()
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.1, momentum=0.9) for each in (first, second)]
+    clips = torch.rand(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def step(net, optimizer):
+        optimizer.zero_grad()
+        net(clips).square().sum().backward()
+        optimizer.step()
+
+    step(first, optimizers[0])
+    checkpoint.save(path, first, entry={}, optimizer=optimizers[0].state_dict())
+    content = checkpoint.load(path)
+    second.load_state_dict(content["state"])
+    optimizers[1].load_state_dict(content["optimizer"])
+    for net, optimizer in zip((first, second), optimizers, strict=True):
+        step(net, optimizer)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_the_same_content_gives_the_same_bytes(saved, tmp_path):
+    other = tmp_path / "another name.checkpoint"
+    content = checkpoint.load(saved)
+    again = network(seed=1)
+    again.load_state_dict(content["state"])
+    again.conv1.to(memory_format=torch.channels_last_3d)
+    shuffled = {key: content["entry"][key] for key in reversed(ENTRY)}
+    checkpoint.save(other, again, entry=shuffled, step=np.int64(7).item(), classes=["".join("a"), "b"])
+    assert other.read_bytes() == saved.read_bytes()
+
+
+def test_shared_and_equal_objects_give_the_same_bytes(tmp_path):
+    word, row, tensor = "some words", [1, 2], torch.arange(6.0)
+    variants = [
+        {"words": [word, word], "rows": [row, row], "view": tensor[2:4]},
+        {"words": [word, "".join(word)], "rows": [[1, 2], [1, 2]], "view": torch.tensor([2.0, 3.0])},
+    ]
+    images = []
+    for i, extra in enumerate(variants):
+        path = tmp_path / str(i)
+        checkpoint.save(path, nn.Identity(), entry={}, **extra)
+        images.append(path.read_bytes())
+    assert images[0] == images[1]
+
+
+def test_other_content_gives_other_bytes(saved, tmp_path):
+    other = tmp_path / "other.pt"
+    checkpoint.save(other, network(seed=1), entry=ENTRY, classes=["a", "b"], step=7)
+    assert other.read_bytes() != saved.read_bytes()
+
+
+def test_numpy_numbers_become_plain_ones(tmp_path):
+    checkpoint.save(tmp_path / "m", nn.Identity(), entry={"loss": np.float64(0.5)})
+    assert type(checkpoint.load(tmp_path / "m")["entry"]["loss"]) is float
+
+
+def test_a_failed_save_leaves_the_old_file_and_no_other(saved, monkeypatch):
+    before = saved.read_bytes()
+    with pytest.raises(TypeError, match="cannot hold a set"):
+        checkpoint.save(saved, network(), entry={"a": {1}})
+
+    def full_disk(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(saved, network(seed=1), entry=ENTRY)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_truncated_files_are_refused(saved, share):
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(PipelineError, match=r"model\.pt: not a checkpoint"):
+        checkpoint.load(saved)
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(saved):
+    content = bytearray(saved.read_bytes())
+    at = bytes(content).index(network().state_dict()["conv1.weight"].numpy().tobytes()[:64]) + 9
+    content[at] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"model\.pt"):
+        checkpoint.load(saved)
+
+
+class Hostile:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (self.target,)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_hostile_files_are_refused_and_run_nothing(tmp_path, write):
+    path, target = tmp_path / "model.pt", tmp_path / "owned"
+    write({"state": {}, "entry": Hostile(str(target))}, path)
+    with pytest.raises(PipelineError, match=r"model\.pt: not a checkpoint"):
+        checkpoint.load(path)
+    assert not target.exists()
+
+
+def test_foreign_and_missing_files_are_named(tmp_path):
+    path = tmp_path / "foreign.pt"
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(PipelineError, match=r"foreign\.pt: .* no 'state' and 'entry'"):
+        checkpoint.load(path)
+    with pytest.raises(PipelineError, match=r"nothing\.pt: there is no such checkpoint"):
+        checkpoint.load(tmp_path / "nothing.pt")

@@ -1,0 +1,31 @@
+"""pyproject.toml and environment.yml install the same things."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
+ONLY_CONDA = {"python", "ffmpeg", "pip"}
+
+
+def parsed(requirement: str) -> tuple[str, str]:
+    name, bound = re.fullmatch(r"([A-Za-z0-9-]+)(.*)", requirement).groups()
+    return CONDA_NAMES.get(name, name).lower(), bound
+
+
+def test_both_files_ask_for_the_same_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pip = dict(map(parsed, project["dependencies"] + project["optional-dependencies"]["test"]))
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = dict(parsed(entry) for entry in entries if isinstance(entry, str))
+    assert {name: bound for name, bound in conda.items() if name not in ONLY_CONDA} == pip
+
+
+def test_conda_has_the_same_python():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (
+        f"python{project['requires-python']}" in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    )

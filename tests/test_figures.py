@@ -1,0 +1,254 @@
+"""Figures and the gallery: what is drawn, that all of it is visible, and that the bytes repeat."""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.metrics import wilson
+from pipeline_lib.reporting.difference import magnified_difference
+from pipeline_lib.reporting.figures import (
+    draw_iterations,
+    draw_perturbations,
+    draw_table,
+    draw_training,
+    iterations_figure,
+    perturbation_figure,
+    table_figure,
+    training_figure,
+)
+from pipeline_lib.reporting.gallery import encode, enlarged, gallery_page, side_by_side
+from pipeline_lib.reporting.style import STYLE, line_styles
+
+MODULES = ("metrics", "reporting.tables", "reporting.audits", "reporting.figures", "reporting.gallery")
+
+
+def clips(size: int = 16, frames: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth clean clip and one that departs from it by 4 gray levels."""
+    generator = np.random.default_rng(0)
+    ramp = np.linspace(40, 210, frames * size * size * 3).reshape(frames, size, size, 3).astype(np.uint8)
+    return ramp, (ramp + 4 * generator.choice([-1, 1], ramp.shape)).astype(np.uint8)
+
+
+def examples() -> list[tuple[str, np.ndarray, np.ndarray]]:
+    return [("Adversarial framing\nHandstandPushups \u2192 JumpingJack", *clips()), ("PGD <&>", *clips(15))]
+
+
+def curves() -> list[tuple[str, pd.DataFrame]]:
+    steps = np.array([0, 1, 2, 3, 5, 10, 20, 50])
+    table = pd.DataFrame({"step": steps, "accuracy": 90 / (1 + steps), "loss": np.log1p(steps)})
+    return [("No Defense", table), ("MultiBN-manual with a long name", table.assign(accuracy=50.0))]
+
+
+def histories() -> list[tuple[str, pd.DataFrame]]:
+    epochs = np.arange(1, 5)
+    table = pd.DataFrame({"epoch": epochs, "loss": 2 / epochs, "accuracy": 20.0 * epochs, "learning_rate": 0.1})
+    return [(f"model_{index}", table) for index in range(20)]
+
+
+def table() -> pd.DataFrame:
+    names = ["clean", "multav_linf", "roa", "af", "spa", "mean", "union"]
+    records = []
+    for height, row in enumerate(["No Defense", "AT-PGD", "R3D18+3DDenoise Mult", "MultiBN-manual"]):
+        for place, column in enumerate(names):
+            measured = 100.0 * (height + place) / 9
+            low, high = wilson(measured, 300)
+            records.append(("study", row, column, measured, low, high, 300, "0", 50.0, measured - 50))
+    columns = ["table", "row", "column", "measured", "low", "high", "n", "seeds", "paper", "difference"]
+    filled = pd.DataFrame(records, columns=columns)
+    filled.loc[3, ["measured", "low", "high", "difference"]] = np.nan
+    return filled
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "perturbations": lambda: draw_perturbations(examples()),
+    "iterations": lambda: draw_iterations(curves(), 300),
+    "training": lambda: draw_training(histories()),
+    "table": lambda: draw_table(table(), "A study", "A note that is long enough to need more than one line. " * 4),
+    "narrow": lambda: draw_table(table().query("column == 'clean'"), note="Orientation only. " * 9),
+}
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "perturbations": lambda out: perturbation_figure(examples()[:1], out),
+    "iterations": lambda out: iterations_figure(curves(), 300, out),
+    "training": lambda out: training_figure(histories()[:2], out),
+    "table": lambda out: table_figure(table().query("column in ['clean', 'union']"), out),
+}
+
+
+def drawn(name: str) -> Figure:
+    with rc_context(STYLE):
+        figure = FIGURES[name]()
+        figure.draw_without_rendering()
+    return figure
+
+
+def texts_of(figure: Figure) -> list[Text]:
+    """The texts that are really drawn: a tick outside of its axis has a label too."""
+    seen: list[Text] = []
+    draw = Text.draw
+
+    def record(text: Text, renderer: Any) -> None:
+        seen.extend([text] if text.get_text() and text.get_visible() else [])
+        draw(text, renderer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", record)
+        figure.draw_without_rendering()
+    return seen
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_clipped(name: str) -> None:
+    figure = drawn(name)
+    page = figure.bbox.padded(0.5)
+    for text in texts_of(figure):
+        box = text.get_window_extent()
+        assert page.x0 <= box.x0 <= box.x1 <= page.x1, text.get_text()
+        assert page.y0 <= box.y0 <= box.y1 <= page.y1, text.get_text()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_texts_overlap(name: str) -> None:
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(drawn(name))]
+    for index, (first, box) in enumerate(boxes):
+        for second, other in boxes[index + 1 :]:
+            assert not box.padded(-0.5).overlaps(other.padded(-0.5)), (first, second)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_figures_repeat_byte_for_byte_and_hold_no_date(name: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / "first.v1")
+    WRITERS[name](tmp_path / "second.v1")
+    for suffix in ("png", "pdf"):
+        data = (tmp_path / f"first.v1.{suffix}").read_bytes()
+        assert data == (tmp_path / f"second.v1.{suffix}").read_bytes()
+        assert not re.search(rb"CreationDate|ModDate|D:20\d\d|tEXt|tIME", data)
+
+
+def test_perturbation_figure_shows_the_middle_frames() -> None:
+    _, clean, adversarial = examples()[0]
+    shown = [np.asarray(panel.images[0].get_array()) for panel in drawn("perturbations").axes[:3]]
+    assert (shown[0] == clean[2]).all()
+    assert (shown[1] == adversarial[2]).all()
+    assert (shown[2] == magnified_difference(clean[2], adversarial[2])).all()
+    words = {text.get_text() for text in texts_of(drawn("perturbations"))}
+    assert {"Adversarial framing", "HandstandPushups \u2192\nJumpingJack", "PGD <&>"} <= words
+    assert "at most 4/255, 100 % of the pixels" in words
+
+
+def test_iterations_figure_draws_the_curve_inside_its_wilson_band() -> None:
+    accuracy, loss, *_ = drawn("iterations").axes
+    first = curves()[0][1]
+    np.testing.assert_array_equal(accuracy.lines[0].get_xydata(), first[["step", "accuracy"]])
+    np.testing.assert_array_equal(loss.lines[0].get_xydata(), first[["step", "loss"]])
+    band = accuracy.collections[0].get_paths()[0].vertices
+    for step, percent in zip(first["step"], first["accuracy"], strict=True):
+        at_step = np.asarray(band)[np.asarray(band)[:, 0] == step, 1]
+        assert (at_step.min(), at_step.max()) == pytest.approx(wilson(percent, 300))
+
+
+def test_iterations_axis_starts_at_the_first_step_and_keeps_the_last_tick() -> None:
+    accuracy = drawn("iterations").axes[0]
+    assert accuracy.get_xlim() == (0, 50)
+    assert {0, 1, 50} <= set(accuracy.get_xticks())
+
+
+def test_twenty_one_models_have_twenty_one_line_styles() -> None:
+    styles = [repr(sorted(style.items())) for style, _ in zip(line_styles(), range(22), strict=False)]
+    assert len(set(styles[:21])) == 21
+    assert styles[21] == styles[0]
+
+
+def test_table_figure_prints_every_measured_value_and_draws_every_interval() -> None:
+    figure, cells = drawn("table"), table()
+    for panel, (_, column) in zip(figure.axes, cells.groupby("column", sort=False), strict=True):
+        numbers = [text.get_text() for text in panel.texts]
+        assert numbers == ["\u2013" if np.isnan(value) else f"{value:.1f}" for value in column["measured"]]
+        intervals = [line.get_xdata() for line in panel.lines if len(np.atleast_1d(line.get_xdata())) == 2]
+        np.testing.assert_array_equal(intervals, column[["low", "high"]].to_numpy())
+        best = [text.get_text() for text in panel.texts if text.get_fontweight() == "bold"]
+        assert best == [f"{column['measured'].max():.1f}"]
+
+
+def test_magnified_difference_is_gray_fifteenfold_and_cut() -> None:
+    clean = np.full((1, 1, 5, 3), 100, np.uint8)
+    adversarial = clean + np.array([0, 4, 8, 9, 155], np.uint8)[:, None]
+    assert magnified_difference(clean, adversarial)[0, 0, :, 0].tolist() == [128, 188, 248, 255, 255]
+    assert magnified_difference(adversarial, clean)[0, 0, :, 0].tolist() == [128, 68, 8, 0, 0]
+    with pytest.raises(ValueError, match="two uint8 clips of one shape"):
+        magnified_difference(clean, clean[..., :1])
+
+
+@pytest.mark.parametrize(("size", "expected"), [(112, 224), (32, 224), (28, 224), (240, 240), (33, 231)])
+def test_enlarged_frames_have_square_pixels(size: int, expected: int) -> None:
+    clip = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    large = enlarged(clip)
+    assert large.shape == (2, expected, expected, 3)
+    assert (large[:, :: expected // size, :: expected // size] == clip).all()
+
+
+def decode(video: bytes) -> tuple[np.ndarray, float]:
+    with av.open(io.BytesIO(video), "r") as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        frames = [
+            frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray() for frame in container.decode(stream)
+        ]
+        assert stream.average_rate is not None
+        return np.stack(frames), float(stream.average_rate)
+
+
+@pytest.mark.parametrize("size", [16, 33])
+def test_encoded_clips_decode_to_nearly_the_same(size: int) -> None:
+    joined = side_by_side(*clips(size))
+    assert joined.shape[1] % 2 == joined.shape[2] % 2 == 0
+    frames, rate = decode(encode(joined, 8))
+    assert rate == 8
+    assert frames.shape == joined.shape
+    gray = frames.mean(axis=3) - joined.mean(axis=3)
+    assert np.abs(gray).mean() < 4
+
+
+def test_gallery_is_one_self_contained_page(tmp_path: Path) -> None:
+    gallery_page(examples(), tmp_path / "clips.html", 8)
+    page = (tmp_path / "clips.html").read_text()
+    videos = re.findall(r'<video controls loop autoplay muted playsinline src="data:video/mp4;base64,([^"]+)">', page)
+    assert len(videos) == 2
+    frames, _ = decode(base64.b64decode(videos[0]))
+    assert len(frames) == 4
+    rest = re.sub(r"data:video/mp4;base64,[^\"]+", "", page)
+    assert not any(word in rest for word in ("http", "href=", "<script", "<link", "url("))
+    assert "compressed" in rest
+    assert "<h2>PGD &lt;&amp;&gt;</h2>" in rest
+    assert "HandstandPushups \u2192 JumpingJack" in rest
+
+
+def test_gallery_repeats_byte_for_byte(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        gallery_page(examples()[:1], tmp_path / name, 8)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_ffmpeg_errors_are_passed_on() -> None:
+    with pytest.raises(PipelineError, match=r"could not encode a clip for the gallery: .*not divisible by 2"):
+        encode(np.zeros((1, 15, 15, 3), np.uint8), 8)
+
+
+def test_nothing_here_loads_torch() -> None:
+    lines = [f"import pipeline_lib.{module}" for module in MODULES]
+    code = "\n".join(["import sys", *lines, "sys.exit('torch' in sys.modules)"])
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

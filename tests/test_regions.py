@@ -1,0 +1,125 @@
+"""Where attacks may change a clip: sizes, counts and distributions."""
+
+import pytest
+import torch
+
+from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.attacks.regions import AllPixels, Border, RandomPixels, RandomRectangle
+from pipeline_lib.errors import PipelineError
+
+FRAMES, SIZE = 2000, (12, 9)
+CLIPS = torch.zeros(2, 3, FRAMES, *SIZE)
+
+
+def mask(region, seed: int = 0, clips: torch.Tensor = CLIPS) -> torch.Tensor:
+    return region.mask(clips, clip_generators(seed, [f"video {i}" for i in range(len(clips))]))
+
+
+def corners(masks: torch.Tensor) -> torch.Tensor:
+    """(N, T, 2): first row and column inside, of masks (N, 1, T, H, W)."""
+    first = [masks[:, 0].any(axis).int().argmax(-1) for axis in (-1, -2)]
+    return torch.stack(first, -1)
+
+
+@pytest.mark.parametrize(
+    "region", [AllPixels(), RandomRectangle(height=3, width=4), Border(width=2), RandomPixels(count=5)]
+)
+def test_masks_are_boolean_and_broadcast_over_channels(region):
+    found = mask(region)
+    assert found.dtype == torch.bool
+    assert found.broadcast_to(2, 1, FRAMES, *SIZE).shape == (2, 1, FRAMES, *SIZE)
+
+
+def test_all_pixels():
+    assert mask(AllPixels()).all()
+
+
+def test_every_frame_has_one_rectangle():
+    found = mask(RandomRectangle(height=3, width=4))
+    upper, left = corners(found).unbind(-1)
+    rows, columns = torch.arange(SIZE[0])[:, None], torch.arange(SIZE[1])[None, :]
+    for clip in range(2):
+        for frame in range(0, FRAMES, 100):
+            top, first = upper[clip, frame], left[clip, frame]
+            expected = (rows >= top) & (rows < top + 3) & (columns >= first) & (columns < first + 4)
+            assert torch.equal(found[clip, 0, frame], expected)
+    assert torch.equal(found.sum((1, 3, 4)), torch.full((2, FRAMES), 12))
+
+
+@pytest.mark.parametrize("last_position", [False, True])
+def test_positions_are_uniform_and_the_last_is_used_on_demand(last_position):
+    found = corners(mask(RandomRectangle(height=3, width=4, last_position=last_position))).reshape(-1, 2)
+    positions = 9 + last_position, 5 + last_position
+    counts = torch.zeros(positions)
+    counts.index_put_(tuple(found.T), torch.ones(len(found)), accumulate=True)
+    expected = len(found) / counts.numel()
+    # Chi-square over p positions has mean p - 1 and variance 2 (p - 1): five standard deviations.
+    freedom = counts.numel() - 1
+    assert ((counts - expected) ** 2 / expected).sum() < freedom + 5 * (2 * freedom) ** 0.5
+
+
+def test_frames_and_clips_are_independent():
+    found = corners(mask(RandomRectangle(height=3, width=4)))[..., 0].double()
+    assert torch.corrcoef(found)[0, 1].abs() < 0.1
+    assert torch.corrcoef(torch.stack([found[0, 1:], found[0, :-1]]))[0, 1].abs() < 0.1
+
+
+def test_a_clip_keeps_its_places_in_any_batch():
+    region = RandomRectangle(height=3, width=4)
+    generators = clip_generators(0, ["b", "a", "c"])
+    together = region.mask(torch.zeros(3, 3, 5, *SIZE), generators)
+    alone = region.mask(torch.zeros(1, 3, 5, *SIZE), clip_generators(0, ["a"]))
+    assert torch.equal(together[1:2], alone)
+    assert not torch.equal(together[0], together[1])
+
+
+def test_rectangles_need_a_position():
+    whole = RandomRectangle(height=12, width=9, last_position=True)
+    assert mask(whole).all()
+    for region in (RandomRectangle(height=12, width=4), RandomRectangle(height=3, width=10, last_position=True)):
+        with pytest.raises(PipelineError, match=r"no position in frames of 12 x 9"):
+            mask(region)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_the_border_has_the_pixels_it_must_have(width):
+    height, breadth = SIZE
+    found = mask(Border(width=width)).broadcast_to(2, 1, FRAMES, *SIZE)[0, 0, 0]
+    assert found.sum() == height * breadth - (height - 2 * width) * (breadth - 2 * width)
+    assert torch.equal(found, found.flip(0))
+    assert torch.equal(found, found.flip(1))
+    assert found[:width].all()
+    assert not found[width, width]
+
+
+@pytest.mark.parametrize("width", [0, 5])
+def test_a_border_has_an_inside(width):
+    with pytest.raises(PipelineError, match=f"width is {width}: a border must leave some of frames of 12 x 9"):
+        mask(Border(width=width))
+
+
+def test_pixels_are_drawn_with_replacement_anew_for_each_frame():
+    count, places = 20, SIZE[0] * SIZE[1]
+    found = mask(RandomPixels(count=count)).sum((1, 3, 4))
+    assert found.max() <= count
+    assert found.min() >= 1
+    # Distinct places among `count` draws with replacement; the tolerance is five standard errors.
+    expected = places * (1 - (1 - 1 / places) ** count)
+    error = found.double().std() / found.numel() ** 0.5
+    assert abs(found.double().mean() - expected) < 5 * error
+
+
+def test_pixels_fall_everywhere_alike():
+    count = 20
+    share = mask(RandomPixels(count=count)).double().mean((0, 1, 2))
+    expected = 1 - (1 - 1 / share.numel()) ** count
+    assert (share - expected).abs().max() < 5 * (expected * (1 - expected) / (2 * FRAMES)) ** 0.5
+
+
+def test_the_seed_and_the_name_choose_the_generator():
+    draws = [
+        torch.rand(4, generator=clip_generators(seed, [key])[0])
+        for seed, key in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))
+    ]
+    assert torch.equal(draws[0], draws[1])
+    assert len({tuple(draw.tolist()) for draw in draws}) == 3

@@ -1,0 +1,268 @@
+"""Tables and audits from predictions: the numbers, the errors, the escaping and the bytes."""
+
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.metrics import wilson
+from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, write_audit
+from pipeline_lib.reporting.tables import COLUMNS, build_table, read_paper, read_table, write_table
+
+KINDS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
+PAPER = pd.DataFrame(
+    [("printed", "None", "clean", 89.0), ("printed", "None", "pgd", 3.25), ("printed", "None", "mean", 20.6)],
+    columns=["table", "row", "column", "value"],
+)
+
+
+def write_predictions(path: Path, right: str) -> str:
+    """One clip per character: 1 is right, 0 is wrong."""
+    rows = [f"v{index},1,{mark},0.5" for index, mark in enumerate(right)]
+    path.write_text("\n".join(["video,label,prediction,loss", *rows]) + "\n")
+    return str(path)
+
+
+def layout_of(folder: Path, rows: Mapping[str, Mapping[str, Sequence[str]]], **changes: Any) -> dict[str, Any]:
+    """A layout whose cells are given as one string of right (1) and wrong (0) per seed."""
+
+    def paths(row: str, column: str, seeds: Sequence[str]) -> list[str]:
+        return [write_predictions(folder / f"{len(row)}{column}{seed}.csv", right) for seed, right in enumerate(seeds)]
+
+    seeds = max(len(cell) for cells in rows.values() for cell in cells.values())
+    layout = {
+        "name": "study",
+        "paper": "printed",
+        "dataset": "synthetic",
+        "note": "For orientation.",
+        "columns": ["clean", "pgd"],
+        "summaries": ["mean", "union"],
+        "rows": [
+            {
+                "label": row,
+                "seeds": list(range(seeds)),
+                "cells": {column: paths(row, column, cell) for column, cell in cells.items()},
+            }
+            for row, cells in rows.items()
+        ],
+    }
+    return layout | changes
+
+
+def cell_of(table: pd.DataFrame, row: str, column: str) -> dict[str, Any]:
+    (record,) = table[(table["row"] == row) & (table["column"] == column)].to_dict("records")
+    return {str(name): value for name, value in record.items()}
+
+
+def test_cells_are_accuracies_with_their_difference_to_the_paper(tmp_path: Path) -> None:
+    table = build_table(layout_of(tmp_path, {"None": {"clean": ["1110"], "pgd": ["0110"]}}), PAPER)
+    assert table.columns.tolist() == list(COLUMNS)
+    assert table["column"].tolist() == ["clean", "pgd", "mean", "union"]
+    clean = cell_of(table, "None", "clean")
+    assert (clean["measured"], clean["paper"], clean["difference"], clean["n"]) == (75, 89.0, -14.0, 4)
+    assert (clean["low"], clean["high"]) == wilson(75, 4)
+    assert cell_of(table, "None", "mean")["measured"] == 62.5
+    union = cell_of(table, "None", "union")
+    assert union["measured"] == 50
+    assert pd.isna(union["paper"])
+    assert pd.isna(union["difference"])
+
+
+def test_seeds_are_averaged_and_summarized_one_by_one(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"None": {"clean": ["1100", "1111"], "pgd": ["0011", "1110"]}})
+    table = build_table(layout, PAPER)
+    union = cell_of(table, "None", "union")
+    assert union["seeds"] == "0 1"
+    assert union["measured"] == (0 + 75) / 2
+    assert (union["low"], union["high"]) == (wilson(0, 4)[0], wilson(75, 4)[1])
+
+
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [("mean", 50), ("avg_all", 50), ("acc_all", 50), ("avg_adv", 25), ("acc_adv", 25), ("union", 25)],
+)
+def test_each_summary(tmp_path: Path, summary: str, expected: float) -> None:
+    layout = layout_of(tmp_path, {"None": {"clean": ["1110"], "pgd": ["0100"]}}, summaries=[summary])
+    assert cell_of(build_table(layout, PAPER), "None", summary)["measured"] == expected
+
+
+def test_a_missing_column_stays_empty_and_takes_the_summaries_along(tmp_path: Path) -> None:
+    table = build_table(layout_of(tmp_path, {"None": {"clean": ["11"]}}), PAPER)
+    empty = table[table["column"] != "clean"]
+    assert empty[["measured", "low", "high", "n", "difference"]].isna().all(axis=None)
+    assert (empty["seeds"] == "").all()
+    assert cell_of(table, "None", "pgd")["paper"] == 3.25
+
+
+def test_a_study_without_a_printed_table_has_no_paper_values(tmp_path: Path) -> None:
+    table = build_table(layout_of(tmp_path, {"None": {"clean": ["11"]}}, paper=None), PAPER)
+    assert table["paper"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"summaries": ["median"]}, r"table study: unknown summaries \['median'\]; known are"),
+        ({"paper": "prnted"}, r"no printed table 'prnted'; known are \['printed'\]"),
+    ],
+)
+def test_unknown_names_are_errors(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(PipelineError, match=message):
+        build_table(layout_of(tmp_path, {"None": {"clean": ["11"]}}, **changes), PAPER)
+
+
+def test_rows_must_differ_and_have_a_prediction_per_seed(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"None": {"clean": ["11", "10"]}})
+    with pytest.raises(PipelineError, match=r"rows \['None'\] are named twice"):
+        build_table({**layout, "rows": layout["rows"] * 2}, PAPER)
+    layout["rows"][0]["seeds"] = [0]
+    with pytest.raises(PipelineError, match="row None: column clean has 2 predictions for 1 seeds"):
+        build_table(layout, PAPER)
+
+
+def test_seeds_and_columns_must_have_the_same_clips(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"row None: predictions of different numbers of clips: .*clean1\.csv': 3"):
+        build_table(layout_of(tmp_path, {"None": {"clean": ["11", "110"]}}), PAPER)
+    with pytest.raises(PipelineError, match=r"different numbers of clips"):
+        build_table(layout_of(tmp_path, {"None": {"clean": ["11"], "pgd": ["110"]}}), PAPER)
+
+
+def test_read_paper_refuses_other_columns_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="no CSV files"):
+        read_paper(tmp_path)
+    (tmp_path / "odd.csv").write_text("table,row\na,b\n")
+    with pytest.raises(PipelineError, match=r"odd\.csv: columns \['table', 'row'\]"):
+        read_paper(tmp_path)
+
+
+class Cells(HTMLParser):
+    """The text of every td, and of the bold ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.bold: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.cells += [""] if tag == "td" else []
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if "td" in self.open:
+            self.cells[-1] += data
+            self.bold += [data] if "b" in self.open else []
+
+
+def written(folder: Path, layout: Mapping[str, Any]) -> dict[str, str]:
+    folder.mkdir(exist_ok=True)
+    table = build_table(layout, PAPER)
+    write_table(table, layout, **{kind: folder / f"t.{suffix}" for kind, suffix in KINDS.items()})
+    return {kind: (folder / f"t.{suffix}").read_text() for kind, suffix in KINDS.items()}
+
+
+def test_the_written_csv_reads_back(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"None": {"clean": ["110", "100"], "pgd": ["010", "010"]}, "NA": {"clean": ["1"] * 2}})
+    written(tmp_path / "out", layout)
+    table = build_table(layout, PAPER)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "out" / "t.csv"), table.round(4), check_exact=True)
+
+
+def test_wide_forms_show_measured_interval_and_paper(tmp_path: Path) -> None:
+    texts = written(tmp_path / "out", layout_of(tmp_path, {"None": {"clean": ["1110"], "pgd": ["0110"]}}))
+    assert "| 75.0 [30.1, 95.4] (paper 89.0) | 50.0 [15.0, 85.0] (paper 3.25) |" in " ".join(texts["markdown"].split())
+    assert "None & 75.0 [30.1, 95.4] & 50.0 [15.0, 85.0]" in " ".join(texts["latex"].split())
+    assert "(paper) & 89.0 & 3.25 & 20.6 & " in " ".join(texts["latex"].split())
+    for text in (texts["markdown"], texts["latex"], texts["html"]):
+        assert "n = 4 clips, seeds 0" in text
+        assert "synthetic" in text
+        assert "For orientation." in text
+
+
+def test_the_best_value_of_each_column_is_bold_in_html(tmp_path: Path) -> None:
+    rows = {"None": {"clean": ["1110"], "pgd": ["0110"]}, "AT-PGD": {"clean": ["1100"], "pgd": ["1101"]}}
+    parser = Cells()
+    parser.feed(written(tmp_path / "out", layout_of(tmp_path, rows))["html"])
+    assert parser.bold == ["75.0", "62.5", "50.0", "75.0", "62.5", "50.0"]  # the means and the unions are ties
+
+
+def test_markup_characters_are_escaped(tmp_path: Path) -> None:
+    odd = "a_b & 5 % <i>|*`$#{}~^\\"
+    texts = written(tmp_path / "out", layout_of(tmp_path, {odd: {"clean": ["10"]}}, note=odd))
+    parser = Cells()
+    parser.feed(texts["html"])
+    assert parser.cells[0] == odd
+    assert "<i>" not in texts["html"]
+    (row,) = [line for line in texts["markdown"].splitlines() if line.startswith("| a")]
+    assert row.replace("\\|", "").count("|") == 6
+    lines = [line for line in texts["latex"].splitlines() if "a\\_b" in line]
+    assert len(lines) == 2  # caption and cell
+    for line in lines:
+        assert r"a\_b \& 5 \% \textless{}i\textgreater{}|*`\$\#\{\}" in line
+
+
+def test_pages_are_self_contained(tmp_path: Path) -> None:
+    page = written(tmp_path / "out", layout_of(tmp_path, {"None": {"clean": ["10"]}}))["html"]
+    assert not any(word in page for word in ("http", "src=", "href=", "<script", "<link", "@import", "url("))
+
+
+def test_the_same_table_gives_the_same_bytes_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"None": {"clean": ["10"], "pgd": ["10"]}})
+    first = written(tmp_path / "out", layout)
+    assert written(tmp_path / "out", layout) == first
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t.csv", "t.html", "t.md", "t.tex"]
+
+
+def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
+    facts = dict.fromkeys(AUDIT_COLUMNS, 0.0) | {"clips": 300, "start_loss": 0.2, "end_loss": 3.0, "bound_ratio": 1.0}
+    facts |= {"clean_accuracy": 90.0, "live_accuracy": 20.0, "stored_accuracy": 20.0} | changes
+    path = folder / "audit.csv"
+    pd.DataFrame([facts]).to_csv(path, index=False)
+    return {"dataset": "synthetic", "source": "no_defense", "attack": "pgd", "audit": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "ok"),
+        ({"zero_gradients": 0.01}, "ok"),
+        ({"zero_gradients": 0.0101}, "masked gradient"),
+        ({"stored_accuracy": 90.0}, "masked gradient"),
+        ({"stored_accuracy": 90.0001}, "masked gradient"),  # rounding, not a clip
+        ({"stored_accuracy": 90.0 - 100 / 300}, "ok"),  # one clip
+        ({"stored_accuracy": 90.0, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
+    ],
+)
+def test_verdict(tmp_path: Path, changes: dict[str, float], verdict: str) -> None:
+    audit = build_audit([audit_entry(tmp_path, **changes)])
+    assert audit["verdict"].tolist() == [verdict]
+    assert audit.columns.tolist() == ["dataset", "source", "attack", *AUDIT_COLUMNS, "verdict"]
+
+
+def test_the_written_audit_says_the_rule_and_the_verdict(tmp_path: Path) -> None:
+    audit = build_audit([audit_entry(tmp_path, zero_gradients=0.4)])
+    paths = {kind: tmp_path / f"out.{suffix}" for kind, suffix in KINDS.items()}
+    write_audit(audit, **paths)
+    pd.testing.assert_frame_equal(pd.read_csv(paths["csv"]), audit, check_dtype=False)
+    for kind in ("markdown", "latex", "html"):
+        text = paths[kind].read_text()
+        assert "40.0" in text
+        assert text.count("masked gradient") == 2  # caption and cell
+    assert '<b class="masked">masked gradient</b>' in paths["html"].read_text()
+
+
+def test_an_incomplete_audit_is_named(tmp_path: Path) -> None:
+    entry = audit_entry(tmp_path)
+    Path(entry["audit"]).write_text("clips\n3\n")
+    with pytest.raises(PipelineError, match=r"audit\.csv: columns \['zero_gradients'"):
+        build_audit([entry])
+    Path(entry["audit"]).write_text(",".join(AUDIT_COLUMNS) + "\n")
+    with pytest.raises(PipelineError, match=r"audit\.csv: 0 rows"):
+        build_audit([entry])

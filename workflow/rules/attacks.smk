@@ -1,0 +1,33 @@
+# Models and test clips to cached adversarial sets, with the source's own (white-box) predictions on them.
+
+
+rule attack:
+    input:
+        clips=f"{RESULTS}/{{dataset}}/clips/test.h5",
+        weights=source_weights,
+    output:
+        adversarial=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.h5",
+        audit=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.audit.csv",
+        trace=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.trace.csv",
+        predictions=f"{RESULTS}/{{dataset}}/predictions/{{source}}/{{source}}/{{attack}}.csv",
+    log:
+        f"{RESULTS}/{{dataset}}/logs/attack/{{source}}/{{attack}}.log",
+    priority: 2
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=source_memory,
+        runtime=lambda wildcards, attempt: minutes(
+            passes(PLAN["attacks"][wildcards.attack]),
+            decoded_shape(wildcards.dataset),
+            attempt,
+        ),
+    params:
+        entry=lambda wildcards: plain(PLAN["attacks"][wildcards.attack]),
+        branch=lambda wildcards: split_target(wildcards.source)[1],
+        evaluation=plain(config["evaluation"]),
+        code=lambda wildcards: code("attack.py", PLAN["attacks"][wildcards.attack]),
+    script:
+        "../scripts/attack.py"

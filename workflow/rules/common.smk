@@ -1,0 +1,308 @@
+# Everything that rules ask: the resolved configuration, paths, wildcards, and what each job depends on.
+import json
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
+
+from pipeline_lib.config import (
+    CLEAN,
+    branches,
+    check_structure,
+    resolve_config,
+    split_target,
+)
+from pipeline_lib.costs import memory_mb, minutes, passes
+from pipeline_lib.devices import gpus_per_job
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance import canonical, fingerprint
+from pipeline_lib.registry import build
+
+ROOT = Path(workflow.main_snakefile).resolve().parent
+ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+try:
+    check_structure(config, SCHEMA)
+    PLAN = resolve_config(config)
+except PipelineError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = config["results"]
+GPUS = gpus_per_job(config["device"])
+TARGETS = [
+    f"{name}-{branch}" if branch else name
+    for name, model in PLAN["models"].items()
+    for branch in branches(model) or [None]
+]
+
+
+wildcard_constraints:
+    dataset="|".join(PLAN["datasets"]),
+    part="train|test",
+    model="|".join(PLAN["models"]),
+    source="|".join(TARGETS),
+    target="|".join(TARGETS),
+    attack="|".join(PLAN["attacks"]),
+    study="|".join(PLAN["studies"]),
+    figure="[a-z][a-z0-9_]*",
+
+
+def plain(entry):
+    """Plain data in canonical order: Snakemake compares parameters as text."""
+    return json.loads(canonical(entry))
+
+
+def code(script, *entries):
+    """The fingerprint of a job's code: its adapter and the methods that its entries name."""
+    return fingerprint(ROOT / "workflow/scripts" / script, *entries)
+
+
+def model_entry(name):
+    """What a model depends on besides its input files."""
+    return plain(
+        {key: value for key, value in PLAN["models"][name].items() if key != "initial"}
+    )
+
+
+def clip_entry(dataset):
+    """What a clip store depends on."""
+    entry = PLAN["datasets"][dataset]
+    return plain(
+        {
+            key: entry.get(key)
+            for key in ("root", "lists", "size", "sampling", "decoding")
+        }
+    )
+
+
+def decoded_shape(dataset):
+    """Frames, height and width of a data set's clips."""
+    entry = PLAN["datasets"][dataset]
+    return entry["sampling"]["frames"], entry["size"], entry["size"]
+
+
+def clips(dataset, part):
+    return f"{RESULTS}/{dataset}/clips/{part}.h5"
+
+
+def weights(dataset, model):
+    return f"{RESULTS}/{dataset}/models/{model}.pt"
+
+
+def history(dataset, model):
+    return f"{RESULTS}/{dataset}/models/{model}.csv"
+
+
+def prediction(dataset, target, source, attack):
+    """Predictions of a target on the clean clips, or on the set of an attack made on a source."""
+    name = CLEAN if attack == CLEAN else f"{source}/{attack}"
+    return f"{RESULTS}/{dataset}/predictions/{target}/{name}.csv"
+
+
+def adversarial(dataset, source, attack, ending):
+    return f"{RESULTS}/{dataset}/adversarial/{source}/{attack}.{ending}"
+
+
+def data_root(dataset):
+    """The folder with a data set's videos and lists."""
+    return PLAN["datasets"][dataset].get("root") or f"{RESULTS}/{dataset}/source"
+
+
+def list_files(dataset, part):
+    """The lists of a data set that is given by its root; an error now rather than in a job if they are missing."""
+    lists, root = build(PLAN["datasets"][dataset]["lists"]), Path(data_root(dataset))
+    try:
+        lists.class_names(root)
+        return [str(path) for path in lists.list_files(root, part)]
+    except PipelineError as error:
+        raise WorkflowError(f"config: datasets.{dataset}.root: {error}") from None
+
+
+def decode_inputs(wildcards):
+    """The rendered videos, or the lists of a data set that is given by its root."""
+    if PLAN["datasets"][wildcards.dataset].get("render"):
+        return [
+            f"{data_root(wildcards.dataset)}/{name}"
+            for name in ("UCF-101", "ucfTrainTestlist")
+        ]
+    return list_files(wildcards.dataset, wildcards.part)
+
+
+def initial_weights(wildcards):
+    """The weights that a model starts from, if any."""
+    initial = PLAN["models"][wildcards.model]["initial"]
+    return [weights(wildcards.dataset, initial)] if initial else []
+
+
+def source_weights(wildcards):
+    return weights(wildcards.dataset, split_target(wildcards.source)[0])
+
+
+def target_weights(wildcards):
+    return weights(wildcards.dataset, split_target(wildcards.target)[0])
+
+
+def training_memory(wildcards, attempt):
+    entry = PLAN["models"][wildcards.model]
+    return memory_mb(
+        entry["network"],
+        decoded_shape(wildcards.dataset),
+        entry["training"]["batch_size"],
+        attempt,
+    )
+
+
+def training_minutes(wildcards, attempt):
+    entry = PLAN["models"][wildcards.model]
+    return minutes(
+        entry["training"]["epochs"] * passes(entry["defense"]),
+        decoded_shape(wildcards.dataset),
+        attempt,
+    )
+
+
+def source_memory(wildcards, attempt):
+    return evaluation_memory(wildcards.dataset, wildcards.source, attempt)
+
+
+def target_memory(wildcards, attempt):
+    return evaluation_memory(wildcards.dataset, wildcards.target, attempt)
+
+
+def evaluation_memory(dataset, target, attempt):
+    network = PLAN["models"][split_target(target)[0]]["network"]
+    return memory_mb(
+        network, decoded_shape(dataset), config["evaluation"]["batch_size"], attempt
+    )
+
+
+def study_layout(name):
+    """A study as the table's builder wants it: for each row, column and seed the file with the predictions."""
+    study = PLAN["studies"][name]
+    rows = [
+        {
+            "label": label,
+            "seeds": seeds_of(row),
+            "cells": {c: cell(study, c, targets) for c, targets in row.items()},
+        }
+        for label, row in study["rows"].items()
+    ]
+    note = PLAN["datasets"][study["dataset"]]["note"]
+    layout = {key: study[key] for key in ("title", "dataset", "paper", "summaries")}
+    return layout | {
+        "name": name,
+        "note": note,
+        "columns": list(study["columns"]),
+        "rows": rows,
+    }
+
+
+def cell(study, column, targets):
+    attack = study["columns"][column]
+    return [
+        prediction(study["dataset"], target, study["source"] or target, attack)
+        for target in targets
+    ]
+
+
+def seeds_of(row):
+    models = {split_target(target)[0] for targets in row.values() for target in targets}
+    return sorted({PLAN["models"][model]["seed"] for model in models})
+
+
+def study_files(name):
+    """All predictions that a study's table needs."""
+    return sorted(
+        {
+            path
+            for row in study_layout(name)["rows"]
+            for cells in row["cells"].values()
+            for path in cells
+        }
+    )
+
+
+def perturbation_files(wildcards):
+    """What a figure of perturbations shows: the clean clips, and each attack's set with the source's predictions."""
+    figure = PLAN["perturbations"][wildcards.figure]
+    dataset, source, attacks = (figure[key] for key in ("dataset", "source", "attacks"))
+    return {
+        "clips": clips(dataset, "test"),
+        "adversarial": [
+            adversarial(dataset, source, attack, "h5") for attack in attacks
+        ],
+        "predictions": [
+            prediction(dataset, source, source, attack) for attack in attacks
+        ],
+    }
+
+
+def iteration_curves(name):
+    """Label and trace of every curve of an iterations figure."""
+    figure = PLAN["iterations"][name]
+    return [
+        (label, adversarial(figure["dataset"], target, figure["attack"], "trace.csv"))
+        for label, targets in figure["rows"].items()
+        for target in targets[:1]
+    ]
+
+
+def audited_sets():
+    """Data set, source and attack of every adversarial set that the studies and figures use."""
+    sets = {
+        (study["dataset"], study["source"] or target, study["columns"][column])
+        for study in PLAN["studies"].values()
+        for row in study["rows"].values()
+        for column, targets in row.items()
+        for target in targets
+    }
+    curves = {
+        (figure["dataset"], target, figure["attack"])
+        for figure in PLAN["iterations"].values()
+        for targets in figure["rows"].values()
+        for target in targets
+    }
+    return sorted(item for item in sets | curves if item[2] != CLEAN)
+
+
+def trained_models(dataset):
+    """The models of a data set that the studies need."""
+    used = {
+        split_target(target)[0]
+        for study in PLAN["studies"].values()
+        if study["dataset"] == dataset
+        for row in study["rows"].values()
+        for targets in row.values()
+        for target in [*targets, *([study["source"]] if study["source"] else [])]
+    }
+    return sorted(used)
+
+
+def used_datasets():
+    return sorted({study["dataset"] for study in PLAN["studies"].values()})
+
+
+def tables():
+    names = [*PLAN["studies"], "audit"]
+    return [
+        f"{RESULTS}/tables/{name}.{ending}"
+        for name in names
+        for ending in ("csv", "md", "tex", "html")
+    ]
+
+
+def figures():
+    stems = [f"heatmap_{name}" for name in PLAN["studies"]]
+    stems += [f"perturbations_{name}" for name in PLAN["perturbations"]]
+    stems += [f"iterations_{name}" for name in PLAN["iterations"]]
+    stems += [f"training_{dataset}" for dataset in used_datasets()]
+    pages = [f"{RESULTS}/figures/clips_{name}.html" for name in PLAN["perturbations"]]
+    return [
+        f"{RESULTS}/figures/{stem}.{ending}"
+        for stem in stems
+        for ending in ("png", "pdf")
+    ] + pages

@@ -1,0 +1,40 @@
+# Video files to HDF5 clip stores.
+
+
+rule render:
+    output:
+        videos=directory(f"{RESULTS}/{{dataset}}/source/UCF-101"),
+        lists=directory(f"{RESULTS}/{{dataset}}/source/ucfTrainTestlist"),
+    log:
+        f"{RESULTS}/{{dataset}}/logs/render.log",
+    conda:
+        "../../environment.yml"
+    threads: config["threads"] * 2
+    params:
+        entry=lambda wildcards: plain(PLAN["datasets"][wildcards.dataset].get("render")),
+        code=lambda wildcards: code(
+            "render.py", PLAN["datasets"][wildcards.dataset].get("render")
+        ),
+    script:
+        "../scripts/render.py"
+
+
+rule decode:
+    input:
+        decode_inputs,
+    output:
+        f"{RESULTS}/{{dataset}}/clips/{{part}}.h5",
+    log:
+        f"{RESULTS}/{{dataset}}/logs/decode/{{part}}.log",
+    conda:
+        "../../environment.yml"
+    threads: config["threads"] * 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        entry=lambda wildcards: clip_entry(wildcards.dataset),
+        root=lambda wildcards: data_root(wildcards.dataset),
+        code=lambda wildcards: code("decode.py", clip_entry(wildcards.dataset)),
+    script:
+        "../scripts/decode.py"

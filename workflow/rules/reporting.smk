@@ -1,0 +1,174 @@
+# Predictions to tables, figures and the report. Nothing here loads torch.
+
+
+rule table:
+    input:
+        predictions=lambda wildcards: study_files(wildcards.study),
+        paper=sorted(str(path) for path in (ROOT / "resources/paper").glob("*.csv")),
+    output:
+        csv=f"{RESULTS}/tables/{{study}}.csv",
+        markdown=f"{RESULTS}/tables/{{study}}.md",
+        latex=f"{RESULTS}/tables/{{study}}.tex",
+        html=report(
+            f"{RESULTS}/tables/{{study}}.html",
+            category="Tables",
+            labels={"table": "{study}"},
+            caption="../report/table.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/table/{{study}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        layout=lambda wildcards: plain(study_layout(wildcards.study)),
+        code=code("table.py"),
+    script:
+        "../scripts/table.py"
+
+
+rule audit_table:
+    input:
+        [adversarial(*item, "audit.csv") for item in audited_sets()],
+    output:
+        csv=f"{RESULTS}/tables/audit.csv",
+        markdown=f"{RESULTS}/tables/audit.md",
+        latex=f"{RESULTS}/tables/audit.tex",
+        html=report(
+            f"{RESULTS}/tables/audit.html",
+            category="Tables",
+            labels={"table": "audit of the attacks"},
+            caption="../report/audit.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/audit.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        sets=plain(audited_sets()),
+        code=code("audit.py"),
+    script:
+        "../scripts/audit.py"
+
+
+rule heatmap:
+    input:
+        f"{RESULTS}/tables/{{study}}.csv",
+    output:
+        png=report(
+            f"{RESULTS}/figures/heatmap_{{study}}.png",
+            category="Figures",
+            labels={"figure": "{study}"},
+            caption="../report/heatmap.rst",
+        ),
+        pdf=f"{RESULTS}/figures/heatmap_{{study}}.pdf",
+    log:
+        f"{RESULTS}/logs/heatmap/{{study}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        title=lambda wildcards: PLAN["studies"][wildcards.study]["title"],
+        code=code("heatmap.py"),
+    script:
+        "../scripts/heatmap.py"
+
+
+rule perturbations:
+    input:
+        unpack(perturbation_files),
+    output:
+        png=report(
+            f"{RESULTS}/figures/perturbations_{{figure}}.png",
+            category="Figures",
+            labels={"figure": "perturbations {figure}"},
+            caption="../report/perturbations.rst",
+        ),
+        pdf=f"{RESULTS}/figures/perturbations_{{figure}}.pdf",
+        page=report(
+            f"{RESULTS}/figures/clips_{{figure}}.html",
+            category="Clips",
+            labels={"clips": "{figure}"},
+            caption="../report/clips.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/perturbations/{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        attacks=lambda wildcards: plain(
+            PLAN["perturbations"][wildcards.figure]["attacks"]
+        ),
+        code=code("perturbations.py"),
+    script:
+        "../scripts/perturbations.py"
+
+
+rule iterations:
+    input:
+        lambda wildcards: [path for _, path in iteration_curves(wildcards.figure)],
+    output:
+        png=report(
+            f"{RESULTS}/figures/iterations_{{figure}}.png",
+            category="Figures",
+            labels={"figure": "iterations {figure}"},
+            caption="../report/iterations.rst",
+        ),
+        pdf=f"{RESULTS}/figures/iterations_{{figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/iterations/{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        curves=lambda wildcards: plain(iteration_curves(wildcards.figure)),
+        attack=lambda wildcards: PLAN["iterations"][wildcards.figure]["attack"],
+        code=code("iterations.py"),
+    script:
+        "../scripts/iterations.py"
+
+
+rule training_curves:
+    input:
+        lambda wildcards: [
+            history(wildcards.dataset, model)
+            for model in trained_models(wildcards.dataset)
+        ],
+    output:
+        png=report(
+            f"{RESULTS}/figures/training_{{dataset}}.png",
+            category="Figures",
+            labels={"figure": "training on {dataset}"},
+            caption="../report/training.rst",
+        ),
+        pdf=f"{RESULTS}/figures/training_{{dataset}}.pdf",
+    log:
+        f"{RESULTS}/logs/training_curves/{{dataset}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        models=lambda wildcards: trained_models(wildcards.dataset),
+        code=code("training_curves.py"),
+    script:
+        "../scripts/training_curves.py"
+
+
+rule report:
+    input:
+        tables(),
+        figures(),
+    output:
+        f"{RESULTS}/report.html",
+    log:
+        f"{RESULTS}/logs/report.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        snakefile=workflow.main_snakefile,
+        code=code("report.py"),
+    script:
+        "../scripts/report.py"

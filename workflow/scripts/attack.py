@@ -1,0 +1,23 @@
+"""Attacks every test clip on one source and caches the adversarial set."""
+
+from pathlib import Path
+
+from pipeline_lib.adversarial import make_adversarial_set
+from pipeline_lib.jobs import job, torch_device
+
+with job(snakemake):
+    make_adversarial_set(
+        snakemake.params.entry,
+        weights=Path(snakemake.input.weights),
+        branch=snakemake.params.branch,
+        clips=Path(snakemake.input.clips),
+        runs=Path(snakemake.config["results"], ".runs", "attack"),
+        code=snakemake.params.code,
+        batch_size=snakemake.params.evaluation["batch_size"],
+        seed=snakemake.params.evaluation["seed"],
+        adversarial=Path(snakemake.output.adversarial),
+        predictions=Path(snakemake.output.predictions),
+        audit=Path(snakemake.output.audit),
+        trace=Path(snakemake.output.trace),
+        device=torch_device(snakemake.config),
+    )

@@ -1,0 +1,12 @@
+"""Gathers the audits of all adversarial sets in one table, with a verdict on each."""
+
+from pathlib import Path
+
+from pipeline_lib.jobs import job
+from pipeline_lib.reporting.audits import build_audit, write_audit
+
+with job(snakemake):
+    names = ("dataset", "source", "attack")
+    sets = zip(snakemake.params.sets, snakemake.input, strict=True)
+    audit = build_audit([dict(zip(names, item, strict=True)) | {"audit": path} for item, path in sets])
+    write_audit(audit, **{kind: Path(path) for kind, path in snakemake.output.items()})

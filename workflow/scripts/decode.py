@@ -1,0 +1,23 @@
+"""Decodes one part of a data set to a clip store."""
+
+from pathlib import Path
+
+from pipeline_lib.clips.decode import ClipSpec, Decoding
+from pipeline_lib.clips.store_writer import decode_to_store
+from pipeline_lib.jobs import job
+from pipeline_lib.logs import counted
+from pipeline_lib.registry import build
+
+with job(snakemake):
+    entry = snakemake.params.entry
+    root, part, lists = Path(snakemake.params.root), snakemake.wildcards.part, build(entry["lists"])
+    decode_to_store(
+        Path(snakemake.output[0]),
+        root,
+        part,
+        lists,
+        ClipSpec(size=entry["size"], sampling=build(entry["sampling"])),
+        Decoding(**entry["decoding"]),
+        workers=snakemake.threads,
+        progress=counted("decoding", len(lists.read(root, part)), "videos"),
+    )

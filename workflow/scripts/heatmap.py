@@ -1,0 +1,10 @@
+"""Draws one study's table: measured values with their intervals beside the printed ones."""
+
+from pathlib import Path
+
+from pipeline_lib.jobs import job
+from pipeline_lib.reporting.figures import table_figure
+from pipeline_lib.reporting.tables import read_table
+
+with job(snakemake):
+    table_figure(read_table(snakemake.input[0]), Path(snakemake.output.png).with_suffix(""), snakemake.params.title)

@@ -1,0 +1,18 @@
+"""Predicts one target on the clean clips, or on an adversarial set."""
+
+from pathlib import Path
+
+from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.prediction import predict
+
+with job(snakemake):
+    adversarial = snakemake.input.get("adversarial")
+    predict(
+        weights=Path(snakemake.input.weights),
+        branch=snakemake.params.branch,
+        clips=Path(snakemake.input.clips),
+        adversarial=Path(adversarial) if adversarial else None,
+        output=Path(snakemake.output[0]),
+        batch_size=snakemake.params.batch_size,
+        device=torch_device(snakemake.config),
+    )

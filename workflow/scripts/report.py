@@ -1,0 +1,9 @@
+"""Makes the self-contained HTML report with Snakemake's own mechanism."""
+
+from pathlib import Path
+
+from pipeline_lib.jobs import job
+from pipeline_lib.reporting.report import make_report
+
+with job(snakemake):
+    make_report(snakemake.params.snakefile, snakemake.config, Path(snakemake.output[0]))

@@ -1,0 +1,18 @@
+"""Trains one model, or continues its training."""
+
+from pathlib import Path
+
+from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.training import train_model
+
+with job(snakemake):
+    train_model(
+        snakemake.params.entry,
+        clips=Path(snakemake.input.clips),
+        initial=Path(snakemake.input.initial[0]) if snakemake.input.initial else None,
+        runs=Path(snakemake.config["results"], ".runs", "train"),
+        code=snakemake.params.code,
+        weights=Path(snakemake.output.weights),
+        history=Path(snakemake.output.history),
+        device=torch_device(snakemake.config),
+    )

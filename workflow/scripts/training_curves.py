@@ -1,0 +1,14 @@
+"""Draws loss and accuracy of every model of a data set against the epochs."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_lib.jobs import job
+from pipeline_lib.reporting.figures import training_figure
+
+with job(snakemake):
+    histories = [
+        (model, pd.read_csv(path)) for model, path in zip(snakemake.params.models, snakemake.input, strict=True)
+    ]
+    training_figure(histories, Path(snakemake.output.png).with_suffix(""))
