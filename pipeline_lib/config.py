@@ -125,7 +125,7 @@ def _study(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> di
     return {
         "title": entry["title"],
         "dataset": entry["dataset"],
-        "paper": entry.get("paper"),
+        "paper": list(entry.get("paper", [])),
         "source": None if source is None else _targets(f"{where}.source", source, plan)[0],
         "columns": dict(entry["columns"]),
         "summaries": list(entry.get("summaries", [])),

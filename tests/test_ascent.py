@@ -202,6 +202,15 @@ def test_a_longer_attack_passes_through_a_shorter_one(name):
     assert torch.equal(seen[3], attack(name, steps=3)(wavy, CLIPS, generators()))
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+def test_no_iterate_leaves_the_region(name):
+    seen, ascent = [], attack(name)
+    ascent(recording(wavy, seen), CLIPS, generators())
+    outside = ~ascent.region.mask(CLIPS, generators()).expand_as(CLIPS)
+    assert len(seen) == 5
+    assert all(torch.equal(clips[outside], CLIPS[outside]) for clips in seen)
+
+
 class CountedIdentity(torch.autograd.Function):
     calls: ClassVar[list[int]] = [0, 0]
 
@@ -287,6 +296,30 @@ def test_a_gradient_that_is_not_finite_is_reported_and_not_taken_for_robustness(
         ascent.quantize(found, SMALL)
 
 
-def test_an_attack_takes_steps():
-    with pytest.raises(PipelineError, match="steps is 0"):
-        attack("pgd", steps=0)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: attack("pgd", steps=0), "steps is 0"),
+        (lambda: UniformNoise(radius=-0.1), "radius is -0.1"),
+        (lambda: Constant(value=128), "value is 128: a color is from 0"),
+    ],
+)
+def test_impossible_settings_are_refused(make, message):
+    with pytest.raises(PipelineError, match=message):
+        make()
+
+
+def test_every_clip_needs_its_generator():
+    with pytest.raises(ValueError, match="1 generators for 4 clips"):
+        attack("roa")(wavy, CLIPS, generators(1))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_gpu_gives_the_cpus_clips(name):
+    """With generators on the CPU; on a linear loss, whose gradient has the same signs on both."""
+    weight = torch.randn(CLIPS.shape[1:], generator=torch.Generator().manual_seed(2))
+    on_cpu = attack(name)(lambda clips: (clips * weight).flatten(1).sum(1), CLIPS, generators())
+    weight = weight.cuda()
+    on_gpu = attack(name)(lambda clips: (clips * weight).flatten(1).sum(1), CLIPS.cuda(), generators())
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=1e-6, atol=1e-7)

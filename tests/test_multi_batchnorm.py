@@ -85,20 +85,14 @@ def test_a_group_moves_only_the_statistics_of_its_branch():
 def test_a_group_sends_gradients_only_to_its_branch():
     network = branch_out(trained_looking(), BRANCHES).train()
     through(network, "pgd")(CLIPS).sum().backward()
-    reached = {
-        name.split(".branches.")[1][0]
-        for name, p in network.named_parameters()
-        if ".branches." in name and p.grad is not None
-    }
+    gradients = {name: p.grad for name, p in network.named_parameters() if ".branches." in name}
+    reached = {name.split(".branches.")[1][0] for name, gradient in gradients.items() if gradient is not None}
     assert reached == {"1"}
 
 
 def test_stem_and_blocks_are_branched_and_shortcuts_shared():
-    names = {
-        name
-        for name, part in branch_out(trained_looking(), BRANCHES).named_modules()
-        if isinstance(part, MultiBatchNorm3d)
-    }
+    parts = branch_out(trained_looking(), BRANCHES).named_modules()
+    names = {name for name, part in parts if isinstance(part, MultiBatchNorm3d)}
     assert names == {"bn1", "layer1.0.bn1", "layer1.0.bn2", "layer2.0.bn1", "layer2.0.bn2"}
 
 

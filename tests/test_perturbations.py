@@ -13,13 +13,9 @@ CLEAN = (LEVELS / 255).view(1, 1, 1, 16, 16)
 ADDITIVE = AdditiveLinf(epsilon=4 / 255, step_size=1 / 255)
 RATIO = RatioLinf(epsilon=1.04, step_size=1.01)
 WIDE_RATIO = RatioLinf(epsilon=3.55, step_size=1.7)
-ALL = [
-    ADDITIVE,
-    AdditiveLinf(epsilon=1.0, step_size=70 / 255),
-    AdditiveLinf(epsilon=0.01, step_size=1.0),
-    RATIO,
-    WIDE_RATIO,
-]
+BOX = AdditiveLinf(epsilon=1.0, step_size=70 / 255)
+BETWEEN_LEVELS = AdditiveLinf(epsilon=0.01, step_size=1.0)
+ALL = [ADDITIVE, BOX, BETWEEN_LEVELS, RATIO, WIDE_RATIO]
 
 
 def pushed(sign: int) -> torch.Tensor:

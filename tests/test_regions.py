@@ -21,9 +21,10 @@ def corners(masks: torch.Tensor) -> torch.Tensor:
     return torch.stack(first, -1)
 
 
-@pytest.mark.parametrize(
-    "region", [AllPixels(), RandomRectangle(height=3, width=4), Border(width=2), RandomPixels(count=5)]
-)
+REGIONS = [AllPixels(), RandomRectangle(height=3, width=4), Border(width=2), RandomPixels(count=5)]
+
+
+@pytest.mark.parametrize("region", REGIONS)
 def test_masks_are_boolean_and_broadcast_over_channels(region):
     found = mask(region)
     assert found.dtype == torch.bool
@@ -81,6 +82,18 @@ def test_rectangles_need_a_position():
             mask(region)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomRectangle(height=0, width=3), "height and width are 0 and 3"),
+        (lambda: RandomPixels(count=0), "count is 0"),
+    ],
+)
+def test_regions_are_not_empty(make, message):
+    with pytest.raises(PipelineError, match=message):
+        make()
+
+
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_the_border_has_the_pixels_it_must_have(width):
     height, breadth = SIZE
@@ -117,9 +130,7 @@ def test_pixels_fall_everywhere_alike():
 
 
 def test_the_seed_and_the_name_choose_the_generator():
-    draws = [
-        torch.rand(4, generator=clip_generators(seed, [key])[0])
-        for seed, key in ((0, "a"), (0, "a"), (0, "b"), (1, "a"))
-    ]
+    choices = [(0, "a"), (0, "a"), (0, "b"), (1, "a")]
+    draws = [torch.rand(4, generator=clip_generators(seed, [key])[0]) for seed, key in choices]
     assert torch.equal(draws[0], draws[1])
     assert len({tuple(draw.tolist()) for draw in draws}) == 3

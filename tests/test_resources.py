@@ -25,8 +25,8 @@ CELLS = {
     "multibn_draft_stronger": 4 * 5,
     "multibn_draft_detector_wide_resnet50": 5 * 6,
     "multibn_logs": 25 * (7 + 6) - 2 - 3,  # two runs without union, one that stopped after ROA
-    "multav": 7 * 6,
-    "oudefend": 5 * 9,
+    "multav_table1": 7 * 6,
+    "oudefend_table1": 5 * 9,
     "oudefend_ablation": 1,
     "halftone": 12 * 7,
     "framing": 4 * 4,
@@ -131,7 +131,7 @@ def test_multav_and_oudefend_print_the_same_multiplicative_column(values: dict) 
         "R3D18+2DDenoise Mult": "Xie-B",
     }
     for multav, oudefend in same.items():
-        assert values["multav", multav]["linf"] == values["oudefend", oudefend]["multav_linf"]
+        assert values["multav_table1", multav]["linf"] == values["oudefend_table1", oudefend]["multav_linf"]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def layout_of(folder: Path, rows: Mapping[str, Mapping[str, Sequence[str]]], **c
     seeds = max(len(cell) for cells in rows.values() for cell in cells.values())
     layout = {
         "name": "study",
-        "paper": "printed",
+        "paper": ["printed"],
         "dataset": "synthetic",
         "note": "For orientation.",
         "columns": ["clean", "pgd"],
@@ -99,7 +99,7 @@ def test_a_missing_column_stays_empty_and_takes_the_summaries_along(tmp_path: Pa
 
 
 def test_a_study_without_a_printed_table_has_no_paper_values(tmp_path: Path) -> None:
-    table = build_table(layout_of(tmp_path, {"None": {"clean": ["11"]}}, paper=None), PAPER)
+    table = build_table(layout_of(tmp_path, {"None": {"clean": ["11"]}}, paper=[]), PAPER)
     assert table["paper"].isna().all()
 
 
@@ -107,7 +107,7 @@ def test_a_study_without_a_printed_table_has_no_paper_values(tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"summaries": ["median"]}, r"table study: unknown summaries \['median'\]; known are"),
-        ({"paper": "prnted"}, r"no printed table 'prnted'; known are \['printed'\]"),
+        ({"paper": ["prnted"]}, r"no printed table 'prnted'; known are \['printed'\]"),
     ],
 )
 def test_unknown_names_are_errors(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -186,6 +186,15 @@ def test_wide_forms_show_measured_interval_and_paper(tmp_path: Path) -> None:
         assert "For orientation." in text
 
 
+def test_a_title_heads_the_table_and_the_name_stays_its_label(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"None": {"clean": ["10"]}}, title="MultiBN, white-box")
+    texts = written(tmp_path / "out", layout)
+    assert texts["markdown"].startswith("### MultiBN, white-box\n")
+    assert "<h1>MultiBN, white-box</h1>" in texts["html"]
+    assert r"\caption{MultiBN, white-box. Accuracy" in texts["latex"]
+    assert r"\label{tab:study}" in texts["latex"]
+
+
 def test_the_best_value_of_each_column_is_bold_in_html(tmp_path: Path) -> None:
     rows = {"None": {"clean": ["1110"], "pgd": ["0110"]}, "AT-PGD": {"clean": ["1100"], "pgd": ["1101"]}}
     parser = Cells()
@@ -205,7 +214,7 @@ def test_markup_characters_are_escaped(tmp_path: Path) -> None:
     lines = [line for line in texts["latex"].splitlines() if "a\\_b" in line]
     assert len(lines) == 2  # caption and cell
     for line in lines:
-        assert r"a\_b \& 5 \% \textless{}i\textgreater{}|*`\$\#\{\}" in line
+        assert r"a\_b \& 5 \% \ensuremath{<}i\ensuremath{>}|*`\$\#\{\}\textasciitilde{}\^{}\textbackslash{}" in line
 
 
 def test_pages_are_self_contained(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ class Ascent:
 
         loss: clips -> (N,); generators: one per clip. Run it inside `attacking(network)`.
         """
+        if len(generators) != len(clips):
+            raise ValueError(f"{len(generators)} generators for {len(clips)} clips: give one for each")
         mask = self.region.mask(clips, generators)
         center = self.start.center(clips, mask)
         adversarial = torch.where(mask, self.start.first(clips, generators).clamp(0, 1), clips)

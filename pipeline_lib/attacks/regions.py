@@ -35,6 +35,10 @@ class RandomRectangle:
     width: int
     last_position: bool = False
 
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise PipelineError(f"height and width are {self.height} and {self.width}: a rectangle has a pixel or more")
+
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         frames, *size = clips.shape[2:]
         corners = torch.stack([self._corners(frames, size, generator) for generator in generators]).to(clips.device)
@@ -81,6 +85,10 @@ class RandomPixels:
     """`count` positions per frame, drawn with replacement, all channels (SPA: salt and pepper)."""
 
     count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise PipelineError(f"count is {self.count}: draw one pixel or more in each frame")
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         _, _, frames, height, width = clips.shape

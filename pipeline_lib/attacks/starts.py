@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pipeline_lib.errors import PipelineError
+
 
 class Start(Protocol):
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -33,6 +35,10 @@ class UniformNoise:
 
     radius: float
 
+    def __post_init__(self) -> None:
+        if not self.radius >= 0:
+            raise PipelineError(f"radius is {self.radius}: it cannot be below 0")
+
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         noise = torch.stack([self._noise(clip, generator) for clip, generator in zip(clips, generators, strict=True)])
         return clips + noise
@@ -50,6 +56,10 @@ class Constant:
     """A flat color that replaces the region, 0 black to 1 white; the bound is measured from it (ROA 0.5, SPA 0)."""
 
     value: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise PipelineError(f"value is {self.value}: a color is from 0 (black) to 1 (white)")
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return torch.full_like(clips, self.value)

@@ -134,14 +134,22 @@ def run(paths: Sequence[Path], spec: ClipSpec, decoding: Decoding) -> Output:
 
 def clip_of(path: Path, output: Output, spec: ClipSpec, decoding: Decoding) -> DecodedClip:
     """Choose the frames of the clip from all frames of the video, and say what went wrong."""
-    shape = (spec.size, spec.size, 3)
-    count = len(output.videos[0]) // int(np.prod(shape))
+    count = len(output.videos[0]) // (3 * spec.size**2)
     reason = why_failed(output, count, decoding)
     if reason:
         return failed(spec, reason)
-    every = np.frombuffer(output.videos[0], np.uint8, count * int(np.prod(shape))).reshape(count, *shape)
     index = spec.sampling(count)
-    return DecodedClip(every[index], index, *judgement(path, output, count, spec.sampling.frames))
+    return DecodedClip(
+        rgb_frames(output.videos[0], index, spec.size), index, *judgement(path, output, count, len(index))
+    )
+
+
+def rgb_frames(video: bytearray, index: np.ndarray, size: int) -> np.ndarray:
+    """Frames (T, H, W, 3) RGB of the numbers `index` from a video of planes G, B, R."""
+    green_blue_red = np.frombuffer(video, np.uint8, len(video) // (3 * size**2) * 3 * size**2).reshape(
+        -1, 3, size, size
+    )
+    return np.ascontiguousarray(green_blue_red[index][:, [2, 0, 1]].transpose(0, 2, 3, 1))
 
 
 def why_failed(output: Output, count: int, decoding: Decoding) -> str:

@@ -28,9 +28,11 @@ class Output:
 
 
 def video_command(paths: Sequence[Path], pipes: Sequence[int], size: int, max_pixels: int, frames: int) -> list[str]:
-    """The ffmpeg command that decodes the first `frames` frames of each path to its pipe as RGB, size x size.
+    """The ffmpeg command that decodes the first `frames` frames of each path to its pipe, size x size, as planes G, B, R.
 
-    The shorter side becomes `size`, the longer is rounded down, and the middle is cut out, as torchvision does it.
+    The shorter side becomes `size`, the longer is rounded down, and the middle is cut out, as torchvision does it. With
+    ffmpeg's bilinear scaler the result is near PIL's bilinear resize, which the papers use: it differs by 0.25 gray levels
+    on average on UCF101 (the bicubic default by 1.5).
     """
     outputs = [
         ffmpeg.output(
@@ -43,17 +45,18 @@ def video_command(paths: Sequence[Path], pipes: Sequence[int], size: int, max_pi
             )["v:0"],
             f"pipe:{pipe}",
             format="rawvideo",
-            pix_fmt="rgb24",
+            # The same pixels as rgb24, and 1.4 times faster on the whole: only planes are written with SIMD.
+            pix_fmt="gbrp",
             # The default would duplicate and drop frames for a constant rate.
             fps_mode="passthrough",
             vf=f"scale=w='if(lt(iw,ih),{size},trunc({size}*iw/ih))':h='if(lt(iw,ih),trunc({size}*ih/iw),{size})'"
-            f":flags=bilinear,format=rgb24,crop={size}:{size}:trunc((iw-{size})/2):trunc((ih-{size})/2)",
+            f":flags=bilinear,format=gbrp,crop={size}:{size}:trunc((iw-{size})/2):trunc((ih-{size})/2)",
             **{"frames:v": frames},
         )
         for path, pipe in zip(paths, pipes, strict=True)
     ]
     merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-    return merged.global_args("-nostdin", "-v", "error").compile(cmd=ffmpeg_binary())
+    return merged.global_args("-nostdin", "-v", "error", "-filter_threads", "1").compile(cmd=ffmpeg_binary())
 
 
 def run_ffmpeg(paths: Sequence[Path], size: int, max_pixels: int, frames: int, deadline: float) -> Output:

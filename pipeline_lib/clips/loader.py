@@ -12,7 +12,7 @@ def as_clips(frames: np.ndarray, device: torch.device | str) -> Tensor:
 
     They travel to the device as bytes, a quarter of the size.
     """
-    return torch.from_numpy(frames).to(device).permute(0, 4, 1, 2, 3).contiguous().float().div_(255)
+    return torch.from_numpy(frames).to(device).permute(0, 4, 1, 2, 3).float().div_(255)
 
 
 def as_frames(clips: Tensor) -> np.ndarray:

@@ -11,9 +11,9 @@ LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
+    "^": r"\^{}",
+    "<": r"\ensuremath{<}",
+    ">": r"\ensuremath{>}",
 }
 
 STYLE = """

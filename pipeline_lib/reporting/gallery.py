@@ -39,8 +39,8 @@ Example = tuple[str, np.ndarray, np.ndarray]
 def gallery_page(examples: Sequence[Example], out_html: Path, fps: float) -> None:
     """Write one self-contained page with a looping H.264 video per example, at `fps` frames per second.
 
-    The three panels are one video, so they stay in step without a script, also in the sandboxed frame of a report.
-    The same clips give the same bytes.
+    The three panels are one video, so they stay in step without a script, also in the frame of a report; a frame
+    that forbids scripts forbids autoplay too, there the videos start on a click. The same clips give the same bytes.
     """
     figures = [example_figure(label, encode(side_by_side(clean, adv), fps)) for label, clean, adv in examples]
     publish(out_html, page("Adversarial examples", f"<p>{EXPLANATION}</p>\n" + "\n".join(figures), STYLE))

@@ -65,8 +65,9 @@ def read_table(path: Path | str) -> pd.DataFrame:
 def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
     """Return the layout's table in long form: a row per cell, `COLUMNS`, percent, empty where there is no value.
 
-    layout: `name`; `paper` (name of the printed table, or None); `dataset`; `note`; `columns`; `summaries` (keys of
-        `SUMMARIES`); `rows`, each with `label`, `seeds` and `cells` (column -> paths of predictions, one per seed).
+    layout: `name`; `title` (the name if it lacks); `paper` (names of printed tables); `dataset`; `note`;
+        `columns`; `summaries` (keys of `SUMMARIES`); `rows`, each with `label`, `seeds` and `cells` (column -> paths
+        of predictions, one per seed).
         Columns may lack in `cells`; a row that lacks one has no summaries.
     paper: the printed numbers (`read_paper`). `difference` is measured - paper.
     """
@@ -89,14 +90,16 @@ def check_layout(layout: Mapping[str, Any]) -> None:
 
 
 def printed_values(layout: Mapping[str, Any], paper: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Return (row, column) -> printed value of the layout's paper table; nothing if it names none."""
-    if layout["paper"] is None:
-        return {}
-    table = paper[paper["table"] == layout["paper"]]
-    if table.empty:
-        known = sorted(paper["table"].unique())
-        raise PipelineError(f"table {layout['name']}: no printed table {layout['paper']!r}; known are {known}")
-    return dict(zip(zip(table["row"], table["column"], strict=True), table["value"], strict=True))
+    """Return (row, column) -> printed value, of the first of the layout's printed tables that has it."""
+    printed: dict[tuple[str, str], float] = {}
+    for name in layout["paper"]:
+        table = paper[paper["table"] == name]
+        if table.empty:
+            known = sorted(paper["table"].unique())
+            raise PipelineError(f"table {layout['name']}: no printed table {name!r}; known are {known}")
+        values = zip(zip(table["row"], table["column"], strict=True), table["value"], strict=True)
+        printed = dict(values) | printed
+    return printed
 
 
 def row_records(
@@ -155,10 +158,11 @@ def write_table(
 ) -> None:
     """Write the table: long form as CSV (four decimals); wide as Markdown, LaTeX (booktabs) and an HTML page."""
     name, about = layout["name"], caption(table, layout)
+    title = layout.get("title", name)
     publish(csv, table.round(4).to_csv(index=False, lineterminator="\n"))
-    publish(markdown, formats.markdown(name, about, wide(table, formats.text_cell)))
-    publish(latex, formats.latex(name, about, formats.with_paper_rows(wide(table, dict))))
-    publish(html, formats.html_page(name, about, wide(with_best(table), formats.html_cell)))
+    publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)))
+    publish(latex, formats.latex(name, f"{title}. {about}", formats.with_paper_rows(wide(table, dict))))
+    publish(html, formats.html_page(title, about, wide(with_best(table), formats.html_cell)))
 
 
 def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
@@ -167,8 +171,8 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     seeds = "; ".join(sorted({*table["seeds"]} - {""}))
     about = f"Accuracy in percent on {layout['dataset']}, n = {clips or 0} clips, seeds {seeds or 'none'}."
     about += " In brackets the 95 % Wilson interval (envelope over seeds)."
-    if layout["paper"] is not None:
-        about += f" Paper: the value printed in table {layout['paper']}."
+    if layout["paper"]:
+        about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
     return f"{about} {layout['note']}".strip()
 
 

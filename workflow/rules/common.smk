@@ -63,20 +63,14 @@ def code(script, *entries):
 
 def model_entry(name):
     """What a model depends on besides its input files."""
-    return plain(
-        {key: value for key, value in PLAN["models"][name].items() if key != "initial"}
-    )
+    return plain({key: value for key, value in PLAN["models"][name].items() if key != "initial"})
 
 
 def clip_entry(dataset):
     """What a clip store depends on."""
     entry = PLAN["datasets"][dataset]
-    return plain(
-        {
-            key: entry.get(key)
-            for key in ("root", "lists", "size", "sampling", "decoding")
-        }
-    )
+    tolerate = entry["decoding"].get("tolerate", [])
+    return plain({key: entry.get(key) for key in ("root", "lists", "size", "sampling")} | {"tolerate": tolerate})
 
 
 def decoded_shape(dataset):
@@ -125,10 +119,7 @@ def list_files(dataset, part):
 def decode_inputs(wildcards):
     """The rendered videos, or the lists of a data set that is given by its root."""
     if PLAN["datasets"][wildcards.dataset].get("render"):
-        return [
-            f"{data_root(wildcards.dataset)}/{name}"
-            for name in ("UCF-101", "ucfTrainTestlist")
-        ]
+        return [f"{data_root(wildcards.dataset)}/{name}" for name in ("UCF-101", "ucfTrainTestlist")]
     return list_files(wildcards.dataset, wildcards.part)
 
 
@@ -175,9 +166,7 @@ def target_memory(wildcards, attempt):
 
 def evaluation_memory(dataset, target, attempt):
     network = PLAN["models"][split_target(target)[0]]["network"]
-    return memory_mb(
-        network, decoded_shape(dataset), config["evaluation"]["batch_size"], attempt
-    )
+    return memory_mb(network, decoded_shape(dataset), config["evaluation"]["batch_size"], attempt)
 
 
 def study_layout(name):
@@ -203,10 +192,7 @@ def study_layout(name):
 
 def cell(study, column, targets):
     attack = study["columns"][column]
-    return [
-        prediction(study["dataset"], target, study["source"] or target, attack)
-        for target in targets
-    ]
+    return [prediction(study["dataset"], target, study["source"] or target, attack) for target in targets]
 
 
 def seeds_of(row):
@@ -216,14 +202,7 @@ def seeds_of(row):
 
 def study_files(name):
     """All predictions that a study's table needs."""
-    return sorted(
-        {
-            path
-            for row in study_layout(name)["rows"]
-            for cells in row["cells"].values()
-            for path in cells
-        }
-    )
+    return sorted({path for row in study_layout(name)["rows"] for cells in row["cells"].values() for path in cells})
 
 
 def perturbation_files(wildcards):
@@ -232,12 +211,8 @@ def perturbation_files(wildcards):
     dataset, source, attacks = (figure[key] for key in ("dataset", "source", "attacks"))
     return {
         "clips": clips(dataset, "test"),
-        "adversarial": [
-            adversarial(dataset, source, attack, "h5") for attack in attacks
-        ],
-        "predictions": [
-            prediction(dataset, source, source, attack) for attack in attacks
-        ],
+        "adversarial": [adversarial(dataset, source, attack, "h5") for attack in attacks],
+        "predictions": [prediction(dataset, source, source, attack) for attack in attacks],
     }
 
 
@@ -288,21 +263,13 @@ def used_datasets():
 
 def tables():
     names = [*PLAN["studies"], "audit"]
-    return [
-        f"{RESULTS}/tables/{name}.{ending}"
-        for name in names
-        for ending in ("csv", "md", "tex", "html")
-    ]
+    return [f"{RESULTS}/tables/{name}.{ending}" for name in names for ending in ("csv", "md", "tex", "html")]
 
 
 def figures():
-    stems = [f"heatmap_{name}" for name in PLAN["studies"]]
+    stems = [f"chart_{name}" for name in PLAN["studies"]]
     stems += [f"perturbations_{name}" for name in PLAN["perturbations"]]
     stems += [f"iterations_{name}" for name in PLAN["iterations"]]
     stems += [f"training_{dataset}" for dataset in used_datasets()]
     pages = [f"{RESULTS}/figures/clips_{name}.html" for name in PLAN["perturbations"]]
-    return [
-        f"{RESULTS}/figures/{stem}.{ending}"
-        for stem in stems
-        for ending in ("png", "pdf")
-    ] + pages
+    return [f"{RESULTS}/figures/{stem}.{ending}" for stem in stems for ending in ("png", "pdf")] + pages

@@ -12,9 +12,7 @@ rule render:
     threads: config["threads"] * 2
     params:
         entry=lambda wildcards: plain(PLAN["datasets"][wildcards.dataset].get("render")),
-        code=lambda wildcards: code(
-            "render.py", PLAN["datasets"][wildcards.dataset].get("render")
-        ),
+        code=lambda wildcards: code("render.py", PLAN["datasets"][wildcards.dataset].get("render")),
     script:
         "../scripts/render.py"
 
@@ -35,6 +33,8 @@ rule decode:
     params:
         entry=lambda wildcards: clip_entry(wildcards.dataset),
         root=lambda wildcards: data_root(wildcards.dataset),
+        # Not tracked, since it asks for threads: but for `tolerate`, none of it changes a clip.
+        decoding=lambda wildcards, threads: PLAN["datasets"][wildcards.dataset]["decoding"],
         code=lambda wildcards: code("decode.py", clip_entry(wildcards.dataset)),
     script:
         "../scripts/decode.py"

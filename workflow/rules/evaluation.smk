@@ -16,9 +16,7 @@ rule predict_clean:
     resources:
         gpu=GPUS,
         mem_mb=target_memory,
-        runtime=lambda wildcards, attempt: minutes(
-            1, decoded_shape(wildcards.dataset), attempt
-        ),
+        runtime=lambda wildcards, attempt: minutes(1, decoded_shape(wildcards.dataset), attempt),
     params:
         branch=lambda wildcards: split_target(wildcards.target)[1],
         batch_size=config["evaluation"]["batch_size"],
@@ -47,9 +45,7 @@ rule predict_transfer:
     resources:
         gpu=GPUS,
         mem_mb=target_memory,
-        runtime=lambda wildcards, attempt: minutes(
-            1, decoded_shape(wildcards.dataset), attempt
-        ),
+        runtime=lambda wildcards, attempt: minutes(1, decoded_shape(wildcards.dataset), attempt),
     params:
         branch=lambda wildcards: split_target(wildcards.target)[1],
         batch_size=config["evaluation"]["batch_size"],

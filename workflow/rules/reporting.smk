@@ -52,27 +52,27 @@ rule audit_table:
         "../scripts/audit.py"
 
 
-rule heatmap:
+rule chart:
     input:
         f"{RESULTS}/tables/{{study}}.csv",
     output:
         png=report(
-            f"{RESULTS}/figures/heatmap_{{study}}.png",
+            f"{RESULTS}/figures/chart_{{study}}.png",
             category="Figures",
             labels={"figure": "{study}"},
-            caption="../report/heatmap.rst",
+            caption="../report/chart.rst",
         ),
-        pdf=f"{RESULTS}/figures/heatmap_{{study}}.pdf",
+        pdf=f"{RESULTS}/figures/chart_{{study}}.pdf",
     log:
-        f"{RESULTS}/logs/heatmap/{{study}}.log",
+        f"{RESULTS}/logs/chart/{{study}}.log",
     localrule: True
     conda:
         "../../environment.yml"
     params:
         title=lambda wildcards: PLAN["studies"][wildcards.study]["title"],
-        code=code("heatmap.py"),
+        code=code("chart.py"),
     script:
-        "../scripts/heatmap.py"
+        "../scripts/chart.py"
 
 
 rule perturbations:
@@ -98,9 +98,7 @@ rule perturbations:
     conda:
         "../../environment.yml"
     params:
-        attacks=lambda wildcards: plain(
-            PLAN["perturbations"][wildcards.figure]["attacks"]
-        ),
+        attacks=lambda wildcards: plain(PLAN["perturbations"][wildcards.figure]["attacks"]),
         code=code("perturbations.py"),
     script:
         "../scripts/perturbations.py"
@@ -132,10 +130,7 @@ rule iterations:
 
 rule training_curves:
     input:
-        lambda wildcards: [
-            history(wildcards.dataset, model)
-            for model in trained_models(wildcards.dataset)
-        ],
+        lambda wildcards: [history(wildcards.dataset, model) for model in trained_models(wildcards.dataset)],
     output:
         png=report(
             f"{RESULTS}/figures/training_{{dataset}}.png",

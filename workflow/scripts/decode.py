@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from pipeline_lib.clips.decode import ClipSpec, Decoding
-from pipeline_lib.clips.store_writer import decode_to_store
+from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_to_store
 from pipeline_lib.jobs import job
 from pipeline_lib.logs import counted
 from pipeline_lib.registry import build
@@ -17,7 +16,7 @@ with job(snakemake):
         part,
         lists,
         ClipSpec(size=entry["size"], sampling=build(entry["sampling"])),
-        Decoding(**entry["decoding"]),
+        Decoding(**snakemake.params.decoding),
         workers=snakemake.threads,
         progress=counted("decoding", len(lists.read(root, part)), "videos"),
     )

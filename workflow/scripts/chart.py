@@ -7,4 +7,5 @@ from pipeline_lib.reporting.figures import table_figure
 from pipeline_lib.reporting.tables import read_table
 
 with job(snakemake):
-    table_figure(read_table(snakemake.input[0]), Path(snakemake.output.png).with_suffix(""), snakemake.params.title)
+    table = read_table(snakemake.input[0])
+    table_figure(table, Path(snakemake.output.png).with_suffix(""), title=snakemake.params.title)

@@ -1,0 +1,87 @@
+"""Planning the workflow in process: which jobs Snakemake would run, without running any."""
+
+import os
+import shutil
+from pathlib import Path
+
+import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    DeploymentSettings,
+    OutputSettings,
+    Quietness,
+    ResourceSettings,
+    StorageSettings,
+    WorkflowSettings,
+)
+from snakemake.settings.enums import RerunTrigger  # isort: skip
+
+from pipeline_lib import provenance, registry
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "workflow", "config", "profiles", "resources", "pipeline_lib", "environment.yml")
+CACHES = (registry.fields, registry.source_file, provenance._closure, provenance._imports)
+CACHES += (provenance._source_digest, provenance._tree)
+
+
+def copy_project(folder: Path) -> Path:
+    """The parts of the project that a plan depends on, in a folder of their own."""
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def triggers(project: Path) -> frozenset[RerunTrigger]:
+    profile = yaml.safe_load((project / "profiles/default/config.yaml").read_text())
+    return frozenset(RerunTrigger.parse_choice(name) for name in profile["rerun-triggers"])
+
+
+def execute(project: Path, executor: str, config: dict | None = None) -> dict:
+    """Plans (`dryrun`) or accepts (`touch`) the workflow; the jobs that need to run and what they write."""
+    for cache in CACHES:
+        cache.cache_clear()
+    before = Path.cwd()
+    try:
+        with SnakemakeApi(OutputSettings(dryrun=executor == "dryrun", quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=2),
+                config_settings=ConfigSettings(config=config or {}),
+                storage_settings=StorageSettings(),
+                workflow_settings=WorkflowSettings(),
+                deployment_settings=DeploymentSettings(),
+                snakefile=project / "Snakefile",
+                workdir=project,
+            )
+            # Everything is accepted at once: jobs without records would look as if nothing about them ever changed.
+            forced = executor == "touch"
+            dag = workflow.dag(DAGSettings(rerun_triggers=triggers(project), forceall=forced))
+            dag.execute_workflow(executor=executor, updated_files=[])
+            jobs = workflow._workflow.dag.needrun_jobs(exclude_finished=False)
+            return {(job.rule.name, *job.wildcards_dict.values()): outputs(job) for job in jobs}
+    finally:
+        os.chdir(before)
+
+
+def outputs(job) -> list[tuple[str, bool]]:
+    return [(str(path), bool(path.is_directory)) for path in job.output]
+
+
+def plan(project: Path, config: dict | None = None) -> set[tuple[str, ...]]:
+    """(rule, *wildcards) of every job that would run, the target rules left out."""
+    return {job for job in execute(project, "dryrun", config) if job[0] not in ("all", "results")}
+
+
+def pretend_finished(project: Path) -> None:
+    """Gives every planned output an empty file, and Snakemake the records of jobs that made them."""
+    for made in execute(project, "dryrun").values():
+        for path, is_directory in made:
+            target = project / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.mkdir(exist_ok=True) if is_directory else target.touch()
+    execute(project, "touch")

@@ -1,0 +1,186 @@
+"""Adversarial sets: exact on disk, tied to their clips, audited, and independent of batches and interruptions."""
+
+import csv
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tiny
+from pipeline_lib.adversarial import RecordedLoss, make_adversarial_set
+from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.clips.adversarial_store import AdversarialClips
+from pipeline_lib.clips.loader import as_clips
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.prediction import predict
+from pipeline_lib.registry import build
+from test_training import trained
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with clips, a plain and a branched model."""
+    folder = tmp_path_factory.mktemp("adversarial")
+    clips = tiny.write_clips(folder / "clips.h5")
+    trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
+    trained(folder, tiny.model_entry(tiny.MULTIBN), clips, "branched")
+    return folder
+
+
+def attacked(
+    made: Path, out: Path, entry: dict = tiny.PGD, batch_size: int = 4, model: str = "plain", branch=None
+) -> Path:
+    make_adversarial_set(
+        entry,
+        weights=made / f"{model}.pt",
+        branch=branch,
+        clips=made / "clips.h5",
+        runs=out / "runs",
+        code="code",
+        batch_size=batch_size,
+        seed=0,
+        adversarial=out / "set.h5",
+        predictions=out / "predictions.csv",
+        audit=out / "audit.csv",
+        trace=out / "trace.csv",
+        device=CPU,
+    )
+    return out
+
+
+def frames_of(made: Path, out: Path) -> np.ndarray:
+    return AdversarialClips(out / "set.h5", Clips(made / "clips.h5")).read(range(10))
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_stored_clips_stay_in_the_bound_on_the_lattice(made, tmp_path):
+    frames = frames_of(made, attacked(made, tmp_path)).astype(int)
+    clean = Clips(made / "clips.h5").read(range(10)).astype(int)
+    assert 0 < np.abs(frames - clean).max() <= 8
+
+
+def test_same_bytes_again_and_the_same_clips_whatever_the_batches(made, tmp_path):
+    first, again, single = (
+        attacked(made, tmp_path / name, batch_size=size) for name, size in zip("abc", (4, 4, 1), strict=True)
+    )
+    assert (first / "set.h5").read_bytes() == (again / "set.h5").read_bytes()
+    # Convolutions round differently for another batch size; the draws are the same, so hardly a pixel moves.
+    assert (frames_of(made, first) != frames_of(made, single)).mean() < 0.01
+
+
+def test_white_box_predictions_are_those_of_the_stored_clips(made, tmp_path):
+    out = attacked(made, tmp_path)
+    predict(
+        weights=made / "plain.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        adversarial=out / "set.h5",
+        output=out / "again.csv",
+        batch_size=4,
+        device=CPU,
+    )
+    assert (out / "again.csv").read_text() == (out / "predictions.csv").read_text()
+
+
+def test_audit_and_trace_tell_what_happened(made, tmp_path):
+    out = attacked(made, tmp_path)
+    (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
+    right = [row["label"] == row["prediction"] for row in rows_of(out / "predictions.csv")]
+    assert float(audit["stored_accuracy"]) == pytest.approx(100 * np.mean(right))
+    assert float(audit["clips"]) == 10
+    assert float(audit["zero_gradients"]) == 0
+    assert float(audit["bound_ratio"]) <= 1 + 1e-4
+    assert [row["step"] for row in trace] == ["0", "1", "2"]
+    assert float(trace[0]["loss"]) == pytest.approx(float(audit["start_loss"]))
+    assert float(trace[-1]["loss"]) == pytest.approx(float(audit["end_loss"]))
+    assert float(audit["end_loss"]) > float(audit["start_loss"])
+
+
+def test_masked_gradients_are_seen():
+    """A network that rounds its input gives no gradient: the share of zero gradients says so."""
+
+    class Rounding(nn.Module):
+        def forward(self, clips):
+            return torch.stack([clips.round().mean((1, 2, 3, 4)), clips.mean((1, 2, 3, 4)) * 0], 1)
+
+    network, labels = Rounding(), torch.zeros(3, dtype=torch.long)
+    recorded = RecordedLoss(network, labels)
+    with attacking(network):
+        build(tiny.PGD)(recorded, torch.rand(3, 3, 4, 8, 8), [torch.Generator() for _ in range(3)])
+    assert recorded.zero_gradient.tolist() == [True, True, True]
+
+
+def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypatch):
+    whole = attacked(made, tmp_path / "whole")
+    calls = 0
+
+    def crash(*args):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    from pipeline_lib import adversarial
+
+    original = adversarial._attack_batch
+    monkeypatch.setattr(adversarial, "_attack_batch", crash)
+    with pytest.raises(KeyboardInterrupt):
+        attacked(made, tmp_path / "killed")
+    assert not (tmp_path / "killed/set.h5").exists()
+    attacked(made, tmp_path / "killed")
+    assert calls == 2 + 2  # three batches, the first one is not attacked again
+    for name in ("set.h5", "predictions.csv", "audit.csv", "trace.csv"):
+        assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_each_branch_is_a_source_of_its_own(made, tmp_path):
+    sets = [attacked(made, tmp_path / branch, model="branched", branch=branch) for branch in ("clean", "lp")]
+    assert (frames_of(made, sets[0]) != frames_of(made, sets[1])).any()
+
+
+def test_a_set_belongs_to_its_clips(made, tmp_path):
+    attacked(made, tmp_path)
+    other = Clips(tiny.write_clips(tmp_path / "other.h5", seed=1))
+    with pytest.raises(PipelineError, match=r"set\.h5: made from other clean clips"):
+        AdversarialClips(tmp_path / "set.h5", other)
+
+
+def test_a_damaged_or_foreign_set(made, tmp_path):
+    attacked(made, tmp_path)
+    clean = Clips(made / "clips.h5")
+    with h5py.File(tmp_path / "set.h5", "r+") as file:
+        file["delta"][3] = 0
+    with pytest.raises(PipelineError, match=rf"{clean.videos[3]} is damaged"):
+        AdversarialClips(tmp_path / "set.h5", clean).read([2, 3])
+    with h5py.File(tmp_path / "set.h5", "r+") as file:
+        file.attrs["format"] = 99
+    with pytest.raises(PipelineError, match="another version"):
+        AdversarialClips(tmp_path / "set.h5", clean)
+    with pytest.raises(PipelineError, match=r"clips\.h5"):
+        AdversarialClips(made / "clips.h5", clean)
+
+
+def test_network_in_eval_mode_is_left_as_it_was(made):
+    """An attack moves no statistic of the network that it attacks."""
+    from pipeline_lib.modeling import load_model
+
+    network = load_model(made / "plain.pt", CPU).network.train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    data = Clips(made / "clips.h5")
+    clips = as_clips(data.read(range(4)), CPU)
+    with attacking(network):
+        recorded = RecordedLoss(network, torch.from_numpy(data.labels[:4]))
+        build(tiny.PGD)(recorded, clips, [torch.Generator() for _ in range(4)])
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())

@@ -1,0 +1,136 @@
+"""The configuration: what is resolved, and the errors that stop before any job."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline_lib.config import check_structure, resolve_config, split_target
+from pipeline_lib.errors import PipelineError
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+def changed(path: str, value: object) -> dict:
+    """The default configuration with one value set, by its dotted path."""
+    config = copy.deepcopy(CONFIG)
+    *parents, last = path.split(".")
+    entry = config
+    for name in parents:
+        entry = entry[name]
+    entry[last] = value
+    return config
+
+
+def resolved(config: dict) -> dict:
+    check_structure(config, SCHEMA)
+    return resolve_config(config)
+
+
+def test_attack_entry_becomes_plain_typed_data():
+    attack = resolved(CONFIG)["attacks"]["roa"]
+    assert attack["method"] == "pipeline_lib.attacks.ascent:Ascent"
+    assert attack["perturbation"]["step_size"] == 70 / 255
+    assert type(attack["perturbation"]["epsilon"]) is float
+    assert list(attack) == ["method", "perturbation", "region", "start", "steps"]
+
+
+def test_models_carry_their_attacks_and_seeds():
+    plan = resolved(changed("models.at_af.seeds", [3, 5]))
+    assert plan["models"]["at_af-s5"]["seed"] == 5
+    assert plan["models"]["at_af-s5"]["defense"]["attack"] == plan["attacks"]["af"]
+    assert plan["models"]["at_af-s5"]["initial"] == "standard-s0"  # `standard` has no seed 5
+
+
+def test_a_model_starts_from_the_same_seed_where_there_is_one():
+    plan = resolved(changed("seeds", [0, 1]))
+    assert plan["models"]["at_af-s1"]["initial"] == "standard-s1"
+
+
+def test_rows_become_targets():
+    rows = resolved(changed("seeds", [0, 1]))["studies"]["multibn_white_box"]["rows"]
+    assert rows["AT-AF"]["clean"] == ["at_af-s0", "at_af-s1"]
+    assert rows["MultiBN-manual"]["roa"] == ["multibn_manual-s0-physical", "multibn_manual-s1-physical"]
+    assert split_target("multibn_manual-s1-physical") == ("multibn_manual-s1", "physical")
+    assert split_target("at_af-s0") == ("at_af-s0", None)
+
+
+ERRORS = {
+    "unknown section": ("attack", {}, "top level: unknown key 'attack'; known: attacks"),
+    "unknown key": (
+        "models.avg.netwrok",
+        "tiny",
+        r"models.avg: unknown key 'netwrok'; known: defense, initial, network",
+    ),
+    "unknown method": ("attacks.pgd.method", "pdg", r"attacks.pgd.method: unknown method 'pdg'; known: .*ascent"),
+    "unknown field": (
+        "attacks.pgd.stepz",
+        3,
+        r"attacks.pgd.stepz: unknown key; known: perturbation, region, start, steps",
+    ),
+    "nested field": ("attacks.pgd.perturbation.eps", 3, r"attacks.pgd.perturbation.eps: unknown key; known: epsilon"),
+    "missing field": ("attacks.pgd.perturbation", {"method": "additive_linf", "epsilon": 1}, "step_size: missing"),
+    "wrong type": ("attacks.pgd.steps", "five", r"attacks.pgd.steps: expected an integer, got 'five'"),
+    "boolean for a number": ("attacks.pgd.steps", True, r"attacks.pgd.steps: expected an integer, got True"),
+    "bad fraction": ("attacks.pgd.perturbation.epsilon", "8/0", "epsilon: expected a number or a fraction"),
+    "no entry": ("attacks.pgd.region", 3, "attacks.pgd.region: expected an entry with 'method', got 3"),
+    "unknown network": ("models.avg.network", "tony", r"models.avg.network: unknown network 'tony'; known: tiny"),
+    "unknown training": ("models.avg.training", "x", r"models.avg.training: unknown training 'x'; known: finetune"),
+    "unknown attack": (
+        "models.at_af.defense.attack",
+        "a",
+        r"models.at_af.defense.attack: unknown attack 'a'; known: af",
+    ),
+    "unknown initial": ("models.avg.initial", "x", r"models.avg.initial: unknown model 'x'; known: at_af"),
+    "initial in a circle": ("models.standard.initial", "avg", "models start from one another"),
+    "unknown model": (
+        "studies.multav.rows.Mine",
+        "mine",
+        r"studies.multav.rows.Mine.clean: unknown model 'mine'; known",
+    ),
+    "no branch": ("studies.multav.rows.Mine", "avg/lp", "model 'avg' has no branch 'lp'; known: none"),
+    "unknown branch": ("studies.multav.rows.Mine", "multibn_manual/x", "no branch 'x'; known: clean, lp, physical"),
+    "branch not chosen": ("studies.multav.rows.Mine", "multibn_manual", "choose one, as in multibn_manual/clean"),
+    "unknown column": ("studies.multav.rows.Mine", {"x": "avg"}, "unknown column 'x'; known: af, clean, linf"),
+    "unknown data set": (
+        "studies.multav.dataset",
+        "x",
+        "studies.multav.dataset: unknown dataset 'x'; known: synthetic",
+    ),
+    "unknown column attack": ("studies.multav.columns.x", "x", r"columns.x: unknown attack 'x'; known: .*clean"),
+    "reserved name": ("attacks.clean", CONFIG["attacks"]["pgd"], "kept for the absence of an attack"),
+    "bad name": ("attacks.My-Attack", CONFIG["attacks"]["pgd"], "My-Attack"),
+    "root and render": ("datasets.synthetic.root", "/data", "datasets.synthetic: give either 'root'"),
+    "decoding": ("datasets.synthetic.decoding", {"deadlin": 3}, "decoding.deadlin: unknown key; known: .*deadline"),
+    "own module": ("attacks.pgd.method", "no_such_module:X", "no file for the Python module 'no_such_module'"),
+    "own class": ("attacks.pgd.method", "pipeline_lib.logs:X", "has no class 'X'"),
+    "negative seed": ("seeds", [-1], "seeds.0"),
+    "device": ("device", "tpu", "device: 'tpu' is not one of"),
+}
+
+
+@pytest.mark.parametrize(("path", "value", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors_name_entry_key_and_known_names(path, value, message):
+    with pytest.raises(PipelineError, match=message):
+        resolved(changed(path, value))
+
+
+def test_every_key_is_documented():
+    text = (ROOT / "config/README.md").read_text()
+    documented = [*SCHEMA["properties"], "render", "root", "lists", "size", "sampling", "decoding", "note", "network"]
+    documented += [
+        "defense",
+        "training",
+        "initial",
+        "seeds",
+        "title",
+        "paper",
+        "source",
+        "columns",
+        "rows",
+        "summaries",
+    ]
+    assert [key for key in documented if f"`{key}`" not in text] == []

@@ -1,0 +1,216 @@
+"""Exact incremental reruns: for every kind of change, exactly the jobs that depend on it."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from planning import ROOT, copy_project, plan, pretend_finished
+
+CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "training_curves", "report"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A copy of the project whose whole workflow counts as done."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    pretend_finished(project)
+    return project
+
+
+@pytest.fixture
+def edit(finished):
+    """Changes a file of the project for one test, and puts it back as it was, its time included."""
+    saved = {}
+
+    def change(name: str, old: str, new: str) -> None:
+        path = finished / name
+        saved.setdefault(path, (path.read_text(), path.stat().st_mtime_ns))
+        assert old in path.read_text(), f"{name} has no {old!r}"
+        path.write_text(path.read_text().replace(old, new))
+
+    yield change
+    for path, (text, when) in saved.items():
+        path.write_text(text)
+        os.utime(path, ns=(when, when))
+
+
+def depends_on(model: str, attack: str | None) -> bool:
+    """Whether a model is trained on an attack, or starts from one that is."""
+    defense = CONFIG["models"][model]["defense"]
+    return attack in str(defense).replace("'", " ").replace(",", " ").replace("]", " ").split()
+
+
+def model_of(target: str) -> str:
+    return target.partition("-s")[0]
+
+
+def computing(jobs: set) -> set:
+    return {job for job in jobs if job[0] not in REPORTING}
+
+
+def rules(jobs: set) -> set[str]:
+    return {job[0] for job in jobs}
+
+
+def test_nothing_changed(finished):
+    assert plan(finished) == set()
+
+
+def test_epsilon_reruns_its_sets_the_models_trained_on_it_and_what_depends_on_them(finished):
+    everything = plan_of_a_fresh_project(finished)
+    jobs = plan(finished, {"attacks": {"pgd": {"perturbation": {"epsilon": "9/255"}}}})
+    retrained = {name for name in CONFIG["models"] if depends_on(name, "pgd")}
+    assert retrained == {"at_pgd", "avg", "multibn_manual"}
+    expected = {job for job in computing(everything) if touches(job, "pgd", retrained)}
+    assert computing(jobs) == expected
+    assert ("table", "multav") in jobs  # its row "Add" is trained on pgd
+
+
+def plan_of_a_fresh_project(finished: Path) -> set:
+    return plan(finished, {"results": "elsewhere"})
+
+
+def touches(job: tuple[str, ...], attack: str, retrained: set[str]) -> bool:
+    """Whether a job makes a retrained model, attacks or predicts one, or deals with a set of the attack."""
+    return attack in job[2:] or any(model_of(name) in retrained for name in job[2:])
+
+
+def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
+    jobs = plan(finished, {"training": {"scratch": {"epochs": 7}}})
+    # All other models start from `standard`.
+    assert {job[2] for job in jobs if job[0] == "train"} == {f"{name}-s0" for name in CONFIG["models"]}
+    jobs = plan(finished, {"models": {"at_af": {"training": "scratch"}}})
+    assert {job[2:] for job in jobs if job[0] == "train"} == {("at_af-s0",)}
+    assert {job[2] for job in jobs if job[0] in ("attack", "predict_clean", "predict_transfer")} == {"at_af-s0"}
+
+
+def test_a_figure_of_its_own(finished):
+    jobs = plan(finished, {"figures": {"perturbations": {"synthetic": {"attacks": ["pgd", "roa"]}}}})
+    assert jobs == {("perturbations", "synthetic"), ("report",)}
+
+
+def test_title_of_a_study_reruns_its_table_only(finished):
+    jobs = plan(finished, {"studies": {"multav": {"title": "Other"}}})
+    assert jobs == {("table", "multav"), ("chart", "multav"), ("report",)}
+
+
+def test_order_of_keys_and_spelling_of_numbers(finished, edit):
+    edit(
+        "config/config.yaml",
+        "perturbation: {method: additive_linf, epsilon: 1.0, step_size: 70/255}",
+        "perturbation: {step_size: 0.27450980392156865, epsilon: 1, method: additive_linf}",
+    )
+    assert plan(finished) == set()
+
+
+def test_device_and_threads_are_no_part_of_a_result(finished):
+    assert plan(finished, {"device": "cpu", "threads": 2}) == set()
+
+
+def test_how_videos_are_decoded_is_no_part_of_a_clip_but_which_may_fail_is(finished):
+    assert plan(finished, {"datasets": {"synthetic": {"decoding": {"deadline": 60}}}}) == set()
+    jobs = plan(finished, {"datasets": {"synthetic": {"decoding": {"tolerate": ["MoveUp/v_MoveUp_g01_c01.mp4"]}}}})
+    assert "decode" in rules(jobs)
+
+
+def test_touched_files(finished):
+    for path in [*finished.glob("workflow/**/*.*"), *finished.glob("pipeline_lib/**/*.py"), finished / "Snakefile"]:
+        path.touch()
+    (finished / "config/config.yaml").touch()
+    assert plan(finished) == set()
+
+
+def test_comment_and_docstring_in_the_library(finished, edit):
+    edit("pipeline_lib/attacks/ascent.py", "for _ in range(self.steps):", "for _ in range(self.steps):  # T times")
+    edit("pipeline_lib/training.py", '"""One training loop', '"""The training loop')
+    edit("workflow/scripts/train.py", '"""Trains one model', '"""It trains one model')
+    assert plan(finished) == set()
+
+
+def test_log_line_retrains_nothing(finished, edit):
+    edit("pipeline_lib/logs.py", "LINE_EVERY_SECONDS = 10.0", "LINE_EVERY_SECONDS = 20.0")
+    assert plan(finished) == set()
+
+
+def test_behavior_of_sampling_decodes_again_and_renders_nothing(finished, edit):
+    edit("pipeline_lib/clips/sampling.py", "% count", "% max(count, 1)")
+    jobs = plan(finished)
+    assert ("render", "synthetic") not in jobs
+    assert computing(jobs) == computing(plan_of_a_fresh_project(finished)) - {("render", "synthetic")}
+
+
+def test_behavior_of_one_start_reruns_the_attacks_with_that_start(finished, edit):
+    edit("pipeline_lib/attacks/perturbations.py", "clips * self.step_size ** gradient.sign()", "clips * 1.0")
+    attacked = {job[3] for job in plan(finished) if job[0] == "attack"}
+    assert attacked == set(CONFIG["attacks"])  # both perturbations are in one file
+
+
+def test_behavior_of_a_defense_retrains_its_models_only(finished, edit):
+    edit("pipeline_lib/defenses/multibn.py", "return crafted or [clips]", "return crafted if crafted else [clips]")
+    jobs = plan(finished)
+    assert {job[2] for job in jobs if job[0] == "train"} == {"multibn_manual-s0"}
+    assert {model_of(job[2]) for job in computing(jobs)} == {"multibn_manual"}
+
+
+def test_table_code_reruns_tables_only(finished, edit):
+    edit("workflow/scripts/table.py", "layout = snakemake.params.layout", "layout = dict(snakemake.params.layout)")
+    assert rules(plan(finished)) == {"table", "chart", "report"}
+
+
+def test_new_registry_and_config_entries(finished, edit):
+    edit("pipeline_lib/methods.py", "METHODS = {", 'METHODS = {\n    "mine": "pipeline_lib.attacks.ascent:Ascent",')
+    assert plan(finished, {"attacks": {"mine": CONFIG["attacks"]["pgd"]}}) == set()
+
+
+def test_new_attack_adds_its_cells(finished):
+    new = {"attacks": {"new": CONFIG["attacks"]["spa"]}, "studies": {"multav": {"columns": {"new": "new"}}}}
+    jobs = plan(finished, new)
+    assert computing(jobs) == {("attack", "synthetic", "standard-s0", "new")}
+    assert rules(jobs) == {"attack", "table", "chart", "audit_table", "report"}
+
+
+def test_removed_row(finished, edit):
+    edit("config/config.yaml", "      BN-Physical: multibn_manual/physical\n", "")
+    jobs = plan(finished)
+    assert computing(jobs) == set()
+    assert ("table", "multibn_branches") in jobs
+
+
+def test_second_seed_leaves_the_first_alone(finished):
+    jobs = plan(finished, {"seeds": [0, 1]})
+    assert all(any("-s1" in name for name in job[2:]) for job in computing(jobs))
+    assert {job[2] for job in jobs if job[0] == "train"} == {f"{name}-s1" for name in CONFIG["models"]}
+
+
+def test_users_own_attack_beside_the_snakefile(finished):
+    source = """
+        from dataclasses import dataclass
+
+        @dataclass(frozen=True, kw_only=True)
+        class Flicker:
+            strength: float
+    """
+    (finished / "my_attack.py").write_text(textwrap.dedent(source))
+    mine = {"attacks": {"mine": {"method": "my_attack:Flicker", "strength": 0.1}}}
+    mine["studies"] = {"multav": {"columns": {"mine": "mine"}}}
+    assert ("attack", "synthetic", "standard-s0", "mine") in plan(finished, mine)
+
+
+@pytest.mark.parametrize("overlay", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_command_line_plans_every_configuration(overlay, tmp_path):
+    """Not in process: the command that users type, with the default profile."""
+    if "root: null" in overlay.read_text():
+        pytest.skip("needs a data set")
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--cores", "1", "--configfile", str(overlay)]
+    began = time.monotonic()
+    done = subprocess.run([*command, "--directory", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "train" in done.stdout + done.stderr
+    assert time.monotonic() - began < 60  # a guard against accidents; benchmarks measure
