@@ -28,6 +28,13 @@ def check_structure(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Non
     raise fail(where, error.message)
 
 
+def without_nulls(config: Any) -> Any:
+    """The configuration without its keys that are null: so an overlay takes an entry of the default away."""
+    if not isinstance(config, dict):
+        return config
+    return {key: without_nulls(value) for key, value in config.items() if value is not None}
+
+
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     """All entries by kind: datasets, attacks, models (seeds expanded), studies, iterations, perturbations."""
     attacks = {name: resolve(f"attacks.{name}", entry, {}) for name, entry in config["attacks"].items()}

@@ -16,6 +16,7 @@ from snakemake.settings.types import (
     StorageSettings,
     WorkflowSettings,
 )
+
 from snakemake.settings.enums import RerunTrigger  # isort: skip
 
 from pipeline_lib import provenance, registry

@@ -6,10 +6,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tiny
 import torch
+from test_training import trained
 from torch import nn
 
-import tiny
 from pipeline_lib.adversarial import RecordedLoss, make_adversarial_set
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.clips.adversarial_store import AdversarialClips
@@ -18,7 +19,6 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.prediction import predict
 from pipeline_lib.registry import build
-from test_training import trained
 
 CPU = torch.device("cpu")
 
@@ -167,7 +167,7 @@ def test_a_damaged_or_foreign_set(made, tmp_path):
         file.attrs["format"] = 99
     with pytest.raises(PipelineError, match="another version"):
         AdversarialClips(tmp_path / "set.h5", clean)
-    with pytest.raises(PipelineError, match=r"clips\.h5"):
+    with pytest.raises(PipelineError, match=r"clips\.h5: made from other clean clips"):
         AdversarialClips(made / "clips.h5", clean)
 
 

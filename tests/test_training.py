@@ -1,5 +1,6 @@
 """Training: the same bytes after any interruption, run folders that never mix, and errors that say what to do."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -9,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 
-import tiny
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.modeling import load_model, new_network
 from pipeline_lib.models import checkpoint
@@ -63,11 +64,10 @@ def test_stopped_at_every_step_it_ends_with_the_same_bytes(tmp_path, clips, monk
     while not (interrupted / "model.pt").exists():
         with monkeypatch.context() as patch:
             patch.setattr("pipeline_lib.training.stop_requests", always_asked)
-            try:
+            with contextlib.suppress(SystemExit):
                 trained(interrupted, entry, clips)
-            except SystemExit as stop:
-                assert stop.code == 143
-                stops += 1
+                continue
+            stops += 1
     assert stops == 4  # two epochs of two batches
     assert (interrupted / "model.pt").read_bytes() == expected
 
@@ -110,7 +110,8 @@ def test_killed_training_continues_with_the_same_result(tmp_path, clips):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert list(tmp_path.glob("killed/runs/*/checkpoint.pt")) and not (tmp_path / "killed/model.pt").exists()
+    assert list(tmp_path.glob("killed/runs/*/checkpoint.pt"))
+    assert not (tmp_path / "killed/model.pt").exists()
     expected = trained(tmp_path / "whole", entry, clips).read_bytes()
     assert trained(tmp_path / "killed", entry, clips).read_bytes() == expected
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from planning import ROOT, copy_project, plan, pretend_finished
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
@@ -92,8 +91,8 @@ def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
 
 
 def test_a_figure_of_its_own(finished):
-    jobs = plan(finished, {"figures": {"perturbations": {"synthetic": {"attacks": ["pgd", "roa"]}}}})
-    assert jobs == {("perturbations", "synthetic"), ("report",)}
+    jobs = plan(finished, {"figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa"]}}}})
+    assert jobs == {("perturbations", "examples"), ("report",)}
 
 
 def test_title_of_a_study_reruns_its_table_only(finished):

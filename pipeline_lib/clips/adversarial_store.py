@@ -64,7 +64,7 @@ class AdversarialClips:
     def _check(self, attributes: dict[str, Any]) -> None:
         if attributes.get("format") != FORMAT or not attributes.get("complete"):
             raise PipelineError(f"{self.path}: incomplete or of another version of this code; delete it and run again")
-        if attributes["clean"] != self.clean.checksum:
+        if attributes.get("clean") != self.clean.checksum:
             raise PipelineError(
                 f"{self.path}: made from other clean clips than {self.clean.path}; delete it and run again"
             )

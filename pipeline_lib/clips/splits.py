@@ -50,22 +50,23 @@ class Ucf101:
 
     def class_names(self, root: Path) -> list[str]:
         """The classes in the order of their labels."""
-        index = self.list_files(root, "train")[0]
-        names = [line.split(maxsplit=1)[1] for _, line in numbered_lines(existing(root, index))]
-        return chosen(names, self.classes, index)
+        index = existing(root, self.list_files(root, "train")[0])
+        return chosen(indexed_names(index), self.classes, index)
 
     def read(self, root: Path, part: str) -> list[Video]:
         """The videos in the order of the list. PipelineError names the list and the line that is at fault."""
-        listing = existing(root, self.list_files(root, part)[1])
-        known = {line.split(maxsplit=1)[1] for _, line in numbered_lines(self.list_files(root, part)[0])}
+        index, listing = [existing(root, path) for path in self.list_files(root, part)]
+        known = indexed_names(index)
         labels = {name: label for label, name in enumerate(self.class_names(root))}
         videos = []
         for number, line in numbered_lines(listing):
             # Train lists add the class's number, test lists do not; the folder names the class in both.
-            path = line.rsplit(maxsplit=1)[0] if part == "train" else line
+            path = two_words(line, listing, number, "Class/name number")[0] if part == "train" else line
             name = path.split("/", 1)[0]
             if name not in known:
-                raise PipelineError(f"{listing}, line {number}: no class {name!r} in classInd.txt. Correct the list.")
+                raise PipelineError(
+                    f"{listing}, line {number}: {name!r} is no class of {index.name}. Correct the list."
+                )
             if name in labels:
                 require_video(self.video_root(root) / path, listing, number)
                 videos.append(Video(path, labels[name]))
@@ -107,9 +108,9 @@ class Hmdb51:
         videos = []
         for label, (name, listing) in enumerate(zip(self.class_names(root), self.list_files(root, part), strict=True)):
             for number, line in numbered_lines(listing):
-                file, _, mark = line.rpartition(" ")
+                file, mark = two_words(line, listing, number, "name.avi 0|1|2")
                 if mark not in HMDB51_MARKS:
-                    raise PipelineError(f"{listing}, line {number}: expected `name.avi 0|1|2`, found {line!r}.")
+                    raise PipelineError(f"{listing}, line {number}: the mark is {mark!r}, not 0, 1 or 2. Correct it.")
                 if HMDB51_MARKS[mark] == part:
                     require_video(self.video_root(root) / name / file, listing, number)
                     videos.append(Video(f"{name}/{file}", label))
@@ -135,13 +136,32 @@ def existing(root: Path, path: Path) -> Path:
     if not root.is_dir():
         raise PipelineError(f"The data set's folder {root} does not exist. Download it, or correct `root`.")
     if not path.exists():
-        raise PipelineError(f"{path} does not exist. Unpack the data set's lists there, or correct `annotations`.")
+        raise PipelineError(
+            f"{path} does not exist. Unpack the data set's lists there, or correct `annotations` or `split`."
+        )
     return path
+
+
+def indexed_names(index: Path) -> list[str]:
+    """The classes in UCF101's classInd.txt, whose lines are `number name`."""
+    return [two_words(line, index, number, "number class")[1] for number, line in numbered_lines(index)]
+
+
+def two_words(line: str, path: Path, number: int, form: str) -> tuple[str, str]:
+    """The two parts of a line around its last space. PipelineError when there is none."""
+    parts = line.rsplit(maxsplit=1)
+    if len(parts) != 2:
+        raise PipelineError(f"{path}, line {number}: expected `{form}`, found {line!r}. Correct the list.")
+    return parts[0], parts[1]
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The non-empty lines of a list with their numbers from 1; the last needs no newline, and CRLF is accepted."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{path} is not UTF-8 text ({error}). Convert it, for example with iconv.") from error
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, line.strip()
 

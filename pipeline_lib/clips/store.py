@@ -40,7 +40,7 @@ class Clips:
             self.labels: np.ndarray = file["label"][:][usable]
             self.status: np.ndarray = file["status"][:][usable]
             self.index: np.ndarray = file["index"][:][usable]
-            self.videos: list[str] = [name.decode("utf-8", "surrogateescape") for name in file["video"][:][usable]]
+            self.videos: list[str] = [name.decode() for name in file["video"][:][usable]]
             self.classes: list[str] = json.loads(file.attrs["classes"])
             self._crc32 = file["crc32"][:][usable]
             self._rows = usable
@@ -112,5 +112,5 @@ def checksum(crc32: np.ndarray, labels: np.ndarray, videos: Sequence[str]) -> st
     """The content id: sha256 of the clips' checksums, labels and names."""
     digest = hashlib.sha256(crc32.astype("<u4").tobytes())
     digest.update(labels.astype("<i8").tobytes())
-    digest.update("\0".join(videos).encode("utf-8", "surrogateescape"))
+    digest.update("\0".join(videos).encode())
     return digest.hexdigest()

@@ -1,12 +1,17 @@
-"""Writing a store of clips: whole or not at all, and the same bytes for the same clips."""
+"""Writing a store of clips: whole or not at all, and the same bytes for the same clips.
+
+HDF5 ends the program when a write fails. So it only lays the file out, a few kilobytes after a trial of the whole size;
+clips and columns are then written to their places by the system's own calls, whose errors can be told.
+"""
 
 import errno
 import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,17 +23,11 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.runs import replacing
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MESSAGE_BYTES = 256
+# What HDF5 writes beside the clips, per file and per clip without its name and frame numbers; generous.
+FILE_BYTES, ROW_BYTES = 1 << 16, 512
 # A wrong folder fails every video: stop early. A few bad files are better told all together.
 FAILURES_TOLD = 20
-
-
-class Row(NamedTuple):
-    """What is stored of a clip beside its frames."""
-
-    status: Status
-    message: str
-    frame_numbers: np.ndarray
-    crc32: int
 
 
 def write_store(
@@ -50,47 +49,88 @@ def write_store(
     """
     if not videos:
         raise PipelineError(f"{out}: there are no videos to store. Check the data set's lists and `classes`.")
-    with replacing(out) as temporary, h5py.File(temporary, "w") as file:
-        frames = reserved_frames(file, (len(videos), *shape), out)
-        rows = write_clips(frames, accepted(videos, clips, tolerate, out), progress)
-        for name, column in columns(videos, rows).items():
-            file[name] = column
-        file.attrs["format"] = FORMAT
-        file.attrs["spec"] = canonical(spec)
-        file.attrs["classes"] = canonical(list(classes))
-        file.attrs["ffmpeg"] = ffmpeg
-        file.attrs["complete"] = True
+    attributes = {"format": FORMAT, "spec": canonical(spec), "classes": canonical(list(classes)), "ffmpeg": ffmpeg}
+    names = utf8([video.path for video in videos])
+    size = FILE_BYTES + len(videos) * (int(np.prod(shape)) + 8 * shape[0] + names.itemsize + ROW_BYTES)
+    with replacing(out) as temporary, enough_space(out, size):
+        reserve(temporary, size)
+        offsets = laid_out(temporary, names, [video.label for video in videos], shape, attributes)
+        reserve(temporary, temporary.stat().st_size)
+        write_clips(temporary, offsets, accepted(videos, clips, tolerate, out), progress)
+        with h5py.File(temporary, "r+") as file:
+            file.attrs.modify("complete", True)
 
 
-def reserved_frames(file: h5py.File, shape: tuple[int, ...], out: Path) -> h5py.Dataset:
-    """The empty data set `/frames`, contiguous, with its space on the disk reserved before hours of decoding."""
+@contextmanager
+def enough_space(out: Path, size: int) -> Iterator[None]:
+    """Turn a full disk, a used-up quota or a file size limit into a PipelineError that says what is needed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        reason = os.strerror(error.errno)
+        raise PipelineError(
+            f"No space for {out}: {size:,} bytes are needed ({reason}). Free them, or write elsewhere."
+        ) from error
+
+
+def reserve(path: Path, size: int) -> None:
+    """Give a file `size` bytes of disk; OSError when there are not so many."""
+    with path.open("ab") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def laid_out(
+    path: Path, names: np.ndarray, labels: Sequence[int], shape: Sequence[int], attributes: dict[str, Any]
+) -> dict[str, int]:
+    """Write a store without its clips; the offsets in the file of what is still to be written, by name."""
+    message = h5py.string_dtype("utf-8", MESSAGE_BYTES)
+    with h5py.File(path, "w") as file:
+        file["label"] = np.array(labels, "<i8")
+        file["video"] = names
+        offsets = {
+            "status": allocated(file, "status", (len(names),), np.dtype("u1")),
+            "message": allocated(file, "message", (len(names),), message),
+            "index": allocated(file, "index", (len(names), shape[0]), np.dtype("<i8")),
+            "crc32": allocated(file, "crc32", (len(names),), np.dtype("<u4")),
+            "frames": allocated(file, "frames", (len(names), *shape), np.dtype("u1")),
+        }
+        for name, value in (attributes | {"complete": False}).items():
+            file.attrs[name] = value
+    return offsets
+
+
+def allocated(file: h5py.File, name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """Make a contiguous data set that has its place in the file already; the offset of that place."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    space = h5py.h5s.create_simple(shape)
-    frames = h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U8LE, space, settings)
-    size = int(np.prod(shape))
-    try:
-        with Path(file.filename).open("r+b") as data:
-            os.posix_fallocate(data.fileno(), frames.get_offset(), size)
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        raise PipelineError(
-            f"No space for {out}: it needs {size:,} bytes ({os.strerror(error.errno)}). Free them, or write elsewhere."
-        ) from error
-    return h5py.Dataset(frames)
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    dataset = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(tuple(shape)), settings)
+    return int(dataset.get_offset())
 
 
-def write_clips(frames: h5py.Dataset, clips: Iterable[DecodedClip], progress: Callable[[int], None]) -> list[Row]:
-    """Write each clip to its row of `frames`; what is to be kept beside them."""
-    rows = []
-    for row, clip in enumerate(clips):
-        frames[row] = clip.frames
-        rows.append(Row(clip.status, clip.message, clip.index, zlib.crc32(clip.frames.tobytes())))
-        progress(row + 1)
-    return rows
+def write_clips(
+    path: Path, offsets: dict[str, int], clips: Iterable[DecodedClip], progress: Callable[[int], None]
+) -> None:
+    """Write each clip and the columns about it to their places in the file."""
+    with path.open("r+b") as file:
+        for row, clip in enumerate(clips):
+            frames = clip.frames.tobytes()
+            columns = {
+                "status": bytes([clip.status]),
+                "message": clip.message.encode()[:MESSAGE_BYTES].decode(errors="ignore").encode(),
+                "index": clip.index.astype("<i8").tobytes(),
+                "crc32": zlib.crc32(frames).to_bytes(4, "little"),
+                "frames": frames,
+            }
+            for name, content in columns.items():
+                width = MESSAGE_BYTES if name == "message" else len(content)
+                file.seek(offsets[name] + row * width)
+                file.write(content)
+            progress(row + 1)
 
 
 def accepted(
@@ -111,21 +151,9 @@ def accepted(
         )
 
 
-def columns(videos: Sequence[Video], rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    """The columns of the store beside `/frames`, by name."""
-    return {
-        "label": np.array([video.label for video in videos], "<i8"),
-        "video": utf8([video.path for video in videos]),
-        "status": np.array([row.status for row in rows], "u1"),
-        "message": utf8([row.message for row in rows]),
-        "index": np.array([row.frame_numbers for row in rows], "<i8"),
-        "crc32": np.array([row.crc32 for row in rows], "<u4"),
-    }
-
-
 def utf8(texts: Sequence[str]) -> np.ndarray:
     """Texts as HDF5 strings of one length: unlike variable ones they always take the same place in the file."""
-    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    encoded = [text.encode() for text in texts]
     return np.array(encoded, h5py.string_dtype("utf-8", max(1, *map(len, encoded))))
 
 

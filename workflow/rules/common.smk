@@ -8,13 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
-from pipeline_lib.config import (
-    CLEAN,
-    branches,
-    check_structure,
-    resolve_config,
-    split_target,
-)
+from pipeline_lib.config import CLEAN, branches, check_structure, resolve_config, split_target, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
 from pipeline_lib.devices import gpus_per_job
 from pipeline_lib.errors import PipelineError
@@ -26,8 +20,9 @@ ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 
 try:
-    check_structure(config, SCHEMA)
-    PLAN = resolve_config(config)
+    CONFIG = without_nulls(config)
+    check_structure(CONFIG, SCHEMA)
+    PLAN = resolve_config(CONFIG)
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
 

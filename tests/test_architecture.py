@@ -1,0 +1,71 @@
+"""The floors of the package: imports point downwards only, and the workflow's own imports stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
+FLOORS = [
+    {"errors", "methods", "registry", "entries", "config", "provenance", "logs", "runs", "devices", "jobs", "costs"},
+    {"clips", "models", "attacks", "schedules"},
+    {"defenses"},
+    {"modeling", "prediction", "training", "adversarial"},
+    {"metrics"},
+    {"reporting"},
+]
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+# Libraries beside the standard one that floor 0 may use, inside functions only.
+LAZY = {"torch", "jsonschema", "tqdm"}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+MODULES = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downwards(path):
+    own = part_of(path)
+    for name in imports(path):
+        if name.startswith("pipeline_lib."):
+            other = name.split(".")[1]
+            assert FLOOR[other] < FLOOR[own] or other == own or FLOOR[own] in (0, 3), f"{path.name} imports {name}"
+            assert FLOOR[other] <= FLOOR[own], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_reporting_and_metrics_never_load_torch(path):
+    if part_of(path) in ("metrics", "reporting"):
+        assert not any(name.split(".")[0] == "torch" for name in imports(path))
+
+
+def test_floor_zero_loads_the_standard_library_only():
+    modules = ", ".join(f"pipeline_lib.{name}" for name in sorted(FLOORS[0]))
+    code = f"import sys; before = set(sys.modules); import {modules}; print(*set(sys.modules) - before)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"pipeline_lib"}
+    assert foreign == set()
+
+
+def test_files_and_functions_stay_short():
+    for path in MODULES:
+        text = path.read_text()
+        assert text.count("\n") <= 260, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 50, f"{path.name}: {node.name}"

@@ -1,0 +1,84 @@
+"""Fingerprints: every change that can alter a result changes them, and no other."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline_lib import provenance, registry
+from pipeline_lib.provenance import canonical, digest, file_digest, fingerprint
+
+PGD = {"method": "pipeline_lib.attacks.ascent:Ascent", "perturbation": {"method": "mine:Perturbation"}}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of three modules, one of them imported by the adapter, one by a method."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("pipeline_lib", "pipeline_lib/attacks"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "pipeline_lib/attacks/ascent.py").write_text(
+        "from pipeline_lib.attacks import steps\nclass Ascent: ...\n"
+    )
+    (tmp_path / "pipeline_lib/attacks/steps.py").write_text('"""Doc."""\n\ndef step(x):\n    return x + 1  # one\n')
+    (tmp_path / "pipeline_lib/unused.py").write_text("x = 1\n")
+    (tmp_path / "pipeline_lib/logs.py").write_text("x = 1\n")
+    (tmp_path / "mine.py").write_text("class Perturbation: ...\n")
+    (tmp_path / "adapter.py").write_text("import pipeline_lib.logs\n")
+    return tmp_path
+
+
+def code(folder: Path) -> str:
+    caches = (
+        registry.source_file,
+        provenance._closure,
+        provenance._imports,
+        provenance._source_digest,
+        provenance._tree,
+    )
+    for cache in caches:
+        cache.cache_clear()
+    return fingerprint(folder / "adapter.py", PGD)
+
+
+CHANGES = {
+    "method's own module": ("pipeline_lib/attacks/ascent.py", "class Ascent: ...", "class Ascent:\n    x = 1"),
+    "module that the method imports": ("pipeline_lib/attacks/steps.py", "x + 1", "x + 2"),
+    "nested method of the user's": ("mine.py", "class Perturbation: ...", "class Perturbation:\n    x = 1"),
+    "adapter": ("adapter.py", "import pipeline_lib.logs", "import pipeline_lib.unused"),
+}
+NO_CHANGES = {
+    "comment": ("pipeline_lib/attacks/steps.py", "# one", "# another"),
+    "docstring": ("pipeline_lib/attacks/steps.py", "Doc.", "Other."),
+    "formatting": ("pipeline_lib/attacks/steps.py", "x + 1", "(x  +  1)"),
+    "module that nobody imports": ("pipeline_lib/unused.py", "x = 1", "x = 2"),
+    "logging": ("pipeline_lib/logs.py", "x = 1", "x = 2"),
+}
+
+
+@pytest.mark.parametrize(("name", "old", "new"), CHANGES.values(), ids=CHANGES)
+def test_behavior_changes_the_fingerprint(package, name, old, new):
+    before = code(package)
+    (package / name).write_text((package / name).read_text().replace(old, new))
+    assert code(package) != before
+
+
+@pytest.mark.parametrize(("name", "old", "new"), NO_CHANGES.values(), ids=NO_CHANGES)
+def test_appearance_does_not(package, name, old, new):
+    before = code(package)
+    (package / name).write_text((package / name).read_text().replace(old, new))
+    assert code(package) == before
+
+
+def test_canonical_text_ignores_the_order_of_keys():
+    assert canonical({"b": [1, 2], "a": {"d": 1, "c": 2}}) == canonical({"a": {"c": 2, "d": 1}, "b": [1, 2]})
+    assert canonical([1, 2]) != canonical([2, 1])
+
+
+def test_digest_keeps_parts_apart():
+    assert digest("ab", "c") != digest("a", "bc")
+
+
+def test_file_digest_is_sha256(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert file_digest(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,165 @@
+"""Run folders, atomic results, requests to stop, GPUs of the pool, and what a job tells when it fails."""
+
+import errno
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline_lib import devices
+from pipeline_lib.devices import gpus_per_job, reserved_gpu
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs import job
+from pipeline_lib.logs import Progress, logging_to
+from pipeline_lib.runs import publish, replacing, run_folder, stop_requests
+
+
+def hold(root: Path, seconds: float, held) -> None:
+    with run_folder(root, "key"):
+        held.set()
+        time.sleep(seconds)
+
+
+def test_two_jobs_never_work_in_one_run_folder(tmp_path):
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    other = context.Process(target=hold, args=(tmp_path, 0.5, held))
+    other.start()
+    held.wait(10)
+    began = time.monotonic()
+    with run_folder(tmp_path, "key"):
+        assert time.monotonic() - began > 0.3
+    other.join()
+
+
+def test_a_killed_job_frees_its_run_folder(tmp_path):
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    other = context.Process(target=hold, args=(tmp_path, 600, held))
+    other.start()
+    held.wait(10)
+    os.kill(other.pid, signal.SIGKILL)
+    with run_folder(tmp_path, "key") as folder:
+        assert folder.is_dir()
+    other.join()
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "out").write_text("old")
+    with pytest.raises(ValueError, match="boom"), replacing(tmp_path / "out") as temporary:
+        temporary.write_text("new")
+        raise ValueError("boom")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_text() == "old"
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(PipelineError, match="out: no space left"), replacing(tmp_path / "out") as temporary:
+        temporary.write_text("part")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    with pytest.raises(PermissionError), replacing(tmp_path / "out"):
+        raise PermissionError(errno.EACCES, "denied")
+
+
+def test_a_published_result_stays_when_the_output_is_deleted(tmp_path):
+    (tmp_path / "final").write_text("result")
+    publish(tmp_path / "final", tmp_path / "deep/out")
+    (tmp_path / "deep/out").unlink()
+    assert (tmp_path / "final").read_text() == "result"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_a_question_not_an_end(number):
+    before = signal.getsignal(number)
+    with stop_requests() as stop:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+    assert signal.getsignal(number) == before
+
+
+def test_gpu_jobs_ask_for_one_gpu_unless_they_run_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(devices, "gpu_count", lambda: 0)
+    assert [gpus_per_job(device) for device in ("cpu", "cuda", "auto")] == [0, 1, 0]
+    monkeypatch.setattr(devices, "gpu_count", lambda: 2)
+    assert [gpus_per_job(device) for device in ("cpu", "cuda", "auto")] == [0, 1, 1]
+
+
+POOL = """
+import os, sys, time
+from pipeline_lib import devices
+devices.gpu_count = lambda: 2
+with devices.reserved_gpu(1):
+    print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_jobs_never_share_a_gpu_and_free_it_when_killed(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}
+    environment |= {"TMPDIR": str(tmp_path)}
+
+    def start():
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, "-c", POOL], env=environment, text=True, **streams)
+
+    first, second = start(), start()
+    devices_used = {first.stdout.readline().strip(), second.stdout.readline().strip()}
+    assert devices_used == {"0", "1"}
+    third = start()
+    first.kill()
+    assert third.stdout.readline().strip() in devices_used
+    for process in (second, third):
+        process.kill()
+
+
+def test_a_device_that_the_user_or_slurm_chose_stays(monkeypatch):
+    monkeypatch.setattr(devices, "gpu_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    with reserved_gpu(1):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+
+
+def fake_job(tmp_path: Path) -> SimpleNamespace:
+    return SimpleNamespace(log=[str(tmp_path / "logs/rule.log")], rule="train", resources={"gpu": 0})
+
+
+def test_an_error_of_the_users_is_told_in_one_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop, job(fake_job(tmp_path)):
+        raise PipelineError("video.avi: no frames; replace it")
+    assert stop.value.code == 1
+    assert "Error in rule train: video.avi: no frames; replace it" in capsys.readouterr().err
+    log = (tmp_path / "logs/rule.log").read_text()
+    assert "video.avi: no frames" in log
+    assert "Traceback" not in log
+
+
+def test_other_errors_keep_their_traceback_in_the_log(tmp_path, capsys):
+    with pytest.raises(SystemExit), job(fake_job(tmp_path)):
+        raise KeyError("surprise")
+    assert "KeyError: 'surprise' (traceback in" in capsys.readouterr().err
+    assert "Traceback" in (tmp_path / "logs/rule.log").read_text()
+
+
+def test_progress_writes_readable_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline_lib.logs.LINE_EVERY_SECONDS", 0.0)
+    with logging_to(tmp_path / "log"):
+        progress = Progress("training", 4, "clips", start=2)
+        progress.advance(1, loss=0.5, accuracy=75.0)
+        progress.advance(1)
+        progress.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert "training: 3/4 clips, loss 0.5, accuracy 75, " in lines[0]
+    assert "clips/s, 0 s left" in lines[1]
+    assert logging.getLogger("pipeline_lib").handlers == []

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from pipeline_lib.clips.sampling import CenterWindow, Linspace, UniformStride
+
+SAMPLINGS = [UniformStride(frames=8), Linspace(frames=8), CenterWindow(frames=8), CenterWindow(frames=8, stride=3)]
+
+
+def papers_protocol(count: int, frames: int) -> list[int]:
+    """The released loader, literally, with frame numbers from 1 as in the names of its files."""
+    if count < frames:
+        indices = list(range(1, count + 1))
+        for index in indices:
+            if len(indices) >= frames:
+                break
+            indices.append(index)
+    else:
+        skip = int(np.floor(count / frames))
+        indices = [1 + skip * number for number in range(frames)]
+    return [index - 1 for index in indices[:frames]]
+
+
+@pytest.mark.parametrize("frames", [1, 8, 40])
+def test_uniform_stride_is_the_papers_protocol(frames: int) -> None:
+    for count in range(1, 300):
+        assert UniformStride(frames=frames)(count).tolist() == papers_protocol(count, frames)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
+def test_every_count_gives_existing_frames_in_order(sampling: UniformStride) -> None:
+    for count in range(1, 200):
+        index = sampling(count)
+        assert index.shape == (8,)
+        assert index.dtype == np.int64
+        assert index.min() >= 0
+        assert index.max() < count
+        if count >= 22:
+            assert (np.diff(index) > 0).all()
+
+
+@pytest.mark.parametrize("sampling", [UniformStride(frames=8), Linspace(frames=8), CenterWindow(frames=8)], ids=repr)
+def test_as_many_frames_as_asked_for_are_taken_once(sampling: UniformStride) -> None:
+    assert sampling(8).tolist() == list(range(8))
+
+
+def test_linspace_takes_both_ends() -> None:
+    assert Linspace(frames=3)(101).tolist() == [0, 50, 100]
+
+
+def test_center_window_leaves_as_much_before_as_after() -> None:
+    for count in range(22, 60):
+        index = CenterWindow(frames=8, stride=3)(count)
+        assert set(np.diff(index)) == {3}
+        assert 0 <= (count - 1 - index[-1]) - index[0] <= 1
+
+
+def test_center_window_loops_a_short_video() -> None:
+    assert CenterWindow(frames=5, stride=1)(3).tolist() == [0, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
+def test_a_video_without_frames_is_an_error(sampling: UniformStride) -> None:
+    with pytest.raises(ValueError, match="at least one frame"):
+        sampling(0)
