@@ -122,7 +122,7 @@ def test_a_list_of_another_form_is_named(ucf: Path, name: str, content: bytes, m
 
 def test_hmdb51_mark_must_be_known(hmdb: Path) -> None:
     (hmdb / "testTrainMulti_7030_splits/wave_test_split1.txt").write_text("w1.avi 1\nw2.avi 3\n")
-    with pytest.raises(PipelineError, match="wave_test_split1.txt, line 2: the mark is '3'"):
+    with pytest.raises(PipelineError, match=r"wave_test_split1.txt, line 2: the mark is '3'"):
         Hmdb51().read(hmdb, "train")
 
 
@@ -133,5 +133,5 @@ def test_byte_order_mark_is_no_part_of_the_first_line(ucf: Path) -> None:
 
 
 def test_unknown_part(ucf: Path) -> None:
-    with pytest.raises(PipelineError, match="'val'.*train, test"):
+    with pytest.raises(PipelineError, match=r"'val'.*train, test"):
         Ucf101().read(ucf, "val")

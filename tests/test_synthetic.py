@@ -1,5 +1,6 @@
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from pipeline_lib.clips.splits import Ucf101
 from pipeline_lib.clips.synthetic import DIRECTIONS, PlannedVideo, SyntheticActions, plane_waves, texture_frames
 from pipeline_lib.errors import PipelineError
 
-DESIGN = SyntheticActions(seed=3, train_per_class=36, test_per_class=28, lengths=(8, 20))
-SMALL = SyntheticActions(train_per_class=4, test_per_class=2, classes=["MoveUp", "MoveLeft"], lengths=(4, 9))
+DESIGN = SyntheticActions(seed=3, train_per_class=24, test_per_class=20, lengths=(8, 16))
+SMALL = SyntheticActions(train_per_class=4, test_per_class=2, classes=["MoveUpLeft", "MoveLeft"], lengths=(4, 9))
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +52,17 @@ def pooled(frames: np.ndarray) -> np.ndarray:
 
 
 def raw(frames: np.ndarray) -> np.ndarray:
-    return frames.reshape(len(frames), -1) / 255.0
+    return frames[:, ::2, ::2].reshape(len(frames), -1) / 255.0
 
 
 @pytest.mark.parametrize("features", [raw, pooled])
 @pytest.mark.parametrize("frame", [0, 5])
-def test_a_single_frame_does_not_tell_the_class(clips: dict, features: object, frame: int) -> None:
-    assert callable(features)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=50))
+def test_a_single_frame_does_not_tell_the_class(clips: dict, features: Callable, frame: int) -> None:
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
     model.fit(features(clips["train"][0][:, frame]), clips["train"][1])
     accuracy = model.score(features(clips["test"][0][:, frame]), clips["test"][1])
-    error = np.sqrt(0.125 * 0.875 / len(clips["test"][1]))
-    assert accuracy < 0.125 + 4 * error
+    error = np.sqrt(1 / 6 * 5 / 6 / len(clips["test"][1]))
+    assert accuracy < 1 / 6 + 4 * error
 
 
 def direction_of(clip: np.ndarray) -> float:
@@ -93,11 +93,11 @@ def test_the_layout_is_that_of_ucf101(root: Path) -> None:
     for part, groups in (("train", range(8, 26)), ("test", range(1, 8))):
         videos = Ucf101().read(root, part)
         assert {int(video.path.split("_g")[1][:2]) for video in videos} == set(groups)
-        assert set(Counter(video.label for video in videos).values()) == {36 if part == "train" else 28}
+        assert set(Counter(video.label for video in videos).values()) == {24 if part == "train" else 20}
         listed += [video.path for video in videos]
     assert sorted(listed) == sorted(str(path.relative_to(root / "UCF-101")) for path in root.rglob("v_*"))
     first = (root / "ucfTrainTestlist/trainlist01.txt").read_text().splitlines()[0]
-    assert first == "MoveDown/v_MoveDown_g08_c01.mp4 1"
+    assert first == "MoveDownLeft/v_MoveDownLeft_g08_c01.mp4 1"
 
 
 def test_codecs_rates_and_lengths_are_mixed_alike_in_every_class(root: Path) -> None:
@@ -111,7 +111,7 @@ def test_codecs_rates_and_lengths_are_mixed_alike_in_every_class(root: Path) -> 
     assert {kind[1:] for kind in kinds} == {
         (suffix, codec, rate) for suffix, codec in ((".mp4", "h264"), (".avi", "mpeg4")) for rate in (25, 30)
     }
-    assert set(kinds.values()) == {16}
+    assert set(kinds.values()) == {11}
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -129,7 +129,7 @@ def test_the_files_depend_on_the_seed_alone(tmp_path: Path) -> None:
 
 def test_a_video_does_not_depend_on_the_classes_beside_it(tmp_path: Path) -> None:
     SMALL.render(tmp_path / "two", workers=1)
-    replace(SMALL, classes=["MoveUp"]).render(tmp_path / "one", workers=1)
+    replace(SMALL, classes=["MoveUpLeft"]).render(tmp_path / "one", workers=1)
     one = {name: data for name, data in content(tmp_path / "one").items() if not name.endswith(".txt")}
     assert one.items() <= content(tmp_path / "two").items()
 
@@ -147,7 +147,7 @@ def test_a_longer_video_shows_the_same_motion_in_more_steps() -> None:
 
 
 def test_every_frame_is_encoded_by_itself(root: Path) -> None:
-    for path in list(root.rglob("v_MoveDown_g01*")):
+    for path in list(root.rglob("v_MoveDownLeft_g01*")):
         with av.open(str(path)) as container:
             assert all(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
 
@@ -157,7 +157,7 @@ def test_encoding_keeps_the_texture(root: Path) -> None:
     command = [ffmpeg_binary(), "-v", "error", "-i", str(root / "UCF-101" / video.path), "-f", "rawvideo"]
     done = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
     decoded = np.frombuffer(done.stdout, np.uint8).reshape(-1, 48, 64, 3)
-    assert np.abs(decoded.astype(int) - texture_frames(DESIGN, video)).mean() < 4
+    assert np.abs(decoded.astype(int) - texture_frames(DESIGN, video)).mean() < 8
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,6 @@ def test_a_field_that_does_not_fit_is_named(tmp_path: Path, field: str, value: o
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "UCF-101/MoveUp/v_MoveUp_g08_c01.mp4").mkdir(parents=True)
-    with pytest.raises(PipelineError, match="v_MoveUp_g08_c01.mp4"):
+    (tmp_path / "UCF-101/MoveUpLeft/v_MoveUpLeft_g08_c01.mp4").mkdir(parents=True)
+    with pytest.raises(PipelineError, match=r"v_MoveUpLeft_g08_c01\.mp4"):
         SMALL.render(tmp_path, workers=1)

@@ -115,7 +115,7 @@ def test_device_and_threads_are_no_part_of_a_result(finished):
 
 def test_how_videos_are_decoded_is_no_part_of_a_clip_but_which_may_fail_is(finished):
     assert plan(finished, {"datasets": {"synthetic": {"decoding": {"deadline": 60}}}}) == set()
-    jobs = plan(finished, {"datasets": {"synthetic": {"decoding": {"tolerate": ["MoveUp/v_MoveUp_g01_c01.mp4"]}}}})
+    jobs = plan(finished, {"datasets": {"synthetic": {"decoding": {"tolerate": ["MoveLeft/v_MoveLeft_g01_c01.mp4"]}}}})
     assert "decode" in rules(jobs)
 
 

@@ -1,6 +1,7 @@
 """Decoding videos to clips with ffmpeg, exactly: all frames are decoded and counted, and the count chooses the clip."""
 
 import dataclasses
+import re
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from pipeline_lib.clips.sampling import Sampling
 from pipeline_lib.clips.splits import Lists
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store_writer import write_store
+from pipeline_lib.errors import PipelineError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,10 @@ class ClipSpec:
 
     size: int
     sampling: Sampling
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.sampling.frames < 1:
+            raise PipelineError(f"size: {self.size} and frames: {self.sampling.frames} must both be at least 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,10 @@ class Decoding:
     max_pixels: int = 4096 * 4096
     max_frames: int = 100_000
     tolerate: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.videos_per_process < 1:
+            raise PipelineError(f"decoding.videos_per_process: {self.videos_per_process} must be at least 1.")
 
 
 def decode_to_store(
@@ -122,7 +132,14 @@ def decode_one(path: Path, spec: ClipSpec, decoding: Decoding) -> DecodedClip:
         # Opening a named pipe would wait until the deadline.
         return failed(spec, "not a regular file")
     output = decode_exactly([path], spec, decoding)
+    output = dataclasses.replace(output, errors=reproducible(output.errors, path))
     return clip_of(path, output.videos[0], output, spec, decoding)
+
+
+def reproducible(errors: str, path: Path) -> str:
+    """Error lines in an order, and without addresses, folders and pipe numbers: the same every time."""
+    text = re.sub(r" @ 0x[0-9a-f]+|(?<=pipe):\d+", "", errors.replace(f"file:{path.absolute()}", path.name))
+    return "\n".join(sorted(set(text.splitlines())))
 
 
 def decode_exactly(paths: Sequence[Path], spec: ClipSpec, decoding: Decoding) -> Output:

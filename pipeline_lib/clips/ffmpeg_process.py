@@ -16,7 +16,6 @@ from pipeline_lib.clips.binary import ffmpeg_binary
 # Without this list a playlist or script under the name of a video could make ffmpeg read other files.
 CONTAINERS = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg"
 READ_SIZE = 1 << 20
-MESSAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def decoding_command(requests: Sequence[Request], pipes: Sequence[int], size: in
         for request, frames, lines in zip(requests, pipes[::2], pipes[1::2], strict=True)
     ]
     merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-    return merged.global_args("-nostdin", "-v", "error", "-filter_threads", "1").compile(cmd=ffmpeg_binary())
+    return merged.global_args("-nostdin", "-v", "repeat+error", "-filter_threads", "1").compile(cmd=ffmpeg_binary())
 
 
 def counting(pipe: int, max_frames: int) -> list[str]:
@@ -141,7 +140,7 @@ def collect(process: subprocess.Popen[bytes], readers: Sequence[int], size: int,
         Received(as_planes(content[frames], size), content[lines].count(b"frame:"))
         for frames, lines in zip(readers[::2], readers[1::2], strict=True)
     ]
-    return Output(videos, code, bytes(content[stderr][:MESSAGE_BYTES]).decode(errors="replace").strip())
+    return Output(videos, code, content[stderr].decode(errors="replace").strip())
 
 
 def read_all(content: dict[int, bytearray], end: float) -> bool:

@@ -141,12 +141,12 @@ def accepted(
     for video, clip in zip(videos, clips, strict=True):
         yield clip
         if clip.status is Status.FAILED and video.path not in tolerate:
-            failures.append(f"\n  {video.path}: {clip.message}")
+            failures.append(f"\n  {video.path}: {'; '.join(clip.message.splitlines())}")
         if len(failures) == FAILURES_TOLD:
             break
     if failures:
         raise PipelineError(
-            f"{out}: {len(failures)} videos could not be decoded:{''.join(failures)}\n"
+            f"{out}: could not decode{''.join(failures)}\n"
             "Replace these files, or list them under `tolerate` to leave them out."
         )
 

@@ -1,9 +1,9 @@
-"""Eight classes of real video files that differ by motion only, laid out and listed like UCF101.
+"""Six classes of real video files that differ by motion only, laid out and listed like UCF101.
 
-A video shows a texture, a sum of plane waves, that moves in one of eight directions. The waves' phases are independent
-and uniform, and moving the texture only adds a constant to each phase: so the distribution of a single frame is the
-same at every moment and for every class, and only the order of the frames tells the classes apart. For the same
-reason every frame is encoded by itself with a constant quantizer: a decoded frame depends on nothing but that frame.
+A video shows a texture, a sum of plane waves, that moves in one of six directions, 60 degrees apart. The waves' phases
+are independent and uniform, and moving the texture only adds a constant to each phase: so the distribution of a single
+frame is the same at every moment and for every class, and only the order of the frames tells the classes apart. For the
+same reason every frame is encoded by itself with a constant quantizer: a decoded frame depends on that frame alone.
 """
 
 import subprocess
@@ -21,14 +21,12 @@ from pipeline_lib.errors import PipelineError
 
 # Degrees, counterclockwise from "to the right". The order is alphabetical, as in UCF101's classInd.txt.
 DIRECTIONS = {
-    "MoveDown": 270,
-    "MoveDownLeft": 225,
-    "MoveDownRight": 315,
+    "MoveDownLeft": 240,
+    "MoveDownRight": 300,
     "MoveLeft": 180,
     "MoveRight": 0,
-    "MoveUp": 90,
-    "MoveUpLeft": 135,
-    "MoveUpRight": 45,
+    "MoveUpLeft": 120,
+    "MoveUpRight": 60,
 }
 TEST_GROUPS, TRAIN_GROUPS = range(1, 8), range(8, 26)
 FRAME_RATES = (25, 30)

@@ -1,0 +1,161 @@
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from videos import B_FRAMES, decode, encode, every_frame
+
+from pipeline_lib.clips.binary import ffmpeg_binary
+from pipeline_lib.clips.decode import frames_in_header
+from pipeline_lib.clips.status import Status
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode(tmp_path_factory.mktemp("videos") / "good.avi", *B_FRAMES)
+
+
+def with_header_count(path: Path, count: int, out: Path) -> Path:
+    content = bytearray(path.read_bytes())
+    assert frames_in_header(path) == struct.unpack_from("<I", content, 48)[0] == 41
+    struct.pack_into("<I", content, 48, count)
+    out.write_bytes(content)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("count", "status"), [(0, "OK"), (5, "OK"), (42, "OK"), (90, "TRUNCATED"), (2**32 - 1, "TRUNCATED")]
+)
+def test_a_header_that_lies_changes_no_frame(good: Path, tmp_path: Path, count: int, status: str) -> None:
+    [clip] = decode(with_header_count(good, count, tmp_path / "lie.avi"))
+    assert clip.status is Status[status]
+    assert (clip.frames == decode(good)[0].frames).all()
+
+
+def cut_between_packets(path: Path, out: Path) -> Path:
+    """An AVI file without the chunks after its twentieth packet: nothing in it is malformed."""
+    content = path.read_bytes()
+    position = content.index(b"movi") + 4
+    for _ in range(20):
+        (size,) = struct.unpack_from("<I", content, position + 4)
+        position += 8 + size + size % 2
+    out.write_bytes(content[:position])
+    return out
+
+
+def flipped(path: Path, out: Path) -> Path:
+    """The file with bits changed all over its packets."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"movi") + 200
+    for place in np.random.default_rng(0).integers(start, len(content) - 2000, 60):
+        content[place] ^= 0x55
+    out.write_bytes(content)
+    return out
+
+
+def playlist(path: Path, out: Path) -> Path:
+    out.write_text(f"ffconcat version 1.0\nfile '{path.name}'\n")
+    (out.parent / path.name).write_bytes(path.read_bytes())
+    return out
+
+
+def stream_list(path: Path, out: Path) -> Path:
+    out.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{path.absolute()}\n#EXT-X-ENDLIST\n")
+    return out
+
+
+def without_frames(path: Path, out: Path) -> Path:
+    content = path.read_bytes()
+    out.write_bytes(content[: content.index(b"movi") + 4])
+    return out
+
+
+def enormous(path: Path, out: Path) -> Path:
+    return encode(out, "-vf", "scale=6000:5000", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", frames=1)
+
+
+def text(path: Path, out: Path) -> Path:
+    out.write_text("This is no video.\n" * 100)
+    return out
+
+
+def empty(path: Path, out: Path) -> Path:
+    out.touch()
+    return out
+
+
+def missing(path: Path, out: Path) -> Path:
+    return out
+
+
+def folder(path: Path, out: Path) -> Path:
+    out.mkdir()
+    return out
+
+
+def named_pipe(path: Path, out: Path) -> Path:
+    os.mkfifo(out)
+    return out
+
+
+def sound_only(path: Path, out: Path) -> Path:
+    command = [ffmpeg_binary(), "-v", "error", "-f", "lavfi", "-i", "sine=d=1", str(out)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return out
+
+
+BROKEN: list[tuple[Callable[[Path, Path], Path], Status, str]] = [
+    (cut_between_packets, Status.TRUNCATED, "the header says 41"),
+    (flipped, Status.DAMAGED, "."),
+    (playlist, Status.FAILED, "."),
+    (stream_list, Status.FAILED, "."),
+    (without_frames, Status.FAILED, "."),
+    (enormous, Status.FAILED, "."),
+    (text, Status.FAILED, "Invalid data"),
+    (empty, Status.FAILED, "."),
+    (missing, Status.FAILED, "does not exist"),
+    (folder, Status.FAILED, "not a regular file"),
+    (named_pipe, Status.FAILED, "not a regular file"),
+    (sound_only, Status.FAILED, "."),
+]
+
+
+@pytest.mark.parametrize(("make", "status", "message"), BROKEN, ids=[row[0].__name__ for row in BROKEN])
+def test_blame_falls_on_the_broken_file_alone(
+    good: Path, tmp_path: Path, make: Callable, status: Status, message: str
+) -> None:
+    clips = decode(good, make(good, tmp_path / "broken.avi"), good)
+    assert [clip.status for clip in clips] == [Status.OK, status, Status.OK]
+    assert message.strip(".") in clips[1].message
+    assert clips[1].message
+    assert (clips[0].frames == clips[2].frames).all()
+    assert (clips[0].frames == decode(good)[0].frames).all()
+    if status is Status.FAILED:
+        assert clips[1].frames.shape == clips[0].frames.shape
+        assert clips[1].frames.max() == 0
+        assert set(clips[1].index) == {-1}
+
+
+@pytest.mark.parametrize("make", [flipped, text, sound_only])
+def test_messages_are_the_same_in_every_folder_and_run(good: Path, tmp_path: Path, make: Callable) -> None:
+    messages = set()
+    for name in ("one", "an other"):
+        (tmp_path / name).mkdir()
+        path = make(good, tmp_path / name / "broken.avi")
+        messages |= {clip.message for clip in decode(path, path, good, path, workers=3, videos_per_process=2)}
+    assert len(messages - {""}) == 1
+
+
+def test_a_truncated_video_keeps_its_frames(good: Path, tmp_path: Path) -> None:
+    path = cut_between_packets(good, tmp_path / "cut.avi")
+    [clip] = decode(path)
+    assert (clip.frames == every_frame(path, 32)[clip.index]).all()
+
+
+def test_a_truncated_mp4_fails_or_is_damaged(tmp_path: Path) -> None:
+    content = encode(tmp_path / "whole.mp4", "-c:v", "libx264").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) // 2])
+    assert decode(tmp_path / "cut.mp4")[0].status in (Status.FAILED, Status.DAMAGED)

@@ -1,0 +1,163 @@
+"""The workflow on a real SLURM: a private one of one node, with fake GPUs."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from local_slurm import FIRST_GPU, lacking, local_slurm
+
+ROOT = Path(__file__).parents[1]
+# Small enough for seconds, long enough to be canceled in the middle.
+LONG_TRAINING = {"training": {"scratch": {"epochs": 200}}}
+MODEL = "results/synthetic/models/standard-s0.pt"
+LOG = "results/synthetic/logs/train/standard-s0.log"
+# The profile's values are for jobs of hours.
+IMPATIENT = ["--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"]
+
+pytestmark = [pytest.mark.slurm, pytest.mark.skipif(lacking() is not None, reason=f"no private SLURM: {lacking()}")]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
+    with local_slurm(tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with a model that was trained without SLURM and without a break."""
+    folder = tmp_path_factory.mktemp("trained")
+    succeed(command(folder, LONG_TRAINING, "--cores", "2", MODEL))
+    return folder
+
+
+@pytest.fixture
+def untrained(trained, tmp_path) -> Path:
+    """The same folder before the training: the clips are there."""
+    folder = tmp_path / "untrained"
+    shutil.copytree(trained, folder)
+    shutil.rmtree(folder / "results/.runs")
+    shutil.rmtree(folder / "results/synthetic/models")
+    return folder
+
+
+def command(folder: Path, config: dict[str, Any], *options: str) -> list[str]:
+    overlay = folder.with_suffix(".yaml")
+    overlay.write_text(yaml.safe_dump(config))
+    configs = ["config/config.yaml", "tests/minimal.yaml", str(overlay)]
+    return [sys.executable, "-m", "snakemake", "--configfile", *configs, "--directory", str(folder), *options]
+
+
+def on_slurm(folder: Path, config: dict[str, Any], *options: str) -> list[str]:
+    return command(folder, config, "--workflow-profile", "profiles/slurm", *IMPATIENT, *options)
+
+
+def run(command: list[str], environment: dict[str, str] | None = None, minutes: int = 5) -> tuple[int, str]:
+    """Exit status and output; what a stopped Snakemake leaves in the queue ends with the private SLURM."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        timeout=minutes * 60,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    return done.returncode, done.stdout
+
+
+def succeed(command: list[str], environment: dict[str, str] | None = None, minutes: int = 5) -> str:
+    status, output = run(command, environment, minutes)
+    assert status == 0, output[-5000:]
+    return output
+
+
+def jobs(slurm: dict[str, str], folder: Path) -> list[dict[str, str]]:
+    """What SLURM knows about the jobs of a folder, the finished ones included, in the order of submission."""
+    asked = ["scontrol", "--oneliner", "show", "job"]
+    lines = subprocess.run(asked, env=slurm, check=True, capture_output=True, text=True).stdout.splitlines()
+    records = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+    ours = [record for record in records if record.get("StdOut", "").startswith(f"{folder}/")]
+    return sorted(ours, key=lambda record: int(record["JobId"]))
+
+
+def rule(job: dict[str, str]) -> str:
+    return re.fullmatch("rule_(.+)_wildcards_.*", job["Comment"])[1]
+
+
+@contextmanager
+def background(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen]:
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until(fact: Callable[[], bool], process: subprocess.Popen, seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not fact():
+        assert process.poll() is None, "Snakemake ended too early"
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def test_gpu_rule_asks_for_one_gpu_and_is_given_it(slurm, untrained):
+    """Without a real GPU the job stops, and says which one SLURM gave it."""
+    cuda = LONG_TRAINING | {"device": "cuda"}
+    status, output = run(on_slurm(untrained, cuda, "--retries", "0", MODEL), slurm)
+    assert status == 1
+    assert "device: cuda is set, but torch finds no GPU" in output
+    (job,) = jobs(slurm, untrained)
+    assert (rule(job), job["Partition"], job["TresPerJob"]) == ("train", "gpu", "gres:gpu:1")
+    assert f"(visible: {FIRST_GPU})" in (untrained / LOG).read_text()
+
+
+def test_canceled_training_continues_and_ends_with_the_same_bytes(slurm, trained, untrained):
+    log = untrained.with_suffix(".log")
+    with background(on_slurm(untrained, LONG_TRAINING, MODEL), slurm, log) as process:
+        wait_until(lambda: any(untrained.glob("results/.runs/train/*/checkpoint.pt")), process)
+        (first,) = jobs(slurm, untrained)
+        subprocess.run(["scancel", first["JobId"]], env=slurm, check=True)
+        assert process.wait(timeout=300) == 0, log.read_text()[-5000:]
+    assert [job["JobState"] for job in jobs(slurm, untrained)] == ["CANCELLED", "COMPLETED"]
+    assert "continuing at step" in (untrained / LOG).read_text()
+    assert (untrained / MODEL).read_bytes() == (trained / MODEL).read_bytes()
+
+
+def test_whole_demo(slurm, tmp_path):
+    folder = tmp_path / "demo"
+    call = on_slurm(folder, {})
+    succeed(call, slurm, minutes=20)
+    studies = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
+    tables = {f"{name}.{ending}" for name in [*studies, "audit"] for ending in ("csv", "md", "tex", "html")}
+    assert {path.name for path in folder.glob("results/tables/*")} == tables
+    assert (folder / "results/report.html").stat().st_size > 0
+    submitted = jobs(slurm, folder)
+    assert set(Counter(map(rule, submitted))) == {
+        "render",
+        "decode",
+        "train",
+        "attack",
+        "predict_clean",
+        "predict_transfer",
+    }
+    assert {job["JobState"] for job in submitted} == {"COMPLETED"}
+    # `device: cpu` asks for no GPU.
+    assert not any("TresPerJob" in job for job in submitted)
+    assert "Nothing to be done" in succeed(call, slurm)
+    assert jobs(slurm, folder) == submitted

@@ -1,0 +1,148 @@
+import json
+import multiprocessing
+import os
+import pickle
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from stores import CLIPS, FRAMES, SHAPE, VIDEOS, write
+
+from pipeline_lib.clips.status import DecodedClip
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.errors import PipelineError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return write(tmp_path / "clips.h5")
+
+
+def test_what_is_written_is_read(store: Path) -> None:
+    clips = Clips(store)
+    assert len(clips) == 12
+    assert clips.shape == SHAPE
+    assert clips.classes == ["ä", "b", "c"]
+    assert clips.videos == [video.path for video in VIDEOS]
+    assert clips.labels.tolist() == [video.label for video in VIDEOS]
+    assert clips.labels.dtype == np.int64
+    assert clips.index.tolist() == [[row, row + 1] for row in range(12)]
+    assert (clips.read(range(12)) == FRAMES).all()
+
+
+@pytest.mark.parametrize("rows", [[3], [0, 1, 2], [11, 0, 5, 6, 7, 2], [4, 4, 4], [], [7, 6, 5], list(range(12))])
+def test_rows_come_in_the_order_asked_for(store: Path, rows: list[int]) -> None:
+    for asked in (rows, np.array(rows, dtype=np.int64)):
+        frames = Clips(store).read(asked)
+        assert (frames == FRAMES[rows]).all()
+        assert frames.shape == (len(rows), *SHAPE)
+    Clips(store).prefetch(rows)
+
+
+def test_rows_beyond_the_end_are_an_error(store: Path) -> None:
+    with pytest.raises(IndexError):
+        Clips(store).read([12])
+
+
+def test_the_layout_can_be_read_with_hdf5_alone(store: Path) -> None:
+    with h5py.File(store) as file:
+        assert file["frames"].chunks is None
+        assert (file["frames"][:] == FRAMES).all()
+        assert file["video"].asstr()[3] == VIDEOS[3].path
+        assert file["message"].asstr()[:].tolist() == [""] * 12
+        assert file["status"][:].tolist() == [0] * 12
+        assert json.loads(file.attrs["classes"]) == ["ä", "b", "c"]
+        assert json.loads(file.attrs["spec"]) == {"size": 4}
+        assert file.attrs["complete"]
+
+
+def test_images_are_clips_of_one_frame(tmp_path: Path) -> None:
+    images = FRAMES[:, :1]
+    clips = [DecodedClip(image, np.zeros(1, np.int64)) for image in images]
+    store = write(tmp_path / "images.h5", clips, shape=images.shape[1:])
+    assert (Clips(store).read([2, 1]) == images[[2, 1]]).all()
+
+
+def test_it_can_be_pickled_and_used_after_fork(store: Path) -> None:
+    clips = Clips(store)
+    copy = pickle.loads(pickle.dumps(clips))
+    assert copy.checksum == clips.checksum
+    assert (copy.read([5]) == FRAMES[[5]]).all()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        parts = pool.map(clips.read, [[row] for row in range(12)])
+    assert (np.concatenate(parts) == FRAMES).all()
+
+
+def test_the_checksum_is_that_of_the_content(tmp_path: Path) -> None:
+    first = Clips(write(tmp_path / "first.h5")).checksum
+    assert re.fullmatch(r"[0-9a-f]{64}", first)
+    assert Clips(write(tmp_path / "second.h5", ffmpeg="other", spec={"size": 5})).checksum == first
+    pixel = FRAMES[3].copy()
+    pixel[0, 0, 0, 0] ^= 1
+    changes = [
+        {"clips": [*CLIPS[:3], replace(CLIPS[3], frames=pixel), *CLIPS[4:]]},
+        {"videos": [*VIDEOS[:3], replace(VIDEOS[3], label=2), *VIDEOS[4:]]},
+        {"videos": [*VIDEOS[:3], replace(VIDEOS[3], path="other"), *VIDEOS[4:]]},
+    ]
+    others = {Clips(write(tmp_path / f"{number}.h5", **change)).checksum for number, change in enumerate(changes)}
+    assert len(others | {first}) == 4
+
+
+def test_a_changed_byte_is_found_and_its_video_named(store: Path) -> None:
+    with h5py.File(store, "r+") as file:
+        file["frames"][7, 1, 2, 3, 0] ^= 1
+    clips = Clips(store)
+    assert (clips.read([6, 8]) == FRAMES[[6, 8]]).all()
+    with pytest.raises(PipelineError, match=rf"{store}: the clip of {VIDEOS[7].path} is damaged"):
+        clips.read([6, 7, 8])
+
+
+def interrupted(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["complete"] = False
+
+
+def of_another_version(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["format"] = 2
+
+
+def foreign(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+
+
+def text(path: Path) -> None:
+    path.write_text("no HDF5")
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (interrupted, "was not written to its end"),
+        (of_another_version, "has format 2, but this version of the code reads format 1"),
+        (foreign, "is not a store of clips"),
+        (text, "is not an HDF5 file"),
+        (cut_off, "is not an HDF5 file, or is cut off"),
+        (Path.unlink, "does not exist"),
+    ],
+)
+def test_an_unusable_file_is_named(store: Path, change: Callable[[Path], None], message: str) -> None:
+    change(store)
+    with pytest.raises(PipelineError, match=f"^{store} {message}"):
+        Clips(store)
+
+
+def test_a_file_cut_off_after_opening_is_named(store: Path) -> None:
+    clips = Clips(store)
+    os.truncate(store, 3000)
+    with pytest.raises(PipelineError, match=f"{store} is cut off"):
+        clips.read(range(12))
