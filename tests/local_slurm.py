@@ -17,7 +17,6 @@ from pathlib import Path
 # sacct is not used, but the plugin calls it to guess an account.
 COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sacct")
 NULL_DEVICE = os.makedev(1, 3)
-FIRST_GPU = 8  # beyond the real ones of any usual machine
 
 # `config_overrides` lets the node have more cores and memory than the machine: most of a job is waiting.
 # No cgroups: they need privileges that containers lack. MinJobAge: finished jobs can be asked about for an hour.
@@ -96,12 +95,12 @@ def _write_files(folder: Path, host: str, *, cpus: int, memory_mb: int, gpus: in
     values = {"controller_port": controller_port, "node_port": node_port}
     values |= {"folder": folder, "host": host, "cpus": cpus, "memory_mb": memory_mb, "gpus": gpus}
     (folder / "slurm.conf").write_text(SLURM_CONF.format(**values))
-    (folder / "gres.conf").write_text(f"Name=gpu Type=fake File={folder}/gpus/nvidia[{FIRST_GPU}-{FIRST_GPU + gpus - 1}]\n")
+    (folder / "gres.conf").write_text(f"Name=gpu Type=fake File={folder}/gpus/nvidia[0-{gpus - 1}]\n")
     (folder / "plugstack.conf").touch()
     (folder / "munge.key").write_bytes(os.urandom(1024))
     (folder / "munge.key").chmod(0o600)
     # SLURM sets CUDA_VISIBLE_DEVICES for devices only, not for plain files; their names end with the index.
-    for index in range(FIRST_GPU, FIRST_GPU + gpus):
+    for index in range(gpus):
         os.mknod(folder / f"gpus/nvidia{index}", stat.S_IFCHR | 0o666, NULL_DEVICE)
     # The plugin takes SLURM_CONF from the environment of its inner srun, which would then look into /etc/slurm.
     srun = folder / "bin/srun"
