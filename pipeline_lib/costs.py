@@ -16,6 +16,7 @@ REFERENCE_VOLUME = 40 * 112 * 112
 # The larger data sets have about 10,000 training and 4,000 test videos.
 CLIPS = 10_000
 BASE_MINUTES = 30
+# Many clusters refuse jobs of more than a day, or let them wait for ever.
 LONGEST_MINUTES = 24 * 60
 
 
@@ -27,10 +28,10 @@ def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, atte
 
 
 def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:
-    """Minutes for `passes` forward and backward passes of every clip, at most a day for each attempt."""
+    """Minutes for `passes` forward and backward passes of every clip, a day at most."""
     frames, height, width = shape
     seconds = CLIPS * passes * SECONDS_PER_PASS * frames * height * width / REFERENCE_VOLUME
-    return int(min(BASE_MINUTES + seconds / 60, LONGEST_MINUTES) * attempt)
+    return int(min((BASE_MINUTES + seconds / 60) * attempt, LONGEST_MINUTES))
 
 
 def passes(entry: Any) -> int:

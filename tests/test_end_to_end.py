@@ -1,0 +1,90 @@
+"""The real chain from video files to a table, at minimal size: killed anywhere, it ends with the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from planning import ROOT
+
+pytestmark = pytest.mark.slow
+
+TARGET = "results/tables/multav.md"
+RESULTS = ("results/tables/multav.*", "results/synthetic/*/*.h5", "results/synthetic/models/*")
+RESULTS += ("results/synthetic/adversarial/*/*", "results/synthetic/predictions/**/*.csv")
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.Popen:
+    config = ["--configfile", str(ROOT / "config/config.yaml"), str(ROOT / "tests/minimal.yaml")]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder), *arguments, *config]
+    log = (folder / "snakemake.log").open("a")
+    return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+
+
+def finish(folder: Path, *arguments: str) -> str:
+    """Runs the command to its end; what it printed."""
+    process = snakemake(folder, *arguments)
+    assert process.wait(600) == 0, (folder / "snakemake.log").read_text()[-3000:]
+    return (folder / "snakemake.log").read_text()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = {path for pattern in RESULTS for path in folder.glob(pattern) if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    finish(folder, TARGET)
+    return folder
+
+
+def test_the_table_has_its_rows(whole):
+    text = (whole / TARGET).read_text()
+    assert all(row in text for row in ("R3D18 Clean", "R3D18 Mult", "R3D18 Add"))
+
+
+def test_a_second_run_has_nothing_to_do(whole):
+    assert "Nothing to be done" in finish(whole, TARGET)
+
+
+def test_logs_are_readable(whole):
+    log = (whole / "results/synthetic/logs/train/at_af-s0.log").read_text()
+    assert "training: " in log
+    assert "clips/s" in log
+
+
+@pytest.mark.parametrize("appears", ["clips/test.h5", "models/standard-s0.pt", "adversarial/*/*.h5"])
+def test_everything_killed_at_once_and_run_again(whole, tmp_path, appears):
+    process = snakemake(tmp_path, TARGET)
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "results/synthetic").glob(appears)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert process.poll() is None, "it finished before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finish(tmp_path, "--unlock")
+    finish(tmp_path, TARGET)
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_a_killed_job_is_named_and_a_broken_input_explained(whole, tmp_path):
+    """A results folder with a damaged clip store: the error names the file and what to do, and other results stay."""
+    store = whole / "results/synthetic/clips/test.h5"
+    saved, when = store.read_bytes(), store.stat().st_mtime_ns
+    store.write_bytes(saved[: len(saved) // 2])
+    os.utime(store, ns=(when, when))
+    (whole / "results/synthetic/predictions/standard-s0/clean.csv").unlink()
+    process = snakemake(whole, "results/synthetic/predictions/standard-s0/clean.csv")
+    assert process.wait(120) == 1
+    log = (whole / "snakemake.log").read_text()
+    assert "test.h5" in log
+    assert "Delete it and rerun" in log
+    assert (whole / "results/synthetic/models/standard-s0.pt").exists()
+    store.write_bytes(saved)
+    os.utime(store, ns=(when, when))
