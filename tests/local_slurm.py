@@ -1,4 +1,4 @@
-"""A private SLURM of one node below one folder, with fake GPUs: Debian's slurm-wlm and munge, neither service nor accounts.
+"""A private SLURM of one node below one folder, with fake GPUs: Debian's slurm-wlm and munge, no accounting.
 
 Nothing outside the folder is touched, so several can run at once. Try it with `python tests/local_slurm.py`.
 """

@@ -6,11 +6,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import tiny
 import torch
-from test_training import trained
 from torch import nn
 
+import tiny
 from pipeline_lib.adversarial import RecordedLoss, make_adversarial_set
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.clips.adversarial_store import AdversarialClips
@@ -19,6 +18,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.prediction import predict
 from pipeline_lib.registry import build
+from test_training import trained
 
 CPU = torch.device("cpu")
 

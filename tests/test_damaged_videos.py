@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from videos import B_FRAMES, decode, encode, every_frame
 
 from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.decode import frames_in_header
 from pipeline_lib.clips.status import Status
+from videos import B_FRAMES, decode, encode, every_frame
 
 
 @pytest.fixture(scope="module")

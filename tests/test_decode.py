@@ -7,13 +7,13 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from videos import B_FRAMES, SPEC, counted_by_pyav, decode, encode, every_frame
 
 from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_batch, decode_videos
 from pipeline_lib.clips.ffmpeg_process import Limits, Request, run_ffmpeg
 from pipeline_lib.clips.sampling import Linspace, UniformStride
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.errors import PipelineError
+from videos import B_FRAMES, SPEC, counted_by_pyav, decode, encode, every_frame
 
 # Each is decoded by another combination of container, codec, frame order and pixel format.
 KINDS = {

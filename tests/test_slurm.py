@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from local_slurm import lacking, local_slurm
 
+from local_slurm import lacking, local_slurm
 from pipeline_lib.devices import gpu_count
 
 ROOT = Path(__file__).parents[1]

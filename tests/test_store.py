@@ -10,11 +10,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from stores import CLIPS, FRAMES, SHAPE, VIDEOS, write
 
 from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
+from stores import CLIPS, FRAMES, SHAPE, VIDEOS, write
 
 
 @pytest.fixture

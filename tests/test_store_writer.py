@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from stores import CLIPS, FRAMES, VIDEOS, write
 
 from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_to_store, decode_videos
 from pipeline_lib.clips.sampling import UniformStride
@@ -19,6 +18,7 @@ from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.synthetic import SyntheticActions
 from pipeline_lib.errors import PipelineError
+from stores import CLIPS, FRAMES, VIDEOS, write
 
 SPEC = ClipSpec(size=32, sampling=UniformStride(frames=4))
 DESIGN = SyntheticActions(train_per_class=9, test_per_class=1, classes=["MoveUp", "MoveDown"], lengths=(6, 9))

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.modeling import load_model, new_network
 from pipeline_lib.models import checkpoint

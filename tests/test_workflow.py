@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from planning import ROOT, copy_project, plan, pretend_finished
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
