@@ -5,13 +5,14 @@ Nothing outside the folder is touched, so several can run at once. Try it with `
 
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 # sacct is not used, but the plugin calls it to guess an account.
@@ -74,18 +75,22 @@ def local_slurm(folder: Path, *, cpus: int = 4, memory_mb: int = 64_000, gpus: i
     host = socket.gethostname().partition(".")[0]
     _write_files(folder, host, cpus=cpus, memory_mb=memory_mb, gpus=gpus)
     environment = os.environ | {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": f"{folder}/bin:{os.environ['PATH']}"}
-    with ExitStack() as stack:
+    daemons: list[subprocess.Popen] = []
 
-        def start(*command: str, ready: Callable[[], bool]) -> None:
-            log = folder / f"{command[0]}.log"
-            process = stack.enter_context(_daemon(command, log, environment))
-            _wait(ready, lambda: process.poll() is None, f"{command[0]} did not start: {log}", log)
+    def start(*command: str, ready: Callable[[], bool]) -> None:
+        log = folder / f"{command[0]}.log"
+        daemons.append(_daemon(command, log, environment))
+        _wait(ready, daemons[-1], log)
 
+    try:
         start("munged", "--foreground", "--force", *_munge_options(folder), ready=(folder / "munge.socket").exists)
         start("slurmctld", "-D", ready=lambda: _ask(environment, "scontrol", "ping").endswith("UP"))
-        stack.callback(_cancel_all, environment)
         start("slurmd", "-D", "-N", host, ready=lambda: _ask(environment, "sinfo", "-ho", "%t").startswith("idle"))
         yield environment
+    finally:
+        _kill_all(folder)
+        for daemon in daemons:
+            daemon.wait()
 
 
 def _write_files(folder: Path, host: str, *, cpus: int, memory_mb: int, gpus: int) -> None:
@@ -121,29 +126,19 @@ def _munge_options(folder: Path) -> list[str]:
     return [f"--{option}={folder}/munge.{ending}" for option, ending in names.items()]
 
 
-@contextmanager
-def _daemon(command: tuple[str, ...], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """A process of its own session: Ctrl-C at the tests must not end it before its jobs are canceled."""
+def _daemon(command: tuple[str, ...], log: Path, environment: dict[str, str]) -> subprocess.Popen:
+    """A process of its own session: Ctrl-C at the tests must not end it before its jobs."""
     with log.open("w") as file:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
         )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
-def _wait(ready: Callable[[], bool], alive: Callable[[], bool], message: str, log: Path, seconds: float = 60) -> None:
+def _wait(ready: Callable[[], bool], daemon: subprocess.Popen, log: Path, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not ready():
-        if not alive() or time.monotonic() > end:
-            raise RuntimeError(f"{message}\n{log.read_text()[-2000:]}")
+        if daemon.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{daemon.args[0]} did not start: {log}\n{log.read_text()[-2000:]}")
         time.sleep(0.1)
 
 
@@ -153,12 +148,29 @@ def _ask(environment: dict[str, str], *command: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _cancel_all(environment: dict[str, str], seconds: float = 10) -> None:
-    """Ends all jobs while their node is there to do it."""
-    _ask(environment, "scancel", "--user=root")
+def _kill_all(folder: Path, seconds: float = 30) -> None:
+    """Ends all that was started in the environment of this SLURM: daemons, jobs and what an aborted test left behind.
+
+    None of them has anything to save; asked politely, some jobs would stay for half a minute.
+    """
+    mark = f"SLURM_CONF={folder}/slurm.conf".encode()
     end = time.monotonic() + seconds
-    while _ask(environment, "squeue", "--noheader") and time.monotonic() < end:
-        time.sleep(0.2)
+    while time.monotonic() < end:
+        marked = [path for path in Path("/proc").glob("[0-9]*/environ") if mark in _content(path).split(b"\0")]
+        if not marked:
+            return
+        for path in marked:
+            with suppress(ProcessLookupError):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _content(path: Path) -> bytes:
+    """The content of a file of /proc; nothing if its process has ended meanwhile."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 if __name__ == "__main__":

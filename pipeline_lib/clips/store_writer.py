@@ -107,6 +107,8 @@ def allocated(file: h5py.File, name: str, shape: Sequence[int], dtype: np.dtype[
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    # A time stamp would make the bytes differ from second to second.
+    settings.set_obj_track_times(False)
     kind = h5py.h5t.py_create(dtype, logical=True)
     dataset = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(tuple(shape)), settings)
     return int(dataset.get_offset())
