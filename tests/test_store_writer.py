@@ -181,7 +181,7 @@ def test_a_decoded_store_holds_the_decoded_clips(root: Path, tmp_path: Path) -> 
 
 def test_a_broken_video_of_a_data_set_is_named_or_tolerated(tmp_path: Path) -> None:
     replace(DESIGN, train_per_class=2).render(tmp_path, workers=1)
-    broken = "MoveUpLeft/v_MoveUp_g08_c01.mp4"
+    broken = "MoveUpLeft/v_MoveUpLeft_g08_c01.mp4"
     (tmp_path / "UCF-101" / broken).write_text("no video")
     out = tmp_path / "train.h5"
     with pytest.raises(PipelineError, match=f"{broken}: .*Invalid data"):
