@@ -18,6 +18,8 @@ from pathlib import Path
 # sacct is not used, but the plugin calls it to guess an account.
 COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sacct")
 NULL_DEVICE = os.makedev(1, 3)
+# Before a command: it ends with the process that started it, even if that one is killed.
+MORTAL = ("setpriv", "--pdeathsig=KILL")
 
 # `config_overrides` lets the node have more cores and memory than the machine: most of a job is waiting.
 # No cgroups: they need privileges that containers lack. MinJobAge: finished jobs can be asked about for an hour.
@@ -130,7 +132,12 @@ def _daemon(command: tuple[str, ...], log: Path, environment: dict[str, str]) ->
     """A process of its own session: Ctrl-C at the tests must not end it before its jobs."""
     with log.open("w") as file:
         return subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            [*MORTAL, *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
 
 
@@ -138,7 +145,7 @@ def _wait(ready: Callable[[], bool], daemon: subprocess.Popen, log: Path, second
     end = time.monotonic() + seconds
     while not ready():
         if daemon.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{daemon.args[0]} did not start: {log}\n{log.read_text()[-2000:]}")
+            raise RuntimeError(f"{log.stem} did not start: {log}\n{log.read_text()[-2000:]}")
         time.sleep(0.1)
 
 

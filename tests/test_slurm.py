@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local_slurm import lacking, local_slurm
+from local_slurm import MORTAL, lacking, local_slurm
 from pipeline_lib.devices import gpu_count
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,8 @@ def command(folder: Path, config: dict[str, Any], *options: str) -> list[str]:
     overlay = folder.with_suffix(".yaml")
     overlay.write_text(yaml.safe_dump(config))
     configs = ["config/config.yaml", "tests/minimal.yaml", str(overlay)]
-    return [sys.executable, "-m", "snakemake", "--configfile", *configs, "--directory", str(folder), *options]
+    snakemake = [*MORTAL, sys.executable, "-m", "snakemake"]
+    return [*snakemake, "--configfile", *configs, "--directory", str(folder), *options]
 
 
 def on_slurm(folder: Path, config: dict[str, Any], *options: str) -> list[str]:
