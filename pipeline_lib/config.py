@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline_lib.entries import fail, known, lookup, resolve, resolve_fields
+from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_fields
 
 CLEAN = "clean"
 
@@ -37,10 +37,11 @@ def without_nulls(config: Any) -> Any:
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     """All entries by kind: datasets, attacks, models (seeds expanded), studies, iterations, perturbations."""
-    attacks = {name: resolve(f"attacks.{name}", entry, {}) for name, entry in config["attacks"].items()}
+    sections = {"Attack": config["attacks"], "Network": config["networks"]}
+    attacks = {name: resolve(f"attacks.{name}", entry, sections) for name, entry in config["attacks"].items()}
     if CLEAN in attacks:
         raise fail(f"attacks.{CLEAN}", "this name is kept for the absence of an attack")
-    models = dict(_models(config, attacks))
+    models = dict(_models(config, sections))
     plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
     return plan | {"studies": _studies(config, plan)} | _figures(config, plan)
 
@@ -60,19 +61,18 @@ def _dataset(where: str, entry: Mapping[str, Any]) -> dict:
     return resolved
 
 
-def _models(config: Mapping[str, Any], attacks: dict) -> Iterator[tuple[str, dict]]:
+def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str, dict]]:
     for name, entry in config["models"].items():
         for seed in entry.get("seeds", config["seeds"]):
-            yield f"{name}-s{seed}", _model(name, entry, seed, config, attacks)
+            yield f"{name}-s{seed}", _model(name, entry, seed, config, sections)
 
 
-def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], attacks: dict) -> dict:
+def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], sections: Sections) -> dict:
     where = f"models.{name}"
-    network = lookup(f"{where}.network", entry["network"], config["networks"], "network")
     training = lookup(f"{where}.training", entry["training"], config["training"], "training")
     return {
-        "network": resolve(f"networks.{entry['network']}", network, {}),
-        "defense": resolve(f"{where}.defense", entry["defense"], attacks),
+        "network": named(f"{where}.network", entry["network"], "Network", sections),
+        "defense": resolve(f"{where}.defense", entry["defense"], sections),
         "training": resolve_fields(f"training.{entry['training']}", training, "pipeline_lib.training:Training", {}),
         "initial": _initial(where, name, entry.get("initial"), seed, config),
         "seed": seed,

@@ -1,7 +1,7 @@
 """Checking and resolving one configuration entry against the class that it names.
 
 A resolved entry is plain data: methods as `module:Class`, numbers in the type that the class declares, names of
-attacks replaced by the attacks' own entries. It is exactly what a job depends on.
+attacks and networks replaced by their own entries. It is exactly what a job depends on.
 """
 
 import ast
@@ -12,7 +12,9 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.methods import METHODS
 from pipeline_lib.registry import fields
 
-Entries = Mapping[str, dict]
+# What a field may name instead of giving the entry itself: by the field's annotation, e.g. "Attack", the entries of
+# that section of the configuration as written.
+Sections = Mapping[str, Mapping[str, Any]]
 
 
 def fail(where: str, message: str) -> PipelineError:
@@ -32,7 +34,7 @@ def lookup(where: str, name: Any, section: Mapping[str, Any], kind: str) -> Any:
     return section[name]
 
 
-def resolve(where: str, entry: Any, attacks: Entries) -> dict:
+def resolve(where: str, entry: Any, sections: Sections) -> dict:
     """An entry with `method`, checked and resolved.
 
     Raises:
@@ -44,10 +46,10 @@ def resolve(where: str, entry: Any, attacks: Entries) -> dict:
     if ":" not in target:
         raise fail(f"{where}.method", f"unknown method {target!r}; {known(METHODS)}, or 'module:Class' of your own")
     given = {key: value for key, value in entry.items() if key != "method"}
-    return {"method": target} | resolve_fields(where, given, target, attacks)
+    return {"method": target} | resolve_fields(where, given, target, sections)
 
 
-def resolve_fields(where: str, given: dict, target: str, attacks: Entries) -> dict:
+def resolve_fields(where: str, given: dict, target: str, sections: Sections) -> dict:
     """The values of an entry, checked against the fields of `module:Class`."""
     declared = fields(target)
     for key in given:
@@ -56,43 +58,51 @@ def resolve_fields(where: str, given: dict, target: str, attacks: Entries) -> di
     for key, field in declared.items():
         if field.required and key not in given:
             raise fail(f"{where}.{key}", f"missing ({field.annotation})")
-    return {key: _value(f"{where}.{key}", given[key], declared[key].annotation, attacks) for key in sorted(given)}
+    return {key: _value(f"{where}.{key}", given[key], declared[key].annotation, sections) for key in sorted(given)}
 
 
-def _value(where: str, value: Any, annotation: str, attacks: Entries) -> Any:
-    return _typed(where, value, ast.parse(annotation, mode="eval").body, attacks)
+def _value(where: str, value: Any, annotation: str, sections: Sections) -> Any:
+    return _typed(where, value, ast.parse(annotation, mode="eval").body, sections)
 
 
-def _typed(where: str, value: Any, kind: ast.expr, attacks: Entries) -> Any:
+def _typed(where: str, value: Any, kind: ast.expr, sections: Sections) -> Any:
     """A value converted to the annotated type: scalars, unions, lists and mappings of them, or nested entries."""
     if isinstance(kind, ast.BinOp):
-        return _union(where, value, kind, attacks)
+        return _union(where, value, kind, sections)
     if isinstance(kind, ast.Subscript):
-        return _container(where, value, kind, attacks)
+        return _container(where, value, kind, sections)
     name = "None" if isinstance(kind, ast.Constant) else ast.unparse(kind)
     if name in _SCALARS:
         return _SCALARS[name](where, value)
-    if name == "Attack" and isinstance(value, str):
-        return lookup(where, value, attacks, "attack")
-    return resolve(where, value, attacks)
+    if name in sections and isinstance(value, str):
+        return named(where, value, name, sections)
+    return resolve(where, value, sections)
 
 
-def _union(where: str, value: Any, kind: ast.BinOp, attacks: Entries) -> Any:
+def named(where: str, name: str, kind: str, sections: Sections) -> dict:
+    """The resolved entry of another section that a field names; below it the same name is unknown: no circles."""
+    word = kind.lower()
+    entry = lookup(where, name, sections[kind], word)
+    others = {other: value for other, value in sections[kind].items() if other != name}
+    return resolve(f"{word}s.{name}", entry, {**sections, kind: others})
+
+
+def _union(where: str, value: Any, kind: ast.BinOp, sections: Sections) -> Any:
     if value is None and ast.unparse(kind.right) == "None":
         return None
-    return _typed(where, value, kind.left, attacks)
+    return _typed(where, value, kind.left, sections)
 
 
-def _container(where: str, value: Any, kind: ast.Subscript, attacks: Entries) -> Any:
+def _container(where: str, value: Any, kind: ast.Subscript, sections: Sections) -> Any:
     name = ast.unparse(kind.value)
     inner = kind.slice.elts if isinstance(kind.slice, ast.Tuple) else [kind.slice]
     if name == "Literal":
         return _choice(where, value, [ast.literal_eval(item) for item in inner])
     if name == "dict":
         _expect(where, value, dict, "a mapping")
-        return {str(k): _typed(f"{where}.{k}", v, inner[1], attacks) for k, v in value.items()}
+        return {str(k): _typed(f"{where}.{k}", v, inner[1], sections) for k, v in value.items()}
     _expect(where, value, list, "a list")
-    return [_typed(f"{where}[{i}]", item, inner[0], attacks) for i, item in enumerate(value)]
+    return [_typed(f"{where}[{i}]", item, inner[0], sections) for i, item in enumerate(value)]
 
 
 def _choice(where: str, value: Any, choices: list) -> Any:

@@ -134,3 +134,9 @@ def test_every_key_is_documented():
         "summaries",
     ]
     assert [key for key in documented if f"`{key}`" not in text] == []
+
+
+def test_an_entry_that_names_itself_is_an_unknown_name():
+    circle = {"method": "adversarial_training", "attack": "circle"}  # any method with a field that names an attack
+    with pytest.raises(PipelineError, match="attacks.circle.attack: unknown attack 'circle'; known: af, "):
+        resolved(changed("attacks.circle", circle))
