@@ -72,11 +72,19 @@ def _closure(name: str) -> frozenset[Path]:
 @lru_cache
 def _imports(path: Path) -> tuple[str, ...]:
     """The package's own modules that a file imports, wherever in the file."""
-    return tuple(sorted(set(_imported(ast.walk(_tree(path))))))
+    return tuple(sorted(set(_imported(_statements(_tree(path))))))
 
 
-def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    for node in nodes:
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a node. `ast.walk` would visit every expression too: twenty times as many nodes."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, block, ()):
+            yield child
+            yield from _statements(child)
+
+
+def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:
+    for node in statements:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith(PACKAGE))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
@@ -101,7 +109,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
+    for node in [tree, *_statements(tree)]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
