@@ -27,8 +27,16 @@ def new_network(entry: dict[str, Any], classes: int) -> tuple[nn.Module, Defense
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(entry["seed"])
         network = defense.extend(build(entry["network"])(classes))
-    # A memory layout that convolutions run faster in: 10 % of an attack step on a CPU, more on GPUs.
-    return network.to(memory_format=torch.channels_last_3d), defense
+    return channels_last(network), defense
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with its kernels in the memory layout that convolutions run faster in (10 % of an attack step)."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.dim() in layouts:
+            parameter.data = parameter.data.contiguous(memory_format=layouts[parameter.dim()])
+    return network
 
 
 def start_from(network: nn.Module, initial: Path) -> None:
