@@ -60,7 +60,7 @@ def torch_device(config: dict) -> Any:
     torch.set_num_threads(int(config["threads"]))
     torch.use_deterministic_algorithms(True)
     # It also fills every new tensor with NaN, to show reads of memory that nothing wrote: 5 % of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     wanted = config["device"]
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
