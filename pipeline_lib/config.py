@@ -79,13 +79,15 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
     }
 
 
-def _initial(where: str, name: str, initial: str | None, seed: int, config: Mapping[str, Any]) -> str | None:
-    """The model to start from: the one of the same seed if there is one, else its first seed."""
-    if initial is None:
-        return None
+def _initial(
+    where: str, name: str, initial: str | Mapping[str, str] | None, seed: int, config: Mapping[str, Any]
+) -> str | dict[str, str] | None:
+    """The model to start from, the one of the same seed if there is one, else its first seed; or a file of weights."""
+    if not isinstance(initial, str):
+        return None if initial is None else dict(initial)
     chain = [name]
     entry: Mapping[str, Any] = {"initial": initial}
-    while (parent := entry.get("initial")) is not None:
+    while isinstance(parent := entry.get("initial"), str):
         if parent in chain:
             raise fail(f"{where}.initial", f"models start from one another: {' <- '.join([*chain, parent])}")
         chain.append(parent)

@@ -15,6 +15,10 @@ METHODS = {
     # networks
     "resnet_3d": "pipeline_lib.models.resnet:ResNet3D",
     "wide_resnet_3d": "pipeline_lib.models.resnet:WideResNet3D",
+    "resnext_3d": "pipeline_lib.models.resnet:ResNeXt3D",
+    "resnet_2d": "pipeline_lib.models.resnet:ResNet2D",
+    "torchvision_r3d_18": "pipeline_lib.models.torchvision_networks:TorchvisionR3D18",
+    "channel_normalization": "pipeline_lib.models.normalization:ChannelNormalization",
     # attacks
     "ascent": "pipeline_lib.attacks.ascent:Ascent",
     "additive_linf": "pipeline_lib.attacks.perturbations:AdditiveLinf",

@@ -40,9 +40,10 @@ def channels_last(network: nn.Module) -> nn.Module:
 
 
 def start_from(network: nn.Module, initial: Path) -> None:
-    """Weights of another model, for fine-tuning; its BatchNorms are copied into every branch."""
+    """Weights of another model or program, for fine-tuning; their BatchNorms are copied into every branch."""
+    weights = checkpoint.load_foreign(initial)
     try:
-        load_initial(network, checkpoint.load(initial)["state"])
+        load_initial(network, weights)
     except PipelineError as error:
         raise PipelineError(f"{initial}: {error}") from error
 

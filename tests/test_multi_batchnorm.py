@@ -8,7 +8,7 @@ from torch import nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models.multi_batchnorm import (
-    MultiBatchNorm3d,
+    MultiBatchNorm,
     branch_out,
     load_initial,
     routed,
@@ -58,7 +58,7 @@ def test_one_branch_is_batchnorm(mode):
 
 def test_groups_are_normalized_as_if_each_came_alone():
     norms = [nn.BatchNorm3d(2) for _ in range(2)]
-    multi = MultiBatchNorm3d(norms[0], 2)
+    multi = MultiBatchNorm(norms[0], 2)
     features = torch.randn(5, 2, 3, 4, 4, generator=RANDOM)
     with routed(((1, 2), (0, 3))):
         together = multi(features)
@@ -68,7 +68,7 @@ def test_groups_are_normalized_as_if_each_came_alone():
 
 
 def test_neighbors_of_one_branch_share_their_statistics():
-    multi, norm = MultiBatchNorm3d(nn.BatchNorm3d(2), 2), nn.BatchNorm3d(2)
+    multi, norm = MultiBatchNorm(nn.BatchNorm3d(2), 2), nn.BatchNorm3d(2)
     features = torch.randn(5, 2, 3, 4, 4, generator=RANDOM)
     with routed(((1, 2), (0, 0), (1, 3))):
         assert torch.equal(multi(features), norm(features))
@@ -92,13 +92,13 @@ def test_a_group_sends_gradients_only_to_its_branch():
 
 def test_stem_and_blocks_are_branched_and_shortcuts_shared():
     parts = branch_out(trained_looking(), BRANCHES).named_modules()
-    names = {name for name, part in parts if isinstance(part, MultiBatchNorm3d)}
+    names = {name for name, part in parts if isinstance(part, MultiBatchNorm)}
     assert names == {"bn1", "layer1.0.bn1", "layer1.0.bn2", "layer2.0.bn1", "layer2.0.bn2"}
 
 
 def test_shortcuts_are_branched_on_demand():
     network = branch_out(trained_looking(), BRANCHES, shared=())
-    assert isinstance(network.get_submodule("layer2.0.downsample.1"), MultiBatchNorm3d)
+    assert isinstance(network.get_submodule("layer2.0.downsample.1"), MultiBatchNorm)
 
 
 def test_every_branch_starts_as_the_plain_network_and_the_plain_network_is_left_alone():
@@ -123,7 +123,7 @@ def test_the_route_ends_after_use_and_after_an_error():
 
 
 def test_an_inner_route_gives_way_to_the_outer_one():
-    norm = MultiBatchNorm3d(nn.BatchNorm3d(3), 2).train()
+    norm = MultiBatchNorm(nn.BatchNorm3d(3), 2).train()
     with routed(((0, 6),)):
         with routed(((1, 6),)):
             norm(CLIPS)

@@ -1,6 +1,8 @@
 """Checkpoints: weights and plain data, written atomically, the same bytes for the same content."""
 
 import os
+import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,18 +54,71 @@ def canonical(value: Any, texts: dict[str, str]) -> Any:
 
 def load(path: Path) -> dict[str, Any]:
     """What `save` wrote, tensors on the CPU. Executes nothing. Raises PipelineError for a broken or foreign file."""
+    content = read(path, "not a checkpoint of this pipeline, or cut off; make it again")
+    if not is_own(content):
+        raise PipelineError(f"{path}: not a checkpoint of this pipeline: it has no 'state' and 'entry'")
+    return content
+
+
+def load_foreign(path: Path) -> dict[str, Tensor]:
+    """The weights in a file of this pipeline or of other programs, on the CPU. Executes nothing.
+
+    Takes {"state_dict": weights, ...} (Hara et al. and most training code), plain state dicts (torchvision) and what
+    `save` wrote, as zip archives or as the pickles of torch before 1.6. DataParallel's prefix `module.` is taken off.
+
+    Raises:
+        PipelineError: no such file, a broken one, one that holds more than tensors and plain values, or no weights.
+    """
+    content = read(path, "no weights of torch, cut off, or holding more than tensors and plain values")
+    state = weights_in(content)
+    if not isinstance(state, dict) or not state:
+        raise PipelineError(f"{path}: no weights: expected names and tensors, alone or under 'state_dict'")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise PipelineError(f"{path}: no weights: {name!r} is not the name of a tensor")
+    wrapped = all(name.startswith("module.") for name in state)
+    return {name.removeprefix("module.") if wrapped else name: value for name, value in state.items()}
+
+
+def is_own(content: Any) -> bool:
+    return isinstance(content, dict) and {"state", "entry"} <= set(content)
+
+
+def weights_in(content: Any) -> Any:
+    """Where a file's weights would be."""
+    if is_own(content):
+        return content["state"]
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        return content["state_dict"]
+    return content
+
+
+def read(path: Path, refusal: str) -> Any:
+    """The content of a file of torch, tensors on the CPU. Raises PipelineError with `refusal` for any other file."""
     if not path.is_file():
         raise PipelineError(f"{path}: there is no such checkpoint")
     try:
-        # torch.load does not check the archive's checksums.
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
+        damaged = damaged_part(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file may raise anything
-        message = f"{path}: not a checkpoint of this pipeline, or cut off; make it again ({error})"
-        raise PipelineError(message) from error
+        raise PipelineError(f"{path}: {refusal} ({reason(error)})") from error
     if damaged is not None:
-        raise PipelineError(f"{path}: {damaged} is damaged; delete the file and make it again")
-    if not isinstance(content, dict) or not {"state", "entry"} <= set(content):
-        raise PipelineError(f"{path}: not a checkpoint of this pipeline: it has no 'state' and 'entry'")
+        raise PipelineError(f"{path}: {damaged} is damaged; delete the file and make or get it again")
     return content
+
+
+def damaged_part(path: Path) -> str | None:
+    """The first part of a zip archive whose checksum is wrong: torch.load does not look. Old pickles have none."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
+
+
+def reason(error: Exception) -> str:
+    """Why torch refused a file, without its advice to load it unsafely."""
+    forbidden = re.search(r"GLOBAL (\S+)", str(error))
+    if forbidden:
+        return f"it wants {forbidden[1]}, which is never loaded"
+    return "not a file of torch" if isinstance(error, pickle.UnpicklingError) else str(error) or type(error).__name__

@@ -35,7 +35,7 @@ def routed(groups: Groups) -> Iterator[None]:
         _ROUTE.reset(token)
 
 
-class MultiBatchNorm3d(nn.Module):
+class MultiBatchNorm(nn.Module):
     """One BatchNorm per branch; the route says which clips of the batch belong to which branch.
 
     Every branch starts as a copy of `norm`: parameters and running statistics.
@@ -46,7 +46,7 @@ class MultiBatchNorm3d(nn.Module):
         self.branches = nn.ModuleList(copy.deepcopy(norm) for _ in range(branches))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> the same shape. Raises RuntimeError outside a route or if it counts other than N clips."""
+        """(N, C, ...) -> the same shape. Raises RuntimeError outside a route or if it counts other than N clips."""
         groups = checked_route(len(features))
         if len(groups) == 1:
             return self.branches[groups[0][0]](features)
@@ -81,7 +81,7 @@ def branch_out(network: nn.Module, branches: Sequence[str], shared: Sequence[str
     for name, norm in list(network.named_modules()):
         if isinstance(norm, _BatchNorm) and not set(name.split(".")) & set(shared):
             parent, _, child = name.rpartition(".")
-            setattr(network.get_submodule(parent), child, MultiBatchNorm3d(norm, len(branches)))
+            setattr(network.get_submodule(parent), child, MultiBatchNorm(norm, len(branches)))
     network.branches = tuple(branches)  # type: ignore[assignment]
     return network
 
@@ -135,7 +135,7 @@ def load_initial(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 def source_key(network: nn.Module, key: str, state: Mapping[str, Tensor]) -> str:
     """`bn1.branches.2.weight` -> `bn1.weight`, unless the state is branched itself."""
     owner, _, rest = key.rpartition(".branches.")
-    if key in state or not owner or not isinstance(network.get_submodule(owner), MultiBatchNorm3d):
+    if key in state or not owner or not isinstance(network.get_submodule(owner), MultiBatchNorm):
         return key
     return f"{owner}.{rest.partition('.')[2]}"
 

@@ -1,12 +1,13 @@
-"""3D ResNets and Wide ResNets (Hara et al., CVPR 2018) as parameters of one class, with their state-dict names."""
+"""ResNets, Wide ResNets and ResNeXts on clips (Hara et al., CVPR 2018) and on images, as parameters of one class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.models.normalization import Normalization, normalize_inputs
+from pipeline_lib.models.residual import LAYERS, Basic, Bottleneck, shortcut_of
 
 BLOCKS_PER_STAGE = {
     10: (1, 1, 1, 1),
@@ -18,92 +19,16 @@ BLOCKS_PER_STAGE = {
     200: (3, 24, 36, 3),
 }
 BOTTLENECK_FROM = 50
-
-
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
-    """A convolution without bias that keeps the size at stride 1."""
-    return nn.Conv3d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
-
-
-def normalization(channels: int) -> nn.Module:
-    return nn.BatchNorm3d(channels)
-
-
-class SubsampledIdentity(nn.Module):
-    """Shortcut "A": every `stride`-th position, new channels filled with zeros; it has no parameters."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.added = outputs - inputs
-
-    def forward(self, features: Tensor) -> Tensor:
-        s = self.stride
-        return F.pad(features[:, :, ::s, ::s, ::s], (0, 0, 0, 0, 0, 0, 0, self.added))
-
-
-def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
-    """Shortcut "B": a 1x1x1 convolution and BatchNorm."""
-    return nn.Sequential(convolution(inputs, outputs, 1, stride), normalization(outputs))
-
-
-SHORTCUTS: dict[str, Callable[[int, int, int], nn.Module]] = {"A": SubsampledIdentity, "B": projection}
-
-
-def shortcut_of(letter: str) -> Callable[[int, int, int], nn.Module]:
-    """(inputs, outputs, stride) -> shortcut. Raises PipelineError for an unknown letter."""
-    if letter not in SHORTCUTS:
-        raise PipelineError(f'shortcut: {letter!r} is unknown; choose "A" (subsampled identity) or "B" (convolution)')
-    return SHORTCUTS[letter]
-
-
-class Basic(nn.Module):
-    """Two 3x3x3 convolutions and a shortcut."""
-
-    def __init__(self, inputs: int, planes: int, stride: int, downsample: nn.Module | None) -> None:
-        super().__init__()
-        self.conv1 = convolution(inputs, planes, 3, stride)
-        self.bn1 = normalization(planes)
-        self.conv2 = convolution(planes, planes, 3)
-        self.bn2 = normalization(planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = downsample
-
-    def forward(self, features: Tensor) -> Tensor:
-        shortcut = features if self.downsample is None else self.downsample(features)
-        features = self.relu(self.bn1(self.conv1(features)))
-        return self.relu(self.bn2(self.conv2(features)).add_(shortcut))
-
-
-class Bottleneck(nn.Module):
-    """1x1x1, 3x3x3 (in `cardinality` groups, with the stride) and 1x1x1 convolutions, and a shortcut."""
-
-    def __init__(
-        self, inputs: int, planes: int, stride: int, downsample: nn.Module | None, expansion: int, cardinality: int
-    ) -> None:
-        super().__init__()
-        self.conv1 = convolution(inputs, planes, 1)
-        self.bn1 = normalization(planes)
-        self.conv2 = convolution(planes, planes, 3, stride, groups=cardinality)
-        self.bn2 = normalization(planes)
-        self.conv3 = convolution(planes, planes * expansion, 1)
-        self.bn3 = normalization(planes * expansion)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = downsample
-
-    def forward(self, features: Tensor) -> Tensor:
-        shortcut = features if self.downsample is None else self.downsample(features)
-        features = self.relu(self.bn1(self.conv1(features)))
-        features = self.relu(self.bn2(self.conv2(features)))
-        return self.relu(self.bn3(self.conv3(features)).add_(shortcut))
+AXES = {2: "two numbers (height, width)", 3: "three numbers (time, height, width)"}
 
 
 class ResNet(nn.Module):
-    """(N, 3, T, H, W) in [0, 1] -> logits (N, classes).
+    """Clips (N, 3, T, H, W) in [0, 1] -> logits (N, classes), or images (N, 3, H, W) if it has two `dimensions`.
 
-    Stage i has `planes * 2**i` planes and blocks[i] blocks. `expansion` 1 makes basic blocks, more makes bottlenecks
-    with `expansion` times as many output channels; `cardinality` is the number of groups of a bottleneck. Weights are
-    drawn from the global generator (Kaiming, fan out): fork and seed it around the construction.
+    With two dimensions, clips of a single frame are images. Stage i has `planes * 2**i` planes and blocks[i] blocks.
+    `expansion` 1 makes basic blocks, more makes bottlenecks with `expansion` times as many output channels;
+    `cardinality` is the number of groups of a bottleneck. Weights are drawn from the global generator (Kaiming, fan
+    out): fork and seed it around the construction.
     """
 
     def __init__(
@@ -111,22 +36,25 @@ class ResNet(nn.Module):
         *,
         classes: int,
         blocks: Sequence[int],
+        dimensions: int = 3,
         width: int = 64,
         planes: int = 64,
         expansion: int = 1,
         cardinality: int = 1,
         shortcut: str = "B",
         stem_kernel: int = 7,
-        stem_stride: tuple[int, int, int] = (1, 2, 2),
+        stem_stride: Sequence[int] = (1, 2, 2),
         stem_pool: bool = True,
     ) -> None:
         super().__init__()
+        self.dimensions, self.layers = dimensions, LAYERS[dimensions]
         self.expansion, self.cardinality = expansion, cardinality
-        self.shortcut = shortcut_of(shortcut)
-        self.conv1 = nn.Conv3d(3, width, stem_kernel, stem_stride, stem_kernel // 2, bias=False)
-        self.bn1 = normalization(width)
+        self.shortcut = shortcut_of(shortcut, self.layers)
+        stride = stride_of(stem_stride, dimensions)
+        self.conv1 = self.layers.convolution(3, width, stem_kernel, stride, stem_kernel // 2, bias=False)
+        self.bn1 = self.layers.norm(width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool3d(3, stride=2, padding=1) if stem_pool else nn.Identity()
+        self.maxpool = self.layers.pool(3, stride=2, padding=1) if stem_pool else nn.Identity()
         self.stages = [f"layer{i + 1}" for i in range(len(blocks))]
         channels = width
         for i, name in enumerate(self.stages):
@@ -146,20 +74,30 @@ class ResNet(nn.Module):
         same = stride == 1 and inputs == outputs
         downsample = None if same else self.shortcut(inputs, outputs, stride)
         if self.expansion == 1:
-            return Basic(inputs, planes, stride, downsample)
-        return Bottleneck(inputs, planes, stride, downsample, self.expansion, self.cardinality)
+            return Basic(self.layers, inputs, planes, stride, downsample)
+        return Bottleneck(self.layers, inputs, planes, stride, downsample, self.expansion, self.cardinality)
 
     def forward(self, clips: Tensor) -> Tensor:
-        features = self.maxpool(self.relu(self.bn1(self.conv1(clips))))
+        pixels = images(clips) if self.dimensions == 2 else clips
+        features = self.maxpool(self.relu(self.bn1(self.conv1(pixels))))
         for name in self.stages:
             features = self.get_submodule(name)(features)
-        return self.fc(features.mean(dim=(2, 3, 4)))
+        return self.fc(features.mean(dim=tuple(range(2, features.dim()))))
+
+
+def images(clips: Tensor) -> Tensor:
+    """(N, C, 1, H, W) or (N, C, H, W) -> (N, C, H, W). Raises PipelineError for clips of more frames."""
+    if clips.dim() == 4:
+        return clips
+    if clips.shape[2] != 1:
+        raise PipelineError(f"a 2D network sees single frames, not clips of {clips.shape[2]}: choose a 3D network")
+    return clips.squeeze(2)
 
 
 def initialize(network: nn.Module) -> None:
     """Kaiming normal over the fan out for convolutions, as Hara et al.; BatchNorm and fc keep torch's own values."""
     for part in network.modules():
-        if isinstance(part, nn.Conv3d):
+        if isinstance(part, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out")
 
 
@@ -177,19 +115,10 @@ class ResNet3D:
     stem_kernel: int = 7
     stem_stride: tuple[int, ...] = (1, 2, 2)
     stem_pool: bool = True
+    normalization: Normalization | None = None
 
     def __call__(self, classes: int) -> nn.Module:
-        return ResNet(
-            classes=classes,
-            blocks=blocks_of(self.depth, self.stages),
-            width=self.width,
-            planes=self.width,
-            expansion=4 if self.depth >= BOTTLENECK_FROM else 1,
-            shortcut=self.shortcut,
-            stem_kernel=self.stem_kernel,
-            stem_stride=triple(self.stem_stride),
-            stem_pool=self.stem_pool,
-        )
+        return resnet(self, classes, planes=self.width, expansion=expansion_of(self.depth))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,19 +133,79 @@ class WideResNet3D:
     stem_kernel: int = 7
     stem_stride: tuple[int, ...] = (1, 2, 2)
     stem_pool: bool = True
+    normalization: Normalization | None = None
 
     def __call__(self, classes: int) -> nn.Module:
-        return ResNet(
-            classes=classes,
-            blocks=blocks_of(self.depth, self.stages),
-            width=self.width,
-            planes=self.width * self.widen,
-            expansion=2,
-            shortcut=self.shortcut,
-            stem_kernel=self.stem_kernel,
-            stem_stride=triple(self.stem_stride),
-            stem_pool=self.stem_pool,
-        )
+        return resnet(self, classes, planes=self.width * self.widen, expansion=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNeXt3D:
+    """3D ResNeXt (Hara et al. 2018): twice the planes in `cardinality` groups, expansion 2; 32x4d at width 64."""
+
+    depth: int = 101
+    width: int = 64
+    cardinality: int = 32
+    shortcut: str = "B"
+    stages: int = 4
+    stem_kernel: int = 7
+    stem_stride: tuple[int, ...] = (1, 2, 2)
+    stem_pool: bool = True
+    normalization: Normalization | None = None
+
+    def __call__(self, classes: int) -> nn.Module:
+        planes = 2 * self.width
+        if self.cardinality < 1 or planes % self.cardinality:
+            raise PipelineError(
+                f"cardinality: {planes} planes (2 * width) do not divide into {self.cardinality} groups"
+            )
+        return resnet(self, classes, planes=planes, expansion=2, cardinality=self.cardinality)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNet2D:
+    """ResNet for images (He et al. 2016) with the stem for CIFAR-10; stem_stride: (height, width).
+
+    With stem_kernel 7, stem_stride (2, 2) and stem_pool true, the names and the logits are those of torchvision.
+    """
+
+    depth: int = 18
+    width: int = 64
+    shortcut: str = "B"
+    stages: int = 4
+    stem_kernel: int = 3
+    stem_stride: tuple[int, ...] = (1, 1)
+    stem_pool: bool = False
+    normalization: Normalization | None = None
+
+    def __call__(self, classes: int) -> nn.Module:
+        return resnet(self, classes, dimensions=2, planes=self.width, expansion=expansion_of(self.depth))
+
+
+def resnet(
+    entry: ResNet2D | ResNet3D | WideResNet3D | ResNeXt3D,
+    classes: int,
+    *,
+    planes: int,
+    expansion: int,
+    cardinality: int = 1,
+    dimensions: int = 3,
+) -> nn.Module:
+    """The network of an entry: its stages, stem and normalization, with the given kind of block."""
+    network = ResNet(
+        classes=classes,
+        blocks=blocks_of(entry.depth, entry.stages),
+        dimensions=dimensions,
+        width=entry.width,
+        planes=planes,
+        expansion=expansion,
+        cardinality=cardinality,
+        shortcut=entry.shortcut,
+        stem_kernel=entry.stem_kernel,
+        stem_stride=entry.stem_stride,
+        stem_pool=entry.stem_pool,
+    )
+    return normalize_inputs(network, entry.normalization)
 
 
 def blocks_of(depth: int, stages: int) -> tuple[int, ...]:
@@ -228,7 +217,11 @@ def blocks_of(depth: int, stages: int) -> tuple[int, ...]:
     return BLOCKS_PER_STAGE[depth][:stages]
 
 
-def triple(stride: Sequence[int]) -> tuple[int, int, int]:
-    if len(stride) != 3:
-        raise PipelineError(f"stem_stride is {list(stride)}: give three numbers (time, height, width)")
-    return stride[0], stride[1], stride[2]
+def expansion_of(depth: int) -> int:
+    return 4 if depth >= BOTTLENECK_FROM else 1
+
+
+def stride_of(stem_stride: Sequence[int], dimensions: int) -> tuple[int, ...]:
+    if len(stem_stride) != dimensions:
+        raise PipelineError(f"stem_stride is {list(stem_stride)}: give {AXES[dimensions]}")
+    return tuple(stem_stride)

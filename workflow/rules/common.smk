@@ -119,9 +119,18 @@ def decode_inputs(wildcards):
 
 
 def initial_weights(wildcards):
-    """The weights that a model starts from, if any."""
+    """The weights that a model starts from, if any: another model's or a file's."""
     initial = PLAN["models"][wildcards.model]["initial"]
+    if isinstance(initial, dict):
+        return [given_file(f"models.{wildcards.model.rpartition('-s')[0]}.initial.file", initial["file"])]
     return [weights(wildcards.dataset, initial)] if initial else []
+
+
+def given_file(key, path):
+    """A file that the configuration names; an error now rather than in a job if it is missing."""
+    if not Path(path).is_file():
+        raise WorkflowError(f"config: {key}: there is no file {Path(path).absolute()}; put it there or correct the key")
+    return path
 
 
 def source_weights(wildcards):
