@@ -8,6 +8,7 @@ from torch import nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models.multi_batchnorm import (
+    Groups,
     MultiBatchNorm,
     branch_out,
     load_initial,
@@ -60,7 +61,7 @@ def test_groups_are_normalized_as_if_each_came_alone():
     norms = [nn.BatchNorm3d(2) for _ in range(2)]
     multi = MultiBatchNorm(norms[0], 2)
     features = torch.randn(5, 2, 3, 4, 4, generator=RANDOM)
-    with routed(((1, 2), (0, 3))):
+    with routed(Groups(((1, 2), (0, 3)))):
         together = multi(features)
     assert torch.equal(together, torch.cat([norms[1](features[:2]), norms[0](features[2:])]))
     assert same(dict(multi.branches[1].state_dict()), dict(norms[1].state_dict()))
@@ -70,7 +71,7 @@ def test_groups_are_normalized_as_if_each_came_alone():
 def test_neighbors_of_one_branch_share_their_statistics():
     multi, norm = MultiBatchNorm(nn.BatchNorm3d(2), 2), nn.BatchNorm3d(2)
     features = torch.randn(5, 2, 3, 4, 4, generator=RANDOM)
-    with routed(((1, 2), (0, 0), (1, 3))):
+    with routed(Groups(((1, 2), (0, 0), (1, 3)))):
         assert torch.equal(multi(features), norm(features))
 
 
@@ -124,8 +125,8 @@ def test_the_route_ends_after_use_and_after_an_error():
 
 def test_an_inner_route_gives_way_to_the_outer_one():
     norm = MultiBatchNorm(nn.BatchNorm3d(3), 2).train()
-    with routed(((0, 6),)):
-        with routed(((1, 6),)):
+    with routed(Groups(((0, 6),))):
+        with routed(Groups(((1, 6),))):
             norm(CLIPS)
         assert norm.branches[0].num_batches_tracked == 0
         norm(CLIPS)

@@ -1,7 +1,7 @@
 """MultiBN: one BatchNorm per kind of input, everything else shared (Lo and Patel, IEEE T-IP 2022).
 
-The branch is chosen by a route around the forward pass. A route is a context that always ends, so that no network
-remembers which branch was used last.
+Which branch normalizes which clip is said by a route around the forward pass. A route is a context that always ends, so
+that no network remembers which branch was used last.
 """
 
 import copy
@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,27 +18,57 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline_lib.errors import PipelineError
 
-Groups = tuple[tuple[int, int], ...]
 
-_ROUTE: ContextVar[Groups | None] = ContextVar("route", default=None)
+class Route(Protocol):
+    """How a batch of `clips` clips passes the branches of a BatchNorm."""
+
+    @property
+    def clips(self) -> int: ...
+
+    def normalize(self, branches: nn.ModuleList, features: Tensor) -> Tensor: ...
+
+
+_ROUTE: ContextVar[Route | None] = ContextVar("route", default=None)
 
 
 @contextmanager
-def routed(groups: Groups) -> Iterator[None]:
-    """Inside, a batch is read as contiguous groups (branch index, number of clips), in this order.
-
-    Neighbors of the same branch are one group, normalized together: in train mode their statistics are shared.
-    """
-    runs = itertools.groupby((group for group in groups if group[1] > 0), key=lambda group: group[0])
-    token = _ROUTE.set(tuple((branch, sum(count for _, count in run)) for branch, run in runs))
+def routed(route: Route) -> Iterator[None]:
+    """Inside, every MultiBatchNorm normalizes its batch as the route says."""
+    token = _ROUTE.set(route)
     try:
         yield
     finally:
         _ROUTE.reset(token)
 
 
+def present_route() -> Route | None:
+    return _ROUTE.get()
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A batch of contiguous groups (branch index, number of clips), in this order.
+
+    Neighbors of the same branch are one group, normalized together: in train mode their statistics are shared.
+    """
+
+    groups: tuple[tuple[int, int], ...]
+
+    @property
+    def clips(self) -> int:
+        return sum(count for _, count in self.groups)
+
+    def normalize(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
+        runs = itertools.groupby((group for group in self.groups if group[1] > 0), key=lambda group: group[0])
+        merged = [(branch, sum(count for _, count in run)) for branch, run in runs]
+        if len(merged) == 1:
+            return branches[merged[0][0]](features)
+        parts = features.split([count for _, count in merged])
+        return torch.cat([branches[branch](part) for (branch, _), part in zip(merged, parts, strict=True)])
+
+
 class MultiBatchNorm(nn.Module):
-    """One BatchNorm per branch; the route says which clips of the batch belong to which branch.
+    """One BatchNorm per branch; the route says how the clips of a batch pass them.
 
     Every branch starts as a copy of `norm`: parameters and running statistics.
     """
@@ -47,21 +79,12 @@ class MultiBatchNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, ...) -> the same shape. Raises RuntimeError outside a route or if it counts other than N clips."""
-        groups = checked_route(len(features))
-        if len(groups) == 1:
-            return self.branches[groups[0][0]](features)
-        parts = features.split([count for _, count in groups])
-        return torch.cat([self.branches[branch](part) for (branch, _), part in zip(groups, parts, strict=True)])
-
-
-def checked_route(clips: int) -> Groups:
-    """The groups of the present route, if they count as many clips as the batch has."""
-    route = _ROUTE.get()
-    if route is None:
-        raise RuntimeError("a network with MultiBN has no default branch: call it by through(network, branch)")
-    if sum(count for _, count in route) != clips:
-        raise RuntimeError(f"the route {route} (branch, clips) does not count the {clips} clips of the batch")
-    return route
+        route = present_route()
+        if route is None:
+            raise RuntimeError("a network with MultiBN has no default branch: call it by through(network, branch)")
+        if route.clips != len(features):
+            raise RuntimeError(f"the route counts {route.clips} clips, the batch has {len(features)}: {route}")
+        return route.normalize(self.branches, features)
 
 
 def branch_out(network: nn.Module, branches: Sequence[str], shared: Sequence[str] = ("downsample",)) -> nn.Module:
@@ -91,7 +114,7 @@ def through(network: nn.Module, branch: str) -> Callable[[Tensor], Tensor]:
     index = branch_index(network, branch)
 
     def forward(clips: Tensor) -> Tensor:
-        with routed(((index, len(clips)),)):
+        with routed(Groups(((index, len(clips)),))):
             return network(clips)
 
     return forward
@@ -99,7 +122,7 @@ def through(network: nn.Module, branch: str) -> Callable[[Tensor], Tensor]:
 
 def through_groups(network: nn.Module, groups: Sequence[tuple[str, int]]) -> Callable[[Tensor], Tensor]:
     """The network for batches made of contiguous groups (branch, number of clips), e.g. [clean; PGD; ROA]."""
-    route = tuple((branch_index(network, branch), count) for branch, count in groups)
+    route = Groups(tuple((branch_index(network, branch), count) for branch, count in groups))
 
     def forward(clips: Tensor) -> Tensor:
         with routed(route):

@@ -1,0 +1,154 @@
+"""MultiBN's selection module: a small network that weighs the BatchNorm branches of another one, clip by clip.
+
+z_hat = sum_k rho_k * BN_k(z) at every BatchNorm with branches, with the same weights rho of a clip in all layers (Lo and
+Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, so that it costs about as much as one BatchNorm.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline_lib.models.multi_batchnorm import present_route, routed
+
+
+class Weighting(Protocol):
+    def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+        """Logits (N, K) of the selection module -> weights (N, K) of the branches, each row with the sum 1.
+
+        generators: one per clip, for weightings that draw in training; without them nothing is drawn.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softmax:
+    """The released network's weighting, in training and at test."""
+
+    temperature: float = 1.0
+
+    def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+        return (logits / self.temperature).softmax(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GumbelSoftmax:
+    """The slides' weighting (Jang et al., ICLR 2017): softmax of logits with Gumbel noise, which training draws.
+
+    Attacks and tests draw nothing: a defense that answers at random would need averaged gradients to be attacked.
+    hard: one branch, with the gradient of the soft weights (straight-through).
+    """
+
+    temperature: float = 1.0
+    hard: bool = False
+
+    def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+        noisy = logits if generators is None else logits + gumbel_noise(logits, generators)
+        soft = (noisy / self.temperature).softmax(1)
+        if not self.hard:
+            return soft
+        return F.one_hot(soft.argmax(1), soft.shape[1]) - soft.detach() + soft
+
+
+def gumbel_noise(logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """(N, K) from the standard Gumbel distribution; clip n draws from generator n."""
+    draws = [torch.empty(logits.shape[1], device=g.device).exponential_(generator=g) for g in generators]
+    return -torch.stack(draws).to(logits).log()
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A route through all branches at once: their weighted sum for every clip.
+
+    weights: (N, K), rows of sum 1. shares: (N, K), how much a clip counts in the batch statistics of a branch (only in
+    train mode, in eval mode the running statistics serve); a branch in which no clip counts keeps its running ones.
+    """
+
+    weights: Tensor
+    shares: Tensor | None = None
+
+    @property
+    def clips(self) -> int:
+        return len(self.weights)
+
+    def normalize(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
+        mean, variance = self._moments(branches, features)
+        first: Any = branches[0]
+        scale = stacked(branches, "weight") * (variance + first.eps).rsqrt()
+        shift = stacked(branches, "bias") - mean * scale
+        shape = (*features.shape[:2], *[1] * (features.dim() - 2))
+        return torch.addcmul((self.weights @ shift).view(shape), features, (self.weights @ scale).view(shape))
+
+    def _moments(self, branches: nn.ModuleList, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance (K, C) that each branch normalizes with."""
+        running = stacked(branches, "running_mean"), stacked(branches, "running_var")
+        if not branches[0].training:
+            return running
+        if self.shares is None:
+            raise RuntimeError("in train mode a mixture needs the shares of the clips in the batch statistics")
+        used = self.shares.sum(0) > 0
+        mean, variance = weighted_moments(features, self.shares)
+        update_statistics(branches, features, self.shares, mean.detach(), variance.detach())
+        return torch.where(used[:, None], mean, running[0]), torch.where(used[:, None], variance, running[1])
+
+
+def stacked(branches: nn.ModuleList, name: str) -> Tensor:
+    """(K, C): a parameter or buffer of every branch."""
+    return torch.stack([getattr(branch, name) for branch in branches])
+
+
+def weighted_moments(features: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (K, C) of features (N, C, ...) in which clip n counts shares[n, k] times."""
+    variance, mean = torch.var_mean(features.flatten(2), 2, correction=0)
+    portions = (shares / shares.sum(0).clamp_min(torch.finfo(shares.dtype).tiny)).T
+    means = portions @ mean
+    between = torch.einsum("kn,knc->kc", portions, (mean - means[:, None]) ** 2)
+    return means, portions @ variance + between
+
+
+@torch.no_grad()
+def update_statistics(
+    branches: Iterable[Any], features: Tensor, shares: Tensor, mean: Tensor, variance: Tensor
+) -> None:
+    """Moves the running statistics of every branch that a clip counts in, as BatchNorm does with its batch."""
+    pixels = features[0, 0].numel()
+    for branch, count, m, v in zip(branches, shares.sum(0).tolist(), mean, variance, strict=True):
+        if count > 0:
+            branch.num_batches_tracked += 1
+            branch.running_mean.lerp_(m, branch.momentum)
+            branch.running_var.lerp_(v * (count * pixels / max(count * pixels - 1, 1)), branch.momentum)
+
+
+class SelectedNetwork(nn.Module):
+    """A network with branches (`target`) and the selection module that weighs them by the clip itself.
+
+    Called inside a route (a fixed branch, or the mixture of a training step) it leaves the choice to the route.
+    """
+
+    def __init__(self, target: nn.Module, selector: nn.Module, weighting: Weighting) -> None:
+        super().__init__()
+        self.target, self.selector, self.weighting = target, selector, weighting
+        self.branches: tuple[str, ...] = target.branches  # type: ignore[assignment]
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if present_route() is not None:
+            return self.target(clips)
+        with routed(Mixture(self.weighting(self.selector(clips)))):
+            return self.target(clips)
+
+
+def through_mixture(network: SelectedNetwork, weights: Tensor, shares: Tensor) -> Callable[[Tensor], Tensor]:
+    """The network for one batch whose weights and shares (both (N, K)) are given."""
+
+    def forward(clips: Tensor) -> Tensor:
+        with routed(Mixture(weights, shares)):
+            return network.target(clips)
+
+    return forward
+
+
+def selected_branches(network: object, clips: Tensor) -> Tensor | None:
+    """(N,): the branch of the largest weight for each clip; None for a network that does not select."""
+    return network.selector(clips).argmax(1) if isinstance(network, SelectedNetwork) else None
