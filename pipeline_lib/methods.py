@@ -15,6 +15,8 @@ METHODS = {
     # networks
     "resnet_3d": "pipeline_lib.models.resnet:ResNet3D",
     "wide_resnet_3d": "pipeline_lib.models.resnet:WideResNet3D",
+    "oudefend": "pipeline_lib.models.oudefend:OUDefend",
+    "feature_denoising": "pipeline_lib.models.denoise:FeatureDenoising",
     # attacks
     "ascent": "pipeline_lib.attacks.ascent:Ascent",
     "additive_linf": "pipeline_lib.attacks.perturbations:AdditiveLinf",

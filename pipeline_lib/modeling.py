@@ -29,6 +29,11 @@ def new_network(entry: dict[str, Any], classes: int) -> tuple[nn.Module, Defense
         return defense.extend(build(entry["network"])(classes)), defense
 
 
+def parameter_count(network: nn.Module) -> int:
+    """The number of trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
 def start_from(network: nn.Module, initial: Path) -> None:
     """Weights of another model, for fine-tuning; its BatchNorms are copied into every branch."""
     try:
