@@ -23,8 +23,13 @@ LONGEST_MINUTES = 24 * 60
 def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, attempt: int) -> int:
     """Megabytes for a batch of clips of `shape` (frames, height, width) in a network."""
     frames, height, width = shape
-    activations = batch * frames * height * width * network.get("width", 64) * 4 * ACTIVATION_COPIES
+    activations = batch * frames * height * width * _stem_width(network) * 4 * ACTIVATION_COPIES
     return int((BASE_MB + activations / 1e6) * attempt)
+
+
+def _stem_width(network: Mapping[str, Any]) -> int:
+    """The width of an entry's stem; the `width` of an extension is another one."""
+    return _stem_width(network["network"]) if "network" in network else network.get("width", 64)
 
 
 def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:

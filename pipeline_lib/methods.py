@@ -19,6 +19,8 @@ METHODS = {
     "resnet_2d": "pipeline_lib.models.resnet:ResNet2D",
     "torchvision_r3d_18": "pipeline_lib.models.torchvision_networks:TorchvisionR3D18",
     "channel_normalization": "pipeline_lib.models.normalization:ChannelNormalization",
+    "oudefend": "pipeline_lib.models.oudefend:OUDefend",
+    "feature_denoising": "pipeline_lib.models.denoise:FeatureDenoising",
     # attacks
     "ascent": "pipeline_lib.attacks.ascent:Ascent",
     "additive_linf": "pipeline_lib.attacks.perturbations:AdditiveLinf",

@@ -39,6 +39,11 @@ def channels_last(network: nn.Module) -> nn.Module:
     return network
 
 
+def parameter_count(network: nn.Module) -> int:
+    """The number of trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
 def start_from(network: nn.Module, initial: Path) -> None:
     """Weights of another model or program, for fine-tuning; their BatchNorms are copied into every branch."""
     weights = checkpoint.load_foreign(initial)

@@ -22,7 +22,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense, Objective
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.logs import LOGGER, Progress
-from pipeline_lib.modeling import new_network, start_from
+from pipeline_lib.modeling import new_network, parameter_count, start_from
 from pipeline_lib.models import checkpoint
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
@@ -93,10 +93,12 @@ def train_model(
             epochs = train(
                 network.to(device), defense, data, settings, seed=entry["seed"], folder=folder, device=device, stop=stop
             )
-            checkpoint.save(final, network, entry=entry, classes=data.classes, epochs=epochs)
+            count = parameter_count(network)
+            checkpoint.save(final, network, entry=entry, classes=data.classes, epochs=epochs, parameters=count)
             (folder / "checkpoint.pt").unlink(missing_ok=True)
         publish(final, weights)
-        write_history(checkpoint.load(final)["epochs"], history)
+        content = checkpoint.load(final)
+        write_history(content["epochs"], content["parameters"], history)
 
 
 def train(
@@ -210,9 +212,9 @@ def _account(
     return {"epoch": epoch + 1, "loss": row["loss"], "accuracy": row["accuracy"]}
 
 
-def write_history(epochs: list[dict[str, Any]], output: Path) -> None:
-    """One row for each epoch: epoch, loss, accuracy (percent), learning_rate at its first step."""
+def write_history(epochs: list[dict[str, Any]], parameters: int, output: Path) -> None:
+    """One row for each epoch: epoch, loss, accuracy (percent), learning_rate at its first step, and `parameters`."""
     with replacing(output) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["epoch", "loss", "accuracy", "learning_rate"])
+        writer = csv.DictWriter(file, ["epoch", "loss", "accuracy", "learning_rate", "parameters"])
         writer.writeheader()
-        writer.writerows(epochs)
+        writer.writerows(row | {"parameters": parameters} for row in epochs)

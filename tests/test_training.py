@@ -149,6 +149,14 @@ def test_history_has_a_row_for_each_epoch(tmp_path, clips):
     assert all(0 <= float(row["accuracy"]) <= 100 for row in rows)
 
 
+def test_the_number_of_parameters_is_written_to_the_checkpoint_and_the_history(tmp_path, clips):
+    weights = trained(tmp_path, tiny.model_entry(tiny.MULTIBN), clips)
+    rows = list(csv.DictReader(weights.with_suffix(".csv").open()))
+    count = sum(p.numel() for p in load_model(weights, CPU).network.parameters())
+    assert checkpoint.load(weights)["parameters"] == count
+    assert [row["parameters"] for row in rows] == [str(count)] * 2
+
+
 def test_training_learns_an_easy_task(tmp_path, clips):
     entry = tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 10}}
     rows = list(csv.DictReader(trained(tmp_path, entry, clips).with_suffix(".csv").open()))

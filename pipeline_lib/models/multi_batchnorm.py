@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.models.extension import unknown_to
 
 
 class Route(Protocol):
@@ -143,15 +144,19 @@ def load_initial(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Starts `network` from the weights of a trained one, for fine-tuning.
 
     A plain BatchNorm is copied into every branch. An fc for another number of classes keeps its present (fresh)
-    weights. Anything else that does not fit is a PipelineError, and the network is left as it was.
+    weights, and so does a block that an extension added, if the weights have nothing of it. Anything else that does
+    not fit is a PipelineError, and the network is left as it was.
     """
-    own = network.state_dict()
+    own, fresh = network.state_dict(), unknown_to(network, state)
     sources = {key: source_key(network, key, state) for key in own}
     unused = sorted(set(state) - set(sources.values()))
     if unused:
         shape = tuple(state[unused[0]].shape)
         raise PipelineError(f"initial weights: {unused[0]} {shape} has no place in this network")
-    loaded = {key: initial_tensor(key, own[key], state.get(source)) for key, source in sources.items()}
+    loaded = {
+        key: own[key] if key in fresh else initial_tensor(key, own[key], state.get(source))
+        for key, source in sources.items()
+    }
     network.load_state_dict(loaded)
 
 

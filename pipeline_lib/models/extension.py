@@ -1,0 +1,73 @@
+"""Extensions: blocks put after a stage of any network, whose own parameters keep their names.
+
+Stages are the `nn.Sequential`s `layer1`, `layer2`, ... of a ResNet, here as in torchvision. The papers' conv2 to conv5
+(res2 to res5) are layer1 to layer4.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pipeline_lib.errors import PipelineError
+
+
+class Network(Protocol):
+    """An architecture: called with the number of classes, it gives the network with fresh weights."""
+
+    def __call__(self, classes: int) -> nn.Module: ...
+
+
+class Added(nn.Module):
+    """A block that an extension added to a network: weights of the network without it are no mistake.
+
+    The block maps (N, C, T, H, W) to the same shape; features of a 2D network, (N, C, H, W), are one frame to it.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.dim() == 4:
+            return self.block(features.unsqueeze(2)).squeeze(2)
+        return self.block(features)
+
+
+def stage_of(network: nn.Module, name: str) -> nn.Sequential:
+    """The stage of that name. Raises PipelineError, with the known names, if the network has none."""
+    stages = {
+        child: part
+        for child, part in network.named_children()
+        if isinstance(part, nn.Sequential) and re.fullmatch(r"layer\d+", child)
+    }
+    if name not in stages:
+        raise PipelineError(f"after: unknown stage {name!r}; this network has {', '.join(stages) or 'none'}")
+    return stages[name]
+
+
+def last_norm(stage: nn.Sequential) -> _BatchNorm:
+    """The stage's own last BatchNorm: it has the stage's channels, and is 2D or 3D as the network is."""
+    own = (part for layer in stage if not isinstance(layer, Added) for part in layer.modules())
+    norms = [part for part in own if isinstance(part, _BatchNorm)]
+    if not norms:
+        raise PipelineError("after: the channels of a stage are those of its last BatchNorm, and this one has none")
+    return norms[-1]
+
+
+def add_after(network: nn.Module, stage: str, name: str, block: nn.Module) -> None:
+    """Puts `block` at the end of a stage, in place; its parameters are called `{stage}.{name}.block. ...`."""
+    layers = stage_of(network, stage)
+    if name in dict(layers.named_children()):
+        raise PipelineError(f"after: {stage} has a block {name!r} already; name each stage once")
+    layers.add_module(name, Added(block))
+
+
+def unknown_to(network: nn.Module, weights: Iterable[str]) -> set[str]:
+    """The keys of the state dict in those added blocks of which `weights` (the keys of another one) has nothing."""
+    known = list(weights)
+    blocks = [f"{name}." for name, part in network.named_modules() if isinstance(part, Added)]
+    fresh = tuple(block for block in blocks if not any(key.startswith(block) for key in known))
+    return {key for key in network.state_dict() if key.startswith(fresh)}
