@@ -23,7 +23,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Attack, Model
 from pipeline_lib.logs import LOGGER, Progress
 from pipeline_lib.modeling import Trained, check_classes, load_model, view
-from pipeline_lib.prediction import Scores, score, write_predictions
+from pipeline_lib.prediction import Scores, branches_of, score, write_predictions
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.runs import STOPPED, replacing, run_folder, stop_requests
@@ -88,8 +88,8 @@ def make_adversarial_set(
         shards = _attack_batches(attack, source, branch, data, batch_size, seed, folder, device, stop)
         columns = _columns(shards)
         write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry)
-        scores = Scores(columns["stored_prediction"], columns["stored_loss"])
-        write_predictions(predictions, data.videos, data.labels, scores)
+        scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
+        write_predictions(predictions, data, scores, branches_of(source.network))
         _write_rows(audit, [_audit(columns, data.labels)])
         _write_rows(trace, _trace(columns))
         for shard in shards:
@@ -148,6 +148,7 @@ def _attack_batch(
         "live_prediction": live_scores.predictions,
         "stored_prediction": stored_scores.predictions,
         "stored_loss": stored_scores.losses,
+        "stored_selection": stored_scores.selections,
         "bound_ratio": attack.ratio_to_bound(stored, clean).cpu().numpy(),
         "crc32": np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
         "length": np.array([len(chunk) for chunk in chunks]),

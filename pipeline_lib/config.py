@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_fields
+from pipeline_lib.provenance import canonical
 
 CLEAN = "clean"
 
@@ -72,11 +73,21 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
     training = lookup(f"{where}.training", entry["training"], config["training"], "training")
     return {
         "network": named(f"{where}.network", entry["network"], "Network", sections),
-        "defense": resolve(f"{where}.defense", entry["defense"], sections),
+        "defense": _defense(f"{where}.defense", entry["defense"], sections),
         "training": resolve_fields(f"training.{entry['training']}", training, "pipeline_lib.training:Training", {}),
         "initial": _initial(where, name, entry.get("initial"), seed, config),
         "seed": seed,
     }
+
+
+def _defense(where: str, entry: Mapping[str, Any], sections: Sections) -> dict:
+    defense = resolve(where, entry, sections)
+    owner: dict[str, str] = {}
+    for branch, attacks in defense.get("branches", {}).items():
+        for i, attack in enumerate(map(canonical, attacks)):
+            if owner.setdefault(attack, branch) != branch:
+                raise fail(f"{where}.branches.{branch}[{i}]", f"this attack has the branch {owner[attack]!r} already")
+    return defense
 
 
 def _initial(
@@ -101,6 +112,12 @@ def branches(model: Mapping[str, Any]) -> list[str]:
     return list(model["defense"].get("branches", {}))
 
 
+def views(model: Mapping[str, Any]) -> list[str | None]:
+    """How a resolved model can be seen: through each of its branches, and as a whole (None) if it chooses itself."""
+    whole = not branches(model) or "selector" in model["defense"]
+    return [*branches(model), *([None] if whole else [])]
+
+
 def split_target(target: str) -> tuple[str, str | None]:
     """The model of a target and the branch it is seen through, if any."""
     model, _, branch = re.fullmatch(r"([^-]+-s\d+)(-(.+))?", target).groups()  # type: ignore[union-attr]
@@ -116,7 +133,7 @@ def _targets(where: str, written: str, plan: Mapping[str, dict]) -> list[str]:
     has = branches(plan["models"][models[0]])
     if slash and branch not in has:
         raise fail(where, f"model {name!r} has no branch {branch!r}; known: {', '.join(has) or 'none'}")
-    if has and not slash:
+    if not slash and None not in views(plan["models"][models[0]]):
         raise fail(where, f"model {name!r} has branches: choose one, as in {name}/{has[0]}")
     return [f"{model}-{branch}" if slash else model for model in models]
 
@@ -131,15 +148,32 @@ def _study(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> di
         _attack(f"{where}.columns.{label}", attack, plan)
     source = entry.get("source")
     rows = {label: _row(f"{where}.rows.{label}", row, entry["columns"], plan) for label, row in entry["rows"].items()}
+    types = entry.get("types")
+    if types is not None:
+        _check_types(where, types, entry["columns"], rows, plan)
     return {
         "title": entry["title"],
         "dataset": entry["dataset"],
         "paper": list(entry.get("paper", [])),
         "source": None if source is None else _targets(f"{where}.source", source, plan)[0],
         "columns": dict(entry["columns"]),
+        "types": types,
         "summaries": list(entry.get("summaries", [])),
         "rows": rows,
     }
+
+
+def _check_types(where: str, types: Mapping[str, str], columns: Mapping, rows: Mapping, plan: Mapping) -> None:
+    """The rows of a table of selections are models that select, and each column's type is a branch of theirs."""
+    for column in columns:
+        lookup(f"{where}.types.{column}", column, types, "column")
+    for label, row in rows.items():
+        for target in {target for targets in row.values() for target in targets}:
+            model, branch = split_target(target)
+            if branch is not None or "selector" not in plan["models"][model]["defense"]:
+                raise fail(f"{where}.rows.{label}", "types compare what a selection module chose: name such a model")
+            for column, name in types.items():
+                lookup(f"{where}.types.{column}", name, dict.fromkeys(branches(plan["models"][model])), "branch")
 
 
 def _row(where: str, row: str | Mapping[str, str], columns: Mapping[str, str], plan: Mapping[str, dict]) -> dict:

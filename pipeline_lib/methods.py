@@ -36,7 +36,10 @@ METHODS = {
     "standard": "pipeline_lib.defenses.standard:Standard",
     "adversarial_training": "pipeline_lib.defenses.adversarial_training:AdversarialTraining",
     "average": "pipeline_lib.defenses.multi_perturbation:Average",
+    "multibn": "pipeline_lib.defenses.multibn:MultiBN",
     "multibn_manual": "pipeline_lib.defenses.multibn:MultiBNManual",
+    "softmax": "pipeline_lib.models.bn_selector:Softmax",
+    "gumbel_softmax": "pipeline_lib.models.bn_selector:GumbelSoftmax",
     # learning-rate schedules
     "one_cycle": "pipeline_lib.schedules:OneCycle",
     "multi_step": "pipeline_lib.schedules:MultiStep",

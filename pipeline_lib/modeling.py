@@ -9,6 +9,7 @@ from torch import nn
 from pipeline_lib.defenses.objective import Defense, Model
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
+from pipeline_lib.models.bn_selector import part_for
 from pipeline_lib.models.multi_batchnorm import load_initial, through
 from pipeline_lib.registry import build
 
@@ -48,7 +49,7 @@ def start_from(network: nn.Module, initial: Path) -> None:
     """Weights of another model or program, for fine-tuning; their BatchNorms are copied into every branch."""
     weights = checkpoint.load_foreign(initial)
     try:
-        load_initial(network, weights)
+        load_initial(part_for(network, weights), weights)
     except PipelineError as error:
         raise PipelineError(f"{initial}: {error}") from error
 

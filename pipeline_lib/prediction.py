@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline_lib.clips.adversarial_store import AdversarialClips
@@ -16,6 +16,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.logs import Progress
 from pipeline_lib.modeling import check_classes, load_model, view
+from pipeline_lib.models.bn_selector import selected_branches
 from pipeline_lib.runs import replacing
 
 
@@ -31,10 +32,14 @@ class ClipSet(Protocol):
 
 
 class Scores(NamedTuple):
-    """Predicted class and cross-entropy to the true label of each clip, both (N,)."""
+    """Predicted class and cross-entropy to the true label of each clip, both (N,).
+
+    selections: index of the branch that a selection module weighs most; -1 for a network without one.
+    """
 
     predictions: np.ndarray
     losses: np.ndarray
+    selections: np.ndarray
 
 
 def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
@@ -42,7 +47,10 @@ def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
     with torch.inference_mode():
         logits = model(clips).float()
         losses = F.cross_entropy(logits, labels, reduction="none")
-    return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy())
+        selections = selected_branches(model, clips)
+    if selections is None:
+        selections = torch.full_like(labels, -1)
+    return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy(), selections.cpu().numpy())
 
 
 def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device) -> Scores:
@@ -73,13 +81,17 @@ def predict(
     model = load_model(weights, device)
     check_classes(model, clean.classes, weights)
     scores = score_all(view(model.network, branch), data, batch_size, device)
-    write_predictions(output, data.videos, data.labels, scores)
+    write_predictions(output, data, scores, branches_of(model.network))
 
 
-def write_predictions(output: Path, videos: Sequence[str], labels: np.ndarray, scores: Scores) -> None:
-    """A CSV with the columns video, label, prediction, loss."""
+def branches_of(network: nn.Module) -> Sequence[str]:
+    return getattr(network, "branches", ())
+
+
+def write_predictions(output: Path, data: ClipSet, scores: Scores, branches: Sequence[str]) -> None:
+    """A CSV with the columns video, label, prediction, loss, selected (the branch; empty without a selection)."""
     with replacing(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["video", "label", "prediction", "loss"])
-        for video, label, prediction, loss in zip(videos, labels, *scores, strict=True):
-            writer.writerow([video, label, prediction, f"{loss:.6f}"])
+        writer.writerow(["video", "label", "prediction", "loss", "selected"])
+        for video, label, prediction, loss, selected in zip(data.videos, data.labels, *scores, strict=True):
+            writer.writerow([video, label, prediction, f"{loss:.6f}", branches[selected] if selected >= 0 else ""])

@@ -1,12 +1,61 @@
 """MultiBN: one BatchNorm branch for each type of input (Lo and Patel, IEEE T-IP 2022)."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.defenses.objective import Attack, Draw, Objective, adversarial_examples, mean_cross_entropy
+from pipeline_lib.defenses.objective import Attack, Draw, Model, Objective, adversarial_examples, mean_cross_entropy
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax, Weighting, through_mixture
+from pipeline_lib.models.extension import Network
 from pipeline_lib.models.multi_batchnorm import branch_out, through, through_groups
+
+Branches = Mapping[str, Sequence[Attack]]
+
+# The authors' networks share the BatchNorm of a shortcut among the branches.
+SHARED = ("downsample",)
+
+
+class Inputs(NamedTuple):
+    """The inputs of a training step, type by type in the order of the branches: one batch, and how many of each."""
+
+    batch: Tensor
+    labels: Tensor
+    groups: list[tuple[str, int]]
+
+    def types(self) -> Tensor:
+        """(N,): the branch index of each clip's true type."""
+        counts = torch.tensor([count for _, count in self.groups])
+        return torch.arange(len(self.groups)).repeat_interleave(counts).to(self.labels.device)
+
+
+def crafted_inputs(
+    network: nn.Module,
+    branches: Branches,
+    model_of: Callable[[str], Model],
+    clips: Tensor,
+    labels: Tensor,
+    draw: Draw,
+) -> Inputs:
+    """For each branch the examples of its attacks, crafted on `model_of(branch)`; the clean clips if it has none."""
+    examples = {
+        branch: [
+            adversarial_examples(network, model_of(branch), attack, clips, labels, draw(f"{branch} {i}"))
+            for i, attack in enumerate(attacks)
+        ]
+        or [clips]
+        for branch, attacks in branches.items()
+    }
+    every = [example for group in examples.values() for example in group]
+    groups = [(branch, len(labels) * len(group)) for branch, group in examples.items()]
+    return Inputs(torch.cat(every), labels.repeat(len(every)), groups)
+
+
+def shared_norms(branch_shortcuts: bool) -> tuple[str, ...]:
+    return () if branch_shortcuts else SHARED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,22 +67,56 @@ class MultiBNManual:
     """
 
     branches: dict[str, list[Attack]]
+    branch_shortcuts: bool = False
 
     def extend(self, network: nn.Module) -> nn.Module:
-        return branch_out(network, list(self.branches))
+        return branch_out(network, list(self.branches), shared_norms(self.branch_shortcuts))
 
     def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        inputs = {branch: self._inputs(network, branch, clips, labels, draw) for branch in self.branches}
-        groups = [(branch, len(labels) * len(examples)) for branch, examples in inputs.items()]
-        every = [example for examples in inputs.values() for example in examples]
-        logits = through_groups(network, groups)(torch.cat(every))
-        return mean_cross_entropy(logits, labels.repeat(len(every)))
+        inputs = crafted_inputs(network, self.branches, lambda branch: through(network, branch), clips, labels, draw)
+        return mean_cross_entropy(through_groups(network, inputs.groups)(inputs.batch), inputs.labels)
 
-    def _inputs(self, network: nn.Module, branch: str, clips: Tensor, labels: Tensor, draw: Draw) -> list[Tensor]:
-        """The examples of a branch's attacks, each crafted through it; the clean clips if it has none."""
-        model = through(network, branch)
-        crafted = [
-            adversarial_examples(network, model, attack, clips, labels, draw(f"{branch} {i}"))
-            for i, attack in enumerate(self.branches[branch])
-        ]
-        return crafted or [clips]
+
+@dataclass(frozen=True, kw_only=True)
+class MultiBN:
+    """MultiBN: a selection module weighs the branches of each clip; both are trained together, end to end.
+
+    Attacks go through the whole network, selection included. The loss is the cross-entropy of the classes plus
+    `selection_weight` (the papers' lambda, not printed) times that of the types, over clean clips and all examples.
+
+    statistics: which clips a branch's batch statistics are made of. `by_type`: those of its own type, so that the
+        branches hold different distributions, as the paper says; `all`: every clip, as the released network does
+        when it is trained; `by_weight`: each clip as much as the selection weighs the branch.
+    """
+
+    branches: dict[str, list[Attack]]
+    selector: Network
+    weighting: Weighting = field(default_factory=Softmax)
+    selection_weight: float = 1.0
+    statistics: Literal["by_type", "all", "by_weight"] = "by_type"
+    branch_shortcuts: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.selection_weight >= 0:
+            raise PipelineError(f"selection_weight is {self.selection_weight}: it cannot be below 0")
+
+    def extend(self, network: nn.Module) -> nn.Module:
+        target = branch_out(network, list(self.branches), shared_norms(self.branch_shortcuts))
+        return SelectedNetwork(target, self.selector(len(self.branches)), self.weighting)
+
+    def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
+        if not isinstance(network, SelectedNetwork):
+            raise TypeError("MultiBN trains the network that it extended")
+        inputs = crafted_inputs(network, self.branches, lambda branch: network, clips, labels, draw)
+        types, selection = inputs.types(), network.selector(inputs.batch)
+        generators = [g for i in range(len(inputs.labels) // len(labels)) for g in draw(f"selection {i}")]
+        weights = self.weighting(selection, generators)
+        logits = through_mixture(network, weights, self._shares(types, weights))(inputs.batch)
+        classes = mean_cross_entropy(logits, inputs.labels)
+        chosen = nn.functional.cross_entropy(selection, types)
+        return classes._replace(loss=classes.loss + self.selection_weight * chosen)
+
+    def _shares(self, types: Tensor, weights: Tensor) -> Tensor:
+        if self.statistics == "by_type":
+            return nn.functional.one_hot(types, len(self.branches)).to(weights)
+        return torch.ones_like(weights) if self.statistics == "all" else weights.detach()

@@ -1,7 +1,7 @@
 """MultiBN's selection module: a small network that weighs the BatchNorm branches of another one, clip by clip.
 
-z_hat = sum_k rho_k * BN_k(z) at every BatchNorm with branches, with the same weights rho of a clip in all layers (Lo and
-Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, so that it costs about as much as one BatchNorm.
+z_hat = sum_k rho_k * BN_k(z) at every BatchNorm with branches; a clip has the same weights rho in all layers (Lo and
+Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, which costs about as much as one BatchNorm.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -147,6 +147,13 @@ def through_mixture(network: SelectedNetwork, weights: Tensor, shares: Tensor) -
             return network.target(clips)
 
     return forward
+
+
+def part_for(network: nn.Module, weights: Iterable[str]) -> nn.Module:
+    """The part of a network that weights with these keys are meant for: the target, if they have no selection."""
+    if isinstance(network, SelectedNetwork) and not any(key.startswith("target.") for key in weights):
+        return network.target
+    return network
 
 
 def selected_branches(network: object, clips: Tensor) -> Tensor | None:

@@ -66,7 +66,8 @@ def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
     """Return the layout's table in long form: a row per cell, `COLUMNS`, percent, empty where there is no value.
 
     layout: `name`; `title` (the name if it lacks); `paper` (names of printed tables); `dataset`; `note`;
-        `columns`; `summaries` (keys of `SUMMARIES`); `rows`, each with `label`, `seeds` and `cells` (column -> paths
+        `columns`; `types` (column -> branch: then right is what a selection module chose, else None);
+        `summaries` (keys of `SUMMARIES`); `rows`, each with `label`, `seeds` and `cells` (column -> paths
         of predictions, one per seed).
         Columns may lack in `cells`; a row that lacks one has no summaries.
     paper: the printed numbers (`read_paper`). `difference` is measured - paper.
@@ -122,6 +123,8 @@ def row_records(
 def measured_cells(where: str, layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Cell]:
     """Return column -> cell for the columns that the row has and, if it has them all, for the summaries."""
     read = {column: read_seeds(where, row, column) for column in layout["columns"] if row["cells"].get(column)}
+    if types := layout.get("types"):
+        read = {column: [as_selections(table, types[column]) for table in seeds] for column, seeds in read.items()}
     cells = {
         column: over_seeds([accuracy(predictions) for predictions in seeds], clips_in(where, seeds))
         for column, seeds in read.items()
@@ -138,6 +141,11 @@ def read_seeds(where: str, row: Mapping[str, Any], column: str) -> list[pd.DataF
     if len(paths) != len(row["seeds"]):
         raise PipelineError(f"{where}: column {column} has {len(paths)} predictions for {len(row['seeds'])} seeds")
     return [read_predictions(path) for path in paths]
+
+
+def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:
+    """The selections in place of the predicted classes; right is the branch of the input's type."""
+    return predictions.assign(label=branch, prediction=predictions["selected"])
 
 
 def summary_of_seeds(name: str, read: Mapping[str, Sequence[pd.DataFrame]]) -> list[float]:
@@ -169,7 +177,8 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     """Return what a reader must know of the numbers: data set, clips, seeds, interval, printed table, note."""
     clips = " to ".join(map(str, sorted({*table["n"].dropna().aggregate(["min", "max"]).dropna()})))
     seeds = "; ".join(sorted({*table["seeds"]} - {""}))
-    about = f"Accuracy in percent on {layout['dataset']}, n = {clips or 0} clips, seeds {seeds or 'none'}."
+    what = "Selections of the right branch" if layout.get("types") else "Accuracy"
+    about = f"{what} in percent on {layout['dataset']}, n = {clips or 0} clips, seeds {seeds or 'none'}."
     about += " In brackets the 95 % Wilson interval (envelope over seeds)."
     if layout["paper"]:
         about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."

@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
-from pipeline_lib.config import CLEAN, branches, check_structure, resolve_config, split_target, without_nulls
+from pipeline_lib.config import CLEAN, check_structure, resolve_config, split_target, views, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
 from pipeline_lib.devices import gpus_per_job
 from pipeline_lib.errors import PipelineError
@@ -31,7 +31,7 @@ GPUS = gpus_per_job(config["device"])
 TARGETS = [
     f"{name}-{branch}" if branch else name
     for name, model in PLAN["models"].items()
-    for branch in branches(model) or [None]
+    for branch in views(model)
 ]
 
 
@@ -185,7 +185,7 @@ def study_layout(name):
         for label, row in study["rows"].items()
     ]
     note = PLAN["datasets"][study["dataset"]]["note"]
-    layout = {key: study[key] for key in ("title", "dataset", "paper", "summaries")}
+    layout = {key: study[key] for key in ("title", "dataset", "paper", "summaries", "types")}
     return layout | {
         "name": name,
         "note": note,
