@@ -6,6 +6,7 @@ Names: a *model* is `{entry}-s{seed}`; a *target* is a model, or a model seen th
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_fields
@@ -105,6 +106,31 @@ def _initial(
         entry = lookup(f"{where}.initial", parent, config["models"], "model")
     seeds = config["models"][initial].get("seeds", config["seeds"])
     return f"{initial}-s{seed if seed in seeds else seeds[0]}"
+
+
+def check_weight_files(plan: Mapping[str, dict]) -> None:
+    """Raises PipelineError for a missing file of weights that a model of the studies and figures starts from."""
+    todo = {split_target(target)[0] for target in _used_targets(plan)}
+    seen: set[str] = set()
+    while todo:
+        model = min(todo)
+        todo.remove(model)
+        seen.add(model)
+        initial = plan["models"][model]["initial"]
+        if isinstance(initial, str):
+            todo |= {initial} - seen
+        elif initial and not Path(initial["file"]).is_file():
+            where = f"models.{model.rpartition('-s')[0]}.initial.file"
+            raise fail(where, f"there is no file {Path(initial['file']).absolute()}; put it there or correct the path")
+
+
+def _used_targets(plan: Mapping[str, dict]) -> Iterator[str]:
+    for study in plan["studies"].values():
+        yield from (target for row in study["rows"].values() for targets in row.values() for target in targets)
+        yield from [study["source"]] if study["source"] else []
+    yield from (figure["source"] for figure in plan["perturbations"].values())
+    for figure in plan["iterations"].values():
+        yield from (target for targets in figure["rows"].values() for target in targets)
 
 
 def branches(model: Mapping[str, Any]) -> list[str]:

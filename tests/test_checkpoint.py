@@ -149,3 +149,138 @@ def test_foreign_and_missing_files_are_named(tmp_path):
         checkpoint.load(path)
     with pytest.raises(PipelineError, match=r"nothing\.pt: there is no such checkpoint"):
         checkpoint.load(tmp_path / "nothing.pt")
+
+
+WEIGHTS = {"conv1.weight": torch.arange(6.0).view(2, 3), "fc.bias": torch.tensor([0.5, -0.5])}
+# Optimizers of torch before 1.0 named parameters by their address in memory.
+PARAMETER = 140234567890123
+KINETICS = {
+    "epoch": 150,
+    "arch": "resnet-18",
+    "state_dict": {f"module.{name}": value for name, value in WEIGHTS.items()},
+    "optimizer": {
+        "state": {PARAMETER: {"momentum_buffer": torch.ones(2)}},
+        "param_groups": [{"lr": 0.1, "nesterov": False, "params": [PARAMETER]}],
+    },
+}
+FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "torch before 1.6"])
+
+
+def weights_of(path) -> dict:
+    """What load_foreign gives, compared with WEIGHTS to the bit."""
+    state = checkpoint.load_foreign(path)
+    assert state.keys() == WEIGHTS.keys()
+    assert all(torch.equal(state[name], value) and state[name].device.type == "cpu" for name, value in WEIGHTS.items())
+    return state
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    "content",
+    [WEIGHTS, KINETICS, {"state_dict": WEIGHTS}, KINETICS["state_dict"], {"state": WEIGHTS, "entry": {}}],
+    ids=["plain", "Kinetics", "state_dict", "DataParallel", "own"],
+)
+def test_foreign_weights_come_back(tmp_path, content, zipped):
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    weights_of(tmp_path / "w.pth")
+
+
+class OldPickler(pickle.Pickler):
+    """Tensors as torch 0.3 wrote them from a GPU: another constructor, and storages of torch.cuda."""
+
+    def __init__(self, file):
+        super().__init__(file, protocol=2)
+        self.storages = {}
+
+    def persistent_id(self, value):
+        if not isinstance(value, torch.UntypedStorage):
+            return None
+        key = str(value.data_ptr())
+        self.storages[key] = value
+        return ("storage", torch.cuda.FloatStorage, key, "cuda:0", value.nbytes() // 4, None)
+
+    def reducer_override(self, value):
+        if not isinstance(value, torch.Tensor):
+            return NotImplemented
+        return torch._utils._rebuild_tensor, (value.untyped_storage(), 0, tuple(value.shape), value.stride())
+
+
+def test_files_of_torch_0_3_come_back(tmp_path):
+    """Written here by hand, in the format of the Kinetics files: from a GPU, with Python's pickles and raw storages."""
+    path = tmp_path / "resnet-18-kinetics.pth"
+    with path.open("wb") as file:
+        for header in 0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}:
+            pickle.dump(header, file, protocol=2)
+        pickler = OldPickler(file)
+        pickler.dump(KINETICS)
+        pickle.dump(sorted(pickler.storages), file, protocol=2)
+        for key in sorted(pickler.storages):
+            values = bytes(pickler.storages[key].tolist())
+            file.write((len(values) // 4).to_bytes(8, "little") + values)
+    weights_of(path)
+
+
+def test_a_prefix_of_some_names_only_belongs_to_them(tmp_path):
+    state = {"module.weight": torch.ones(1), "fc.bias": torch.ones(1)}
+    torch.save(state, tmp_path / "w.pth")
+    assert checkpoint.load_foreign(tmp_path / "w.pth").keys() == state.keys()
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "no weights: expected names and tensors"),
+        ([torch.ones(1)], "no weights: expected names and tensors"),
+        ({"state_dict": {}}, "no weights: expected names and tensors"),
+        ({"epoch": 3, "weights": torch.ones(1)}, "'epoch' is not the name of a tensor"),
+        ({"state_dict": {0: torch.ones(1)}}, "0 is not the name of a tensor"),
+        ({"state_dict": WEIGHTS, "best": np.float64(0.5)}, r"it wants numpy\..*, which is never loaded"),
+        (nn.Linear(2, 2), r"it wants torch\.nn\..*Linear, which is never loaded"),
+    ],
+    ids=["empty", "list", "empty state", "other values", "numbered", "numpy", "whole network"],
+)
+def test_files_without_weights_are_named(tmp_path, content, message, zipped):
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(PipelineError, match=rf"w\.pth: .*{message}") as raised:
+        checkpoint.load_foreign(tmp_path / "w.pth")
+    assert "weights_only" not in str(raised.value)  # torch's own message advises to load it all the same
+
+
+@FORMATS
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.98])
+def test_truncated_weights_are_refused(tmp_path, share, zipped):
+    path = tmp_path / "w.pth"
+    torch.save(KINETICS, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(PipelineError, match=r"w\.pth: no weights of torch, cut off"):
+        checkpoint.load_foreign(path)
+
+
+@FORMATS
+def test_hostile_weights_are_refused_and_run_nothing(tmp_path, zipped):
+    path, target = tmp_path / "w.pth", tmp_path / "owned"
+    torch.save({"state_dict": WEIGHTS, "arch": Hostile(str(target))}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(PipelineError, match=r"w\.pth: no weights of torch.*it wants \w+\.mkdir"):
+        checkpoint.load_foreign(path)
+    assert not target.exists()
+
+
+def test_other_files_are_no_weights(tmp_path):
+    path = tmp_path / "w.pth"
+    path.write_text("<!DOCTYPE html><title>Too many downloads</title>")
+    with pytest.raises(PipelineError, match=r"w\.pth: no weights of torch.*not a file of torch"):
+        checkpoint.load_foreign(path)
+    with pytest.raises(PipelineError, match=r"nothing\.pth: there is no such checkpoint"):
+        checkpoint.load_foreign(tmp_path / "nothing.pth")
+
+
+def test_a_flipped_bit_in_zipped_weights_is_noticed(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save(WEIGHTS, path)
+    content = bytearray(path.read_bytes())
+    content[bytes(content).index(WEIGHTS["conv1.weight"].numpy().tobytes()) + 5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"w\.pth"):
+        checkpoint.load_foreign(path)

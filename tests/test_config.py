@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline_lib.config import check_structure, resolve_config, split_target
+from pipeline_lib.config import check_structure, check_weight_files, resolve_config, split_target
 from pipeline_lib.errors import PipelineError
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +50,36 @@ def test_a_model_starts_from_the_same_seed_where_there_is_one():
     assert plan["models"]["at_af-s1"]["initial"] == "standard-s1"
 
 
+def test_a_model_starts_from_a_file_of_weights():
+    plan = resolved(changed("models.standard.initial", {"file": "weights/r3d.pth"}))
+    assert plan["models"]["standard-s0"]["initial"] == {"file": "weights/r3d.pth"}
+    assert plan["models"]["avg-s0"]["initial"] == "standard-s0"
+
+
+@pytest.mark.parametrize("name", ["standard", "surrogate", "at_af"])  # started from, a source, in a row
+def test_missing_weights_of_used_models_are_named(name, tmp_path):
+    plan = resolved(changed(f"models.{name}.initial", {"file": str(tmp_path / "w.pth")}))
+    with pytest.raises(PipelineError, match=rf"config: models\.{name}\.initial\.file: there is no file .*w\.pth"):
+        check_weight_files(plan)
+    (tmp_path / "w.pth").touch()
+    check_weight_files(plan)
+
+
+def test_weights_that_no_study_and_no_figure_needs_may_be_missing():
+    unused = {"network": "tiny", "training": "scratch", "defense": {"method": "standard"}, "initial": {"file": "no"}}
+    check_weight_files(resolved(changed("models.unused", unused)))
+
+
+def test_a_network_carries_its_normalization():
+    entry = {"method": "channel_normalization", "mean": ["114.7748/255", 0.4, 0], "std": ["1/255"] * 3}
+    network = resolved(changed("networks.tiny.normalization", entry))["models"]["avg-s0"]["network"]
+    assert network["normalization"] == {
+        "method": "pipeline_lib.models.normalization:ChannelNormalization",
+        "mean": [114.7748 / 255, 0.4, 0.0],
+        "std": [1 / 255] * 3,
+    }
+
+
 def test_rows_become_targets():
     rows = resolved(changed("seeds", [0, 1]))["studies"]["multibn_white_box"]["rows"]
     assert rows["AT-AF"]["clean"] == ["at_af-s0", "at_af-s1"]
@@ -86,6 +116,19 @@ ERRORS = {
     ),
     "unknown initial": ("models.avg.initial", "x", r"models.avg.initial: unknown model 'x'; known: at_af"),
     "initial in a circle": ("models.standard.initial", "avg", "models start from one another"),
+    "initial without file": ("models.avg.initial", {}, r"models.avg.initial: 'file' is a required property"),
+    "unknown key of initial": (
+        "models.avg.initial",
+        {"file": "a.pth", "path": "b.pth"},
+        "models.avg.initial: unknown key 'path'; known: file",
+    ),
+    "file of initial": ("models.avg.initial", {"file": 3}, r"models.avg.initial.file: 3 is not of type 'string'"),
+    "initial": ("models.avg.initial", ["standard"], r"models.avg.initial: \['standard'\] is not of type"),
+    "normalization": (
+        "networks.tiny.normalization",
+        {"method": "channel_normalization", "mean": [0, 0, 0]},
+        r"networks.tiny.normalization.std: missing \(list\[float\]\)",
+    ),
     "unknown model": (
         "studies.multav.rows.Mine",
         "mine",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.exceptions import WorkflowError
 
 from planning import ROOT, copy_project, plan, pretend_finished
 
@@ -203,6 +204,17 @@ def test_users_own_attack_beside_the_snakefile(finished):
     mine = {"attacks": {"mine": {"method": "my_attack:Flicker", "strength": 0.1}}}
     mine["studies"] = {"multav": {"columns": {"mine": "mine"}}}
     assert ("attack", "synthetic", "standard-s0", "mine") in plan(finished, mine)
+
+
+def test_weights_from_a_file_replace_the_model_to_start_from(finished):
+    (finished / "weights.pth").touch()
+    jobs = plan(finished, {"models": {"at_af": {"initial": {"file": "weights.pth"}}}})
+    assert {job[2] for job in jobs if job[0] == "train"} == {"at_af-s0"}
+
+
+def test_a_missing_file_of_weights_is_named_before_any_job(finished):
+    with pytest.raises(WorkflowError, match=r"config: models\.at_af\.initial\.file: there is no file .*none\.pth"):
+        plan(finished, {"models": {"at_af": {"initial": {"file": "none.pth"}}}})
 
 
 @pytest.mark.parametrize("overlay", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)

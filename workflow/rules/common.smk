@@ -8,7 +8,8 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
-from pipeline_lib.config import CLEAN, check_structure, resolve_config, split_target, views, without_nulls
+from pipeline_lib.config import CLEAN, check_structure, check_weight_files, resolve_config
+from pipeline_lib.config import split_target, views, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
 from pipeline_lib.devices import gpus_per_job
 from pipeline_lib.errors import PipelineError
@@ -23,6 +24,7 @@ try:
     CONFIG = without_nulls(config)
     check_structure(CONFIG, SCHEMA)
     PLAN = resolve_config(CONFIG)
+    check_weight_files(PLAN)
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
@@ -122,15 +124,8 @@ def initial_weights(wildcards):
     """The weights that a model starts from, if any: another model's or a file's."""
     initial = PLAN["models"][wildcards.model]["initial"]
     if isinstance(initial, dict):
-        return [given_file(f"models.{wildcards.model.rpartition('-s')[0]}.initial.file", initial["file"])]
+        return [initial["file"]]
     return [weights(wildcards.dataset, initial)] if initial else []
-
-
-def given_file(key, path):
-    """A file that the configuration names; an error now rather than in a job if it is missing."""
-    if not Path(path).is_file():
-        raise WorkflowError(f"config: {key}: there is no file {Path(path).absolute()}; put it there or correct the key")
-    return path
 
 
 def source_weights(wildcards):
