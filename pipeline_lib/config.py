@@ -37,12 +37,20 @@ def without_nulls(config: Any) -> Any:
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     """All entries by kind: datasets, attacks, models (seeds expanded), studies, iterations, perturbations."""
-    attacks = {name: resolve(f"attacks.{name}", entry, {}) for name, entry in config["attacks"].items()}
+    attacks = _attacks(config["attacks"])
     if CLEAN in attacks:
         raise fail(f"attacks.{CLEAN}", "this name is kept for the absence of an attack")
     models = dict(_models(config, attacks))
     plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
     return plan | {"studies": _studies(config, plan)} | _figures(config, plan)
+
+
+def _attacks(entries: Mapping[str, Any]) -> dict[str, dict]:
+    """In the order in which they are written: an attack may name those above it, and so never itself."""
+    attacks: dict[str, dict] = {}
+    for name, entry in entries.items():
+        attacks[name] = resolve(f"attacks.{name}", entry, attacks)
+    return attacks
 
 
 def _datasets(config: Mapping[str, Any]) -> dict[str, dict]:
