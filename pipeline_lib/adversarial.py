@@ -39,8 +39,9 @@ class LatticeAttack(Attack, Protocol):
 
 @dataclass
 class RecordedLoss:
-    """Cross-entropy to the true labels that notes what it sees: losses and right answers of each call, and whether the
-    first gradient vanishes. Recording costs no further pass."""
+    """Cross-entropy to the true labels that notes what it sees: losses and right answers of the first call and of each
+    one that takes a gradient (not of clips that an attack only tries), and whether the first gradient vanishes.
+    Recording costs no further pass."""
 
     model: Model
     labels: Tensor
@@ -53,8 +54,9 @@ class RecordedLoss:
         losses = F.cross_entropy(logits, self.labels, reduction="none")
         if not self.losses and clips.requires_grad:
             clips.register_hook(self._note_gradient)
-        self.losses.append(losses.detach())
-        self.right.append(logits.detach().argmax(1) == self.labels)
+        if not self.losses or clips.requires_grad:
+            self.losses.append(losses.detach())
+            self.right.append(logits.detach().argmax(1) == self.labels)
         return losses
 
     def _note_gradient(self, gradient: Tensor) -> None:

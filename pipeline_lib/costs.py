@@ -40,13 +40,16 @@ def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:
 
 
 def passes(entry: Any) -> int:
-    """The attack steps named anywhere in an entry, and one pass for the training step or prediction itself."""
-    return 1 + _steps(entry)
+    """Of every attack in an entry, with a pass of what it makes; and one for the training step or prediction itself."""
+    return 1 + _passes(entry)
 
 
-def _steps(entry: Any) -> int:
+def _passes(entry: Any) -> int:
     if isinstance(entry, Mapping):
-        return int(entry.get("steps", 0)) + sum(_steps(value) for value in entry.values())
+        if "steps" in entry:
+            # The attacks that one attack chooses from take none of their own steps, but a forward pass in each of its.
+            return int(entry["steps"]) * (1 + len(entry.get("attacks", []))) + 1
+        return sum(_passes(value) for value in entry.values())
     if isinstance(entry, list | tuple):
-        return sum(_steps(value) for value in entry)
+        return sum(_passes(value) for value in entry)
     return 0

@@ -106,6 +106,16 @@ def test_audit_and_trace_tell_what_happened(made, tmp_path):
     assert float(audit["end_loss"]) > float(audit["start_loss"])
 
 
+def test_the_trace_of_a_choice_of_attacks_is_that_of_its_iterates(made, tmp_path):
+    """The forward passes of clips that are only tried are no iterations."""
+    steepest = {"method": "pipeline_lib.attacks.steepest:Steepest", "attacks": [tiny.PGD, tiny.ROA], "steps": 2}
+    out = attacked(made, tmp_path, steepest)
+    (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
+    assert [row["step"] for row in trace] == ["0", "1", "2"]
+    assert float(trace[0]["accuracy"]) == pytest.approx(float(audit["clean_accuracy"]))
+    assert float(audit["bound_ratio"]) <= 1 + 1e-4
+
+
 def test_masked_gradients_are_seen():
     """A network that rounds its input gives no gradient: the share of zero gradients says so."""
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from pipeline_lib.attacks.ascent import Ascent
-from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.attacks.losses import attacking, cross_entropy, divergence
+from pipeline_lib.attacks.lp_perturbations import AdditiveL2, RatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import RandomRectangle
@@ -45,6 +46,12 @@ ATTACKS = {
         "perturbation": {"method": "ratio_linf", "epsilon": 3.55, "step_size": 1.7},
         "region": {"method": "border", "width": 10},
     },
+    "pgd_l2": {
+        "perturbation": {"method": "additive_l2", "epsilon": 8, "step_size": 1.0},
+        "start": {"method": "uniform_box", "radius": 8},
+    },
+    "multav_l2": {"perturbation": {"method": "ratio_l2", "epsilon": 4, "step_size": 3.55}},
+    "l1": {"perturbation": {"method": "additive_l1", "epsilon": 2.5, "step_size": 0.05}},
 }
 LABELS = torch.tensor([0, 1, 2, 3])
 
@@ -262,6 +269,59 @@ def test_attacks_leave_the_network_as_it_was(network):
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
     network.requires_grad_(True).eval()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_image_is_a_clip_of_one_frame(name):
+    images, ascent = CLIPS[:, :, 0], attack(name)
+    found = ascent(wavy, images, generators())
+    clips = images.unsqueeze(2)
+    as_clips = ascent(wavy, clips, generators())
+    assert torch.equal(found, as_clips.squeeze(2))
+    assert torch.equal(ascent.quantize(found, images), ascent.quantize(as_clips, clips).squeeze(2))
+    assert torch.equal(ascent.ratio_to_bound(found, images), ascent.ratio_to_bound(as_clips, clips))
+
+
+def test_pgd_l2_is_its_closed_form_on_a_linear_loss():
+    """Three steps of 0.5 along the gradient, cut to a length of 1.2; the box is far."""
+    clips = torch.full_like(SMALL, 0.5)
+    ascent = Ascent(perturbation=AdditiveL2(epsilon=1.2, step_size=0.5), steps=3)
+    along = WEIGHT / WEIGHT.norm()
+    assert (1.2 * along).abs().max() < 0.5
+    torch.testing.assert_close(ascent(linear, clips, generators()), (clips + 1.2 * along), rtol=0, atol=1e-6)
+    two = Ascent(perturbation=AdditiveL2(epsilon=1.2, step_size=0.5), steps=2)(linear, clips, generators())
+    torch.testing.assert_close(two, (clips + along), rtol=0, atol=1e-6)
+
+
+def test_pgd_l2_meets_the_box_before_the_ball():
+    """The authors' order, written out on one clip with black and white pixels."""
+    clip, ascent = SMALL[:1], Ascent(perturbation=AdditiveL2(epsilon=0.9, step_size=2.0), steps=1)
+    delta = (clip + 2 * WEIGHT / WEIGHT.norm()).clamp(0, 1) - clip
+    assert delta.norm() > 0.9
+    expected = (clip + delta * 0.9 / delta.norm()).clamp(0, 1)
+    torch.testing.assert_close(ascent(linear, clip, generators(1)), expected, rtol=0, atol=1e-6)
+
+
+def test_multav_l2_is_its_closed_form_on_a_linear_loss():
+    clips = torch.full_like(SMALL, 0.5)
+    ascent = Ascent(perturbation=RatioL2(epsilon=100, step_size=3.55), steps=1)
+    expected = (0.5 * 3.55 ** (WEIGHT / WEIGHT.norm())).expand_as(clips)
+    torch.testing.assert_close(ascent(linear, clips, generators()), expected, rtol=1e-5, atol=0)
+
+
+def test_changes_beyond_the_region_are_outside_every_bound():
+    ascent = attack("roa")
+    found = ascent(wavy, CLIPS, generators())
+    elsewhere = torch.where(ascent.region.mask(CLIPS, generators()), CLIPS, 1 - CLIPS)
+    assert ascent.ratio_to_bound(found, CLIPS).max() <= 1
+    assert ascent.ratio_to_bound(elsewhere, CLIPS).isinf().all()
+
+
+def test_divergence_is_the_textbook_sum():
+    p, q = torch.tensor([[0.7, 0.2, 0.1]]), torch.tensor([[0.1, 0.3, 0.6]])
+    found = divergence(lambda clips: q.log() + 3, p.log())(CLIPS[:1])
+    torch.testing.assert_close(found, (p * (p / q).log()).sum(1))
+    assert divergence(lambda clips: p.log(), p.log())(CLIPS[:1]).item() == pytest.approx(0, abs=1e-7)
 
 
 def test_cross_entropy_is_per_clip_in_float32(network):

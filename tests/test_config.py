@@ -88,7 +88,17 @@ def test_rows_become_targets():
     assert split_target("at_af-s0") == ("at_af-s0", None)
 
 
+def test_an_attack_names_attacks_above_it():
+    plan = resolved(changed("attacks.msd", {"method": "steepest", "attacks": ["pgd", "roa"], "steps": 5}))
+    assert plan["attacks"]["msd"]["attacks"] == [plan["attacks"]["pgd"], plan["attacks"]["roa"]]
+
+
 ERRORS = {
+    "attack of itself": (
+        "attacks.msd",
+        {"method": "steepest", "attacks": ["pgd", "msd"], "steps": 5},
+        r"attacks.msd.attacks\[1\]: unknown attack 'msd'; known: af, .*roa",
+    ),
     "unknown section": ("attack", {}, "top level: unknown key 'attack'; known: attacks"),
     "unknown key": (
         "models.avg.netwrok",

@@ -27,7 +27,7 @@ def reached(perturbation, sign: int) -> torch.Tensor:
     """Grey levels after so many steps that the bound or the box is met."""
     clips = CLEAN
     for _ in range(400):
-        clips = perturbation.project(perturbation.step(clips, pushed(sign)), CLEAN).clamp(0, 1)
+        clips = perturbation.project(perturbation.step(clips, pushed(sign), []), CLEAN).clamp(0, 1)
     return clips
 
 
@@ -44,14 +44,14 @@ def test_additive_steps_by_the_sign():
     gradient = torch.tensor([-3.0, 0.0, 1e-12]).view(1, 1, 1, 1, 3)
     clips = torch.full_like(gradient, 0.5)
     expected = torch.tensor([0.5 - 1 / 255, 0.5, 0.5 + 1 / 255]).view_as(clips)
-    torch.testing.assert_close(ADDITIVE.step(clips, gradient), expected, rtol=0, atol=1e-7)
+    torch.testing.assert_close(ADDITIVE.step(clips, gradient, []), expected, rtol=0, atol=1e-7)
 
 
 def test_ratio_steps_by_the_power_of_the_sign():
     gradient = torch.tensor([-3.0, 0.0, 1e-12]).view(1, 1, 1, 1, 3)
     clips = torch.full_like(gradient, 0.5)
     expected = torch.tensor([0.5 / 1.01, 0.5, 0.5 * 1.01]).view_as(clips)
-    torch.testing.assert_close(RATIO.step(clips, gradient), expected, rtol=2e-7, atol=0)
+    torch.testing.assert_close(RATIO.step(clips, gradient, []), expected, rtol=2e-7, atol=0)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

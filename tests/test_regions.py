@@ -31,6 +31,30 @@ def test_masks_are_boolean_and_broadcast_over_channels(region):
     assert found.broadcast_to(2, 1, FRAMES, *SIZE).shape == (2, 1, FRAMES, *SIZE)
 
 
+@pytest.mark.parametrize("region", REGIONS)
+def test_an_image_has_the_mask_of_a_clip_of_one_frame(region):
+    image, clip = torch.zeros(2, 3, *SIZE), torch.zeros(2, 3, 1, *SIZE)
+    found = mask(region, clips=image).broadcast_to(2, 1, *SIZE)
+    assert torch.equal(found, mask(region, clips=clip).broadcast_to(2, 1, 1, *SIZE)[:, :, 0])
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("frames", [(), (6,)])
+def test_a_region_admits_its_own_masks_and_nothing(region, frames):
+    clips = torch.zeros(2, 3, *frames, *SIZE)
+    changed = mask(region, clips=clips).broadcast_to(2, 1, *frames, *SIZE).clone()
+    assert region.admits(changed).tolist() == [True, True]
+    assert region.admits(torch.zeros_like(changed)).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("region", REGIONS[1:])
+def test_a_region_does_not_admit_more_pixels_than_it_has(region):
+    """In one frame of the second clip a whole column of pixels changes as well."""
+    changed = mask(region, clips=CLIPS[:, :, :6]).broadcast_to(2, 1, 6, *SIZE).clone()
+    changed[1, 0, 4, :, SIZE[1] // 2] = True
+    assert region.admits(changed).tolist() == [True, False]
+
+
 def test_all_pixels():
     assert mask(AllPixels()).all()
 

@@ -44,7 +44,24 @@ MULTIBN = {
     "method": "pipeline_lib.defenses.multibn:MultiBNManual",
     "branches": {"clean": [], "lp": [PGD], "physical": [ROA]},
 }
-DEFENSES = {"standard": STANDARD, "at_pgd": AT_PGD, "average": AVERAGE, "multibn": MULTIBN}
+MAXIMUM = {"method": "pipeline_lib.defenses.multi_perturbation:Maximum", "attacks": [PGD, ROA]}
+TRADES = {"method": "pipeline_lib.defenses.trades:Trades", "attack": PGD, "beta": 1.0}
+L1 = {
+    "method": "pipeline_lib.attacks.ascent:Ascent",
+    "perturbation": {"method": "pipeline_lib.attacks.lp_perturbations:AdditiveL1", "epsilon": 2.0, "step_size": 0.1},
+    "steps": 2,
+}
+STEEPEST = {"method": "pipeline_lib.attacks.steepest:Steepest", "attacks": [PGD, L1, ROA], "steps": 2}
+AT_MSD = AT_PGD | {"attack": STEEPEST}
+DEFENSES = {
+    "standard": STANDARD,
+    "at_pgd": AT_PGD,
+    "average": AVERAGE,
+    "maximum": MAXIMUM,
+    "trades": TRADES,
+    "at_msd": AT_MSD,
+    "multibn": MULTIBN,
+}
 
 
 def model_entry(defense: dict, seed: int = 0) -> dict:

@@ -1,4 +1,4 @@
-"""Losses that attacks climb: (N, C, T, H, W) -> (N,), one number per clip; and the state a network is attacked in."""
+"""Losses that attacks climb: clips -> (N,), one number per clip; and the state a network is attacked in."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +19,23 @@ def cross_entropy(model: Callable[[Tensor], Tensor], labels: Tensor) -> Loss:
         return F.cross_entropy(model(clips).float(), labels, reduction="none")
 
     return loss
+
+
+def divergence(model: Callable[[Tensor], Tensor], reference: Tensor) -> Loss:
+    """KL(p || q) per clip: p given by its log-probabilities (N, classes), q the model's softmax (TRADES).
+
+    At clips with q = p its gradient vanishes: start an attack on it beside them.
+    """
+
+    def loss(clips: Tensor) -> Tensor:
+        return kl_divergence(reference, model(clips).float().log_softmax(1))
+
+    return loss
+
+
+def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) of each row, (N, classes) -> (N,); gradients go to both."""
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
 
 
 @contextmanager

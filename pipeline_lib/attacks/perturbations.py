@@ -1,24 +1,24 @@
 """Perturbation sets: how an attack steps, and the bound it stays in. The box [0, 1] is the ascent's business.
 
-`clean` is what a bound is measured from, (N, C, T, H, W) in [0, 1], on the 8-bit lattice (multiples of 1/255).
+`clean` is what a bound is measured from, (N, C, T, H, W) or (N, C, H, W) in [0, 1], on the 8-bit lattice (multiples of
+1/255).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from pipeline_lib.attacks.balls import TOLERANCE
 from pipeline_lib.errors import PipelineError
-
-# In grey levels: far above the rounding of float32, far below a level.
-TOLERANCE = 1e-4
 
 
 class Perturbation(Protocol):
-    def step(self, clips: Tensor, gradient: Tensor) -> Tensor:
-        """One step of steepest ascent; the gradient is zero where the clips may not change."""
+    def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """One step of steepest ascent; the gradient is zero where the clips may not change. One generator per clip."""
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
         """The nearest clips inside the bound."""
@@ -40,7 +40,7 @@ class AdditiveLinf:
     def __post_init__(self) -> None:
         require_above(0, epsilon=self.epsilon, step_size=self.step_size)
 
-    def step(self, clips: Tensor, gradient: Tensor) -> Tensor:
+    def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return torch.add(clips, gradient.sign(), alpha=self.step_size)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class RatioLinf:
     def __post_init__(self) -> None:
         require_above(1, epsilon=self.epsilon, step_size=self.step_size)
 
-    def step(self, clips: Tensor, gradient: Tensor) -> Tensor:
+    def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         # step_size ** sign(gradient), four times faster on a CPU
         return clips * (math.log(self.step_size) * gradient.sign()).exp()
 

@@ -1,12 +1,13 @@
 """Starts: what the region shows before the first step, and what its bound is measured from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from pipeline_lib.attacks.balls import of_clip, onto_l2_ball
 from pipeline_lib.errors import PipelineError
 
 
@@ -40,15 +41,56 @@ class UniformNoise:
             raise PipelineError(f"radius is {self.radius}: it cannot be below 0")
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        noise = torch.stack([self._noise(clip, generator) for clip, generator in zip(clips, generators, strict=True)])
-        return clips + noise
-
-    def _noise(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        noise = torch.empty(clip.shape, device=generator.device)
-        return noise.uniform_(-self.radius, self.radius, generator=generator).to(clip)
+        return clips + drawn(clips, generators, lambda noise, g: noise.uniform_(-self.radius, self.radius, generator=g))
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformBox:
+    """Towards u ~ U[0, 1]: u - x, scaled to an l2 length of `radius` over the clip where it is longer (PGD-L2).
+
+    On large clips u - x is far longer than the papers' radius, so that the start lies on the bound (advertorch).
+    """
+
+    radius: float
+
+    def __post_init__(self) -> None:
+        if not self.radius > 0:
+            raise PipelineError(f"radius is {self.radius}: it must be above 0")
+
+    def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        anywhere = drawn(clips, generators, lambda noise, g: noise.uniform_(generator=g))
+        return clips + onto_l2_ball(anywhere - clips, self.radius, of_clip(clips))
+
+    def center(self, clips: Tensor, region: Tensor) -> Tensor:
+        return clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianNoise:
+    """x + N(0, deviation^2), one generator per clip; deviation on the [0, 1] scale (TRADES: 0.001)."""
+
+    deviation: float
+
+    def __post_init__(self) -> None:
+        if not self.deviation >= 0:
+            raise PipelineError(f"deviation is {self.deviation}: it cannot be below 0")
+
+    def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        return clips + drawn(clips, generators, lambda noise, g: noise.normal_(0, self.deviation, generator=g))
+
+    def center(self, clips: Tensor, region: Tensor) -> Tensor:
+        return clips
+
+
+def drawn(
+    clips: Tensor, generators: Sequence[torch.Generator], fill: Callable[[Tensor, torch.Generator], Tensor]
+) -> Tensor:
+    """Noise shaped as the clips: `fill(empty clip, generator)` for each, where its generator lives."""
+    pairs = zip(clips, generators, strict=True)
+    return torch.stack([fill(torch.empty(clip.shape, device=g.device), g).to(clip) for clip, g in pairs])
 
 
 @dataclass(frozen=True, kw_only=True)

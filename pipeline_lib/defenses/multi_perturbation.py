@@ -1,11 +1,22 @@
 """Adversarial training on several attacks at once (Tramer and Boneh, 2019)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.defenses.objective import Attack, Draw, Objective, adversarial_examples, mean_cross_entropy
+from pipeline_lib.attacks.losses import cross_entropy
+from pipeline_lib.defenses.objective import (
+    Attack,
+    Draw,
+    Objective,
+    adversarial_examples,
+    logits_of_eval,
+    mean_cross_entropy,
+)
+from pipeline_lib.errors import PipelineError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +32,47 @@ class Average:
         return network
 
     def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        crafted = [
-            adversarial_examples(network, network, attack, clips, labels, draw(f"attack {i}"))
-            for i, attack in enumerate(self.attacks)
-        ]
+        crafted = crafted_by(self.attacks, network, clips, labels, draw)
         return mean_cross_entropy(network(torch.cat([clips, *crafted])), labels.repeat(1 + len(crafted)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maximum:
+    """MAX: the mean loss over the clean clips and the worst attack's examples, in one forward pass.
+
+    level: the worst is the attack of largest mean cross-entropy over the `batch` (the authors' code), or for each
+    `sample` the example of largest cross-entropy (Tramer and Boneh); both as the network is while it is attacked.
+    """
+
+    attacks: list[Attack]
+    level: Literal["batch", "sample"] = "batch"
+
+    def __post_init__(self) -> None:
+        if not self.attacks:
+            raise PipelineError("attacks is empty: maximum takes the worst of one or more")
+
+    def extend(self, network: nn.Module) -> nn.Module:
+        return network
+
+    def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
+        crafted = crafted_by(self.attacks, network, clips, labels, draw)
+        loss = cross_entropy(lambda examples: logits_of_eval(network, network, examples), labels)
+        worst = self._worst(torch.stack([loss(examples) for examples in crafted]))
+        examples = torch.stack(crafted)[worst, torch.arange(len(labels), device=labels.device)]
+        return mean_cross_entropy(network(torch.cat([clips, examples])), labels.repeat(2))
+
+    def _worst(self, losses: Tensor) -> Tensor:
+        """(K, N) losses -> (N,) the index of each clip's attack."""
+        if self.level == "sample":
+            return losses.argmax(0)
+        return losses.mean(1).argmax().expand(losses.shape[1])
+
+
+def crafted_by(
+    attacks: Sequence[Attack], network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw
+) -> list[Tensor]:
+    """Each attack's examples."""
+    return [
+        adversarial_examples(network, network, attack, clips, labels, draw(f"attack {i}"))
+        for i, attack in enumerate(attacks)
+    ]

@@ -6,14 +6,14 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.attacks.losses import Loss, attacking, cross_entropy
 
 Model = Callable[[Tensor], Tensor]
 Draw = Callable[[str], Sequence[torch.Generator]]
 
 
 class Attack(Protocol):
-    """Maximizes `loss` (clips (N, C, T, H, W) to (N,)) around the clips; one generator for each clip."""
+    """Maximizes `loss` (clips (N, C, T, H, W) or (N, C, H, W) to (N,)) around the clips; one generator for each."""
 
     def __call__(self, loss: Model, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
 
@@ -27,14 +27,14 @@ class Objective(NamedTuple):
 
 
 class Defense(Protocol):
-    """How a network is extended and what its training minimizes."""
+    """How a network is extended and what its training minimizes. Clips are (N, C, T, H, W) or (N, C, H, W)."""
 
     def extend(self, network: nn.Module) -> nn.Module:
         """The network with what the defense adds to it."""
         ...
 
     def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        """One forward pass in train mode. `draw(name)` gives one random generator for each clip."""
+        """The loss of a network in train mode. `draw(name)` gives one random generator for each clip."""
         ...
 
 
@@ -43,12 +43,22 @@ def adversarial_examples(
     model: Model,
     attack: Attack,
     clips: Tensor,
-    labels: Tensor,
+    targets: Tensor,
     generators: Sequence[torch.Generator],
+    loss: Callable[[Model, Tensor], Loss] = cross_entropy,
 ) -> Tensor:
-    """`attack` on `model`, which forwards through `network`: in eval mode, parameters frozen, statistics untouched."""
+    """`attack` on `model`, which forwards through `network`: in eval mode, parameters frozen, statistics untouched.
+
+    It climbs `loss(model, targets)`: the cross-entropy to labels, unless said otherwise.
+    """
     with attacking(network):
-        return attack(cross_entropy(model, labels), clips, generators).detach()
+        return attack(loss(model, targets), clips, generators).detach()
+
+
+def logits_of_eval(network: nn.Module, model: Model, clips: Tensor) -> Tensor:
+    """What `model` says of clips in the state that attacks see it in; statistics and graph are left alone."""
+    with attacking(network), torch.no_grad():
+        return model(clips)
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Objective:

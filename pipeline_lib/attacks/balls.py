@@ -1,0 +1,94 @@
+"""Norm balls around clips: lengths, projections, and the 8-bit clips inside them.
+
+A length is taken over the dimensions of a group of elements: all of a clip's, unless said otherwise.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# In grey levels: far above the rounding of float32, far below a level.
+TOLERANCE = 1e-4
+# Of a bound, for sums of float64: far above their rounding, far below a grey level.
+SLACK = 1e-9
+
+
+def of_clip(clips: Tensor) -> tuple[int, ...]:
+    """The dimensions of one clip in a batch, (N, C, T, H, W) or (N, C, H, W)."""
+    return tuple(range(1, clips.dim()))
+
+
+def per_clip(values: Tensor, clips: Tensor) -> Tensor:
+    """(N,) -> (N, 1, ..., 1), one value for all elements of each clip."""
+    return values.view(-1, *[1] * (clips.dim() - 1))
+
+
+def l2_norm(delta: Tensor, dims: Sequence[int]) -> Tensor:
+    """Length over `dims`, which keep size 1."""
+    return torch.linalg.vector_norm(delta, dim=list(dims), keepdim=True)
+
+
+def onto_l2_ball(delta: Tensor, radius: float, dims: Sequence[int]) -> Tensor:
+    """The nearest point of the ball: scaled if it lies outside."""
+    return delta * (radius / l2_norm(delta, dims).clamp_min(radius))
+
+
+def onto_l1_ball(delta: Tensor, radius: float) -> Tensor:
+    """The nearest point of the l1 ball, clip by clip (Duchi et al., 2008): every size shrinks by the same amount."""
+    sizes = delta.abs().flatten(1)
+    outside = sizes.sum(1) > radius
+    if not outside.any():
+        return delta
+    shrink = torch.zeros_like(sizes[:, 0])
+    shrink[outside] = _shrinkage(sizes[outside], radius)
+    return delta.sign() * (delta.abs() - per_clip(shrink, delta)).clamp_min(0)
+
+
+def _shrinkage(sizes: Tensor, radius: float) -> Tensor:
+    """(N, E) sizes whose sum is above `radius` -> (N,) what to take from each of them, to 0 at least."""
+    falling = sizes.double().sort(dim=1, descending=True).values
+    ranks = torch.arange(1, sizes.shape[1] + 1, device=sizes.device)
+    shrinks = (falling.cumsum(1) - radius) / ranks
+    last = (falling > shrinks).sum(1, keepdim=True) - 1
+    return shrinks.gather(1, last)[:, 0].to(sizes)
+
+
+def levels_inside(
+    adversarial: Tensor, clean: Tensor, weight: Tensor, *, power: int, limit: float, dims: Sequence[int]
+) -> Tensor:
+    """Multiples of 1/255 near `adversarial` with sum(weight * |levels away from clean| ** power) <= limit.
+
+    The sum goes over `dims`. Clip by clip: sorting a batch of videos at once would take gigabytes.
+    """
+    tail = tuple(range(-len(dims), 0))
+    fitted = []
+    for clip in zip(adversarial.split(1), clean.split(1), weight.split(1), strict=True):
+        wanted, center, weights = (values.double().movedim(tuple(dims), tail) for values in clip)
+        flat = [values.flatten(-len(dims)) for values in (wanted * 255, _snapped(center * 255), weights)]
+        levels = _fit(*flat, power=power, limit=limit * (1 + SLACK))
+        fitted.append(levels.view(wanted.shape).movedim(tail, tuple(dims)))
+    return torch.cat(fitted).to(adversarial) / 255
+
+
+def _snapped(levels: Tensor) -> Tensor:
+    """Whole levels where float32 missed them: over millions of elements the misses would add up."""
+    whole = levels.round()
+    return torch.where((levels - whole).abs() < TOLERANCE, whole, levels)
+
+
+def _fit(wanted: Tensor, center: Tensor, weight: Tensor, *, power: int, limit: float) -> Tensor:
+    """(..., E) grey levels: the nearest ones; as many of them one level nearer to the center as the limit takes.
+
+    Those that save most for the distance that they add go first. One level is always enough: rounding adds half.
+    """
+    nearest = wanted.round()
+    away = (nearest - center).abs()
+    saved = weight * (away**power - (away - 1).clamp_min(0) ** power)
+    added = 1 + 2 * ((wanted - center).abs() - away)
+    order = torch.where(saved > 0, added / saved, torch.inf).argsort(-1)
+    savings = saved.gather(-1, order)
+    excess = (weight * away**power).sum(-1, keepdim=True) - limit
+    short = savings.cumsum(-1) - savings < excess
+    moved = torch.zeros_like(short).scatter(-1, order, short)
+    return nearest - moved * (nearest - center).sign()

@@ -1,0 +1,134 @@
+"""Perturbations whose bound is the length of the whole change (l2, l1), not its largest element."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.attacks.balls import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball
+from pipeline_lib.attacks.perturbations import require_above
+from pipeline_lib.errors import PipelineError
+
+# What the authors divide by at least, so that a vanishing gradient is no direction.
+SMALLEST_NORM = 1e-6
+
+
+def direction(gradient: Tensor) -> Tensor:
+    """g / ||g||_2, each clip's norm over all its elements."""
+    return gradient / l2_norm(gradient, of_clip(gradient)).clamp_min(SMALLEST_NORM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdditiveL2:
+    """||x_adv - x||_2 <= epsilon over all elements of a clip; both fields on the [0, 1] scale (PGD-L2).
+
+    step_size: length of a step along the gradient.
+    """
+
+    epsilon: float
+    step_size: float
+
+    def __post_init__(self) -> None:
+        require_above(0, epsilon=self.epsilon, step_size=self.step_size)
+
+    def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        return clips + self.step_size * direction(gradient)
+
+    def project(self, clips: Tensor, clean: Tensor) -> Tensor:
+        # The box before the ball, in the authors' order: the ball then scales what the box has left.
+        return clean + onto_l2_ball(clips.clamp(0, 1) - clean, self.epsilon, of_clip(clips))
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        return l2_norm(adversarial - clean, of_clip(clean)).flatten() / self.epsilon
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        one, limit = torch.ones_like(clean), (255 * self.epsilon) ** 2
+        return levels_inside(adversarial, clean, one, power=2, limit=limit, dims=of_clip(clean))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatioL2:
+    """||x_adv / x - 1||_2 <= epsilon (MultAV). A pixel at 0 has no ratio and stays 0.
+
+    The bound that MultAV prints, ||x_adv / x||_2 <= epsilon + 1, excludes the clean clip itself at its settings.
+    step_size: base of the power of the normalized gradient, above 1; its norm is over the clip.
+    per: what the bound's norm goes over: a clip, each of its frames, or each channel of each frame.
+    """
+
+    epsilon: float
+    step_size: float
+    per: Literal["clip", "frame", "channel"] = "clip"
+
+    def __post_init__(self) -> None:
+        require_above(0, epsilon=self.epsilon)
+        require_above(1, step_size=self.step_size)
+
+    def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        return clips * (math.log(self.step_size) * direction(gradient)).exp()
+
+    def project(self, clips: Tensor, clean: Tensor) -> Tensor:
+        change = torch.where(clean > 0, clips / clean - 1, 0)
+        return clean + clean * onto_l2_ball(change, self.epsilon, self._dims(clips))
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """Infinite where exactly one of the two pixels is 0 and it is the clean one."""
+        change = torch.where(adversarial == clean, 0, adversarial / clean - 1)
+        return l2_norm(change, self._dims(clean)).flatten(1).amax(1) / self.epsilon
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        # In grey levels the ratio's change is the level's change over the clean level.
+        weight = torch.where(clean > 0, (255 * clean.double()) ** -2, 0)
+        lit, limit = torch.where(clean > 0, adversarial, 0), self.epsilon**2
+        return levels_inside(lit, clean, weight, power=2, limit=limit, dims=self._dims(clean))
+
+    def _dims(self, clips: Tensor) -> tuple[int, ...]:
+        height, width = clips.dim() - 2, clips.dim() - 1
+        return {"clip": of_clip(clips), "frame": (1, height, width), "channel": (height, width)}[self.per]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdditiveL1:
+    """||x_adv - x||_1 <= epsilon over all elements of a clip; epsilon and step_size on the [0, 1] scale.
+
+    A step goes by the sign along the k elements of largest gradient that have room for it in the box. Each clip draws
+    its k anew from `fewest` to `most`; the step on an element is step_size * most / k, so that its length is the same
+    for all k (Maini et al., 2020). Their code also never moves an element at 0 or 1; here it may move inwards.
+    """
+
+    epsilon: float
+    step_size: float
+    fewest: int = 5
+    most: int = 20
+
+    def __post_init__(self) -> None:
+        require_above(0, epsilon=self.epsilon, step_size=self.step_size)
+        if not 1 <= self.fewest <= self.most:
+            raise PipelineError(f"fewest and most are {self.fewest} and {self.most}: give 1 <= fewest <= most")
+
+    def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        count = self._counts(generators).to(clips.device)
+        length = self.step_size * self.most / count[:, None]
+        here, slope = clips.flatten(1), gradient.flatten(1)
+        room = torch.where(slope > 0, 1 - here, here) > length
+        largest = (slope.abs() * room).topk(min(self.most, slope.shape[1]), dim=1).indices
+        chosen = torch.arange(largest.shape[1], device=clips.device) < count[:, None]
+        change = length * chosen * (slope * room).gather(1, largest).sign()
+        return here.scatter_add(1, largest, change.to(here)).view_as(clips)
+
+    def _counts(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """(N,): k of each clip."""
+        draws = [torch.randint(self.fewest, self.most + 1, (), generator=g, device=g.device) for g in generators]
+        return torch.stack(draws)
+
+    def project(self, clips: Tensor, clean: Tensor) -> Tensor:
+        return clean + onto_l1_ball(clips - clean, self.epsilon)
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        return (adversarial - clean).abs().flatten(1).sum(1) / self.epsilon
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        one, limit = torch.ones_like(clean), 255 * self.epsilon
+        return levels_inside(adversarial, clean, one, power=1, limit=limit, dims=of_clip(clean))

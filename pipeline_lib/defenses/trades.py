@@ -1,0 +1,44 @@
+"""TRADES: a trade-off between accuracy and a smooth output around the clips (Zhang et al., ICML 2019)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline_lib.attacks.losses import divergence, kl_divergence
+from pipeline_lib.defenses.objective import Attack, Draw, Objective, adversarial_examples, logits_of_eval
+from pipeline_lib.errors import PipelineError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trades:
+    """Cross-entropy on clean clips x, and beta * KL(f(x) || f(x')) averaged over the batch.
+
+    x' is where the attack, climbing that divergence in eval mode, ends up. At x itself the gradient vanishes: give the
+    attack a start beside it (`gaussian_noise`). The training loss takes two forward passes in train mode, x and then
+    x', each normalized by its own statistics, and its gradient goes through both sides of the divergence; the authors'
+    code passes x a second time for the same value. So BatchNorm's statistics move twice in a step, theirs three times.
+    """
+
+    attack: Attack
+    beta: float
+
+    def __post_init__(self) -> None:
+        if not self.beta >= 0:
+            raise PipelineError(f"beta is {self.beta}: it cannot be below 0")
+
+    def extend(self, network: nn.Module) -> nn.Module:
+        return network
+
+    def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
+        reference = log_probabilities(logits_of_eval(network, network, clips))
+        moved = adversarial_examples(network, network, self.attack, clips, reference, draw("attack"), divergence)
+        clean, adversarial = network(clips), network(moved)
+        apart = kl_divergence(log_probabilities(clean), log_probabilities(adversarial)).mean()
+        loss = F.cross_entropy(clean, labels) + self.beta * apart
+        return Objective(loss, torch.cat([clean, adversarial]), labels.repeat(2))
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    return logits.float().log_softmax(1)
