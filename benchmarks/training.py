@@ -1,0 +1,170 @@
+"""One training step of each defense against its own floor: the passes that it needs, and nothing else.
+
+    python benchmarks/training.py                        # a tiny network on the CPU
+    python benchmarks/training.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112
+
+A step is the defense's loss and its backward pass to the parameters (the optimizer is the same for all). Its floor are
+bare calls of the plain network: gradients to the input with frozen parameters, forward passes without gradients, and
+the training passes. Both are timed in turn in one run; the ratio is the median over pairs. Goal: 1.15.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2
+from pipeline_lib.attacks.perturbations import AdditiveLinf
+from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.attacks.regions import RandomRectangle
+from pipeline_lib.attacks.starts import Constant, GaussianNoise, UniformNoise
+from pipeline_lib.attacks.steepest import Steepest
+from pipeline_lib.defenses.adversarial_training import AdversarialTraining
+from pipeline_lib.defenses.multi_perturbation import Average, Maximum
+from pipeline_lib.defenses.multibn import MultiBNManual
+from pipeline_lib.defenses.objective import Defense
+from pipeline_lib.defenses.standard import Standard
+from pipeline_lib.defenses.trades import Trades
+from pipeline_lib.models.resnet import ResNet3D
+
+TINY = ResNet3D(depth=10, width=16, stem_kernel=3, stem_pool=False)
+FULL = ResNet3D(depth=18, shortcut="A")
+GOAL = 1.15
+
+
+class Case(NamedTuple):
+    """A defense, and the passes of one of its steps, each of one batch unless `training` says how many.
+
+    gradients: forward and backward to the input; forwards: without gradients; training: one number for each pass.
+    """
+
+    defense: Defense
+    gradients: int = 0
+    forwards: int = 0
+    training: tuple[int, ...] = (1,)
+
+
+def cases(steps: int) -> dict[str, Case]:
+    linf, l2, l1 = (
+        AdditiveLinf(epsilon=4 / 255, step_size=1 / 255),
+        AdditiveL2(epsilon=0.5, step_size=0.05),
+        AdditiveL1(epsilon=12, step_size=0.05),
+    )
+    box = AdditiveLinf(epsilon=1.0, step_size=70 / 255)
+    pgd = Ascent(perturbation=linf, start=UniformNoise(radius=4 / 255), steps=steps)
+    near = Ascent(perturbation=linf, start=GaussianNoise(deviation=0.001), steps=steps)
+    roa = Ascent(perturbation=box, region=RandomRectangle(height=8, width=8), start=Constant(value=0.5), steps=steps)
+    choices = [Ascent(perturbation=perturbation, steps=1) for perturbation in (linf, l2, l1)]
+    msd = Steepest(attacks=choices, steps=steps)
+    return {
+        "standard": Case(Standard()),
+        "AT-PGD": Case(AdversarialTraining(attack=pgd), steps),
+        "TRADES": Case(Trades(attack=near, beta=1.0), steps, 1, (1, 1)),
+        "AVG": Case(Average(attacks=[pgd, roa]), 2 * steps, 0, (3,)),
+        "MAX": Case(Maximum(attacks=[pgd, roa]), 2 * steps, 2, (2,)),
+        "MSD": Case(AdversarialTraining(attack=msd), steps, steps * len(choices)),
+        "MultiBN-manual": Case(
+            MultiBNManual(branches={"clean": [], "lp": [pgd], "physical": [roa]}), 2 * steps, 0, (3,)
+        ),
+    }
+
+
+def floor(network: nn.Module, case: Case, clips: Tensor, labels: Tensor) -> None:
+    """The passes of a case on the plain network, in train mode."""
+    network.zero_grad(set_to_none=True)
+    with attacking(network):
+        leaf = clips.clone().requires_grad_()
+        for _ in range(case.gradients):
+            torch.autograd.grad(F.cross_entropy(network(leaf), labels, reduction="sum"), leaf)
+        with torch.no_grad():
+            for _ in range(case.forwards):
+                network(clips)
+    losses = [
+        F.cross_entropy(network(torch.cat([clips] * batches) if batches > 1 else clips), labels.repeat(batches))
+        for batches in case.training
+    ]
+    torch.stack(losses).sum().backward()
+
+
+def step(network: nn.Module, defense: Defense, clips: Tensor, labels: Tensor) -> None:
+    def draw(name: str) -> list[torch.Generator]:
+        return clip_generators(0, [f"{name} {i}" for i in range(len(clips))], clips.device)
+
+    network.zero_grad(set_to_none=True)
+    defense.objective(network, clips, labels, draw).loss.backward()
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Time of one call, until the device has finished: CPU time on the CPU, which other processes hardly disturb."""
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    synchronize(device)
+    start = clock()
+    work()
+    synchronize(device)
+    return clock() - start
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def compare(network: nn.Module, case: Case, clips: Tensor, labels: Tensor, rounds: int) -> list[tuple[float, float]]:
+    """(floor, step) in seconds, `rounds` pairs in alternating order after one unmeasured pair."""
+    extended = case.defense.extend(network).train()
+    works: list[Callable[[], object]] = [
+        lambda: floor(network, case, clips, labels),
+        lambda: step(extended, case.defense, clips, labels),
+    ]
+    pairs = []
+    for i in range(rounds + 1):
+        times = {k: seconds(works[k], clips.device) for k in ((0, 1) if i % 2 else (1, 0))}
+        pairs.append((times[0], times[1]))
+    return pairs[1:]
+
+
+def row(name: str, pairs: list[tuple[float, float]]) -> str:
+    ratios = sorted(taken / base for base, taken in pairs)
+    floors, steps = (statistics.median(times) * 1000 for times in zip(*pairs, strict=True))
+    middle = statistics.median(ratios)
+    verdict = "" if middle <= GOAL else f" above {GOAL}"
+    return f"| {name} | {floors:.1f} | {steps:.1f} | {middle:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}){verdict} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="3D ResNet-18 at 112 x 112, not a tiny network at 32 x 32")
+    parser.add_argument("--frames", type=int, help="default: 8, or 16 with --full")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
+    parser.add_argument("--only", nargs="*", help="names of defenses; default: all")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+
+    frames = options.frames or (16 if options.full else 8)
+    size = 112 if options.full else 32
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = (FULL if options.full else TINY)(101).to(options.device).train()
+        clips = torch.rand(options.batch, 3, frames, size, size).to(options.device)
+    labels = torch.arange(options.batch, device=clips.device)
+    print(f"\n{'3D ResNet-18' if options.full else 'tiny 3D ResNet-10'}, {options.device}, torch {torch.__version__}\n")
+    print("| defense | floor, ms | step, ms | share of the floor |\n|---|---:|---:|---:|")
+    for name, case in cases(options.steps).items():
+        if not options.only or name in options.only:
+            print(row(name, compare(network, case, clips, labels, options.rounds)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
