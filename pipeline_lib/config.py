@@ -184,6 +184,7 @@ def _study(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> di
         "source": None if source is None else _targets(f"{where}.source", source, plan)[0],
         "columns": dict(entry["columns"]),
         "types": types,
+        "parameters": entry.get("parameters", False),
         "summaries": list(entry.get("summaries", [])),
         "rows": rows,
     }

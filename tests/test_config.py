@@ -1,12 +1,13 @@
 """The configuration: what is resolved, and the errors that stop before any job."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline_lib.config import check_structure, check_weight_files, resolve_config, split_target
+from pipeline_lib.config import check_structure, check_weight_files, resolve_config, split_target, views
 from pipeline_lib.errors import PipelineError
 
 ROOT = Path(__file__).parents[1]
@@ -193,3 +194,48 @@ def test_an_entry_that_names_itself_is_an_unknown_name():
     circle = {"method": "adversarial_training", "attack": "circle"}  # any method with a field that names an attack
     with pytest.raises(PipelineError, match="attacks.circle.attack: unknown attack 'circle'; known: af, "):
         resolved(changed("attacks.circle", circle))
+
+
+SOFT = {"method": "multibn", "selector": "tiny", "branches": {"clean": [], "lp": ["pgd"], "physical": ["roa"]}}
+
+
+def selecting(**changes: object) -> dict:
+    """The default configuration with a selecting model and the table of its choices."""
+    config = changed("models.soft", {"network": "tiny", "training": "scratch", "defense": SOFT})
+    study = {
+        "title": "Selections",
+        "dataset": "synthetic",
+        "columns": {"clean": "clean", "pgd": "pgd"},
+        "types": {"clean": "clean", "pgd": "lp"},
+        "rows": {"MultiBN": "soft"},
+    }
+    config["studies"]["selections"] = study | changes
+    return config
+
+
+def test_a_selecting_model_is_seen_as_a_whole_or_through_a_branch():
+    plan = resolved(selecting())
+    assert views(plan["models"]["soft-s0"]) == ["clean", "lp", "physical", None]
+    assert views(plan["models"]["multibn_manual-s0"]) == ["clean", "lp", "physical"]
+    assert views(plan["models"]["standard-s0"]) == [None]
+    assert plan["studies"]["selections"]["rows"]["MultiBN"]["pgd"] == ["soft-s0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"types": {"clean": "clean"}}, "selections.types.pgd: unknown column 'pgd'; known: clean"),
+        ({"types": {"clean": "clean", "pgd": "l2"}}, "selections.types.pgd: unknown branch 'l2'; known: clean, lp"),
+        ({"rows": {"MultiBN": "soft/lp"}}, "selections.rows.MultiBN: types compare what a selection module chose"),
+        ({"rows": {"AT": "at_pgd"}}, "selections.rows.AT: types compare what a selection module chose"),
+    ],
+)
+def test_tables_of_selections_need_selecting_models_and_their_branches(changes, message):
+    with pytest.raises(PipelineError, match=re.escape(message)):
+        resolved(selecting(**changes))
+
+
+def test_an_attack_belongs_to_one_branch():
+    branches = SOFT["branches"] | {"physical": ["pgd"]}
+    with pytest.raises(PipelineError, match=re.escape("branches.physical[0]: this attack has the branch 'lp' already")):
+        resolved(changed("models.multibn_manual.defense.branches", branches))

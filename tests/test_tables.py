@@ -58,6 +58,31 @@ def cell_of(table: pd.DataFrame, row: str, column: str) -> dict[str, Any]:
     return {str(name): value for name, value in record.items()}
 
 
+def test_sizes_are_counted_in_millions_and_never_the_best(tmp_path: Path) -> None:
+    (tmp_path / "model.csv").write_text("epoch,parameters\n1,33081893\n2,33081893\n")
+    layout = layout_of(tmp_path, {"None": {"clean": ["1110"], "pgd": ["0110"]}})
+    layout["rows"][0]["history"] = str(tmp_path / "model.csv")
+    paper = pd.concat([PAPER, pd.DataFrame([("printed", "None", "parameters", 33.0)], columns=PAPER.columns)])
+    table = build_table(layout, paper)
+    size = cell_of(table, "None", "parameters")
+    assert (size["measured"], size["paper"], round(size["difference"], 6)) == (33.081893, 33.0, 0.081893)
+    write_table(table, layout, **{kind: tmp_path / f"t.{ending}" for kind, ending in KINDS.items()})
+    assert "| None    | 33.1 (paper 33.0) | 75.0 [" in (tmp_path / "t.md").read_text()
+    assert "<b>33.1" not in (tmp_path / "t.html").read_text()
+    assert "Parameters in millions." in (tmp_path / "t.md").read_text()
+
+
+def test_a_table_of_types_counts_the_selected_branches(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"MultiBN": {"clean": ["1110"], "pgd": ["0110"]}}, types={"clean": "bn", "pgd": "lp"})
+    for cells, selected in (("clean", ["bn", "bn", "bn", "lp"]), ("pgd", ["lp", "bn", "bn", "bn"])):
+        path = Path(layout["rows"][0]["cells"][cells][0])
+        pd.read_csv(path).assign(selected=selected).to_csv(path, index=False)
+    table = build_table(layout, PAPER)
+    assert cell_of(table, "MultiBN", "clean")["measured"] == 75
+    assert cell_of(table, "MultiBN", "pgd")["measured"] == 25
+    assert cell_of(table, "MultiBN", "union")["measured"] == 25  # the first video, in both columns
+
+
 def test_cells_are_accuracies_with_their_difference_to_the_paper(tmp_path: Path) -> None:
     table = build_table(layout_of(tmp_path, {"None": {"clean": ["1110"], "pgd": ["0110"]}}), PAPER)
     assert table.columns.tolist() == list(COLUMNS)

@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarForm
 from pipeline_lib.metrics import wilson
 from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
 from pipeline_lib.reporting.style import INK, MUTED, PALETTE, STYLE, line_styles, new_figure, save
+from pipeline_lib.reporting.tables import PARAMETERS
 
 MEASURED = PALETTE[0]
 PRINTED: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": "none", "markeredgecolor": PALETTE[1]}
@@ -147,6 +148,7 @@ def draw_training(histories: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 
 def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     """Return the figure of `table_figure`: a panel per column, a line per row, 0 to 100 % on every axis."""
+    table = table[table["column"] != PARAMETERS]
     rows, columns = list(table["row"].unique()), list(table["column"].unique())
     width = max(1.5 + 1.45 * len(columns), 6.5)
     figure = new_figure(width, 0.34 * len(rows) + 1.35)

@@ -43,6 +43,8 @@ def number(value: float) -> str:
 def measured_text(record: Mapping[str, Any]) -> str:
     if pd.isna(record["measured"]):
         return ""
+    if pd.isna(record["low"]):  # a size in millions: counted, not estimated
+        return f"{record['measured']:.3g}"
     return f"{record['measured']:.1f} [{record['low']:.1f}, {record['high']:.1f}]"
 
 

@@ -13,6 +13,7 @@ from pipeline_lib.reporting.publish import publish
 
 COLUMNS = ("table", "row", "column", "measured", "low", "high", "n", "seeds", "paper", "difference")
 NUMBERS = ("measured", "low", "high", "paper", "difference")
+PARAMETERS = "parameters"  # the column of the networks' sizes, in millions, as OUDefend's table has it
 PAPER_COLUMNS = ("table", "row", "column", "value", "unit", "source")
 
 
@@ -68,7 +69,7 @@ def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
     layout: `name`; `title` (the name if it lacks); `paper` (names of printed tables); `dataset`; `note`;
         `columns`; `types` (column -> branch: then right is what a selection module chose, else None);
         `summaries` (keys of `SUMMARIES`); `rows`, each with `label`, `seeds` and `cells` (column -> paths
-        of predictions, one per seed).
+        of predictions, one per seed), and `history` (path of a model's training history) if the table shows sizes.
         Columns may lack in `cells`; a row that lacks one has no summaries.
     paper: the printed numbers (`read_paper`). `difference` is measured - paper.
     """
@@ -108,7 +109,7 @@ def row_records(
 ) -> list[dict[str, Any]]:
     """Return the long form's rows of one row of the table."""
     cells = measured_cells(f"table {layout['name']}, row {row['label']}", layout, row)
-    records = []
+    records = size_records(layout, row, printed)
     for column in [*layout["columns"], *layout["summaries"]]:
         record = {"table": layout["name"], "row": row["label"], "column": column, "seeds": ""}
         record["paper"] = printed.get((row["label"], column))
@@ -118,6 +119,17 @@ def row_records(
             record["difference"] = None if record["paper"] is None else cell.measured - record["paper"]
         records.append(record)
     return records
+
+
+def size_records(
+    layout: Mapping[str, Any], row: Mapping[str, Any], printed: Mapping[tuple[str, str], float]
+) -> list[dict[str, Any]]:
+    """Return the row's record in column `PARAMETERS`, in millions; none if the table does not show sizes."""
+    if not row.get("history"):
+        return []
+    measured, paper = int(pd.read_csv(row["history"])[PARAMETERS][0]) / 1e6, printed.get((row["label"], PARAMETERS))
+    record = {"table": layout["name"], "row": row["label"], "column": PARAMETERS, "seeds": "", "paper": paper}
+    return [record | {"measured": measured, "difference": None if paper is None else measured - paper}]
 
 
 def measured_cells(where: str, layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Cell]:
@@ -144,8 +156,8 @@ def read_seeds(where: str, row: Mapping[str, Any], column: str) -> list[pd.DataF
 
 
 def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:
-    """The selections in place of the predicted classes; right is the branch of the input's type."""
-    return predictions.assign(label=branch, prediction=predictions["selected"])
+    """Predictions that are right (1, the label of all) where the branch of the input's type was selected."""
+    return predictions.assign(label=1, prediction=(predictions["selected"] == branch).astype(int))
 
 
 def summary_of_seeds(name: str, read: Mapping[str, Sequence[pd.DataFrame]]) -> list[float]:
@@ -180,6 +192,8 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     what = "Selections of the right branch" if layout.get("types") else "Accuracy"
     about = f"{what} in percent on {layout['dataset']}, n = {clips or 0} clips, seeds {seeds or 'none'}."
     about += " In brackets the 95 % Wilson interval (envelope over seeds)."
+    if PARAMETERS in set(table["column"]):
+        about += " Parameters in millions."
     if layout["paper"]:
         about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
     return f"{about} {layout['note']}".strip()
@@ -194,6 +208,6 @@ def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.Da
 
 
 def with_best(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a column `best`: whether the cell, as shown, is the largest of its column."""
-    shown = table["measured"].round(1)
+    """Return the table with a column `best`: whether the accuracy, as shown, is the largest of its column."""
+    shown = table["measured"].where(table["column"] != PARAMETERS).round(1)
     return table.assign(best=shown == shown.groupby(table["column"]).transform("max"))

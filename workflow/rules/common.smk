@@ -176,6 +176,7 @@ def study_layout(name):
             "label": label,
             "seeds": seeds_of(row),
             "cells": {c: cell(study, c, targets) for c, targets in row.items()},
+            "history": row_history(study, row),
         }
         for label, row in study["rows"].items()
     ]
@@ -189,6 +190,12 @@ def study_layout(name):
     }
 
 
+def row_history(study, row):
+    """The history of a row's first model, which tells its size, if the study shows sizes."""
+    first = next(target for targets in row.values() for target in targets)
+    return history(study["dataset"], split_target(first)[0]) if study["parameters"] else None
+
+
 def cell(study, column, targets):
     attack = study["columns"][column]
     return [prediction(study["dataset"], target, study["source"] or target, attack) for target in targets]
@@ -200,8 +207,10 @@ def seeds_of(row):
 
 
 def study_files(name):
-    """All predictions that a study's table needs."""
-    return sorted({path for row in study_layout(name)["rows"] for cells in row["cells"].values() for path in cells})
+    """All predictions that a study's table needs, and the histories if it shows sizes."""
+    rows = study_layout(name)["rows"]
+    histories = {row["history"] for row in rows if row["history"]}
+    return sorted({path for row in rows for cells in row["cells"].values() for path in cells} | histories)
 
 
 def perturbation_files(wildcards):
