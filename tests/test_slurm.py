@@ -21,21 +21,25 @@ ROOT = Path(__file__).parents[1]
 LONG_TRAINING = {"training": {"scratch": {"epochs": 200}}}
 MODEL = "results/synthetic/models/standard-s0.pt"
 LOG = "results/synthetic/logs/train/standard-s0.log"
-# Every rule, study, table and figure of the demo, with fewer columns and rows (42 cluster jobs, not 100): whatever
-# a SLURM job does, it starts Snakemake twice and loads torch, about ten seconds of a core.
-FEWER_CELLS = {
-    "columns": {"af": None, "spa": None},
-    "rows": {"AT-ROA": None, "AT-AF": None, "AT-SPA": None, "AVG": None, "MultiBN-manual": {"af": None, "spa": None}},
-}
+# Every rule, table and figure of the demo, with fewer columns and rows (NN cluster jobs, not 133): whatever a SLURM
+# job does, it starts Snakemake twice and loads torch, about ten seconds of a core.
+OTHERS = dict.fromkeys(["AT-ROA", "AT-AF", "AT-SPA", "TRADES", "AVG", "MAX", "MSD"])
+FEWER_COLUMNS = {"columns": {"af": None, "spa": None}}
 FEWER = {
     "studies": {
-        "multibn_white_box": FEWER_CELLS,
-        "multibn_black_box": FEWER_CELLS,
-        "multibn_branches": {"columns": FEWER_CELLS["columns"]},
+        "multibn_white_box": FEWER_COLUMNS | {"rows": OTHERS | {"MultiBN-manual": {"af": None, "spa": None}}},
+        "multibn_black_box": FEWER_COLUMNS | {"rows": OTHERS},
+        "multibn_branches": FEWER_COLUMNS,
+        "multibn_selection": FEWER_COLUMNS,
+        "multav": {"rows": dict.fromkeys(["R3D18+3DDenoise Add", "R3D18+2DDenoise Add"])},
+        "oudefend": {"rows": dict.fromkeys(["Xie-A", "Xie-B"])},
     },
-    "figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa"]}}},
+    "figures": {
+        "perturbations": {"examples": {"attacks": ["pgd", "roa"]}},
+        "iterations": {"pgd": {"rows": {"AT-PGD": None}}},
+    },
 }
-STUDIES = ("multibn_white_box", "multibn_branches", "multibn_black_box", "multav")
+STUDIES = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
 TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit") for ending in ("csv", "md", "tex", "html")}
 CLUSTER_RULES = {"render", "decode", "train", "attack", "predict_clean", "predict_transfer"}
 # The profile's values are for jobs of hours.
