@@ -9,10 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
-    {"errors", "methods", "registry", "entries", "config", "provenance", "logs", "runs", "devices", "jobs", "costs"},
+    {"errors", "methods", "registry", "entries", "config", "provenance", "logs", "runs", "devices", "jobs", "costs"}
+    | {"precision"},
     {"clips", "models", "attacks", "schedules"},
     {"defenses"},
-    {"modeling", "prediction", "training", "adversarial"},
+    {"modeling", "prediction", "training", "adversarial", "distributed", "model_selection"}
+    | {"training_job", "training_loop", "training_state"},
     {"metrics"},
     {"reporting"},
 ]

@@ -50,7 +50,7 @@ class AdversarialClips:
 
     def __init__(self, path: Path, clean: Clips) -> None:
         self.path, self.clean = path, clean
-        self.labels, self.videos = clean.labels, clean.videos
+        self.labels, self.videos, self.shape = clean.labels, clean.videos, clean.shape
         try:
             with h5py.File(path) as file:
                 attributes = dict(file.attrs)
@@ -72,9 +72,13 @@ class AdversarialClips:
     def __len__(self) -> int:
         return len(self.clean)
 
-    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """uint8 frames (n, T, H, W, C) of the given clips; PipelineError if a byte changed since they were written."""
-        frames = self.clean.read(rows)
+    def read(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
+        """uint8 frames (n, T, H, W, C) of the given clips, in the array `into` if one is given.
+
+        Raises:
+            PipelineError: a byte changed since they were written.
+        """
+        frames = self.clean.read(rows, into)
         with h5py.File(self.path) as file:
             for place, row in enumerate(rows):
                 frames[place] += file["delta"][int(row)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job, torch_device
-from pipeline_lib.training import train_model
+from pipeline_lib.training_job import train_model
 
 with job(snakemake):
     train_model(
