@@ -7,22 +7,25 @@ import csv
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import compressed_delta, write_adversarial
-from pipeline_lib.clips.loader import as_clips, as_frames, batches
+from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Attack, Model
+from pipeline_lib.fitting import Fitting
 from pipeline_lib.logs import LOGGER, Progress
-from pipeline_lib.modeling import Trained, check_classes, load_model, view
+from pipeline_lib.modeling import check_classes, load_model, view
+from pipeline_lib.precision import Precision, autocast, computing_in
 from pipeline_lib.prediction import Scores, branches_of, score, write_predictions
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
@@ -73,6 +76,7 @@ def make_adversarial_set(
     code: str,
     batch_size: int,
     seed: int,
+    precision: Precision = "fp32",
     adversarial: Path,
     predictions: Path,
     audit: Path,
@@ -80,14 +84,19 @@ def make_adversarial_set(
     device: torch.device,
 ) -> None:
     """Attacks every clip on the source model and writes the set, the source's own (white-box) predictions on the stored
-    clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration)."""
+    clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration).
+
+    precision: what the attack computes its gradients in; clips are always scored in fp32."""
     data, attack = Clips(clips), build(attack_entry)
     source = load_model(weights, device)
     check_classes(source, data.classes, weights)
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
+    entry |= {"precision": precision}
     key = digest(canonical(entry), code, data.checksum, file_digest(weights))
     with run_folder(runs, key) as folder, stop_requests() as stop:
-        shards = _attack_batches(attack, source, branch, data, batch_size, seed, folder, device, stop)
+        crafting = Crafting(attack, source.network, view(source.network, branch), seed, precision, device)
+        with computing_in("fp32"):
+            shards = _attack_batches(crafting, data, batch_size, folder, stop)
         columns = _columns(shards)
         write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry)
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
@@ -98,64 +107,74 @@ def make_adversarial_set(
             shard.unlink()
 
 
+@dataclass(frozen=True)
+class Crafting:
+    """What every batch of a set is made with. `model` is the network as it is attacked, maybe one branch of it."""
+
+    attack: LatticeAttack
+    network: nn.Module
+    model: Model
+    seed: int
+    precision: Precision
+    device: torch.device
+
+    def in_precision(self, clips: Tensor) -> Tensor:
+        """What the model says, computed in the precision of the gradients."""
+        with autocast(self.precision, self.device):
+            return self.model(clips)
+
+
 def _attack_batches(
-    attack: LatticeAttack,
-    source: Trained,
-    branch: str | None,
-    data: Clips,
-    batch_size: int,
-    seed: int,
-    folder: Path,
-    device: torch.device,
-    stop: Callable[[], bool],
+    crafting: Crafting, data: Clips, batch_size: int, folder: Path, stop: Callable[[], bool]
 ) -> list[Path]:
     """The finished batches of a run, those of an earlier attempt included."""
-    progress = Progress("attacking", len(data), "clips")
-    shards = []
-    for number, rows in enumerate(batches(np.arange(len(data)), batch_size)):
-        shards.append(folder / f"batch{number:05d}.npz")
-        if not shards[-1].exists():
-            with replacing(shards[-1]) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **_attack_batch(attack, source, branch, data, rows, seed, device))
-        progress.advance(len(rows))
-        if stop():
-            LOGGER.info("asked to stop: %d of %d clips are kept", progress.done, len(data))
-            raise SystemExit(STOPPED)
+    parts = list(batches(np.arange(len(data)), batch_size))
+    shards = [folder / f"batch{number:05d}.npz" for number in range(len(parts))]
+    missing = [(rows, shard) for rows, shard in zip(parts, shards, strict=True) if not shard.exists()]
+    done = len(data) - sum(len(rows) for rows, _ in missing)
+    progress, fitting = Progress("attacking", len(data), "clips", start=done), Fitting(batch_size)
+    with Prefetched(data, (rows for rows, _ in missing), crafting.device) as prefetched:
+        for (_, shard), (rows, frames) in zip(missing, prefetched, strict=True):
+            work = partial(_attack_part, crafting, data, rows, frames)
+            with replacing(shard) as temporary, temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **_joined(fitting(work, len(rows))))
+            progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.share_waited())
+            if stop():
+                LOGGER.info("asked to stop: %d of %d clips are kept", progress.done, len(data))
+                raise SystemExit(STOPPED)
     progress.close()
     return shards
 
 
-def _attack_batch(
-    attack: LatticeAttack,
-    source: Trained,
-    branch: str | None,
-    data: Clips,
-    rows: np.ndarray,
-    seed: int,
-    device: torch.device,
+def _attack_part(
+    crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tensor, part: slice
 ) -> dict[str, np.ndarray]:
     """Attacks some clips; returns arrays with one entry for each clip, and their compressed differences."""
-    model = view(source.network, branch)
-    frames = data.read(rows)
-    clean, labels = as_clips(frames, device), torch.from_numpy(data.labels[rows]).to(device)
-    recorded = RecordedLoss(model, labels)
-    with attacking(source.network):
-        live = attack(recorded, clean, clip_generators(seed, [data.videos[row] for row in rows], device)).detach()
-    stored = attack.quantize(live, clean)
-    live_scores, stored_scores = score(model, live, labels), score(model, stored, labels)
+    rows, old_frames, device = rows[part], frames[part].numpy(), crafting.device
+    clean, labels = as_clips(frames[part], device), torch.from_numpy(data.labels[rows]).to(device)
+    recorded = RecordedLoss(crafting.in_precision, labels)
+    generators = clip_generators(crafting.seed, [data.videos[row] for row in rows], device)
+    with attacking(crafting.network), computing_in(crafting.precision):
+        live = crafting.attack(recorded, clean, generators).detach()
+    stored = crafting.attack.quantize(live, clean)
+    live_scores, stored_scores = score(crafting.model, live, labels), score(crafting.model, stored, labels)
     adversarial = as_frames(stored)
-    chunks = [compressed_delta(new, old) for new, old in zip(adversarial, frames, strict=True)]
+    chunks = [compressed_delta(new, old) for new, old in zip(adversarial, old_frames, strict=True)]
     return _recorded(recorded, live_scores, data.labels[rows]) | {
-        "clean_prediction": score(model, clean, labels).predictions,
+        "clean_prediction": score(crafting.model, clean, labels).predictions,
         "live_prediction": live_scores.predictions,
         "stored_prediction": stored_scores.predictions,
         "stored_loss": stored_scores.losses,
         "stored_selection": stored_scores.selections,
-        "bound_ratio": attack.ratio_to_bound(stored, clean).cpu().numpy(),
+        "bound_ratio": crafting.attack.ratio_to_bound(stored, clean).cpu().numpy(),
         "crc32": np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
         "length": np.array([len(chunk) for chunk in chunks]),
         "chunks": np.frombuffer(b"".join(chunks), np.uint8),
     }
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _recorded(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -172,8 +191,7 @@ def _recorded(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> dict
 
 def _columns(shards: Iterable[Path]) -> dict[str, np.ndarray]:
     """The arrays of all batches, joined; without the compressed clips."""
-    parts = [_without_chunks(shard) for shard in shards]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _joined([_without_chunks(shard) for shard in shards])
 
 
 def _without_chunks(shard: Path) -> dict[str, np.ndarray]:

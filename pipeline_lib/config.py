@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_fields
+from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance import canonical
 
 CLEAN = "clean"
@@ -40,6 +41,7 @@ def without_nulls(config: Any) -> Any:
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     """All entries by kind: datasets, attacks, models (seeds expanded), studies, iterations, perturbations."""
     sections = {"Attack": config["attacks"], "Network": config["networks"]}
+    check_precision("evaluation.precision", config["evaluation"].get("precision", "fp32"))
     attacks = {name: resolve(f"attacks.{name}", entry, sections) for name, entry in config["attacks"].items()}
     if CLEAN in attacks:
         raise fail(f"attacks.{CLEAN}", "this name is kept for the absence of an attack")

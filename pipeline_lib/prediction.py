@@ -2,8 +2,9 @@
 
 import csv
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,24 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline_lib.clips.adversarial_store import AdversarialClips
-from pipeline_lib.clips.loader import as_clips, batches
+from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
+from pipeline_lib.fitting import Fitting
 from pipeline_lib.logs import Progress
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.models.bn_selector import selected_branches
+from pipeline_lib.precision import computing_in
 from pipeline_lib.runs import replacing
-
-
-class ClipSet(Protocol):
-    """Clean or adversarial clips: `read` gives uint8 frames (n, T, H, W, C)."""
-
-    labels: np.ndarray
-    videos: list[str]
-
-    def __len__(self) -> int: ...
-
-    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray: ...
 
 
 class Scores(NamedTuple):
@@ -56,12 +48,23 @@ def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
 def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device) -> Scores:
     """The scores of every clip, in the order of the set."""
     progress = Progress("predicting", len(data), "clips")
-    parts = []
-    for rows in batches(np.arange(len(data)), batch_size):
-        labels = torch.from_numpy(data.labels[rows]).to(device)
-        parts.append(score(model, as_clips(data.read(rows), device), labels))
-        progress.advance(len(rows))
+    parts, fitting = [], Fitting(batch_size)
+    with Prefetched(data, batches(np.arange(len(data)), batch_size), device) as prefetched:
+        for rows, frames in prefetched:
+            labels = torch.from_numpy(data.labels[rows]).to(device)
+            work = partial(_score_part, model, frames, labels)
+            parts += fitting(work, len(rows))
+            progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.share_waited())
     progress.close()
+    return joined(parts)
+
+
+def _score_part(model: Model, frames: Tensor, labels: Tensor, part: slice) -> Scores:
+    return score(model, as_clips(frames[part], labels.device), labels[part])
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of consecutive clips as those of all."""
     return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -80,7 +83,8 @@ def predict(
     data: ClipSet = AdversarialClips(adversarial, clean) if adversarial else clean
     model = load_model(weights, device)
     check_classes(model, clean.classes, weights)
-    scores = score_all(view(model.network, branch), data, batch_size, device)
+    with computing_in("fp32"):
+        scores = score_all(view(model.network, branch), data, batch_size, device)
     write_predictions(output, data, scores, branches_of(model.network))
 
 

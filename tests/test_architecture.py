@@ -14,7 +14,7 @@ FLOORS = [
     {"clips", "models", "attacks", "schedules"},
     {"defenses"},
     {"modeling", "prediction", "training", "adversarial", "distributed", "model_selection"}
-    | {"training_job", "training_loop", "training_state"},
+    | {"fitting", "training_job", "training_loop", "training_state"},
     {"metrics"},
     {"reporting"},
 ]

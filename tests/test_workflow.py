@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from planning import ROOT, copy_project, plan, pretend_finished
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "training_curves", "report"}
+REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "training_curves", "opening", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_touched_files(finished):
 
 def test_comment_and_docstring_in_the_library(finished, edit):
     edit("pipeline_lib/attacks/ascent.py", "for _ in range(self.steps):", "for _ in range(self.steps):  # T times")
-    edit("pipeline_lib/training.py", '"""One training loop', '"""The training loop')
+    edit("pipeline_lib/training_loop.py", '"""One training loop', '"""The training loop')
     edit("workflow/scripts/train.py", '"""Trains one model', '"""It trains one model')
     assert plan(finished) == set()
 

@@ -15,4 +15,6 @@ with job(snakemake):
         weights=Path(snakemake.output.weights),
         history=Path(snakemake.output.history),
         device=torch_device(snakemake.config),
+        test=Path(snakemake.input.test[0]) if snakemake.input.test else None,
+        processes=max(1, int(snakemake.resources.get("gpu", 0))),
     )
