@@ -25,6 +25,8 @@ from pipeline_lib.training import Task, Training
 from pipeline_lib.training_loop import train
 from pipeline_lib.training_state import State, remove
 
+COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "selection_accuracy", "parameters", "run")
+
 
 def train_model(
     entry: dict[str, Any],
@@ -157,8 +159,9 @@ def write_history(model: dict[str, Any], output: Path) -> None:
     """One row for each epoch of a checkpoint: epoch, loss, accuracy (percent), learning_rate at its first step,
     selection_accuracy where epochs are selected, and then, alike in every row, `parameters` and the run's facts."""
     rows = [row | {"parameters": model["parameters"], "run": _words(model["run"])} for row in model["epochs"]]
+    names = [name for name in COLUMNS if name in rows[0]]
     with replacing(output) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
 
