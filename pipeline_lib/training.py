@@ -19,7 +19,7 @@ from pipeline_lib.logs import LOGGER
 from pipeline_lib.model_selection import Selection
 from pipeline_lib.precision import Precision, autocast
 from pipeline_lib.schedules import Schedule
-from pipeline_lib.training_state import State, statistics_of
+from pipeline_lib.training_state import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tens
     The mean loss is the same; BatchNorm then sees smaller parts, as with `accumulate`.
     """
     while True:
-        put_back = statistics_of(state.network)
+        put_back = state.statistics()
         try:
             return _gradients(state, task, rows, frames)
         except torch.OutOfMemoryError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.logs import LOGGER
@@ -30,6 +30,20 @@ class State:
     step: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        # Walking through all modules for them takes longer than copying them.
+        self._buffers = list(self.network.buffers())
+
+    def statistics(self) -> Callable[[], None]:
+        """A function that puts the buffers back as they are now: a forward pass in train mode moves BatchNorm's."""
+        saved = [buffer.clone() for buffer in self._buffers]
+
+        def put_back() -> None:
+            for buffer, value in zip(self._buffers, saved, strict=True):
+                buffer.copy_(value)
+
+        return put_back
 
     def save(self, folder: Path) -> None:
         """Raises PipelineError when the disk is full; whenever it is killed, one whole generation stays."""
@@ -81,15 +95,3 @@ def remove(folder: Path) -> None:
     """Deletes the checkpoints of a run that is finished."""
     for name in (LATEST, PREVIOUS):
         (folder / name).unlink(missing_ok=True)
-
-
-def statistics_of(network: nn.Module) -> Callable[[], None]:
-    """A function that puts the buffers back as they are now: a forward pass in train mode moves BatchNorm's."""
-    buffers: list[Tensor] = list(network.buffers())
-    saved = [buffer.clone() for buffer in buffers]
-
-    def put_back() -> None:
-        for buffer, value in zip(buffers, saved, strict=True):
-            buffer.copy_(value)
-
-    return put_back

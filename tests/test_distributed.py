@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import tiny
-from pipeline_lib.distributed import Processes
+from pipeline_lib.distributed import Processes, run_in_processes
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from test_training import trained
@@ -55,12 +55,14 @@ SELECTED = {
 }
 
 
+@pytest.mark.slow
 def test_a_batch_that_two_processes_cannot_share_evenly(tmp_path, clips):
     entry = tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"batch_size": 5}}
     one, two = (trained(tmp_path / str(n), entry, clips, processes=n) for n in (1, 2))
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_fewer_clips_than_processes(tmp_path, clips):
     entry = tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"batch_size": 2, "accumulate": 2}}
     with pytest.raises(PipelineError, match="batch_size is 2: too few for accumulate 2 on 2 GPUs"):
@@ -115,6 +117,7 @@ test_training.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]), processes=2)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_processes_end_with_their_parent(tmp_path, clips, number):
     process = subprocess.Popen([sys.executable, "-c", PARENT, str(Path(__file__).parent), str(tmp_path), str(clips)])
@@ -136,3 +139,10 @@ def is_alive(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_job_that_is_asked_to_stop_before_its_processes_have_begun(tmp_path, clips):
+    with pytest.raises(SystemExit) as stopped:
+        run_in_processes("no_such_module:f", {}, count=2, device=torch.device("cpu"), stop=lambda: True)
+    assert stopped.value.code == 143
+    assert children() == []
