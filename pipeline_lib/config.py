@@ -96,7 +96,10 @@ def _initial(where: str, name: str, initial: str | None, seed: int, config: Mapp
 
 def branches(model: Mapping[str, Any]) -> list[str]:
     """The BatchNorm branches of a resolved model entry, in order; none for an ordinary network."""
-    return list(model["defense"].get("branches", {}))
+    defense = model["defense"]
+    while "branches" not in defense and "defense" in defense:
+        defense = defense["defense"]
+    return list(defense.get("branches", {}))
 
 
 def split_target(target: str) -> tuple[str, str | None]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips, batches
 from pipeline_lib.clips.store import Clips
@@ -17,6 +18,7 @@ from pipeline_lib.defenses.objective import Model
 from pipeline_lib.logs import Progress
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.runs import replacing
+from pipeline_lib.transforms.drawing import drawing
 
 
 class ClipSet(Protocol):
@@ -45,13 +47,20 @@ def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
     return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy())
 
 
+def score_videos(model: Model, clips: Tensor, labels: Tensor, videos: Sequence[str]) -> Scores:
+    """`score` of a model that may draw random numbers: a function of the video's name, whatever the batch."""
+    with drawing(clip_generators(0, [f"{video}/prediction" for video in videos], clips.device)):
+        return score(model, clips, labels)
+
+
 def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device) -> Scores:
     """The scores of every clip, in the order of the set."""
     progress = Progress("predicting", len(data), "clips")
     parts = []
     for rows in batches(np.arange(len(data)), batch_size):
         labels = torch.from_numpy(data.labels[rows]).to(device)
-        parts.append(score(model, as_clips(data.read(rows), device), labels))
+        videos = [data.videos[row] for row in rows]
+        parts.append(score_videos(model, as_clips(data.read(rows), device), labels, videos))
         progress.advance(len(rows))
     progress.close()
     return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

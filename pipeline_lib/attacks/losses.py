@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,6 +20,15 @@ def cross_entropy(model: Callable[[Tensor], Tensor], labels: Tensor) -> Loss:
         return F.cross_entropy(model(clips).float(), labels, reduction="none")
 
     return loss
+
+
+def expectation(loss: Loss, samples: int) -> Loss:
+    """The mean of `samples` calls of a loss whose network draws anew each time (EOT, Athalye et al., ICML 2018)."""
+
+    def mean(clips: Tensor) -> Tensor:
+        return torch.stack([loss(clips) for _ in range(samples)]).mean(0)
+
+    return mean
 
 
 @contextmanager
