@@ -23,10 +23,11 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Attack, Model
 from pipeline_lib.logs import LOGGER, Progress
 from pipeline_lib.modeling import Trained, check_classes, load_model, view
-from pipeline_lib.prediction import Scores, branches_of, score, write_predictions
+from pipeline_lib.prediction import Scores, branches_of, score_videos, write_predictions
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.runs import STOPPED, replacing, run_folder, stop_requests
+from pipeline_lib.transforms.drawing import drawing
 
 
 class LatticeAttack(Attack, Protocol):
@@ -136,17 +137,19 @@ def _attack_batch(
 ) -> dict[str, np.ndarray]:
     """Attacks some clips; returns arrays with one entry for each clip, and their compressed differences."""
     model = view(source.network, branch)
-    frames = data.read(rows)
+    frames, videos = data.read(rows), [data.videos[row] for row in rows]
     clean, labels = as_clips(frames, device), torch.from_numpy(data.labels[rows]).to(device)
     recorded = RecordedLoss(model, labels)
-    with attacking(source.network):
-        live = attack(recorded, clean, clip_generators(seed, [data.videos[row] for row in rows], device)).detach()
+    # What the source draws while it is attacked is not what it draws when it predicts.
+    draws = clip_generators(seed, [f"{video}/transform" for video in videos], device)
+    with attacking(source.network), drawing(draws):
+        live = attack(recorded, clean, clip_generators(seed, videos, device)).detach()
     stored = attack.quantize(live, clean)
-    live_scores, stored_scores = score(model, live, labels), score(model, stored, labels)
+    scores, live_scores, stored_scores = (score_videos(model, x, labels, videos) for x in (clean, live, stored))
     adversarial = as_frames(stored)
     chunks = [compressed_delta(new, old) for new, old in zip(adversarial, frames, strict=True)]
     return _recorded(recorded, live_scores, data.labels[rows]) | {
-        "clean_prediction": score(model, clean, labels).predictions,
+        "clean_prediction": scores.predictions,
         "live_prediction": live_scores.predictions,
         "stored_prediction": stored_scores.predictions,
         "stored_loss": stored_scores.losses,

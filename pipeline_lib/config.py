@@ -135,7 +135,10 @@ def _used_targets(plan: Mapping[str, dict]) -> Iterator[str]:
 
 def branches(model: Mapping[str, Any]) -> list[str]:
     """The BatchNorm branches of a resolved model entry, in order; none for an ordinary network."""
-    return list(model["defense"].get("branches", {}))
+    defense = model["defense"]
+    while "branches" not in defense and "defense" in defense:
+        defense = defense["defense"]
+    return list(defense.get("branches", {}))
 
 
 def views(model: Mapping[str, Any]) -> list[str | None]:

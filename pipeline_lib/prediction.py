@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.logs import Progress
 from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.models.bn_selector import selected_branches
+from pipeline_lib.models.bn_selector import noting_choices
 from pipeline_lib.runs import replacing
+from pipeline_lib.transforms.drawing import drawing
 
 
 class ClipSet(Protocol):
@@ -44,13 +46,17 @@ class Scores(NamedTuple):
 
 def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
     """One forward pass without gradients; the loss in fp32."""
-    with torch.inference_mode():
+    with torch.inference_mode(), noting_choices() as choices:
         logits = model(clips).float()
         losses = F.cross_entropy(logits, labels, reduction="none")
-        selections = selected_branches(model, clips)
-    if selections is None:
-        selections = torch.full_like(labels, -1)
+    selections = choices[0] if choices else torch.full_like(labels, -1)
     return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy(), selections.cpu().numpy())
+
+
+def score_videos(model: Model, clips: Tensor, labels: Tensor, videos: Sequence[str]) -> Scores:
+    """`score` of a model that may draw random numbers: a function of the video's name, whatever the batch."""
+    with drawing(clip_generators(0, [f"{video}/prediction" for video in videos], clips.device)):
+        return score(model, clips, labels)
 
 
 def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device) -> Scores:
@@ -59,7 +65,8 @@ def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device
     parts = []
     for rows in batches(np.arange(len(data)), batch_size):
         labels = torch.from_numpy(data.labels[rows]).to(device)
-        parts.append(score(model, as_clips(data.read(rows), device), labels))
+        videos = [data.videos[row] for row in rows]
+        parts.append(score_videos(model, as_clips(data.read(rows), device), labels, videos))
         progress.advance(len(rows))
     progress.close()
     return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

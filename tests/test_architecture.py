@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
     {"errors", "methods", "registry", "entries", "config", "provenance", "logs", "runs", "devices", "jobs", "costs"},
-    {"clips", "models", "attacks", "schedules"},
+    {"clips", "models", "attacks", "transforms", "schedules"},
     {"defenses"},
     {"modeling", "prediction", "training", "adversarial"},
     {"metrics"},

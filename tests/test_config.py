@@ -34,7 +34,7 @@ def resolved(config: dict) -> dict:
 def test_attack_entry_becomes_plain_typed_data():
     attack = resolved(CONFIG)["attacks"]["roa"]
     assert attack["method"] == "pipeline_lib.attacks.ascent:Ascent"
-    assert attack["perturbation"]["step_size"] == 70 / 255
+    assert attack["perturbation"]["step_size"] == 120 / 255
     assert type(attack["perturbation"]["epsilon"]) is float
     assert list(attack) == ["method", "perturbation", "region", "start", "steps"]
 

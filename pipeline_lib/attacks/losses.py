@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -36,6 +37,15 @@ def divergence(model: Callable[[Tensor], Tensor], reference: Tensor) -> Loss:
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p || q) of each row, (N, classes) -> (N,); gradients go to both."""
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
+
+
+def expectation(loss: Loss, samples: int) -> Loss:
+    """The mean of `samples` calls of a loss whose network draws anew each time (EOT, Athalye et al., ICML 2018)."""
+
+    def mean(clips: Tensor) -> Tensor:
+        return torch.stack([loss(clips) for _ in range(samples)]).mean(0)
+
+    return mean
 
 
 @contextmanager

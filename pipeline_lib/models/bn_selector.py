@@ -4,7 +4,9 @@ z_hat = sum_k rho_k * BN_k(z) at every BatchNorm with branches; a clip has the s
 Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, which costs about as much as one BatchNorm.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -121,6 +123,20 @@ def update_statistics(
             branch.running_var.lerp_(v * (count * pixels / max(count * pixels - 1, 1)), branch.momentum)
 
 
+_CHOICES: ContextVar[list[Tensor] | None] = ContextVar("choices", default=None)
+
+
+@contextmanager
+def noting_choices() -> Iterator[list[Tensor]]:
+    """Inside, every forward pass that selects adds the branches of the largest weights, (N,)."""
+    noted: list[Tensor] = []
+    token = _CHOICES.set(noted)
+    try:
+        yield noted
+    finally:
+        _CHOICES.reset(token)
+
+
 class SelectedNetwork(nn.Module):
     """A network with branches (`target`) and the selection module that weighs them by the clip itself.
 
@@ -135,7 +151,10 @@ class SelectedNetwork(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         if present_route() is not None:
             return self.target(clips)
-        with routed(Mixture(self.weighting(self.selector(clips)))):
+        weights = self.weighting(self.selector(clips))
+        if (noted := _CHOICES.get()) is not None:
+            noted.append(weights.argmax(1))
+        with routed(Mixture(weights)):
             return self.target(clips)
 
 
@@ -154,8 +173,3 @@ def part_for(network: nn.Module, weights: Iterable[str]) -> nn.Module:
     if isinstance(network, SelectedNetwork) and not any(key.startswith("target.") for key in weights):
         return network.target
     return network
-
-
-def selected_branches(network: object, clips: Tensor) -> Tensor | None:
-    """(N,): the branch of the largest weight for each clip; None for a network that does not select."""
-    return network.selector(clips).argmax(1) if isinstance(network, SelectedNetwork) else None
