@@ -5,6 +5,7 @@ attacks and networks replaced by their own entries. It is exactly what a job dep
 """
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -117,6 +118,9 @@ def _expect(where: str, value: Any, kind: type, words: str) -> None:
 
 
 def _integer(where: str, value: Any) -> int:
+    """An integer, also as text: Snakemake's `--config` reads everything inside a mapping as text."""
+    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+        return int(value)
     _expect(where, value, int, "an integer")
     return value
 
@@ -133,6 +137,7 @@ def _number(where: str, value: Any) -> float:
 
 
 def _boolean(where: str, value: Any) -> bool:
+    value = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
     _expect(where, value, bool, "true or false")
     return value
 

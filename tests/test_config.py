@@ -239,3 +239,11 @@ def test_an_attack_belongs_to_one_branch():
     branches = SOFT["branches"] | {"physical": ["pgd"]}
     with pytest.raises(PipelineError, match=re.escape("branches.physical[0]: this attack has the branch 'lp' already")):
         resolved(changed("models.multibn_manual.defense.branches", branches))
+
+
+def test_values_of_the_command_line_are_text_and_mean_the_same():
+    written = changed("attacks.pgd.steps", "3")
+    written["networks"]["tiny"]["stem_pool"] = "false"
+    assert resolved(written) == resolved(CONFIG)
+    with pytest.raises(PipelineError, match="attacks.pgd.steps: expected an integer, got '3.5'"):
+        resolved(changed("attacks.pgd.steps", "3.5"))
