@@ -10,7 +10,7 @@ from pipeline_lib.errors import PipelineError
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar10Archive:
-    """CIFAR-10's binary version from its home page, 163 MB; md5 as printed there. url: or a copy, also `file://`."""
+    """CIFAR-10's binary version from its home page, 163 MB; md5 as printed there. `url` may be that of a copy."""
 
     url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
     md5: str = "c32a1d4ab5d03f1284b67883e8d87530"
