@@ -13,6 +13,7 @@ from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, 
 from pipeline_lib.provenance import canonical
 
 CLEAN = "clean"
+VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 
 
 def check_structure(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
@@ -53,14 +54,23 @@ def _datasets(config: Mapping[str, Any]) -> dict[str, dict]:
 
 
 def _dataset(where: str, entry: Mapping[str, Any]) -> dict:
-    if ("render" in entry) == (entry.get("root") is not None):
-        raise fail(where, "give either 'root', the folder with the videos and their lists, or 'render'")
-    resolved = dict(entry) | {key: resolve(f"{where}.{key}", entry[key], {}) for key in ("lists", "sampling")}
-    if "render" in entry:
-        resolved["render"] = resolve(f"{where}.render", entry["render"], {})
+    if len({"root", "render", "download"} & entry.keys()) != 1:
+        raise fail(where, "give either 'root', the folder with the files and their lists, or 'render', or 'download'")
+    if ("sampling" in entry) == ("images" in entry):
+        raise fail(where, "give either 'sampling', which frames of a video are its clip, or 'images'")
+    methods = {"lists", "render", "download", "sampling"} & entry.keys()
+    resolved = dict(entry) | {key: resolve(f"{where}.{key}", entry[key], {}) for key in methods}
     given = entry.get("decoding", {})
     resolved["decoding"] = resolve_fields(f"{where}.decoding", given, "pipeline_lib.clips.decode:Decoding", {})
-    return resolved
+    return resolved | {"decoder": _decoder(where, entry)}
+
+
+def _decoder(where: str, entry: Mapping[str, Any]) -> dict:
+    """What makes clips of a data set's files: the method under `images`, or the decoder of videos."""
+    if "images" in entry:
+        return resolve(f"{where}.images", dict(entry["images"]) | {"size": entry["size"]}, {})
+    given = {"size": entry["size"], "sampling": entry["sampling"]}
+    return {"method": VIDEO_FILES} | resolve_fields(where, given, VIDEO_FILES, {})
 
 
 def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str, dict]]:

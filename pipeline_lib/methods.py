@@ -7,11 +7,20 @@ reruns nothing.
 METHODS = {
     # data sets
     "synthetic_actions": "pipeline_lib.clips.synthetic:SyntheticActions",
+    "synthetic_shapes": "pipeline_lib.clips.synthetic_images:SyntheticShapes",
+    "cifar10_archive": "pipeline_lib.clips.archives:Cifar10Archive",
     "ucf101": "pipeline_lib.clips.splits:Ucf101",
     "hmdb51": "pipeline_lib.clips.splits:Hmdb51",
+    "image_lists": "pipeline_lib.clips.image_lists:ImageLists",
+    "cifar10": "pipeline_lib.clips.image_lists:Cifar10",
+    "image_files": "pipeline_lib.clips.images:ImageFiles",
+    "cifar10_records": "pipeline_lib.clips.images:Cifar10Records",
     "uniform_stride": "pipeline_lib.clips.sampling:UniformStride",
     "linspace": "pipeline_lib.clips.sampling:Linspace",
     "center_window": "pipeline_lib.clips.sampling:CenterWindow",
+    # augmentation in training
+    "unchanged": "pipeline_lib.clips.augmentation:Unchanged",
+    "crop_and_flip": "pipeline_lib.clips.augmentation:CropAndFlip",
     # networks
     "resnet_3d": "pipeline_lib.models.resnet:ResNet3D",
     "wide_resnet_3d": "pipeline_lib.models.resnet:WideResNet3D",

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.clips.augmentation import Augmentation, Unchanged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense, Objective
@@ -34,7 +35,10 @@ SAVE_EVERY_SECONDS = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Stochastic gradient descent as the papers use it; incomplete last batches are dropped."""
+    """Stochastic gradient descent as the papers use it; incomplete last batches are dropped.
+
+    augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
+    """
 
     epochs: int
     batch_size: int
@@ -42,6 +46,7 @@ class Training:
     schedule: Schedule
     momentum: float = 0.9
     weight_decay: float = 1e-5
+    augmentation: Augmentation = field(default_factory=Unchanged)
 
 
 @dataclass
@@ -172,7 +177,8 @@ def _step(
         return clip_generators(seed, [f"{state.step}/{clips.videos[row]}/{name}" for row in rows], device)
 
     state.network.train()
-    outcome = defense.objective(state.network, videos, labels, draw)
+    augmented = settings.augmentation(videos, draw("augmentation"))
+    outcome = defense.objective(state.network, augmented, labels, draw)
     _check_finite(outcome, epoch, state.step)
     _descend(state.optimizer, outcome, rate)
     state.step += 1

@@ -94,6 +94,24 @@ def test_an_attack_names_attacks_above_it():
     assert plan["attacks"]["msd"]["attacks"] == [plan["attacks"]["pgd"], plan["attacks"]["roa"]]
 
 
+def test_the_files_of_a_data_set_have_a_decoder():
+    videos = resolved(CONFIG)["datasets"]["synthetic"]
+    assert videos["decoder"] == {
+        "method": "pipeline_lib.clips.videos:VideoFiles",
+        "sampling": videos["sampling"],
+        "size": 32,
+    }
+    entry = {"root": "/data", "lists": {"method": "cifar10"}, "images": {"method": "cifar10_records"}}
+    images = resolved(changed("datasets.mine", entry | {"size": 24, "note": ""}))["datasets"]["mine"]
+    assert images["decoder"] == {"method": "pipeline_lib.clips.images:Cifar10Records", "size": 24}
+
+
+def test_training_carries_its_augmentation():
+    plan = resolved(changed("training.scratch.augmentation", {"method": "crop_and_flip"}))
+    entry = plan["models"]["standard-s0"]["training"]["augmentation"]
+    assert entry == {"method": "pipeline_lib.clips.augmentation:CropAndFlip"}
+
+
 ERRORS = {
     "attack of itself": (
         "attacks.msd",
@@ -158,6 +176,17 @@ ERRORS = {
     "reserved name": ("attacks.clean", CONFIG["attacks"]["pgd"], "kept for the absence of an attack"),
     "bad name": ("attacks.My-Attack", CONFIG["attacks"]["pgd"], "My-Attack"),
     "root and render": ("datasets.synthetic.root", "/data", "datasets.synthetic: give either 'root'"),
+    "sampling and images": (
+        "datasets.synthetic.images",
+        {"method": "image_files"},
+        r"datasets.synthetic: give either 'sampling', which frames of a video are its clip, or 'images'",
+    ),
+    "field of sampling": ("datasets.synthetic.sampling.frame", 8, r"datasets.synthetic.sampling.frame: unknown key"),
+    "augmentation": (
+        "training.scratch.augmentation",
+        {"method": "crop_and_flip", "pading": 4},
+        r"training.scratch.augmentation.pading: unknown key; known: padding",
+    ),
     "decoding": ("datasets.synthetic.decoding", {"deadlin": 3}, "decoding.deadlin: unknown key; known: .*deadline"),
     "own module": ("attacks.pgd.method", "no_such_module:X", "no file for the Python module 'no_such_module'"),
     "own class": ("attacks.pgd.method", "pipeline_lib.logs:X", "has no class 'X'"),
@@ -174,7 +203,20 @@ def test_errors_name_entry_key_and_known_names(path, value, message):
 
 def test_every_key_is_documented():
     text = (ROOT / "config/README.md").read_text()
-    documented = [*SCHEMA["properties"], "render", "root", "lists", "size", "sampling", "decoding", "note", "network"]
+    documented = [
+        *SCHEMA["properties"],
+        "render",
+        "download",
+        "images",
+        "augmentation",
+        "root",
+        "lists",
+        "size",
+        "sampling",
+        "decoding",
+        "note",
+        "network",
+    ]
     documented += [
         "defense",
         "training",

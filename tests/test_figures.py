@@ -16,6 +16,7 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.metrics import wilson
@@ -235,6 +236,17 @@ def test_gallery_is_one_self_contained_page(tmp_path: Path) -> None:
     assert "compressed" in rest
     assert "<h2>PGD &lt;&amp;&gt;</h2>" in rest
     assert "HandstandPushups \u2192 JumpingJack" in rest
+
+
+def test_gallery_shows_images_as_they_are(tmp_path: Path) -> None:
+    clean, adversarial = clips(frames=1)
+    gallery_page([("PGD", clean, adversarial)], tmp_path / "clips.html", 8)
+    page = (tmp_path / "clips.html").read_text()
+    [data] = re.findall(r'<img alt="" src="data:image/png;base64,([^"]+)">', page)
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert (np.asarray(picture) == side_by_side(clean, adversarial)[0]).all()
+    assert "<video" not in page
+    assert "compressed" not in page
 
 
 def test_gallery_repeats_byte_for_byte(tmp_path: Path) -> None:

@@ -30,11 +30,7 @@ except PipelineError as error:
 
 RESULTS = config["results"]
 GPUS = gpus_per_job(config["device"])
-TARGETS = [
-    f"{name}-{branch}" if branch else name
-    for name, model in PLAN["models"].items()
-    for branch in views(model)
-]
+TARGETS = [f"{name}-{branch}" if branch else name for name, model in PLAN["models"].items() for branch in views(model)]
 
 
 wildcard_constraints:
@@ -67,13 +63,14 @@ def clip_entry(dataset):
     """What a clip store depends on."""
     entry = PLAN["datasets"][dataset]
     tolerate = entry["decoding"].get("tolerate", [])
-    return plain({key: entry.get(key) for key in ("root", "lists", "size", "sampling")} | {"tolerate": tolerate})
+    return plain({key: entry.get(key) for key in ("root", "lists", "decoder")} | {"tolerate": tolerate})
 
 
 def decoded_shape(dataset):
     """Frames, height and width of a data set's clips."""
     entry = PLAN["datasets"][dataset]
-    return entry["sampling"]["frames"], entry["size"], entry["size"]
+    frames = entry["sampling"]["frames"] if "sampling" in entry else 1
+    return frames, entry["size"], entry["size"]
 
 
 def clips(dataset, part):
@@ -99,8 +96,13 @@ def adversarial(dataset, source, attack, ending):
 
 
 def data_root(dataset):
-    """The folder with a data set's videos and lists."""
-    return PLAN["datasets"][dataset].get("root") or f"{RESULTS}/{dataset}/source"
+    """The folder with a data set's files and lists."""
+    return PLAN["datasets"][dataset].get("root") or f"{RESULTS}/{dataset}/{made_folder(dataset)}"
+
+
+def made_folder(dataset):
+    """The folder that a rule makes for a data set without a root."""
+    return "rendered" if "render" in PLAN["datasets"][dataset] else "downloaded"
 
 
 def list_files(dataset, part):
@@ -114,10 +116,10 @@ def list_files(dataset, part):
 
 
 def decode_inputs(wildcards):
-    """The rendered videos, or the lists of a data set that is given by its root."""
-    if PLAN["datasets"][wildcards.dataset].get("render"):
-        return [f"{data_root(wildcards.dataset)}/{name}" for name in ("UCF-101", "ucfTrainTestlist")]
-    return list_files(wildcards.dataset, wildcards.part)
+    """The rendered or downloaded folder, or the lists of a data set that is given by its root."""
+    if "root" in PLAN["datasets"][wildcards.dataset]:
+        return list_files(wildcards.dataset, wildcards.part)
+    return data_root(wildcards.dataset)
 
 
 def initial_weights(wildcards):
