@@ -48,6 +48,8 @@ METHODS = {
     "multibn_manual": "pipeline_lib.defenses.multibn:MultiBNManual",
     "softmax": "pipeline_lib.models.bn_selector:Softmax",
     "gumbel_softmax": "pipeline_lib.models.bn_selector:GumbelSoftmax",
+    # losses that attacks climb instead of the cross-entropy
+    "adaptive": "pipeline_lib.defenses.adaptive:Adaptive",
     # learning-rate schedules
     "one_cycle": "pipeline_lib.schedules:OneCycle",
     "multi_step": "pipeline_lib.schedules:MultiStep",
