@@ -22,6 +22,7 @@ from pipeline_lib.registry import build
 from test_training import trained
 
 CPU = torch.device("cpu")
+SELECTING = tiny.MULTIBN | {"method": "pipeline_lib.defenses.multibn:MultiBN", "selector": tiny.NETWORK}
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def made(tmp_path_factory) -> Path:
     clips = tiny.write_clips(folder / "clips.h5")
     trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
     trained(folder, tiny.model_entry(tiny.MULTIBN), clips, "branched")
+    trained(folder, tiny.model_entry(SELECTING), clips, "selecting")
     return folder
 
 
@@ -105,6 +107,27 @@ def test_audit_and_trace_tell_what_happened(made, tmp_path):
     assert float(trace[0]["loss"]) == pytest.approx(float(audit["start_loss"]))
     assert float(trace[-1]["loss"]) == pytest.approx(float(audit["end_loss"]))
     assert float(audit["end_loss"]) > float(audit["start_loss"])
+
+
+def test_a_long_attack_begins_with_the_short_one(made, tmp_path):
+    """So that one long run shows all numbers of iterations."""
+    traces = [rows_of(attacked(made, tmp_path / str(t), tiny.PGD | {"steps": t}) / "trace.csv") for t in (1, 3)]
+    assert [row["loss"] for row in traces[0][:-1]] == [row["loss"] for row in traces[1][:1]]
+    assert float(traces[0][-1]["loss"]) == pytest.approx(float(traces[1][1]["loss"]), rel=1e-4)
+    assert traces[0][-1]["accuracy"] == traces[1][1]["accuracy"]
+
+
+def test_an_adaptive_set_of_lambda_zero_is_the_plain_one(made, tmp_path):
+    sets = []
+    for name, weight in {"plain": None, "zero": 0.0, "ten": 10.0}.items():
+        loss = {"method": "pipeline_lib.defenses.adaptive:Adaptive", "type": "lp", "weight": weight}
+        entry = tiny.PGD if weight is None else tiny.PGD | {"loss": loss}
+        sets.append(attacked(made, tmp_path / name, entry, model="selecting"))
+    plain, zero, ten = (frames_of(made, out) for out in sets)
+    assert (plain == zero).all()
+    assert (plain != ten).any()
+    for name in ("predictions.csv", "audit.csv", "trace.csv"):
+        assert (sets[0] / name).read_bytes() == (sets[1] / name).read_bytes()
 
 
 def test_the_trace_of_a_choice_of_attacks_is_that_of_its_iterates(made, tmp_path):

@@ -86,6 +86,7 @@ def draw_panel(panel: Axes, table: pd.DataFrame, styles: Mapping[str, dict[str, 
     panel.set_axisbelow(True)
     panel.grid(axis="y")
     panel.tick_params(length=0)
+    panel.tick_params(axis="x", pad=6)
 
 
 def scale_values(panel: Axes, positions: Sequence[float], labels: Sequence[str]) -> None:

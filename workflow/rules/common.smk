@@ -31,11 +31,7 @@ except PipelineError as error:
 
 RESULTS = config["results"]
 GPUS = gpus_per_job(config["device"])
-TARGETS = [
-    f"{name}-{branch}" if branch else name
-    for name, model in PLAN["models"].items()
-    for branch in views(model)
-]
+TARGETS = [f"{name}-{branch}" if branch else name for name, model in PLAN["models"].items() for branch in views(model)]
 
 
 wildcard_constraints:
