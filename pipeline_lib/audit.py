@@ -25,16 +25,18 @@ class LatticeAttack(Attack, Protocol):
 
 @dataclass
 class RecordedLoss:
-    """Cross-entropy to the true labels that notes what it sees: losses and right answers of the first call and of each
-    one that takes a gradient (not of clips that an attack only tries), the first gradient, and one clip of the first
-    call. Recording costs no further pass."""
+    """A criterion of the logits, by default cross-entropy to the true labels, that notes what it sees: cross-entropies
+    and right answers of each call that takes a gradient, or of the first call if none does (not of clips that an attack
+    only tries), the first gradient, and one clip of the first call. Recording costs no further pass."""
 
     model: Model
     labels: Tensor
+    criterion: Callable[[Tensor], Tensor] | None = None
     losses: list[Tensor] = field(default_factory=list)
     right: list[Tensor] = field(default_factory=list)
     first_clip: Tensor | None = None
     zero_elements: Tensor | None = None
+    climbing: bool = False
 
     def __call__(self, clips: Tensor) -> Tensor:
         logits = self.model(clips).float()
@@ -42,14 +44,17 @@ class RecordedLoss:
             # Nothing leads back to the clips: a zero gradient, which is noted, and not an error without a name.
             logits = logits + 0 * clips.flatten(1).sum(1, keepdim=True)
         losses = F.cross_entropy(logits, self.labels, reduction="none")
+        if clips.requires_grad and not self.climbing:
+            self.climbing = True
+            # What an attack tried before its first gradient is no iterate.
+            self.losses, self.right = [], []
+            clips.register_hook(self._note_gradient)
         if not self.losses:
             self.first_clip = clips.detach()[:1].clone()
-            if clips.requires_grad:
-                clips.register_hook(self._note_gradient)
         if not self.losses or clips.requires_grad:
             self.losses.append(losses.detach())
             self.right.append(logits.detach().argmax(1) == self.labels)
-        return losses
+        return losses if self.criterion is None else self.criterion(logits)
 
     def _note_gradient(self, gradient: Tensor) -> None:
         self.zero_elements = (gradient == 0).flatten(1).float().mean(1)

@@ -229,6 +229,16 @@ def test_recording_changes_no_loss_and_no_gradient():
     assert torch.equal(found.grad, plain.grad)
 
 
+def test_a_criterion_is_climbed_and_cross_entropies_are_noted():
+    network, labels, clips = Brightness(), torch.tensor([0, 1]), torch.rand(2, 3, 4, 8, 8)
+    recorded = RecordedLoss(network, labels, lambda logits: logits[:, 0])
+    recorded(clips + 0.1)  # tried before the first gradient: no iterate
+    assert torch.equal(recorded(clips.requires_grad_()), network(clips)[:, 0])
+    (noted,) = recorded.losses
+    assert torch.equal(noted, nn.functional.cross_entropy(network(clips), labels, reduction="none"))
+    assert torch.equal(recorded.first_clip, clips[:1])
+
+
 def test_an_attack_that_never_asks_for_the_loss_is_audited_too(clips):
     class Noise(Ascent):
         def __call__(self, loss, clips, generators):

@@ -94,7 +94,7 @@ def scale_values(panel: Axes, positions: Sequence[float], labels: Sequence[str])
     panel.set_xscale("function", functions=(lambda value: np.sqrt(np.maximum(value, 0)), np.square))
     low, high = positions[0], positions[-1]
     panel.set_xlim(low, high if high > low else low + 1)
-    per_letter = 0.045 * (np.sqrt(high) - np.sqrt(low))
+    per_letter = 0.038 * (np.sqrt(high) - np.sqrt(low))
     shown: list[int] = []
     for place in reversed(range(len(positions))):
         room = per_letter * (len(labels[place]) + len(labels[shown[-1]]) + 1) / 2 if shown else 0
