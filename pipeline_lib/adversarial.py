@@ -6,62 +6,34 @@ Finished batches stay in the run folder, so that a killed job goes on where it w
 import csv
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.audit import (
+    LatticeAttack,
+    RecordedLoss,
+    audit_row,
+    measured_columns,
+    model_gap,
+    recorded_columns,
+    trace_rows,
+)
 from pipeline_lib.clips.adversarial_store import compressed_delta, write_adversarial
 from pipeline_lib.clips.loader import as_clips, as_frames, batches
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Attack, Model
 from pipeline_lib.logs import LOGGER, Progress
 from pipeline_lib.modeling import Trained, check_classes, load_model, view
-from pipeline_lib.prediction import Scores, branches_of, score_videos, write_predictions
+from pipeline_lib.prediction import Scores, branches_of, score, score_videos, write_predictions
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.transforms.drawing import drawing
-
-
-class LatticeAttack(Attack, Protocol):
-    """An attack that can end on the 8-bit lattice inside its bound, and say how much of the bound it uses."""
-
-    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-
-@dataclass
-class RecordedLoss:
-    """Cross-entropy to the true labels that notes what it sees: losses and right answers of the first call and of each
-    one that takes a gradient (not of clips that an attack only tries), and whether the first gradient vanishes.
-    Recording costs no further pass."""
-
-    model: Model
-    labels: Tensor
-    losses: list[Tensor] = field(default_factory=list)
-    right: list[Tensor] = field(default_factory=list)
-    zero_gradient: Tensor | None = None
-
-    def __call__(self, clips: Tensor) -> Tensor:
-        logits = self.model(clips).float()
-        losses = F.cross_entropy(logits, self.labels, reduction="none")
-        if not self.losses and clips.requires_grad:
-            clips.register_hook(self._note_gradient)
-        if not self.losses or clips.requires_grad:
-            self.losses.append(losses.detach())
-            self.right.append(logits.detach().argmax(1) == self.labels)
-        return losses
-
-    def _note_gradient(self, gradient: Tensor) -> None:
-        self.zero_gradient = (gradient == 0).flatten(1).all(1)
 
 
 def make_adversarial_set(
@@ -82,25 +54,32 @@ def make_adversarial_set(
 ) -> None:
     """Attacks every clip on the source model and writes the set, the source's own (white-box) predictions on the stored
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration)."""
-    data, attack = Clips(clips), build(attack_entry)
+    data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
     source = load_model(weights, device)
     check_classes(source, data.classes, weights)
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
     key = digest(canonical(entry), code, data.checksum, file_digest(weights))
     with run_folder(runs, key) as folder, stop_requests() as stop:
-        shards = _attack_batches(attack, source, branch, data, batch_size, seed, folder, device, stop)
+        shards = _attack_batches(attack, climbed, source, branch, data, batch_size, seed, folder, device, stop)
         columns = _columns(shards)
         write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry)
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
-        _write_rows(audit, [_audit(columns, data.labels)])
-        _write_rows(trace, _trace(columns))
+        _write_rows(audit, [audit_row(columns, data.labels)])
+        _write_rows(trace, trace_rows(columns))
         for shard in shards:
             shard.unlink()
 
 
+def build_attack(entry: dict[str, Any]) -> tuple[LatticeAttack, Callable[[Loss], Loss]]:
+    """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
+    own = {key: value for key, value in entry.items() if key != "loss"}
+    return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
+
+
 def _attack_batches(
     attack: LatticeAttack,
+    climbed: Callable[[Loss], Loss],
     source: Trained,
     branch: str | None,
     data: Clips,
@@ -117,7 +96,9 @@ def _attack_batches(
         shards.append(folder / f"batch{number:05d}.npz")
         if not shards[-1].exists():
             with replacing(shards[-1]) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **_attack_batch(attack, source, branch, data, rows, seed, device))
+                np.savez(
+                    file, allow_pickle=False, **_attack_batch(attack, climbed, source, branch, data, rows, seed, device)
+                )
         progress.advance(len(rows))
         if stop():
             LOGGER.info("asked to stop: %d of %d clips are kept", progress.done, len(data))
@@ -128,6 +109,7 @@ def _attack_batches(
 
 def _attack_batch(
     attack: LatticeAttack,
+    climbed: Callable[[Loss], Loss],
     source: Trained,
     branch: str | None,
     data: Clips,
@@ -141,35 +123,27 @@ def _attack_batch(
     clean, labels = as_clips(frames, device), torch.from_numpy(data.labels[rows]).to(device)
     recorded = RecordedLoss(model, labels)
     # What the source draws while it is attacked is not what it draws when it predicts.
-    draws = clip_generators(seed, [f"{video}/transform" for video in videos], device)
-    with attacking(source.network), drawing(draws):
-        live = attack(recorded, clean, clip_generators(seed, videos, device)).detach()
+    draws = partial(clip_generators, seed, device=device)
+    with attacking(source.network), drawing(draws([f"{video}/transform" for video in videos])):
+        live = attack(climbed(recorded), clean, clip_generators(seed, videos, device)).detach()
     stored = attack.quantize(live, clean)
     scores, live_scores, stored_scores = (score_videos(model, x, labels, videos) for x in (clean, live, stored))
     adversarial = as_frames(stored)
     chunks = [compressed_delta(new, old) for new, old in zip(adversarial, frames, strict=True)]
-    return _recorded(recorded, live_scores, data.labels[rows]) | {
+    with drawing(draws([f"{videos[0]}/transform"])):
+        gap = model_gap(recorded, partial(score, model))
+    measured = recorded_columns(recorded, live_scores, data.labels[rows])
+    measured |= measured_columns(attack, live, stored, clean)
+    return measured | {
+        "model_gap": gap,
         "clean_prediction": scores.predictions,
         "live_prediction": live_scores.predictions,
         "stored_prediction": stored_scores.predictions,
         "stored_loss": stored_scores.losses,
         "stored_selection": stored_scores.selections,
-        "bound_ratio": attack.ratio_to_bound(stored, clean).cpu().numpy(),
         "crc32": np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
         "length": np.array([len(chunk) for chunk in chunks]),
         "chunks": np.frombuffer(b"".join(chunks), np.uint8),
-    }
-
-
-def _recorded(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Loss and right answer (n, T + 1) from the start to the final live clip, and the zero gradients (n,)."""
-    losses = [*(loss.cpu().numpy() for loss in recorded.losses), final.losses]
-    right = [*(answer.cpu().numpy() for answer in recorded.right), final.predictions == labels]
-    zero = recorded.zero_gradient
-    return {
-        "trace_loss": np.stack(losses, 1),
-        "trace_right": np.stack(right, 1),
-        "zero_gradient": np.zeros(len(labels), bool) if zero is None else zero.cpu().numpy(),
     }
 
 
@@ -189,33 +163,6 @@ def _chunks(shards: Iterable[Path]) -> Iterable[bytes]:
         with np.load(shard) as arrays:
             joined, ends = arrays["chunks"].tobytes(), np.cumsum(arrays["length"])
         yield from (joined[end - length : end] for end, length in zip(ends, np.diff(ends, prepend=0), strict=True))
-
-
-def _audit(columns: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:
-    """One row of facts about an attack; shares from 0 to 1, accuracies in percent."""
-
-    def accuracy(name: str) -> float:
-        return float((columns[name] == labels).mean() * 100)
-
-    return {
-        "clips": len(labels),
-        "zero_gradients": float(columns["zero_gradient"].mean()),
-        "start_loss": float(columns["trace_loss"][:, 0].mean()),
-        "end_loss": float(columns["trace_loss"][:, -1].mean()),
-        "changed_predictions": float((columns["stored_prediction"] != columns["clean_prediction"]).mean()),
-        "bound_ratio": float(columns["bound_ratio"].max()),
-        "clean_accuracy": accuracy("clean_prediction"),
-        "live_accuracy": accuracy("live_prediction"),
-        "stored_accuracy": accuracy("stored_prediction"),
-    }
-
-
-def _trace(columns: dict[str, np.ndarray]) -> list[dict[str, float]]:
-    """Accuracy (percent) and mean loss of the live clips after each number of iterations, 0 (the start) to T."""
-    accuracy, loss = columns["trace_right"].mean(0) * 100, columns["trace_loss"].mean(0)
-    return [
-        {"step": t, "accuracy": float(a), "loss": float(x)} for t, (a, x) in enumerate(zip(accuracy, loss, strict=True))
-    ]
 
 
 def _write_rows(output: Path, rows: list[dict[str, float]]) -> None:

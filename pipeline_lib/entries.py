@@ -80,10 +80,20 @@ def _typed(where: str, value: Any, kind: ast.expr, sections: Sections) -> Any:
     return resolve(where, value, sections)
 
 
+def resolve_attack(where: str, entry: Any, sections: Sections) -> dict:
+    """An attack's entry. Its `loss` is no field of its class: an attack is given what it climbs."""
+    if not isinstance(entry, dict) or "loss" not in entry:
+        return resolve(where, entry, sections)
+    own = {key: value for key, value in entry.items() if key != "loss"}
+    return resolve(where, own, sections) | {"loss": resolve(f"{where}.loss", entry["loss"], {})}
+
+
 def named(where: str, name: str, kind: str, sections: Sections) -> dict:
     """The resolved entry of another section that a field names; below it the same name is unknown: no circles."""
     word = kind.lower()
     entry = lookup(where, name, sections[kind], word)
+    if kind == "Attack" and "loss" in entry:
+        raise fail(where, f"attack {name!r} has a loss of its own, and here another one is climbed: name one without")
     others = {other: value for other, value in sections[kind].items() if other != name}
     return resolve(f"{word}s.{name}", entry, {**sections, kind: others})
 

@@ -76,6 +76,8 @@ METHODS = {
     "swirl": "pipeline_lib.transforms.geometry:Swirl",
     "resize_and_pad": "pipeline_lib.transforms.geometry:ResizeAndPad",
     "noise_injection": "pipeline_lib.transforms.noise:NoiseInjection",
+    # losses that attacks climb instead of the cross-entropy
+    "adaptive": "pipeline_lib.defenses.adaptive:Adaptive",
     # learning-rate schedules
     "one_cycle": "pipeline_lib.schedules:OneCycle",
     "multi_step": "pipeline_lib.schedules:MultiStep",

@@ -17,7 +17,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.logs import Progress
 from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.models.bn_selector import noting_choices
+from pipeline_lib.models.bn_selector import hearing_selections
 from pipeline_lib.runs import replacing
 from pipeline_lib.transforms.drawing import drawing
 
@@ -46,10 +46,10 @@ class Scores(NamedTuple):
 
 def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
     """One forward pass without gradients; the loss in fp32."""
-    with torch.inference_mode(), noting_choices() as choices:
+    with torch.inference_mode(), hearing_selections() as heard:
         logits = model(clips).float()
         losses = F.cross_entropy(logits, labels, reduction="none")
-    selections = choices[0] if choices else torch.full_like(labels, -1)
+    selections = heard[-1].logits.argmax(1) if heard else torch.full_like(labels, -1)
     return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy(), selections.cpu().numpy())
 
 

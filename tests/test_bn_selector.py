@@ -11,7 +11,7 @@ from pipeline_lib.models.bn_selector import (
     Mixture,
     SelectedNetwork,
     Softmax,
-    noting_choices,
+    hearing_selections,
     part_for,
     through_mixture,
 )
@@ -130,13 +130,14 @@ def test_a_network_selects_by_the_clip_and_forgets_it():
     network, clips = selected().eval(), torch.rand(4, 3, 4, 16, 16, generator=RANDOM)
     rho = network.selector(clips).softmax(1)
     expected = through_mixture(network, rho, torch.zeros(4, 3))(clips)
-    with noting_choices() as choices:
+    with hearing_selections() as heard:
         assert torch.equal(network(clips), expected)
-        through(network, "lp")(clips)  # a fixed branch is no choice
-    assert [choice.tolist() for choice in choices] == [rho.argmax(1).tolist()]
     network(clips)
-    assert len(choices) == 1
-    fixed = through(network, "lp")(clips)
+    assert [selection.branches for selection in heard] == [network.branches]
+    assert torch.equal(heard[0].logits.softmax(1), rho)
+    with hearing_selections() as heard:
+        fixed = through(network, "lp")(clips)
+    assert heard == []
     assert torch.equal(fixed, through(network.target, "lp")(clips))
     assert torch.equal(network(clips), expected)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline_lib.config import check_structure, check_weight_files, resolve_config, split_target, views
+from pipeline_lib.config import check_structure, check_weight_files, resolve_config
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.targets import split_target, views
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -81,10 +82,14 @@ def test_a_network_carries_its_normalization():
     }
 
 
+def targets(cells: list[dict]) -> list[str]:
+    return [cell["target"] for cell in cells]
+
+
 def test_rows_become_targets():
     rows = resolved(changed("seeds", [0, 1]))["studies"]["multibn_white_box"]["rows"]
-    assert rows["AT-AF"]["clean"] == ["at_af-s0", "at_af-s1"]
-    assert rows["MultiBN-manual"]["roa"] == ["multibn_manual-s0-physical", "multibn_manual-s1-physical"]
+    assert targets(rows["AT-AF"]["clean"]) == ["at_af-s0", "at_af-s1"]
+    assert targets(rows["MultiBN-manual"]["roa"]) == ["multibn_manual-s0-physical", "multibn_manual-s1-physical"]
     assert split_target("multibn_manual-s1-physical") == ("multibn_manual-s1", "physical")
     assert split_target("at_af-s0") == ("at_af-s0", None)
 
@@ -167,10 +172,26 @@ ERRORS = {
     "unknown branch": ("studies.multav.rows.Mine", "multibn_manual/x", "no branch 'x'; known: clean, lp, physical"),
     "branch not chosen": ("studies.multav.rows.Mine", "multibn_manual", "choose one, as in multibn_manual/clean"),
     "unknown column": ("studies.multav.rows.Mine", {"x": "avg"}, "unknown column 'x'; known: af, clean, linf"),
+    "neither method nor base": ("attacks.mine", {"steps": 3}, "attacks.mine: expected an entry with 'method'"),
+    "sweep of nothing": ("attacks.mine", {"base": "pgd", "sweep": {}}, "attacks.mine.sweep"),
+    "sweep of no values": ("attacks.mine", {"base": "pgd", "sweep": {"steps": []}}, "attacks.mine.sweep.steps"),
+    "sweep of an entry": ("attacks.mine", {"base": "pgd", "sweep": {"region": [{}]}}, "attacks.mine.sweep.region.0"),
+    "swept field": (
+        "attacks.mine",
+        {"base": "pgd", "sweep": {"stepz": [3]}},
+        "attacks.mine_3.stepz: unknown key; known: perturbation",
+    ),
+    "sweep as a column": ("studies.multav.columns.x", "swept", "columns.x: unknown attack 'swept'"),
+    "loss": ("attacks.pgd_20.loss", {"method": "adaptive"}, r"attacks.pgd_20.loss.type: missing \(str\)"),
+    "loss in a defense": (
+        "attacks.af.loss",
+        {"method": "adaptive", "type": "lp"},
+        "models.at_af.defense.attack: attack 'af' has a loss of its own",
+    ),
     "unknown data set": (
         "studies.multav.dataset",
         "x",
-        "studies.multav.dataset: unknown dataset 'x'; known: synthetic",
+        "studies.multav.dataset: unknown dataset 'x'; known: shapes, synthetic",
     ),
     "unknown column attack": ("studies.multav.columns.x", "x", r"columns.x: unknown attack 'x'; known: .*clean"),
     "reserved name": ("attacks.clean", CONFIG["attacks"]["pgd"], "kept for the absence of an attack"),
@@ -201,6 +222,21 @@ def test_errors_name_entry_key_and_known_names(path, value, message):
         resolved(changed(path, value))
 
 
+def test_a_sweep_resolves_to_what_one_would_write_by_hand():
+    plan = resolved(changed("attacks.pgd_steps", {"base": "pgd", "sweep": {"steps": [1, 7]}}))
+    by_hand = resolved(changed("attacks.by_hand", CONFIG["attacks"]["pgd"] | {"steps": 7}))
+    assert plan["attacks"]["pgd_steps_7"] == by_hand["attacks"]["by_hand"]
+    assert "pgd_steps" not in plan["attacks"]
+
+
+def test_a_loss_stands_beside_the_fields_of_its_attack():
+    entry = {"base": "pgd", "loss": {"method": "adaptive", "type": "lp"}, "sweep": {"loss.weight": [0, "1/2"]}}
+    attacks = resolved(changed("attacks.aimed", entry))["attacks"]
+    loss = {"method": "pipeline_lib.defenses.adaptive:Adaptive", "type": "lp"}
+    assert attacks["aimed_0"] == attacks["pgd"] | {"loss": loss | {"weight": 0.0}}
+    assert attacks["aimed_1_2"]["loss"]["weight"] == 0.5
+
+
 def test_every_key_is_documented():
     text = (ROOT / "config/README.md").read_text()
     documented = [
@@ -228,6 +264,12 @@ def test_every_key_is_documented():
         "columns",
         "rows",
         "summaries",
+        "base",
+        "sweep",
+        "loss",
+        "attack",
+        "target",
+        "panels",
     ]
     assert [key for key in documented if f"`{key}`" not in text] == []
 
@@ -260,7 +302,7 @@ def test_a_selecting_model_is_seen_as_a_whole_or_through_a_branch():
     assert views(plan["models"]["soft-s0"]) == ["clean", "lp", "physical", None]
     assert views(plan["models"]["multibn_manual-s0"]) == ["clean", "lp", "physical"]
     assert views(plan["models"]["standard-s0"]) == [None]
-    assert plan["studies"]["selections"]["rows"]["MultiBN"]["pgd"] == ["soft-s0"]
+    assert targets(plan["studies"]["selections"]["rows"]["MultiBN"]["pgd"]) == ["soft-s0"]
 
 
 @pytest.mark.parametrize(

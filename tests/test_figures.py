@@ -33,6 +33,7 @@ from pipeline_lib.reporting.figures import (
 )
 from pipeline_lib.reporting.gallery import encode, enlarged, gallery_page, side_by_side
 from pipeline_lib.reporting.style import STYLE, line_styles
+from pipeline_lib.reporting.sweeps import build_sweeps, draw_sweeps, sweeps_figure, write_sweeps
 
 MODULES = ("metrics", "reporting.tables", "reporting.audits", "reporting.figures", "reporting.gallery")
 
@@ -74,9 +75,30 @@ def table() -> pd.DataFrame:
     return filled
 
 
+VALUES = {
+    "PGD": ("perturbation.epsilon", ["2/255", "4/255", "8/255", "16/255"], [2 / 255, 4 / 255, 8 / 255, 16 / 255]),
+    "ROA": ("region.width", ["20", "30", "45", "60"], [20.0, 30.0, 45.0, 60.0]),
+    "adaptive": ("loss.weight", ["0", "0.1", "0.5", "1", "2", "5", "10"], [0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0]),
+    "SPA": ("steps", ["1", "3", "5", "10", "20", "50"], [1.0, 3.0, 5.0, 10.0, 20.0, 50.0]),
+    "one value": ("keep", ["last"], [0.0]),
+}
+
+
+def swept() -> pd.DataFrame:
+    records = [
+        (panel, key, row, value, position, 90.0 - place, 80.0 - place, 95.0, 300, "0")
+        for panel, (key, values, positions) in VALUES.items()
+        for row in ("No Defense", "MultiBN-manual with a long name")
+        for place, (value, position) in enumerate(zip(values, positions, strict=True))
+    ]
+    names = ["panel", "key", "row", "value", "position", "measured", "low", "high", "n", "seeds"]
+    return pd.DataFrame(records, columns=names)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "perturbations": lambda: draw_perturbations(examples()),
     "iterations": lambda: draw_iterations(curves(), 300),
+    "sweeps": lambda: draw_sweeps(swept(), "Bounds of four attacks and lambda"),
     "training": lambda: draw_training(histories()),
     "table": lambda: draw_table(table(), "A study", "A note that is long enough to need more than one line. " * 4),
     "narrow": lambda: draw_table(table().query("column == 'clean'"), note="Orientation only. " * 9),
@@ -84,6 +106,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 WRITERS: dict[str, Callable[[Path], None]] = {
     "perturbations": lambda out: perturbation_figure(examples()[:1], out),
     "iterations": lambda out: iterations_figure(curves(), 300, out),
+    "sweeps": lambda out: sweeps_figure(swept(), out),
     "training": lambda out: training_figure(histories()[:2], out),
     "table": lambda out: table_figure(table().query("column in ['clean', 'union']"), out),
 }
@@ -159,6 +182,32 @@ def test_iterations_figure_draws_the_curve_inside_its_wilson_band() -> None:
     for step, percent in zip(first["step"], first["accuracy"], strict=True):
         at_step = np.asarray(band)[np.asarray(band)[:, 0] == step, 1]
         assert (at_step.min(), at_step.max()) == pytest.approx(wilson(percent, 300))
+
+
+def test_sweeps_have_a_panel_for_each_attack_and_ticks_as_written() -> None:
+    panels = [axes for axes in drawn("sweeps").axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in panels] == list(VALUES)
+    assert [axes.get_xlabel() for axes in panels] == ["epsilon", "width", "weight", "steps", "keep"]
+    bounds = panels[0]
+    assert list(bounds.lines[1].get_xdata()) == VALUES["PGD"][2]
+    assert list(bounds.lines[1].get_ydata()) == [90, 89, 88, 87]
+    assert bounds.xaxis.get_major_formatter().format_ticks([0]) == ["16/255"]
+    assert bounds.get_ylim() == (0, 100)
+
+
+def test_sweeps_are_accuracies_of_predictions_with_their_interval(tmp_path: Path) -> None:
+    for seed, predictions in enumerate(([1, 1, 0, 0], [1, 1, 1, 0])):
+        frame = pd.DataFrame({"video": list("abcd"), "label": 1, "prediction": predictions, "loss": 0.1})
+        frame.to_csv(tmp_path / f"{seed}.csv", index=False)
+    curve = {"seeds": [0, 1], "cells": [[str(tmp_path / "0.csv"), str(tmp_path / "1.csv")]]}
+    panel = {"key": "steps", "values": ["5"], "positions": [5.0], "rows": {"A": curve}}
+    table = build_sweeps({"panels": {"PGD": panel}})
+    (record,) = table.to_dict("records")
+    assert (record["panel"], record["row"], record["value"], record["seeds"]) == ("PGD", "A", "5", "0 1")
+    assert record["measured"] == 62.5
+    assert (record["low"], record["high"]) == (wilson(50, 4)[0], wilson(75, 4)[1])
+    write_sweeps(table, tmp_path / "out.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv", dtype={"value": str}), table, atol=1e-3)
 
 
 def test_iterations_axis_starts_at_the_first_step_and_keeps_the_last_tick() -> None:

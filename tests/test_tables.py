@@ -266,12 +266,23 @@ def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
     ("changes", "verdict"),
     [
         ({}, "ok"),
+        ({"zero_elements": 0.5}, "ok"),
+        ({"zero_elements": 0.51}, "masked gradient"),
+        ({"bound_ratio": 1.0009}, "ok"),  # rounding
+        ({"bound_ratio": 1.01}, "bound broken"),
+        ({"live_bound_ratio": 1.01}, "bound broken"),
+        ({"bound_ratio": float("inf")}, "bound broken"),  # pixels outside the region
+        ({"box_excess": 0.01}, "bound broken"),
+        ({"box_excess": 0.01, "zero_gradients": 1.0}, "bound broken"),  # the gravest first
+        ({"model_gap": 0.05}, "ok"),
+        ({"model_gap": 0.06}, "other model evaluated"),
         ({"zero_gradients": 0.01}, "ok"),
         ({"zero_gradients": 0.0101}, "masked gradient"),
-        ({"stored_accuracy": 90.0}, "masked gradient"),
-        ({"stored_accuracy": 90.0001}, "masked gradient"),  # rounding, not a clip
+        ({"stored_accuracy": 90.0, "end_loss": 0.21}, "masked gradient"),
+        ({"stored_accuracy": 90.0001, "end_loss": 0.21}, "masked gradient"),  # rounding, not a clip
+        ({"stored_accuracy": 90.0}, "no effect"),  # the loss rose, so there is a gradient
         ({"stored_accuracy": 90.0 - 100 / 300}, "ok"),  # one clip
-        ({"stored_accuracy": 90.0, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
+        ({"stored_accuracy": 90.0, "end_loss": 0.2, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
     ],
 )
 def test_verdict(tmp_path: Path, changes: dict[str, float], verdict: str) -> None:

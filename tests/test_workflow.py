@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from planning import ROOT, copy_project, plan, pretend_finished
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "training_curves", "report"}
+REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,83 @@ def test_new_attack_adds_its_cells(finished):
     jobs = plan(finished, new)
     assert computing(jobs) == {("attack", "synthetic", "standard-s0", "new")}
     assert rules(jobs) == {"attack", "table", "chart", "audit_table", "report"}
+
+
+STEPS = {"base": "pgd", "sweep": {"steps": [1, 2]}}
+SWEPT = {
+    "attacks": {"pgd_steps": STEPS},
+    "figures": {
+        "sweeps": {
+            "steps": {
+                "title": "Iterations",
+                "dataset": "synthetic",
+                "panels": {"PGD": "pgd_steps"},
+                "rows": {"No Defense": "standard", "MultiBN-manual": {"PGD": "multibn_manual/lp"}},
+            }
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> Path:
+    """A finished project with a sweep of an attack's steps."""
+    project = copy_project(tmp_path_factory.mktemp("swept"))
+    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    config["attacks"] |= SWEPT["attacks"]
+    config["figures"] |= SWEPT["figures"]
+    (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    pretend_finished(project)
+    return project
+
+
+def test_a_sweep_adds_its_sets_its_figure_and_their_audit(finished):
+    jobs = plan(finished, SWEPT)
+    sources = ("standard-s0", "multibn_manual-s0-lp")
+    assert computing(jobs) == {("attack", "synthetic", s, f"pgd_steps_{n}") for s in sources for n in (1, 2)}
+    assert rules(jobs) == {"attack", "sweep", "audit_table", "report"}
+
+
+def test_a_new_value_of_a_sweep_adds_its_sets_only(swept):
+    jobs = plan(swept, {"attacks": {"pgd_steps": {"sweep": {"steps": [1, 2, 9]}}}})
+    sources = ("standard-s0", "multibn_manual-s0-lp")
+    assert computing(jobs) == {("attack", "synthetic", source, "pgd_steps_9") for source in sources}
+    assert rules(jobs) == {"attack", "sweep", "audit_table", "report"}
+
+
+def test_a_sweep_is_its_entries_written_by_hand(swept):
+    by_hand = {f"pgd_steps_{n}": CONFIG["attacks"]["pgd"] | {"steps": n} for n in (1, 2)}
+    columns = {"one": "pgd_steps_1", "two": "pgd_steps_2"}  # of the row that has one target for all columns
+    jobs = plan(
+        swept,
+        {
+            "attacks": {"pgd_steps": None} | by_hand,
+            "figures": {"sweeps": {"steps": None}},
+            "studies": {"multav": {"columns": columns}},
+        },
+    )
+    assert computing(jobs) == set()
+    assert ("table", "multav") in jobs
+
+
+def test_sets_made_through_one_branch_are_tested_on_another(finished):
+    study = {
+        "title": "Matrix",
+        "dataset": "synthetic",
+        "columns": {name: {"source": f"multibn_manual/{name}"} for name in ("clean", "lp")},
+        "rows": {"PGD, lp": {"target": "multibn_manual/lp", "attack": "pgd"}},
+    }
+    jobs = plan(finished, {"studies": {"matrix": study}})
+    made = ("multibn_manual-s0-lp", "multibn_manual-s0-clean")
+    assert computing(jobs) == {("predict_transfer", "synthetic", *made, "pgd")}  # both sets are there already
+
+
+def test_an_adaptive_attack_is_an_attack_of_its_own(finished):
+    loss = {"method": "adaptive", "type": "lp"}
+    aimed = {"base": "pgd", "loss": loss, "sweep": {"loss.weight": [0, 1]}}
+    study = {"title": "Aimed", "dataset": "synthetic", "columns": {"one": "aimed_1"}, "rows": {"MultiBN": "multibn"}}
+    jobs = plan(finished, {"attacks": {"aimed": aimed}, "studies": {"aimed": study}})
+    assert computing(jobs) == {("attack", "synthetic", "multibn-s0", "aimed_1")}
 
 
 def test_removed_row(finished, edit):

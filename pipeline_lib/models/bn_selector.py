@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -123,18 +123,28 @@ def update_statistics(
             branch.running_var.lerp_(v * (count * pixels / max(count * pixels - 1, 1)), branch.momentum)
 
 
-_CHOICES: ContextVar[list[Tensor] | None] = ContextVar("choices", default=None)
+class Selection(NamedTuple):
+    """What a selection module says of a batch: logits (N, K), one for each of the branches."""
+
+    logits: Tensor
+    branches: tuple[str, ...]
+
+
+_HEARD: ContextVar[list[Selection] | None] = ContextVar("heard", default=None)
 
 
 @contextmanager
-def noting_choices() -> Iterator[list[Tensor]]:
-    """Inside, every forward pass that selects adds the branches of the largest weights, (N,)."""
-    noted: list[Tensor] = []
-    token = _CHOICES.set(noted)
+def hearing_selections() -> Iterator[list[Selection]]:
+    """Inside, the list fills with what selection modules say, one entry for each forward pass that they choose for.
+
+    So that a loss or a score needs no second pass, whatever is wrapped around the network.
+    """
+    heard: list[Selection] = []
+    token = _HEARD.set(heard)
     try:
-        yield noted
+        yield heard
     finally:
-        _CHOICES.reset(token)
+        _HEARD.reset(token)
 
 
 class SelectedNetwork(nn.Module):
@@ -151,10 +161,10 @@ class SelectedNetwork(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         if present_route() is not None:
             return self.target(clips)
-        weights = self.weighting(self.selector(clips))
-        if (noted := _CHOICES.get()) is not None:
-            noted.append(weights.argmax(1))
-        with routed(Mixture(weights)):
+        selection = self.selector(clips)
+        if (heard := _HEARD.get()) is not None:
+            heard.append(Selection(selection, self.branches))
+        with routed(Mixture(self.weighting(selection))):
             return self.target(clips)
 
 

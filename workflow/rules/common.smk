@@ -8,13 +8,14 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
-from pipeline_lib.config import CLEAN, check_structure, check_weight_files, resolve_config
-from pipeline_lib.config import split_target, views, without_nulls
+from pipeline_lib.config import check_structure, check_weight_files, resolve_config, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
 from pipeline_lib.devices import gpus_per_job
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance import canonical, fingerprint
 from pipeline_lib.registry import build
+from pipeline_lib.studies import CLEAN, used_cells, used_models
+from pipeline_lib.targets import split_target, views
 
 ROOT = Path(workflow.main_snakefile).resolve().parent
 ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
@@ -177,7 +178,7 @@ def study_layout(name):
         {
             "label": label,
             "seeds": seeds_of(row),
-            "cells": {c: cell(study, c, targets) for c, targets in row.items()},
+            "cells": {column: [prediction_of(study, cell) for cell in cells] for column, cells in row.items()},
             "history": row_history(study, row),
         }
         for label, row in study["rows"].items()
@@ -187,24 +188,24 @@ def study_layout(name):
     return layout | {
         "name": name,
         "note": note,
-        "columns": list(study["columns"]),
+        "columns": study["columns"],
         "rows": rows,
     }
 
 
 def row_history(study, row):
     """The history of a row's first model, which tells its size, if the study shows sizes."""
-    first = next(target for targets in row.values() for target in targets)
+    first = next(cell["target"] for cells in row.values() for cell in cells)
     return history(study["dataset"], split_target(first)[0]) if study["parameters"] else None
 
 
-def cell(study, column, targets):
-    attack = study["columns"][column]
-    return [prediction(study["dataset"], target, study["source"] or target, attack) for target in targets]
+def prediction_of(shown, cell):
+    """The predictions of a cell of a study or figure."""
+    return prediction(shown["dataset"], cell["target"], cell["source"], cell["attack"])
 
 
 def seeds_of(row):
-    models = {split_target(target)[0] for targets in row.values() for target in targets}
+    models = {split_target(cell["target"])[0] for cells in row.values() for cell in cells}
     return sorted({PLAN["models"][model]["seed"] for model in models})
 
 
@@ -230,41 +231,36 @@ def iteration_curves(name):
     """Label and trace of every curve of an iterations figure."""
     figure = PLAN["iterations"][name]
     return [
-        (label, adversarial(figure["dataset"], target, figure["attack"], "trace.csv"))
-        for label, targets in figure["rows"].items()
-        for target in targets[:1]
+        (label, adversarial(figure["dataset"], cell["source"], cell["attack"], "trace.csv"))
+        for label, cell in figure["rows"].items()
     ]
+
+
+def sweep_layout(name):
+    """A figure of sweeps as its builder wants it: for each panel, row, value and seed the file with the predictions."""
+    figure = PLAN["sweeps"][name]
+    panels = {
+        label: panel | {"rows": {row: sweep_curve(figure, curve) for row, curve in panel["rows"].items()}}
+        for label, panel in figure["panels"].items()
+    }
+    return {"dataset": figure["dataset"], "panels": panels}
+
+
+def sweep_curve(figure, curve):
+    """The predictions of one row of a panel, value by value, and the row's seeds."""
+    files = [[prediction_of(figure, cell) for cell in cells] for cells in curve]
+    return {"seeds": seeds_of(dict(enumerate(curve))), "cells": files}
+
+
+def sweep_files(name):
+    curves = [curve for panel in sweep_layout(name)["panels"].values() for curve in panel["rows"].values()]
+    return sorted({path for curve in curves for files in curve["cells"] for path in files})
 
 
 def audited_sets():
     """Data set, source and attack of every adversarial set that the studies and figures use."""
-    sets = {
-        (study["dataset"], study["source"] or target, study["columns"][column])
-        for study in PLAN["studies"].values()
-        for row in study["rows"].values()
-        for column, targets in row.items()
-        for target in targets
-    }
-    curves = {
-        (figure["dataset"], target, figure["attack"])
-        for figure in PLAN["iterations"].values()
-        for targets in figure["rows"].values()
-        for target in targets
-    }
-    return sorted(item for item in sets | curves if item[2] != CLEAN)
-
-
-def trained_models(dataset):
-    """The models of a data set that the studies need."""
-    used = {
-        split_target(target)[0]
-        for study in PLAN["studies"].values()
-        if study["dataset"] == dataset
-        for row in study["rows"].values()
-        for targets in row.values()
-        for target in [*targets, *([study["source"]] if study["source"] else [])]
-    }
-    return sorted(used)
+    cells = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used_cells(PLAN)}
+    return sorted(item for item in cells if item[2] != CLEAN)
 
 
 def used_datasets():
@@ -280,6 +276,7 @@ def figures():
     stems = [f"chart_{name}" for name in PLAN["studies"]]
     stems += [f"perturbations_{name}" for name in PLAN["perturbations"]]
     stems += [f"iterations_{name}" for name in PLAN["iterations"]]
+    stems += [f"sweep_{name}" for name in PLAN["sweeps"]]
     stems += [f"training_{dataset}" for dataset in used_datasets()]
     pages = [f"{RESULTS}/figures/clips_{name}.html" for name in PLAN["perturbations"]]
     return [f"{RESULTS}/figures/{stem}.{ending}" for stem in stems for ending in ("png", "pdf")] + pages

@@ -128,9 +128,34 @@ rule iterations:
         "../scripts/iterations.py"
 
 
+rule sweep:
+    input:
+        lambda wildcards: sweep_files(wildcards.figure),
+    output:
+        csv=f"{RESULTS}/figures/sweep_{{figure}}.csv",
+        png=report(
+            f"{RESULTS}/figures/sweep_{{figure}}.png",
+            category="Figures",
+            labels={"figure": "sweep {figure}"},
+            caption="../report/sweep.rst",
+        ),
+        pdf=f"{RESULTS}/figures/sweep_{{figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/sweep/{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        layout=lambda wildcards: plain(sweep_layout(wildcards.figure)),
+        title=lambda wildcards: PLAN["sweeps"][wildcards.figure]["title"],
+        code=code("sweep.py"),
+    script:
+        "../scripts/sweep.py"
+
+
 rule training_curves:
     input:
-        lambda wildcards: [history(wildcards.dataset, model) for model in trained_models(wildcards.dataset)],
+        lambda wildcards: [history(wildcards.dataset, model) for model in used_models(PLAN, wildcards.dataset)],
     output:
         png=report(
             f"{RESULTS}/figures/training_{{dataset}}.png",
@@ -145,7 +170,7 @@ rule training_curves:
     conda:
         "../../environment.yml"
     params:
-        models=lambda wildcards: trained_models(wildcards.dataset),
+        models=lambda wildcards: used_models(PLAN, wildcards.dataset),
         code=code("training_curves.py"),
     script:
         "../scripts/training_curves.py"
