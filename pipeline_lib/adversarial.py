@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.goals import goal_of
+from pipeline_lib.attacks.losses import Criterion, attacking
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import compressed_delta, write_adversarial
 from pipeline_lib.clips.loader import as_clips, as_frames, batches
@@ -39,25 +40,30 @@ class LatticeAttack(Attack, Protocol):
 
 @dataclass
 class RecordedLoss:
-    """Cross-entropy to the true labels that notes what it sees: losses and right answers of the first call and of each
-    one that takes a gradient (not of clips that an attack only tries), and whether the first gradient vanishes.
-    Recording costs no further pass."""
+    """A criterion of the logits, by default cross-entropy to the true labels, that notes what it sees: cross-entropies
+    and right answers of each call that takes a gradient, or of the first call if none does (not of clips that an attack
+    only tries), and whether the first gradient vanishes. Recording costs no further pass."""
 
     model: Model
     labels: Tensor
+    criterion: Criterion | None = None
     losses: list[Tensor] = field(default_factory=list)
     right: list[Tensor] = field(default_factory=list)
     zero_gradient: Tensor | None = None
+    climbing: bool = False
 
     def __call__(self, clips: Tensor) -> Tensor:
         logits = self.model(clips).float()
         losses = F.cross_entropy(logits, self.labels, reduction="none")
-        if not self.losses and clips.requires_grad:
+        if clips.requires_grad and not self.climbing:
+            self.climbing = True
+            # What an attack tried before its first gradient is no iterate.
+            self.losses, self.right = [], []
             clips.register_hook(self._note_gradient)
         if not self.losses or clips.requires_grad:
             self.losses.append(losses.detach())
             self.right.append(logits.detach().argmax(1) == self.labels)
-        return losses
+        return losses if self.criterion is None else self.criterion(logits)
 
     def _note_gradient(self, gradient: Tensor) -> None:
         self.zero_gradient = (gradient == 0).flatten(1).all(1)
@@ -138,8 +144,8 @@ def _attack_batch(
     model = view(source.network, branch)
     frames = data.read(rows)
     clean, labels = as_clips(frames, device), torch.from_numpy(data.labels[rows]).to(device)
-    recorded = RecordedLoss(model, labels)
     with attacking(source.network):
+        recorded = RecordedLoss(model, labels, goal_of(attack).criterion(model, clean, labels))
         live = attack(recorded, clean, clip_generators(seed, [data.videos[row] for row in rows], device)).detach()
     stored = attack.quantize(live, clean)
     live_scores, stored_scores = score(model, live, labels), score(model, stored, labels)
