@@ -25,7 +25,7 @@ def climbed(goal) -> torch.Tensor:
     ("goal", "targets"),
     [
         (NextClass(), [1, 0, 2, 1]),
-        (LeastLikely(), [2, 0, 0, 0]),
+        (LeastLikely(), [2, 0, 0, 2]),
         (TargetClass(target=2), [2, 2, 2, 2]),
         (TargetClass(target=0), [0, 0, 0, 0]),
     ],
@@ -37,6 +37,11 @@ def test_targeted_losses(goal, targets):
         for i, t in enumerate(targets)
     ]
     torch.testing.assert_close(climbed(goal), torch.tensor(expected))
+
+
+def test_the_least_likely_class_is_a_wrong_one():
+    """The fourth clip's own label is the least likely of all."""
+    assert LOGITS[3].argmin() == LABELS[3] == 0
 
 
 def test_untargeted_is_cross_entropy_bit_for_bit():

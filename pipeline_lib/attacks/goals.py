@@ -61,11 +61,15 @@ class NextClass:
 
 @dataclass(frozen=True, kw_only=True)
 class LeastLikely:
-    """The class that the network finds least likely on the clean clip (Kurakin et al., 2017): one more forward pass."""
+    """The wrong class that the network finds least likely on the clean clip (Kurakin et al., 2017).
+
+    It costs one more forward pass.
+    """
 
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
         with torch.no_grad():
-            targets = model(clips).argmin(1)
+            logits = model(clips)
+        targets = logits.scatter(1, labels[:, None], torch.inf).argmin(1)
         return lambda logits: towards(logits, targets, labels)
 
 
