@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.audit import (
@@ -121,9 +122,10 @@ def _attack_batch(
     model = view(source.network, branch)
     frames, videos = data.read(rows), [data.videos[row] for row in rows]
     clean, labels = as_clips(frames, device), torch.from_numpy(data.labels[rows]).to(device)
-    recorded = RecordedLoss(model, labels)
-    # What the source draws while it is attacked is not what it draws when it predicts.
     draws = partial(clip_generators, seed, device=device)
+    with attacking(source.network), drawing(draws([f"{video}/goal" for video in videos])):
+        recorded = RecordedLoss(model, labels, goal_of(attack).criterion(model, clean, labels))
+    # What the source draws while it is attacked is not what it draws when it predicts.
     with attacking(source.network), drawing(draws([f"{video}/transform" for video in videos])):
         live = attack(climbed(recorded), clean, clip_generators(seed, videos, device)).detach()
     stored = attack.quantize(live, clean)

@@ -140,6 +140,29 @@ def test_the_trace_of_a_choice_of_attacks_is_that_of_its_iterates(made, tmp_path
     assert float(audit["bound_ratio"]) <= 1 + 1e-4
 
 
+SEARCHED = {"method": "pipeline_lib.attacks.search:SearchedRectangle", "height": 3, "width": 3, "stride": 2}
+
+
+@pytest.mark.parametrize("search", ["exhaustive", "gradient"])
+def test_places_that_are_only_tried_are_no_iterates(made, tmp_path, search):
+    """A search by the gradient at the clean clips is a line of its own."""
+    out = attacked(made, tmp_path, tiny.ROA | {"region": SEARCHED | {"search": search}})
+    (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
+    assert len(trace) == 3 + (search == "gradient")
+    assert float(audit["zero_gradients"]) == 0
+    assert float(audit["bound_ratio"]) <= 1 + 1e-4
+
+
+def test_a_goal_is_climbed_and_the_trace_is_of_the_true_labels(made, tmp_path):
+    """Of two classes the next is the wrong one, so that both attacks are the same."""
+    goal = {"method": "pipeline_lib.attacks.goals:NextClass"}
+    targeted, untargeted = attacked(made, tmp_path / "a", tiny.PGD | {"goal": goal}), attacked(made, tmp_path / "b")
+    assert (frames_of(made, targeted) != frames_of(made, untargeted)).mean() < 0.01
+    for name in ("trace.csv", "audit.csv"):
+        for row, other in zip(rows_of(targeted / name), rows_of(untargeted / name), strict=True):
+            assert [float(x) for x in row.values()] == pytest.approx([float(x) for x in other.values()], rel=1e-3)
+
+
 def test_masked_gradients_are_seen():
     """A network that rounds its input gives no gradient: the share of zero gradients says so."""
 

@@ -133,7 +133,7 @@ ERRORS = {
     "unknown field": (
         "attacks.pgd.stepz",
         3,
-        r"attacks.pgd.stepz: unknown key; known: perturbation, region, start, steps",
+        r"attacks.pgd.stepz: unknown key; known: goal, keep, perturbation, precision, region",
     ),
     "nested field": ("attacks.pgd.perturbation.eps", 3, r"attacks.pgd.perturbation.eps: unknown key; known: epsilon"),
     "missing field": ("attacks.pgd.perturbation", {"method": "additive_linf", "epsilon": 1}, "step_size: missing"),
