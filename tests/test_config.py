@@ -179,7 +179,7 @@ ERRORS = {
     "swept field": (
         "attacks.mine",
         {"base": "pgd", "sweep": {"stepz": [3]}},
-        "attacks.mine_3.stepz: unknown key; known: perturbation",
+        "attacks.mine_3.stepz: unknown key; known: goal, keep, perturbation",
     ),
     "sweep as a column": ("studies.multav.columns.x", "swept", "columns.x: unknown attack 'swept'"),
     "loss": ("attacks.pgd_20.loss", {"method": "adaptive"}, r"attacks.pgd_20.loss.type: missing \(str\)"),
