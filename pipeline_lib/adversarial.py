@@ -27,6 +27,7 @@ from pipeline_lib.audit import (
 from pipeline_lib.clips.adversarial_store import compressed_delta, write_adversarial
 from pipeline_lib.clips.loader import as_clips, as_frames, batches
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.learning import load_pattern
 from pipeline_lib.logs import LOGGER, Progress
 from pipeline_lib.modeling import Trained, check_classes, load_model, view
 from pipeline_lib.prediction import Scores, branches_of, score, write_predictions
@@ -41,6 +42,7 @@ def make_adversarial_set(
     weights: Path,
     branch: str | None,
     clips: Path,
+    learned: Path | None = None,
     runs: Path,
     code: str,
     batch_size: int,
@@ -54,10 +56,13 @@ def make_adversarial_set(
     """Attacks every clip on the source model and writes the set, the source's own (white-box) predictions on the stored
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration)."""
     data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
+    if learned:
+        attack = attack.learned(load_pattern(learned, device))
     source = load_model(weights, device)
     check_classes(source, data.classes, weights)
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
-    key = digest(canonical(entry), code, data.checksum, file_digest(weights))
+    patterns = [file_digest(learned)] if learned else []
+    key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
         shards = _attack_batches(attack, climbed, source, branch, data, batch_size, seed, folder, device, stop)
         columns = _columns(shards)
@@ -70,7 +75,7 @@ def make_adversarial_set(
             shard.unlink()
 
 
-def build_attack(entry: dict[str, Any]) -> tuple[LatticeAttack, Callable[[Loss], Loss]]:
+def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
     """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
     own = {key: value for key, value in entry.items() if key != "loss"}
     return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
