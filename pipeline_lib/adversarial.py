@@ -24,7 +24,7 @@ from pipeline_lib.audit import (
     recorded_columns,
     trace_rows,
 )
-from pipeline_lib.clips.adversarial_store import compressed_delta, write_adversarial
+from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
 from pipeline_lib.clips.loader import as_clips, as_frames, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.learning import load_pattern
@@ -66,7 +66,7 @@ def make_adversarial_set(
     with run_folder(runs, key) as folder, stop_requests() as stop:
         shards = _attack_batches(attack, climbed, source, branch, data, batch_size, seed, folder, device, stop)
         columns = _columns(shards)
-        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry)
+        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
         _write_rows(audit, [audit_row(columns, data.labels)])
@@ -79,6 +79,11 @@ def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
     """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
     own = {key: value for key, value in entry.items() if key != "loss"}
     return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
+
+
+def margin_of(attack: LatticeAttack) -> int:
+    """How many pixels an attack adds on each side of the picture."""
+    return getattr(attack, "margin", 0)
 
 
 def _attack_batches(
@@ -123,8 +128,9 @@ def _attack_batch(
 ) -> dict[str, np.ndarray]:
     """Attacks some clips; returns arrays with one entry for each clip, and their compressed differences."""
     model = view(source.network, branch)
-    frames = data.read(rows)
-    clean, labels = as_clips(frames, device), torch.from_numpy(data.labels[rows]).to(device)
+    original = data.read(rows)
+    frames, labels = enlarged(original, margin_of(attack)), torch.from_numpy(data.labels[rows]).to(device)
+    clean = as_clips(frames, device)
     recorded = RecordedLoss(model, labels)
     with attacking(source.network):
         live = attack(
@@ -138,7 +144,7 @@ def _attack_batch(
     measured |= measured_columns(attack, live, stored, clean)
     return measured | {
         "model_gap": model_gap(recorded, partial(score, model)),
-        "clean_prediction": score(model, clean, labels).predictions,
+        "clean_prediction": score(model, as_clips(original, device), labels).predictions,
         "live_prediction": live_scores.predictions,
         "stored_prediction": stored_scores.predictions,
         "stored_loss": stored_scores.losses,

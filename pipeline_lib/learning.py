@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.attacks.losses import attacking, cross_entropy
 from pipeline_lib.audit import LatticeAttack
+from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
@@ -26,6 +27,10 @@ class Universal(Protocol):
 
     @property
     def learning(self) -> Adam: ...
+
+    @property
+    def margin(self) -> int:
+        """Black pixels that the clips get on each side before they are shown."""
 
     def pattern(self, shape: tuple[int, ...]) -> Tensor:
         """The first pattern for clips (C, T, H, W)."""
@@ -73,7 +78,8 @@ def learn(
     """Climbs the mean cross-entropy over the pattern; `state` holds the pattern after each epoch."""
     how = attack.learning
     frames, height, width, channels = data.shape
-    pattern = attack.pattern((channels, frames, height, width)).to(device).requires_grad_()
+    larger = height + 2 * attack.margin, width + 2 * attack.margin
+    pattern = attack.pattern((channels, frames, *larger)).to(device).requires_grad_()
     optimizer = torch.optim.Adam([pattern], how.learning_rate, maximize=True)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, how.decay_every, how.decay)
     done = _restore(state, pattern, optimizer, schedule)
@@ -82,7 +88,7 @@ def learn(
         order = np.random.default_rng([seed, epoch]).permutation(len(data))
         for rows in batches(order, how.batch_size):
             labels = torch.from_numpy(data.labels[rows]).to(device)
-            shown = attack.show(pattern, as_clips(data.read(rows), device))
+            shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
             optimizer.zero_grad()
             cross_entropy(model, labels)(shown).mean().backward()
             optimizer.step()

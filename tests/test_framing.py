@@ -9,11 +9,14 @@ from pipeline_lib.attacks.framing import Adam, Placed, UniversalFraming
 from pipeline_lib.attacks.losses import cross_entropy
 from pipeline_lib.attacks.regions import Border
 from pipeline_lib.attacks.starts import Constant, UniformBox
+from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.learning import learn, learn_attack, load_pattern
-from test_adversarial import attacked, frames_of
+from pipeline_lib.prediction import predict
+from pipeline_lib.reporting.examples import attack_examples
+from test_adversarial import attacked, frames_of, rows_of
 from test_audit import Brightness
 from test_training import trained
 
@@ -121,9 +124,11 @@ def test_the_learning_rate_falls_by_its_factor(made, tmp_path):
         Adam(epochs=0)
 
 
-def test_from_a_model_to_a_set(made, tmp_path):
+@pytest.mark.parametrize("placement", ["over", "outside"])
+def test_from_a_model_to_a_set(made, tmp_path, placement):
+    entry = ENTRY | {"placement": placement}
     learn_attack(
-        ENTRY,
+        entry,
         weights=made / "plain.pt",
         branch=None,
         clips=made / "clips.h5",
@@ -133,8 +138,44 @@ def test_from_a_model_to_a_set(made, tmp_path):
         output=tmp_path / "learned.pt",
         device=CPU,
     )
-    frames = frames_of(made, attacked(made, tmp_path, ENTRY, learned=tmp_path / "learned.pt"))
-    clean = Clips(made / "clips.h5").read(range(10))
-    assert (frames[:, :, 2:-2, 2:-2] == clean[:, :, 2:-2, 2:-2]).all()
+    out = attacked(made, tmp_path, entry, learned=tmp_path / "learned.pt")
+    frames, clean = frames_of(made, out), Clips(made / "clips.h5").read(range(10))
+    if placement == "outside":
+        assert frames.shape == (10, 4, 12, 12, 3)
+        assert (frames[:, :, 2:-2, 2:-2] == clean).all()
+        assert (frames[0, 0, 0] != 0).any()
+    else:
+        assert frames.shape == clean.shape
+        assert (frames[:, :, 2:-2, 2:-2] == clean[:, :, 2:-2, 2:-2]).all()
     assert (frames[:, :, 0] == frames[0, 0, 0]).all()
-    assert (frames[0, 0, 0] != clean[0, 0, 0]).any()
+    (row,) = rows_of(out / "audit.csv")
+    assert float(row["bound_ratio"]) <= 1
+    predict(
+        weights=made / "plain.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        adversarial=out / "set.h5",
+        output=out / "again.csv",
+        batch_size=4,
+        device=CPU,
+    )
+    assert (out / "again.csv").read_text() == (out / "predictions.csv").read_text()
+
+
+def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path):
+    """Black outside of the picture: the set is the enlarged clips, and its clean accuracy that of the clips."""
+    entry = {
+        "method": "pipeline_lib.attacks.framing:Placed",
+        "region": {"method": "pipeline_lib.attacks.regions:Border", "width": 3},
+        "start": {"method": "pipeline_lib.attacks.starts:Constant", "value": 0.0},
+    }
+    plain, wide = (attacked(made, tmp_path / str(m), entry | {"margin": m}) for m in (0, 3))
+    (over,), (around,) = (rows_of(out / "audit.csv") for out in (plain, wide))
+    assert over["clean_accuracy"] == around["clean_accuracy"]
+    clean = Clips(made / "clips.h5").read(range(10))
+    assert (frames_of(made, wide) == enlarged(clean, 3)).all()
+    label = [("black", tmp_path / "3/set.h5", tmp_path / "3/predictions.csv")]
+    ((_, shown, adversarial),) = attack_examples(made / "clips.h5", *map(list, zip(*label, strict=True)))
+    assert shown.shape == adversarial.shape == (4, 14, 14, 3)
+    with pytest.raises(PipelineError, match="margin is -1"):
+        Placed(region=Border(width=1), start=Constant(value=0), margin=-1)

@@ -1,10 +1,12 @@
 """Framings without a climb on the attacked clip: one that is learned for all clips (Zajac et al., 2019), and baselines.
 
-Clips are (N, C, T, H, W), or (N, C, H, W). The frame lies over the picture, whose size stays.
+Clips are (N, C, T, H, W), or (N, C, H, W). A frame lies over the picture, or around it: then the clips come with a
+black margin of its width, which whoever crafts has added, and the frame fills it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,10 +23,17 @@ class Placed:
     """What `start` shows, in `region`: an attack that asks nothing of the network.
 
     Framing's baselines: a border with `constant` 0 (black framing) or `uniform_box` (random framing).
+
+    margin: black pixels that are added on each side of the picture first; the region is one of the larger picture.
     """
 
     region: Region
     start: Start
+    margin: int = 0
+
+    def __post_init__(self) -> None:
+        if self.margin < 0:
+            raise PipelineError(f"margin is {self.margin}: it cannot be below 0")
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         mask = self.region.mask(clips, generators)
@@ -63,10 +72,17 @@ class UniversalFraming:
     """A border of `width` pixels, the same on all frames of all clips: sigmoid of a pattern learned once for a model.
 
     Learned on training clips to raise the mean cross-entropy; starts grey.
+
+    placement: `over` the picture, or `outside` of it, which enlarges it by the width on each side (the authors').
     """
 
     width: int
     learning: Adam
+    placement: Literal["over", "outside"] = "over"
+
+    @property
+    def margin(self) -> int:
+        return self.width if self.placement == "outside" else 0
 
     def pattern(self, shape: Sequence[int]) -> Tensor:
         """The first pattern for clips of `shape` (C, T, H, W) or (C, H, W): zeros (C, H, W); only the border counts."""
@@ -80,7 +96,8 @@ class UniversalFraming:
 
     def learned(self, pattern: Tensor) -> Placed:
         """The attack that shows a learned pattern."""
-        return Placed(region=Border(width=self.width), start=Pattern(attack=self, values=pattern))
+        start = Pattern(attack=self, values=pattern)
+        return Placed(region=Border(width=self.width), start=start, margin=self.margin)
 
 
 @dataclass(frozen=True, kw_only=True)
