@@ -171,8 +171,8 @@ ERRORS = {
         "models.at_af.defense.attack: attack 'af' has a loss of its own",
     ),
     "learning in a defense": (
-        "attacks.af.learning",
-        {"method": "adam"},
+        "attacks.af",
+        {"method": "universal_framing", "width": 1, "learning": {"method": "adam"}},
         "models.at_af.defense.attack: attack 'af' has to be learned on a trained model first",
     ),
     "unknown data set": (
