@@ -6,7 +6,6 @@ from torch import nn
 from torch.nn import functional as F
 
 import tiny
-from pipeline_lib.attacks.ascent import input_gradient
 from pipeline_lib.attacks.losses import attacking, cross_entropy
 from pipeline_lib.defenses.adaptive import Adaptive
 from pipeline_lib.errors import PipelineError
@@ -34,6 +33,11 @@ def adversarial(network: nn.Module, weight: float | None) -> torch.Tensor:
     climbed = loss if weight is None else Adaptive(type="lp", weight=weight)(loss)
     with attacking(network):
         return build(tiny.PGD)(climbed, CLIPS, [torch.Generator().manual_seed(i) for i in range(4)])
+
+
+def input_gradient(loss, clips: torch.Tensor) -> torch.Tensor:
+    leaf = clips.clone().requires_grad_()
+    return torch.autograd.grad(loss(leaf).sum(), leaf)[0]
 
 
 def test_the_loss_is_the_sum_of_both_cross_entropies(network):
