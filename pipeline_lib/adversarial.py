@@ -25,9 +25,10 @@ from pipeline_lib.audit import (
     recorded_columns,
     trace_rows,
 )
-from pipeline_lib.clips.adversarial_store import compressed_delta, write_adversarial
+from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
 from pipeline_lib.clips.loader import as_clips, as_frames, batches
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.learning import load_pattern
 from pipeline_lib.logs import LOGGER, Progress
 from pipeline_lib.modeling import Trained, check_classes, load_model, view
 from pipeline_lib.prediction import Scores, branches_of, score, score_videos, write_predictions
@@ -43,6 +44,7 @@ def make_adversarial_set(
     weights: Path,
     branch: str | None,
     clips: Path,
+    learned: Path | None = None,
     runs: Path,
     code: str,
     batch_size: int,
@@ -56,14 +58,17 @@ def make_adversarial_set(
     """Attacks every clip on the source model and writes the set, the source's own (white-box) predictions on the stored
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration)."""
     data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
+    if learned:
+        attack = attack.learned(load_pattern(learned, device))
     source = load_model(weights, device)
     check_classes(source, data.classes, weights)
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
-    key = digest(canonical(entry), code, data.checksum, file_digest(weights))
+    patterns = [file_digest(learned)] if learned else []
+    key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
         shards = _attack_batches(attack, climbed, source, branch, data, batch_size, seed, folder, device, stop)
         columns = _columns(shards)
-        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry)
+        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
         _write_rows(audit, [audit_row(columns, data.labels)])
@@ -72,10 +77,15 @@ def make_adversarial_set(
             shard.unlink()
 
 
-def build_attack(entry: dict[str, Any]) -> tuple[LatticeAttack, Callable[[Loss], Loss]]:
+def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
     """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
     own = {key: value for key, value in entry.items() if key != "loss"}
     return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
+
+
+def margin_of(attack: LatticeAttack) -> int:
+    """How many pixels an attack adds on each side of the picture."""
+    return getattr(attack, "margin", 0)
 
 
 def _attack_batches(
@@ -120,8 +130,9 @@ def _attack_batch(
 ) -> dict[str, np.ndarray]:
     """Attacks some clips; returns arrays with one entry for each clip, and their compressed differences."""
     model = view(source.network, branch)
-    frames, videos = data.read(rows), [data.videos[row] for row in rows]
-    clean, labels = as_clips(frames, device), torch.from_numpy(data.labels[rows]).to(device)
+    original, videos = data.read(rows), [data.videos[row] for row in rows]
+    frames, labels = enlarged(original, margin_of(attack)), torch.from_numpy(data.labels[rows]).to(device)
+    clean = as_clips(frames, device)
     draws = partial(clip_generators, seed, device=device)
     with attacking(source.network), drawing(draws([f"{video}/goal" for video in videos])):
         recorded = RecordedLoss(model, labels, goal_of(attack).criterion(model, clean, labels))
@@ -129,7 +140,8 @@ def _attack_batch(
     with attacking(source.network), drawing(draws([f"{video}/transform" for video in videos])):
         live = attack(climbed(recorded), clean, clip_generators(seed, videos, device)).detach()
     stored = attack.quantize(live, clean)
-    scores, live_scores, stored_scores = (score_videos(model, x, labels, videos) for x in (clean, live, stored))
+    shown = (as_clips(original, device), live, stored)
+    scores, live_scores, stored_scores = (score_videos(model, clips, labels, videos) for clips in shown)
     adversarial = as_frames(stored)
     chunks = [compressed_delta(new, old) for new, old in zip(adversarial, frames, strict=True)]
     with drawing(draws([f"{videos[0]}/transform"])):

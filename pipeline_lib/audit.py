@@ -102,6 +102,7 @@ def audit_row(columns: Columns, labels: np.ndarray) -> dict[str, float]:
     gaps = columns["model_gap"][~np.isnan(columns["model_gap"])]
     return {
         "clips": len(labels),
+        "iterations": columns["trace_loss"].shape[1] - 1,
         "zero_gradients": float((columns["zero_elements"] == 1).mean()),
         "zero_elements": float(columns["zero_elements"].mean()),
         "start_loss": float(columns["trace_loss"][:, 0].mean()),

@@ -94,6 +94,8 @@ def named(where: str, name: str, kind: str, sections: Sections) -> dict:
     entry = lookup(where, name, sections[kind], word)
     if kind == "Attack" and "loss" in entry:
         raise fail(where, f"attack {name!r} has a loss of its own, and here another one is climbed: name one without")
+    if kind == "Attack" and "learning" in entry:
+        raise fail(where, f"attack {name!r} has to be learned on a trained model first: name one that has not")
     others = {other: value for other, value in sections[kind].items() if other != name}
     return resolve(f"{word}s.{name}", entry, {**sections, kind: others})
 

@@ -67,8 +67,9 @@ def _column(where: str, given: str | Mapping[str, str], plan: Plan) -> dict[str,
 
 
 def _check_names(where: str, given: Mapping[str, Any], plan: Plan) -> None:
-    if "attack" in given:
-        lookup(where, given["attack"], plan["attacks"] | {CLEAN: {}}, "attack")
+    attacks = given.get("attack", {})
+    for name in [attacks] if isinstance(attacks, str) else attacks.values():
+        lookup(where, name, plan["attacks"] | {CLEAN: {}}, "attack")
     if "source" in given:
         targets_of(f"{where}.source", given["source"], plan["models"])
 
@@ -78,12 +79,21 @@ def _row(where: str, row: Any, columns: Mapping[str, dict], source: str | None, 
     targets, given = _written_row(where, row, columns, plan)
     cells = {}
     for column, written in targets.items():
-        both = {"source": source} | given | columns[column]
+        both = {"source": source} | _of_column(given, column) | columns[column]
         if "attack" not in both:
             raise fail(f"{where}.attack", f"missing, and column {column!r} names none either")
         found = targets_of(f"{where}.{column}", written, plan["models"])
         cells[column] = [cell(where, target, both["attack"], both["source"], plan) for target in found]
     return cells
+
+
+def _of_column(given: Mapping[str, Any], column: str) -> dict[str, Any]:
+    """What a row says of one column: its attack may be one for each."""
+    attack = given.get("attack")
+    if not isinstance(attack, Mapping):
+        return dict(given)
+    rest = {key: value for key, value in given.items() if key != "attack"}
+    return rest | ({"attack": attack[column]} if column in attack else {})
 
 
 def _written_row(where: str, row: Any, columns: Mapping[str, Any], plan: Plan) -> tuple[dict[str, str], dict]:
@@ -95,7 +105,8 @@ def _written_row(where: str, row: Any, columns: Mapping[str, Any], plan: Plan) -
     target = given.pop("target")
     _check_names(where, given, plan)
     targets = dict.fromkeys(columns, target) if isinstance(target, str) else dict(target)
-    for column in targets:
+    attacks = given.get("attack", {})
+    for column in [*targets, *({} if isinstance(attacks, str) else attacks)]:
         lookup(f"{where}.{column}", column, columns, "column")
     return targets, given
 

@@ -37,13 +37,14 @@ def made(tmp_path_factory) -> Path:
 
 
 def attacked(
-    made: Path, out: Path, entry: dict = tiny.PGD, batch_size: int = 4, model: str = "plain", branch=None
+    made: Path, out: Path, entry: dict = tiny.PGD, batch_size: int = 4, model: str = "plain", branch=None, learned=None
 ) -> Path:
     make_adversarial_set(
         entry,
         weights=made / f"{model}.pt",
         branch=branch,
         clips=made / "clips.h5",
+        learned=learned,
         runs=out / "runs",
         code="code",
         batch_size=batch_size,

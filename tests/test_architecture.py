@@ -13,7 +13,7 @@ FLOORS = [
     | {"provenance", "logs", "runs", "devices", "jobs", "costs"},
     {"clips", "models", "attacks", "transforms", "schedules"},
     {"defenses"},
-    {"modeling", "prediction", "training", "audit", "adversarial"},
+    {"modeling", "prediction", "training", "audit", "learning", "adversarial"},
     {"metrics"},
     {"reporting"},
 ]

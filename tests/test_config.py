@@ -188,6 +188,11 @@ ERRORS = {
         {"method": "adaptive", "type": "lp"},
         "models.at_af.defense.attack: attack 'af' has a loss of its own",
     ),
+    "learning in a defense": (
+        "attacks.af",
+        {"method": "universal_framing", "width": 1, "learning": {"method": "adam"}},
+        "models.at_af.defense.attack: attack 'af' has to be learned on a trained model first",
+    ),
     "unknown data set": (
         "studies.multav.dataset",
         "x",
@@ -220,6 +225,23 @@ ERRORS = {
 def test_errors_name_entry_key_and_known_names(path, value, message):
     with pytest.raises(PipelineError, match=message):
         resolved(changed(path, value))
+
+
+def test_the_examples_of_the_documentation_resolve():
+    text = (ROOT / "config/README.md").read_text()
+    examples = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    config = copy.deepcopy(CONFIG)
+    for example in examples:
+        for section, entries in example.items():
+            config[section] |= entries
+    for study in config["studies"].values():
+        study["dataset"] = "synthetic"
+    plan = resolved(config)
+    assert plan["attacks"]["pgd_bound_16_255"]["start"]["radius"] == 16 / 255
+    matrix = plan["studies"]["multibn_transfer"]["rows"]
+    assert matrix["PGD, inference BN roa"]["target_clean"][0]["source"] == "multibn_manual-s0-clean"
+    assert plan["studies"]["framing"]["rows"]["AF"]["W2"][0]["attack"] == "universal_2"
+    assert plan["studies"]["framing"]["rows"]["None"]["W2"][0]["attack"] == "clean"
 
 
 def test_a_sweep_resolves_to_what_one_would_write_by_hand():

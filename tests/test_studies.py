@@ -58,7 +58,20 @@ def test_what_a_column_leaves_open_is_said_by_the_row_and_then_by_the_study():
     assert rows["S"]["pgd"][1] == cell("plain-s1", "pgd", "soft-s0-clean")  # another model: its first seed
 
 
+def test_a_row_may_have_an_attack_for_each_column():
+    """The framing's table: a row is a kind of frame, a column a width."""
+    columns = {"W1": {"source": "soft"}, "W2": {"source": "soft"}}
+    rows = rows_of(columns, {"AF": {"target": "plain", "attack": {"W1": "pgd", "W2": "roa"}}})
+    assert [rows["AF"][column][0]["attack"] for column in columns] == ["pgd", "roa"]
+
+
 ERRORS = {
+    "attack of a column": (
+        {"c": {"source": "soft"}},
+        {"target": "plain", "attack": {"x": "pgd"}},
+        "unknown column 'x'",
+    ),
+    "attack of no column": ({"c": {"source": "soft"}}, {"target": "plain", "attack": {}}, "rows.R.attack: missing"),
     "attack": ({"c": {"attack": "x"}}, "plain", "studies.s.columns.c: unknown attack 'x'; known: aimed, clean, pgd"),
     "source": ({"c": {"source": "x"}}, "plain", "studies.s.columns.c.source: unknown model 'x'"),
     "no attack": ({"c": {"source": "soft"}}, "plain", "rows.R.attack: missing, and column 'c' names none either"),

@@ -259,6 +259,31 @@ def test_an_adaptive_attack_is_an_attack_of_its_own(finished):
     assert computing(jobs) == {("attack", "synthetic", "multibn-s0", "aimed_1")}
 
 
+FRAMING = {"method": "universal_framing", "learning": {"method": "adam", "epochs": 2}, "sweep": {"width": [1, 2]}}
+BLACK = {
+    "method": "placed",
+    "region": {"method": "border", "width": 1},
+    "start": {"method": "constant", "value": 0},
+    "sweep": {"region.width": [1, 2]},
+}
+
+
+def test_a_universal_attack_is_learned_before_it_is_placed(finished):
+    study = {
+        "title": "Framing",
+        "dataset": "synthetic",
+        "columns": {"W1": {"source": "standard"}, "W2": {"source": "standard"}},
+        "rows": {
+            "AF": {"target": "standard", "attack": {"W1": "universal_1", "W2": "universal_2"}},
+            "BF": {"target": "standard", "attack": {"W1": "black_1", "W2": "black_2"}},
+        },
+    }
+    jobs = plan(finished, {"attacks": {"universal": FRAMING, "black": BLACK}, "studies": {"framing": study}})
+    expected = {(rule, "synthetic", "standard-s0", f"universal_{w}") for rule in ("learn", "attack") for w in (1, 2)}
+    expected |= {("attack", "synthetic", "standard-s0", f"black_{width}") for width in (1, 2)}
+    assert computing(jobs) == expected
+
+
 def test_removed_row(finished, edit):
     edit("config/config.yaml", "      BN-Physical: multibn_manual/physical\n", "")
     jobs = plan(finished)

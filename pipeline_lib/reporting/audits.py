@@ -13,6 +13,7 @@ from pipeline_lib.reporting.publish import publish
 
 AUDIT_COLUMNS = (
     "clips",
+    "iterations",
     "zero_gradients",
     "zero_elements",
     "start_loss",
@@ -39,7 +40,8 @@ ROUNDING = 1e-3
 GAP_ALLOWED = 0.05
 RISE_EXPECTED = 0.01
 CAPTION = (
-    "One row per adversarial set: the model it was made on (source), the share of clips whose first gradient is "
+    "One row per adversarial set: the model it was made on (source), the iterations, the share of clips whose first "
+    "gradient is "
     "exactly zero and the share of zero elements in it, the mean loss before and after, the share of changed "
     "predictions, the largest ratio to the bound of the attack's own tensors (live) and of the stored 8-bit clips, "
     "how far live pixels leave [0, 1], how far the attacked model's loss is from the evaluated model's on the same "
@@ -93,7 +95,8 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     half_a_clip = 50 / audit["clips"]
     unchanged = abs(audit["stored_accuracy"] - audit["clean_accuracy"]) < half_a_clip and audit["bound_ratio"] > 0
     rose = audit["end_loss"] - audit["start_loss"] > RISE_EXPECTED * (1 + audit["start_loss"])
-    if vanishing or (unchanged and not rose):
+    # Without iterations no gradient was asked for, and none can be masked.
+    if vanishing or (unchanged and not rose and audit["iterations"] > 0):
         return MASKED
     return NO_EFFECT if unchanged else SOUND
 
@@ -111,7 +114,9 @@ def readable(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as text, indexed by data set: verdict in front, shares in percent, headings in words."""
     shares = ["zero_gradients", "zero_elements", "changed_predictions"]
     sizes, accuracies = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap"], ["clean", "live", "stored"]
-    text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype({"clips": int})
+    text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
+        {"clips": int, "iterations": int}
+    )
     text[shares] = text[shares].map(lambda share: f"{100 * share:.1f} %")
     text[accuracies] = text[accuracies].map(lambda percent: f"{percent:.1f}")
     text[["start_loss", "end_loss"]] = text[["start_loss", "end_loss"]].map(lambda loss: f"{loss:.3f}")

@@ -135,6 +135,13 @@ def source_weights(wildcards):
     return weights(wildcards.dataset, split_target(wildcards.source)[0])
 
 
+def learned_pattern(wildcards):
+    """What a universal attack learned on its source."""
+    if "learning" not in PLAN["attacks"][wildcards.attack]:
+        return []
+    return adversarial(wildcards.dataset, wildcards.source, wildcards.attack, "learned.pt")
+
+
 def target_weights(wildcards):
     return weights(wildcards.dataset, split_target(wildcards.target)[0])
 
@@ -156,6 +163,17 @@ def training_minutes(wildcards, attempt):
         decoded_shape(wildcards.dataset),
         attempt,
     )
+
+
+def learning_memory(wildcards, attempt):
+    batch_size = PLAN["attacks"][wildcards.attack]["learning"].get("batch_size", 32)
+    network = PLAN["models"][split_target(wildcards.source)[0]]["network"]
+    return memory_mb(network, decoded_shape(wildcards.dataset), batch_size, attempt)
+
+
+def learning_minutes(wildcards, attempt):
+    epochs = PLAN["attacks"][wildcards.attack]["learning"].get("epochs", 60)
+    return minutes(epochs, decoded_shape(wildcards.dataset), attempt)
 
 
 def source_memory(wildcards, attempt):
