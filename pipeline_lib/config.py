@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_fields
+from pipeline_lib.figure_entries import features, figure_cells
 from pipeline_lib.provenance import canonical
 
 CLEAN = "clean"
@@ -38,7 +39,7 @@ def without_nulls(config: Any) -> Any:
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
-    """All entries by kind: datasets, attacks, models (seeds expanded), studies, iterations, perturbations."""
+    """All entries by kind: datasets, attacks, models (seeds expanded), studies, and the figures by kind."""
     sections = {"Attack": config["attacks"], "Network": config["networks"]}
     attacks = {name: resolve(f"attacks.{name}", entry, sections) for name, entry in config["attacks"].items()}
     if CLEAN in attacks:
@@ -131,6 +132,7 @@ def _used_targets(plan: Mapping[str, dict]) -> Iterator[str]:
     yield from (figure["source"] for figure in plan["perturbations"].values())
     for figure in plan["iterations"].values():
         yield from (target for targets in figure["rows"].values() for target in targets)
+    yield from (cell[key] for _, cell in figure_cells(plan) for key in ("target", "source"))
 
 
 def branches(model: Mapping[str, Any]) -> list[str]:
@@ -220,11 +222,18 @@ def _attack(where: str, name: str, plan: Mapping[str, dict]) -> None:
 
 def _figures(config: Mapping[str, Any], plan: Mapping[str, dict]) -> dict[str, dict]:
     given = config["figures"]
+
+    def targets(where: str, written: str) -> list[str]:
+        return _targets(where, written, plan)
+
     return {
         "perturbations": {
             n: _perturbations(f"figures.perturbations.{n}", e, plan) for n, e in given["perturbations"].items()
         },
         "iterations": {n: _iterations(f"figures.iterations.{n}", e, plan) for n, e in given["iterations"].items()},
+        "features": {
+            n: features(f"figures.features.{n}", e, plan, targets) for n, e in given.get("features", {}).items()
+        },
     }
 
 

@@ -9,10 +9,23 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
-    {"errors", "methods", "registry", "entries", "config", "provenance", "logs", "runs", "devices", "jobs", "costs"},
+    {
+        "errors",
+        "methods",
+        "registry",
+        "entries",
+        "figure_entries",
+        "config",
+        "provenance",
+        "logs",
+        "runs",
+        "devices",
+        "jobs",
+        "costs",
+    },
     {"clips", "models", "attacks", "transforms", "schedules"},
     {"defenses"},
-    {"modeling", "prediction", "training", "adversarial"},
+    {"modeling", "prediction", "training", "adversarial", "features"},
     {"metrics"},
     {"reporting"},
 ]

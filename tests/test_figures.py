@@ -20,6 +20,7 @@ from matplotlib.text import Text
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.metrics import wilson
 from pipeline_lib.reporting.difference import magnified_difference
+from pipeline_lib.reporting.features import draw_features, features_figure
 from pipeline_lib.reporting.figures import (
     draw_iterations,
     draw_perturbations,
@@ -53,6 +54,12 @@ def curves() -> list[tuple[str, pd.DataFrame]]:
     return [("No Defense", table), ("MultiBN-manual with a long name", table.assign(accuracy=50.0))]
 
 
+def feature_curves() -> list[tuple[str, pd.DataFrame]]:
+    stages = ["stem", "layer1", "layer2", "layer3", "layer4"]
+    table = pd.DataFrame({"stage": stages, "mean_square_difference": [0.01, 0.02, 0.1, 0.4, 3.0]})
+    return [(label, table.assign(relative=[0.1, 0.1, 0.3, 0.4, 2.0])) for label in ("Halftone, ST", "No Defense")]
+
+
 def histories() -> list[tuple[str, pd.DataFrame]]:
     epochs = np.arange(1, 5)
     table = pd.DataFrame({"epoch": epochs, "loss": 2 / epochs, "accuracy": 20.0 * epochs, "learning_rate": 0.1})
@@ -77,6 +84,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "perturbations": lambda: draw_perturbations(examples()),
     "iterations": lambda: draw_iterations(curves(), 300),
     "training": lambda: draw_training(histories()),
+    "features": lambda: draw_features(feature_curves()),
     "table": lambda: draw_table(table(), "A study", "A note that is long enough to need more than one line. " * 4),
     "narrow": lambda: draw_table(table().query("column == 'clean'"), note="Orientation only. " * 9),
 }
@@ -84,6 +92,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "perturbations": lambda out: perturbation_figure(examples()[:1], out),
     "iterations": lambda out: iterations_figure(curves(), 300, out),
     "training": lambda out: training_figure(histories()[:2], out),
+    "features": lambda out: features_figure(feature_curves(), out),
     "table": lambda out: table_figure(table().query("column in ['clean', 'union']"), out),
 }
 

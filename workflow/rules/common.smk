@@ -13,6 +13,7 @@ from pipeline_lib.config import split_target, views, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
 from pipeline_lib.devices import gpus_per_job
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.figure_entries import figure_cells
 from pipeline_lib.provenance import canonical, fingerprint
 from pipeline_lib.registry import build
 
@@ -234,6 +235,15 @@ def iteration_curves(name):
     ]
 
 
+def feature_curves(name):
+    """Label and file of every curve of a figure of features."""
+    figure = PLAN["features"][name]
+    return [
+        (label, f"{RESULTS}/{figure['dataset']}/features/{cell['source']}/{cell['attack']}.csv")
+        for label, cell in figure["rows"].items()
+    ]
+
+
 def audited_sets():
     """Data set, source and attack of every adversarial set that the studies and figures use."""
     sets = {
@@ -249,7 +259,8 @@ def audited_sets():
         for targets in figure["rows"].values()
         for target in targets
     }
-    return sorted(item for item in sets | curves if item[2] != CLEAN)
+    shown = {(dataset, cell["source"], cell["attack"]) for dataset, cell in figure_cells(PLAN)}
+    return sorted(item for item in sets | curves | shown if item[2] != CLEAN)
 
 
 def trained_models(dataset):
@@ -278,6 +289,7 @@ def figures():
     stems = [f"chart_{name}" for name in PLAN["studies"]]
     stems += [f"perturbations_{name}" for name in PLAN["perturbations"]]
     stems += [f"iterations_{name}" for name in PLAN["iterations"]]
+    stems += [f"features_{name}" for name in PLAN["features"]]
     stems += [f"training_{dataset}" for dataset in used_datasets()]
     pages = [f"{RESULTS}/figures/clips_{name}.html" for name in PLAN["perturbations"]]
     return [f"{RESULTS}/figures/{stem}.{ending}" for stem in stems for ending in ("png", "pdf")] + pages

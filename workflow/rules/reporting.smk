@@ -128,6 +128,30 @@ rule iterations:
         "../scripts/iterations.py"
 
 
+rule feature_curves:
+    input:
+        lambda wildcards: [path for _, path in feature_curves(wildcards.figure)],
+    output:
+        png=report(
+            f"{RESULTS}/figures/features_{{figure}}.png",
+            category="Figures",
+            labels={"figure": "features {figure}"},
+            caption="../report/features.rst",
+        ),
+        pdf=f"{RESULTS}/figures/features_{{figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/feature_curves/{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        curves=lambda wildcards: plain(feature_curves(wildcards.figure)),
+        attack=lambda wildcards: PLAN["features"][wildcards.figure]["attack"],
+        code=code("feature_curves.py"),
+    script:
+        "../scripts/feature_curves.py"
+
+
 rule training_curves:
     input:
         lambda wildcards: [history(wildcards.dataset, model) for model in trained_models(wildcards.dataset)],
