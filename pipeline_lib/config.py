@@ -1,19 +1,13 @@
-"""From the configuration as written to plain entries: names resolved, references followed, seeds expanded.
+"""From the configuration as written to plain entries: names resolved, references followed, seeds expanded."""
 
-Names: a *model* is `{entry}-s{seed}`; a *target* is a model, or a model seen through one of its BatchNorm branches,
-`{entry}-s{seed}-{branch}`. In the configuration a branch is written `entry/branch`.
-"""
-
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_fields
-from pipeline_lib.figure_entries import features, figure_cells
+from pipeline_lib.figure_entries import CLEAN, features, figure_cells, masking
 from pipeline_lib.provenance import canonical
-
-CLEAN = "clean"
+from pipeline_lib.targets import branches, selects, split_target, targets_of
 
 
 def check_structure(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
@@ -135,40 +129,6 @@ def _used_targets(plan: Mapping[str, dict]) -> Iterator[str]:
     yield from (cell[key] for _, cell in figure_cells(plan) for key in ("target", "source"))
 
 
-def branches(model: Mapping[str, Any]) -> list[str]:
-    """The BatchNorm branches of a resolved model entry, in order; none for an ordinary network."""
-    defense = model["defense"]
-    while "branches" not in defense and "defense" in defense:
-        defense = defense["defense"]
-    return list(defense.get("branches", {}))
-
-
-def views(model: Mapping[str, Any]) -> list[str | None]:
-    """How a resolved model can be seen: through each of its branches, and as a whole (None) if it chooses itself."""
-    whole = not branches(model) or "selector" in model["defense"]
-    return [*branches(model), *([None] if whole else [])]
-
-
-def split_target(target: str) -> tuple[str, str | None]:
-    """The model of a target and the branch it is seen through, if any."""
-    model, _, branch = re.fullmatch(r"([^-]+-s\d+)(-(.+))?", target).groups()  # type: ignore[union-attr]
-    return model, branch
-
-
-def _targets(where: str, written: str, plan: Mapping[str, dict]) -> list[str]:
-    """The targets, one per seed, that a row's `entry` or `entry/branch` stands for."""
-    name, slash, branch = written.partition("/")
-    models = [model for model in plan["models"] if model.rpartition("-s")[0] == name]
-    if not models:
-        raise fail(where, f"unknown model {name!r}; {known({m.rpartition('-s')[0] for m in plan['models']})}")
-    has = branches(plan["models"][models[0]])
-    if slash and branch not in has:
-        raise fail(where, f"model {name!r} has no branch {branch!r}; known: {', '.join(has) or 'none'}")
-    if not slash and None not in views(plan["models"][models[0]]):
-        raise fail(where, f"model {name!r} has branches: choose one, as in {name}/{has[0]}")
-    return [f"{model}-{branch}" if slash else model for model in models]
-
-
 def _studies(config: Mapping[str, Any], plan: Mapping[str, dict]) -> dict[str, dict]:
     return {name: _study(f"studies.{name}", entry, plan) for name, entry in config["studies"].items()}
 
@@ -186,7 +146,7 @@ def _study(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> di
         "title": entry["title"],
         "dataset": entry["dataset"],
         "paper": list(entry.get("paper", [])),
-        "source": None if source is None else _targets(f"{where}.source", source, plan)[0],
+        "source": None if source is None else targets_of(f"{where}.source", source, plan["models"])[0],
         "columns": dict(entry["columns"]),
         "types": types,
         "parameters": entry.get("parameters", False),
@@ -202,7 +162,7 @@ def _check_types(where: str, types: Mapping[str, str], columns: Mapping, rows: M
     for label, row in rows.items():
         for target in {target for targets in row.values() for target in targets}:
             model, branch = split_target(target)
-            if branch is not None or "selector" not in plan["models"][model]["defense"]:
+            if branch is not None or not selects(plan["models"][model]):
                 raise fail(f"{where}.rows.{label}", "types compare what a selection module chose: name such a model")
             for column, name in types.items():
                 lookup(f"{where}.types.{column}", name, dict.fromkeys(branches(plan["models"][model])), "branch")
@@ -213,7 +173,7 @@ def _row(where: str, row: str | Mapping[str, str], columns: Mapping[str, str], p
     cells = dict.fromkeys(columns, row) if isinstance(row, str) else row
     for column in cells:
         lookup(f"{where}.{column}", column, columns, "column")
-    return {column: _targets(f"{where}.{column}", written, plan) for column, written in cells.items()}
+    return {column: targets_of(f"{where}.{column}", written, plan["models"]) for column, written in cells.items()}
 
 
 def _attack(where: str, name: str, plan: Mapping[str, dict]) -> None:
@@ -224,7 +184,7 @@ def _figures(config: Mapping[str, Any], plan: Mapping[str, dict]) -> dict[str, d
     given = config["figures"]
 
     def targets(where: str, written: str) -> list[str]:
-        return _targets(where, written, plan)
+        return targets_of(where, written, plan["models"])
 
     return {
         "perturbations": {
@@ -234,6 +194,7 @@ def _figures(config: Mapping[str, Any], plan: Mapping[str, dict]) -> dict[str, d
         "features": {
             n: features(f"figures.features.{n}", e, plan, targets) for n, e in given.get("features", {}).items()
         },
+        "masking": {n: masking(f"figures.masking.{n}", e, plan, targets) for n, e in given.get("masking", {}).items()},
     }
 
 
@@ -241,11 +202,11 @@ def _perturbations(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict
     lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
     for i, name in enumerate(entry["attacks"]):
         lookup(f"{where}.attacks[{i}]", name, plan["attacks"], "attack")
-    return dict(entry) | {"source": _targets(f"{where}.source", entry["source"], plan)[0]}
+    return dict(entry) | {"source": targets_of(f"{where}.source", entry["source"], plan["models"])[0]}
 
 
 def _iterations(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> dict:
     lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
     lookup(f"{where}.attack", entry["attack"], plan["attacks"], "attack")
-    rows = {label: _targets(f"{where}.rows.{label}", row, plan) for label, row in entry["rows"].items()}
+    rows = {label: targets_of(f"{where}.rows.{label}", row, plan["models"]) for label, row in entry["rows"].items()}
     return dict(entry) | {"rows": rows}

@@ -15,6 +15,7 @@ FLOORS = [
         "registry",
         "entries",
         "figure_entries",
+        "targets",
         "config",
         "provenance",
         "logs",

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline_lib.config import check_structure, check_weight_files, resolve_config, split_target, views
+from pipeline_lib.config import check_structure, check_weight_files, resolve_config
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.targets import split_target, views
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())

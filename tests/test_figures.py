@@ -32,6 +32,7 @@ from pipeline_lib.reporting.figures import (
     training_figure,
 )
 from pipeline_lib.reporting.gallery import encode, enlarged, gallery_page, side_by_side
+from pipeline_lib.reporting.masking import draw_masking, masking_figure
 from pipeline_lib.reporting.style import STYLE, line_styles
 
 MODULES = ("metrics", "reporting.tables", "reporting.audits", "reporting.figures", "reporting.gallery")
@@ -80,11 +81,24 @@ def table() -> pd.DataFrame:
     return filled
 
 
+def sheet(parts: int) -> pd.DataFrame:
+    """A masking sheet with all signs, or its first parts."""
+    forms = {"clean": 100.0, "without_bpda": 90.0, "white_box": 60.0, "eot": 40.0, "transfer": 10.0}
+    rows = [(part, None, percent) for part, percent in forms.items()]
+    rows += [("bound", value, percent) for value, percent in ((2 / 255, 5.0), (8 / 255, 90.0), (1.0, 30.0))]
+    rows += [("steps", float(10**i), 20.0 + 20 * i) for i in range(4)]
+    table = pd.DataFrame(rows, columns=["part", "value", "measured"]).assign(zero_gradients=0.5)
+    table[["low", "high"]] = [wilson(percent, 300) for percent in table["measured"]]
+    return table[:parts]
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "perturbations": lambda: draw_perturbations(examples()),
     "iterations": lambda: draw_iterations(curves(), 300),
     "training": lambda: draw_training(histories()),
     "features": lambda: draw_features(feature_curves()),
+    "masking": lambda: draw_masking(sheet(12), "Halftone, adversarially trained"),
+    "masking without steps": lambda: draw_masking(sheet(8), "Halftone"),
     "table": lambda: draw_table(table(), "A study", "A note that is long enough to need more than one line. " * 4),
     "narrow": lambda: draw_table(table().query("column == 'clean'"), note="Orientation only. " * 9),
 }
@@ -93,6 +107,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "iterations": lambda out: iterations_figure(curves(), 300, out),
     "training": lambda out: training_figure(histories()[:2], out),
     "features": lambda out: features_figure(feature_curves(), out),
+    "masking": lambda out: masking_figure(sheet(12), out, "Halftone"),
     "table": lambda out: table_figure(table().query("column in ['clean', 'union']"), out),
 }
 

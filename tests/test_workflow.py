@@ -110,6 +110,17 @@ def test_a_figure_of_features_adds_its_jobs_only(finished):
     assert jobs == measured | {("feature_curves", "stages"), ("report",)}  # the sets are those of a study
 
 
+def test_a_masking_sheet_adds_the_sets_that_no_study_has(finished):
+    sheet = {"dataset": "synthetic", "target": "standard", "attack": "pgd", "transfer": "surrogate", "bounds": ["pgd"]}
+    assert plan(finished, {"figures": {"masking": {"plain": sheet}}}) == {("masking", "plain"), ("report",)}
+    unbounded = {"perturbation": {"epsilon": 1.0, "step_size": 1.0, "method": "additive_linf"}}
+    attacks = {"unbounded": CONFIG["attacks"]["pgd"] | unbounded}
+    figures = {"masking": {"plain": sheet | {"bounds": ["pgd", "unbounded"]}}}
+    jobs = plan(finished, {"attacks": attacks, "figures": figures})
+    assert computing(jobs) == {("attack", "synthetic", "standard-s0", "unbounded")}
+    assert rules(jobs) == {"attack", "audit_table", "masking", "report"}
+
+
 def test_title_of_a_study_reruns_its_table_only(finished):
     jobs = plan(finished, {"studies": {"multav": {"title": "Other"}}})
     assert jobs == {("table", "multav"), ("chart", "multav"), ("report",)}

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pipeline_lib.reporting.figures import finish_panel
 from pipeline_lib.reporting.style import STYLE, line_styles, new_figure, save
 
-TITLES = {"mean_square_difference": "Mean square difference", "relative": "... / clean mean square"}
+TITLES = {"mean_square_difference": "Mean square difference", "relative": "Relative to clean mean square"}
 
 
 def features_figure(curves: Sequence[tuple[str, pd.DataFrame]], out: Path) -> None:

@@ -8,14 +8,14 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
-from pipeline_lib.config import CLEAN, check_structure, check_weight_files, resolve_config
-from pipeline_lib.config import split_target, views, without_nulls
+from pipeline_lib.config import check_structure, check_weight_files, resolve_config, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
 from pipeline_lib.devices import gpus_per_job
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.figure_entries import figure_cells
+from pipeline_lib.figure_entries import CLEAN, figure_cells
 from pipeline_lib.provenance import canonical, fingerprint
 from pipeline_lib.registry import build
+from pipeline_lib.targets import split_target, views
 
 ROOT = Path(workflow.main_snakefile).resolve().parent
 ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
@@ -244,6 +244,27 @@ def feature_curves(name):
     ]
 
 
+def masking_layout(name):
+    """A masking sheet as its builder wants it: for each part its predictions and audits, one file for each seed."""
+    sheet = PLAN["masking"][name]
+    return [
+        {key: part[key] for key in ("part", "attack", "value")}
+        | {
+            "predictions": [prediction(sheet["dataset"], **cell) for cell in part["cells"]],
+            "audits": [
+                adversarial(sheet["dataset"], cell["source"], cell["attack"], "audit.csv")
+                for cell in part["cells"]
+                if cell["attack"] != CLEAN
+            ],
+        }
+        for part in sheet["parts"]
+    ]
+
+
+def masking_files(name):
+    return sorted({path for part in masking_layout(name) for key in ("predictions", "audits") for path in part[key]})
+
+
 def audited_sets():
     """Data set, source and attack of every adversarial set that the studies and figures use."""
     sets = {
@@ -290,6 +311,7 @@ def figures():
     stems += [f"perturbations_{name}" for name in PLAN["perturbations"]]
     stems += [f"iterations_{name}" for name in PLAN["iterations"]]
     stems += [f"features_{name}" for name in PLAN["features"]]
+    stems += [f"masking_{name}" for name in PLAN["masking"]]
     stems += [f"training_{dataset}" for dataset in used_datasets()]
     pages = [f"{RESULTS}/figures/clips_{name}.html" for name in PLAN["perturbations"]]
     return [f"{RESULTS}/figures/{stem}.{ending}" for stem in stems for ending in ("png", "pdf")] + pages

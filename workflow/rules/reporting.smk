@@ -152,6 +152,31 @@ rule feature_curves:
         "../scripts/feature_curves.py"
 
 
+rule masking:
+    input:
+        lambda wildcards: masking_files(wildcards.figure),
+    output:
+        csv=f"{RESULTS}/figures/masking_{{figure}}.csv",
+        png=report(
+            f"{RESULTS}/figures/masking_{{figure}}.png",
+            category="Figures",
+            labels={"figure": "masking {figure}"},
+            caption="../report/masking.rst",
+        ),
+        pdf=f"{RESULTS}/figures/masking_{{figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/masking/{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        layout=lambda wildcards: plain(masking_layout(wildcards.figure)),
+        title=lambda wildcards: PLAN["masking"][wildcards.figure]["title"],
+        code=code("masking.py"),
+    script:
+        "../scripts/masking.py"
+
+
 rule training_curves:
     input:
         lambda wildcards: [history(wildcards.dataset, model) for model in trained_models(wildcards.dataset)],
