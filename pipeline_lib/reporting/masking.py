@@ -95,7 +95,12 @@ def _both(one: Row, other: Row) -> str:
 
 def write_masking(sheet: pd.DataFrame, csv: Path) -> None:
     """Write the sheet, its verdict in every row."""
-    publish(csv, sheet.round(4).assign(verdict=verdict(sheet)).to_csv(index=False, lineterminator="\n"))
+    publish(
+        csv,
+        sheet.round({"measured": 4, "low": 4, "high": 4})
+        .assign(verdict=verdict(sheet))
+        .to_csv(index=False, lineterminator="\n"),
+    )
 
 
 def masking_figure(sheet: pd.DataFrame, out: Path, title: str) -> None:
