@@ -6,8 +6,9 @@ from typing import Any
 
 from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_attack, resolve_fields
 from pipeline_lib.provenance import canonical
-from pipeline_lib.studies import CLEAN, resolve_figures, resolve_studies, used_models
+from pipeline_lib.studies import resolve_figures, resolve_studies, used_models
 from pipeline_lib.sweeps import written_out
+from pipeline_lib.targets import CLEAN
 
 VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 

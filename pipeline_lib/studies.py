@@ -1,13 +1,13 @@
 """Studies and figures of the configuration, resolved to cells: which target meets which attack, made on which model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeline_lib.entries import fail, known, lookup
+from pipeline_lib.figure_entries import features, figure_cells, masking
 from pipeline_lib.sweeps import Sweep, positions
-from pipeline_lib.targets import branches, selects, source_for, split_target, targets_of
+from pipeline_lib.targets import CLEAN, branches, selects, source_for, split_target, targets_of
 
-CLEAN = "clean"
 ROW_KEYS = ("target", "attack", "source")
 Plan = Mapping[str, Any]
 
@@ -126,17 +126,23 @@ def _check_types(where: str, types: Mapping[str, str], columns: Mapping, rows: M
 
 def resolve_figures(config: Mapping[str, Any], sweeps: Mapping[str, Sweep], plan: Plan) -> dict[str, dict]:
     """The figures by kind and name."""
-    figures: dict[str, dict] = {"perturbations": {}, "iterations": {}, "sweeps": {}}
-    for kind, named in figures.items():
+
+    def targets(where: str, written: str) -> list[str]:
+        return targets_of(where, written, plan["models"])
+
+    kinds: dict[str, Callable[[str, Mapping[str, Any]], dict]] = {
+        "perturbations": lambda where, entry: _perturbations(where, entry, plan),
+        "iterations": lambda where, entry: _iterations(where, entry, plan),
+        "sweeps": lambda where, entry: _sweeps(where, entry, sweeps, plan),
+        "features": lambda where, entry: features(where, entry, plan, targets),
+        "masking": lambda where, entry: masking(where, entry, plan, targets),
+    }
+    figures: dict[str, dict] = {kind: {} for kind in kinds}
+    for kind, resolve_entry in kinds.items():
         for name, entry in config["figures"].get(kind, {}).items():
             where = f"figures.{kind}.{name}"
             lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
-            if kind == "perturbations":
-                named[name] = _perturbations(where, entry, plan)
-            elif kind == "iterations":
-                named[name] = _iterations(where, entry, plan)
-            else:
-                named[name] = _sweeps(where, entry, sweeps, plan)
+            figures[kind][name] = resolve_entry(where, entry)
     return figures
 
 
@@ -204,6 +210,7 @@ def used_cells(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
         for panel in figure["panels"].values():
             curves = panel["rows"].values()
             yield from ((figure["dataset"], one) for curve in curves for cells in curve for one in cells)
+    yield from figure_cells(plan)
 
 
 def used_models(plan: Plan, dataset: str | None = None) -> list[str]:

@@ -9,11 +9,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
-    {"errors", "methods", "registry", "entries", "config", "sweeps", "targets", "studies"}
+    {"errors", "methods", "registry", "entries", "config", "sweeps", "targets", "studies", "figure_entries"}
     | {"provenance", "logs", "runs", "devices", "jobs", "costs"},
     {"clips", "models", "attacks", "transforms", "schedules"},
     {"defenses"},
-    {"modeling", "prediction", "training", "audit", "learning", "adversarial"},
+    {"modeling", "prediction", "training", "audit", "learning", "adversarial", "features"},
     {"metrics"},
     {"reporting"},
 ]

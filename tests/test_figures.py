@@ -21,6 +21,7 @@ from PIL import Image
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.metrics import wilson
 from pipeline_lib.reporting.difference import magnified_difference
+from pipeline_lib.reporting.features import draw_features, features_figure
 from pipeline_lib.reporting.figures import (
     draw_iterations,
     draw_perturbations,
@@ -32,6 +33,7 @@ from pipeline_lib.reporting.figures import (
     training_figure,
 )
 from pipeline_lib.reporting.gallery import encode, enlarged, gallery_page, side_by_side
+from pipeline_lib.reporting.masking import draw_masking, masking_figure
 from pipeline_lib.reporting.style import STYLE, line_styles
 from pipeline_lib.reporting.sweeps import build_sweeps, draw_sweeps, sweeps_figure, write_sweeps
 
@@ -53,6 +55,12 @@ def curves() -> list[tuple[str, pd.DataFrame]]:
     steps = np.array([0, 1, 2, 3, 5, 10, 20, 50])
     table = pd.DataFrame({"step": steps, "accuracy": 90 / (1 + steps), "loss": np.log1p(steps)})
     return [("No Defense", table), ("MultiBN-manual with a long name", table.assign(accuracy=50.0))]
+
+
+def feature_curves() -> list[tuple[str, pd.DataFrame]]:
+    stages = ["stem", "layer1", "layer2", "layer3", "layer4"]
+    table = pd.DataFrame({"stage": stages, "mean_square_difference": [0.01, 0.02, 0.1, 0.4, 3.0]})
+    return [(label, table.assign(relative=[0.1, 0.1, 0.3, 0.4, 2.0])) for label in ("Halftone, ST", "No Defense")]
 
 
 def histories() -> list[tuple[str, pd.DataFrame]]:
@@ -95,11 +103,25 @@ def swept() -> pd.DataFrame:
     return pd.DataFrame(records, columns=names)
 
 
+def sheet(parts: int) -> pd.DataFrame:
+    """A masking sheet with all signs, or its first parts."""
+    forms = {"clean": 100.0, "without_bpda": 90.0, "white_box": 60.0, "eot": 40.0, "transfer": 10.0}
+    rows = [(part, None, percent) for part, percent in forms.items()]
+    rows += [("bound", value, percent) for value, percent in ((2 / 255, 5.0), (8 / 255, 90.0), (1.0, 30.0))]
+    rows += [("steps", float(10**i), 20.0 + 20 * i) for i in range(4)]
+    table = pd.DataFrame(rows, columns=["part", "value", "measured"]).assign(zero_gradients=0.5)
+    table[["low", "high"]] = [wilson(percent, 300) for percent in table["measured"]]
+    return table[:parts]
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "perturbations": lambda: draw_perturbations(examples()),
     "iterations": lambda: draw_iterations(curves(), 300),
     "sweeps": lambda: draw_sweeps(swept(), "Bounds of four attacks and lambda"),
     "training": lambda: draw_training(histories()),
+    "features": lambda: draw_features(feature_curves()),
+    "masking": lambda: draw_masking(sheet(12), "Halftone, adversarially trained"),
+    "masking without steps": lambda: draw_masking(sheet(8), "Halftone"),
     "table": lambda: draw_table(table(), "A study", "A note that is long enough to need more than one line. " * 4),
     "narrow": lambda: draw_table(table().query("column == 'clean'"), note="Orientation only. " * 9),
 }
@@ -108,6 +130,8 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "iterations": lambda out: iterations_figure(curves(), 300, out),
     "sweeps": lambda out: sweeps_figure(swept(), out),
     "training": lambda out: training_figure(histories()[:2], out),
+    "features": lambda out: features_figure(feature_curves(), out),
+    "masking": lambda out: masking_figure(sheet(12), out, "Halftone"),
     "table": lambda out: table_figure(table().query("column in ['clean', 'union']"), out),
 }
 

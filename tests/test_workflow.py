@@ -15,6 +15,7 @@ from planning import ROOT, copy_project, plan, pretend_finished
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
+REPORTING |= {"feature_curves", "masking"}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,26 @@ def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
 def test_a_figure_of_its_own(finished):
     jobs = plan(finished, {"figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa"]}}}})
     assert jobs == {("perturbations", "examples"), ("report",)}
+
+
+def test_a_figure_of_features_adds_its_jobs_only(finished):
+    rows = {"No Defense": "standard", "MultiBN": "multibn", "physical": "multibn_manual/physical"}
+    new = {"dataset": "synthetic", "attack": "roa", "rows": rows}
+    targets = {"standard-s0", "multibn-s0", "multibn_manual-s0-physical"}
+    jobs = plan(finished, {"figures": {"features": {"stages": new}}})
+    measured = {("features", "synthetic", target, "roa") for target in targets}
+    assert jobs == measured | {("feature_curves", "stages"), ("report",)}  # the sets are those of a study
+
+
+def test_a_masking_sheet_adds_the_sets_that_no_study_has(finished):
+    sheet = {"dataset": "synthetic", "target": "standard", "attack": "pgd", "transfer": "surrogate", "bounds": ["pgd"]}
+    assert plan(finished, {"figures": {"masking": {"plain": sheet}}}) == {("masking", "plain"), ("report",)}
+    unbounded = {"perturbation": {"epsilon": 1.0, "step_size": 1.0, "method": "additive_linf"}}
+    attacks = {"unbounded": CONFIG["attacks"]["pgd"] | unbounded}
+    figures = {"masking": {"plain": sheet | {"bounds": ["pgd", "unbounded"]}}}
+    jobs = plan(finished, {"attacks": attacks, "figures": figures})
+    assert computing(jobs) == {("attack", "synthetic", "standard-s0", "unbounded")}
+    assert rules(jobs) == {"attack", "audit_table", "masking", "report"}
 
 
 def test_title_of_a_study_reruns_its_table_only(finished):

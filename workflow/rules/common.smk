@@ -14,8 +14,8 @@ from pipeline_lib.devices import gpus_per_job
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance import canonical, fingerprint
 from pipeline_lib.registry import build
-from pipeline_lib.studies import CLEAN, used_cells, used_models
-from pipeline_lib.targets import split_target, views
+from pipeline_lib.studies import used_cells, used_models
+from pipeline_lib.targets import CLEAN, split_target, views
 
 ROOT = Path(workflow.main_snakefile).resolve().parent
 ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
@@ -275,6 +275,36 @@ def sweep_files(name):
     return sorted({path for curve in curves for files in curve["cells"] for path in files})
 
 
+def feature_curves(name):
+    """Label and file of every curve of a figure of features."""
+    figure = PLAN["features"][name]
+    return [
+        (label, f"{RESULTS}/{figure['dataset']}/features/{cell['source']}/{cell['attack']}.csv")
+        for label, cell in figure["rows"].items()
+    ]
+
+
+def masking_layout(name):
+    """A masking sheet as its builder wants it: for each part its predictions and audits, one file for each seed."""
+    sheet = PLAN["masking"][name]
+    return [
+        {key: part[key] for key in ("part", "attack", "value")}
+        | {
+            "predictions": [prediction(sheet["dataset"], **cell) for cell in part["cells"]],
+            "audits": [
+                adversarial(sheet["dataset"], cell["source"], cell["attack"], "audit.csv")
+                for cell in part["cells"]
+                if cell["attack"] != CLEAN
+            ],
+        }
+        for part in sheet["parts"]
+    ]
+
+
+def masking_files(name):
+    return sorted({path for part in masking_layout(name) for key in ("predictions", "audits") for path in part[key]})
+
+
 def audited_sets():
     """Data set, source and attack of every adversarial set that the studies and figures use."""
     cells = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used_cells(PLAN)}
@@ -295,6 +325,8 @@ def figures():
     stems += [f"perturbations_{name}" for name in PLAN["perturbations"]]
     stems += [f"iterations_{name}" for name in PLAN["iterations"]]
     stems += [f"sweep_{name}" for name in PLAN["sweeps"]]
+    stems += [f"features_{name}" for name in PLAN["features"]]
+    stems += [f"masking_{name}" for name in PLAN["masking"]]
     stems += [f"training_{dataset}" for dataset in used_datasets()]
     pages = [f"{RESULTS}/figures/clips_{name}.html" for name in PLAN["perturbations"]]
     return [f"{RESULTS}/figures/{stem}.{ending}" for stem in stems for ending in ("png", "pdf")] + pages
