@@ -2,7 +2,7 @@
 
     python benchmarks/attack.py                        # a tiny network on the CPU
     python benchmarks/attack.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112
-    python benchmarks/attack.py --full --all           # every attack, and bfloat16
+    python benchmarks/attack.py --full --all           # every attack
 
 PGD of torchattacks, foolbox, ART and cleverhans runs beside ours where they are installed, called as their READMEs do.
 All take their turns in one run; a ratio is the median over rounds, so that a slow spell of the machine hits all.
@@ -35,6 +35,7 @@ from pipeline_lib.attacks import (
     craft,
 )
 from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.modeling import channels_last
 from pipeline_lib.models.resnet import ResNet3D
 
 TINY = ResNet3D(depth=10, width=16, stem_kernel=3, stem_pool=False)
@@ -78,9 +79,8 @@ def works(network: nn.Module, clips: Tensor, steps: int, every: bool) -> dict[st
     attacks = ours(steps, clips.shape[-1])
     chosen = attacks if every else {"PGD": attacks["PGD"]}
     named = {name: Timed(partial(craft, network, clips, labels, a), a.steps) for name, a in chosen.items()}
-    if every:
-        rounded = replace(attacks["PGD"], precision="bfloat16")
-        named["PGD, bfloat16"] = Timed(partial(craft, network, clips, labels, rounded), steps)
+    rounded = replace(attacks["PGD"], precision="bfloat16")
+    named["PGD, bfloat16"] = Timed(partial(craft, network, clips, labels, rounded), steps)
     for name, prepare in installed().items():
         named[f"PGD of {name}"] = Timed(prepare(network, clips, labels, EPSILON, STEP, steps), steps)
     return {"floor": Timed(partial(floor, network, clips, labels, steps), steps)} | named
@@ -130,7 +130,7 @@ def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: int) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="3D ResNet-18 at 112 x 112, not a tiny network at 32 x 32")
-    parser.add_argument("--all", action="store_true", help="every attack and bfloat16, not PGD alone")
+    parser.add_argument("--all", action="store_true", help="every attack, not PGD alone")
     parser.add_argument("--frames", type=int, help="default: 8, or 16 with --full")
     parser.add_argument("--size", type=int, help="default: 32, or 112 with --full")
     parser.add_argument("--batch", type=int, default=8)
@@ -146,7 +146,7 @@ def main() -> None:
     size = options.size or (112 if options.full else 32)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = (FULL if options.full else TINY)(101).eval().to(options.device)
+        network = channels_last((FULL if options.full else TINY)(101)).eval().to(options.device)
         clips = torch.rand(options.batch, 3, frames, size, size).to(options.device)
     timed = works(network, clips, options.steps, options.all)
     found = measure(timed, options.rounds, clips.device)
