@@ -1,28 +1,96 @@
-"""PGD against its floor: as many forward and backward passes to the input, with frozen parameters.
+"""Attacks against their floor: as many forward and backward passes to the input, with frozen parameters.
 
     python benchmarks/attack.py                        # a tiny network on the CPU
     python benchmarks/attack.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112
+    python benchmarks/attack.py --full --all           # every attack
 
-Both are timed in turn in one run; the ratio is the median over pairs, so that a slow spell of the machine hits both.
+PGD of torchattacks, foolbox, ART and cleverhans runs beside ours where they are installed, called as their READMEs do.
+All take their turns in one run; a ratio is the median over rounds, so that a slow spell of the machine hits all.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import torch
+from libraries import installed
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.ascent import Ascent
-from pipeline_lib.attacks.losses import Loss, attacking, cross_entropy
-from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
-from pipeline_lib.attacks.starts import UniformNoise
+from pipeline_lib.attacks import (
+    AdditiveL2,
+    AdditiveLinf,
+    Ascent,
+    Border,
+    Constant,
+    RandomPixels,
+    RandomRectangle,
+    RatioL2,
+    RatioLinf,
+    UniformBox,
+    UniformNoise,
+    craft,
+)
+from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.modeling import channels_last
 from pipeline_lib.models.resnet import ResNet3D
 
 TINY = ResNet3D(depth=10, width=16, stem_kernel=3, stem_pool=False)
 FULL = ResNet3D(depth=18, shortcut="A")
+EPSILON, STEP = 4 / 255, 1 / 255
+
+
+class Timed(NamedTuple):
+    """Something to time, and how many forward and backward passes its floor has."""
+
+    work: Callable[[], object]
+    passes: int
+
+
+def ours(steps: int, size: int) -> dict[str, Ascent]:
+    """The papers' attacks at their settings for 112 x 112, regions scaled to the size."""
+    paint = AdditiveLinf(epsilon=1.0, step_size=70 / 255)
+    ratio = RatioLinf(epsilon=3.55, step_size=1.7)
+    square = RandomRectangle(height=size * 30 // 112, width=size * 30 // 112)
+    border, pixels = Border(width=max(1, size * 10 // 112)), RandomPixels(count=max(1, size * size * 100 // 112**2))
+    pgd = AdditiveLinf(epsilon=EPSILON, step_size=STEP)
+    l2, ratio_l2 = AdditiveL2(epsilon=160, step_size=1.0), RatioL2(epsilon=160, step_size=3.55)
+    return {
+        "PGD": Ascent(perturbation=pgd, start=UniformNoise(radius=EPSILON), steps=steps),
+        "FGSM": Ascent(perturbation=AdditiveLinf(epsilon=EPSILON, step_size=EPSILON), steps=1),
+        "PGD-l2": Ascent(perturbation=l2, start=UniformBox(radius=160), steps=steps),
+        "ROA": Ascent(perturbation=paint, region=square, start=Constant(value=0.5), steps=steps),
+        "AF": Ascent(perturbation=paint, region=border, start=UniformNoise(radius=1.0), steps=steps),
+        "SPA": Ascent(perturbation=paint, region=pixels, start=Constant(value=0.0), steps=steps),
+        "MultAV l-inf": Ascent(perturbation=RatioLinf(epsilon=1.04, step_size=1.01), steps=steps),
+        "MultAV l2": Ascent(perturbation=ratio_l2, steps=steps),
+        "MultAV ROA": Ascent(perturbation=ratio, region=square, steps=steps),
+        "MultAV AF": Ascent(perturbation=ratio, region=border, steps=steps),
+        "MultAV SPA": Ascent(perturbation=ratio, region=pixels, steps=steps),
+    }
+
+
+def works(network: nn.Module, clips: Tensor, steps: int, every: bool) -> dict[str, Timed]:
+    """Floor first, then ours, then the other libraries'."""
+    labels = torch.zeros(len(clips), dtype=torch.long, device=clips.device)
+    attacks = ours(steps, clips.shape[-1])
+    chosen = attacks if every else {"PGD": attacks["PGD"]}
+    named = {name: Timed(partial(craft, network, clips, labels, a), a.steps) for name, a in chosen.items()}
+    rounded = replace(attacks["PGD"], precision="bfloat16")
+    named["PGD, bfloat16"] = Timed(partial(craft, network, clips, labels, rounded), steps)
+    for name, prepare in installed().items():
+        named[f"PGD of {name}"] = Timed(prepare(network, clips, labels, EPSILON, STEP, steps), steps)
+    return {"floor": Timed(partial(floor, network, clips, labels, steps), steps)} | named
+
+
+def floor(network: nn.Module, clips: Tensor, labels: Tensor, steps: int) -> None:
+    with attacking(network):
+        loss, leaf = cross_entropy(network, labels), clips.clone().requires_grad_()
+        for _ in range(steps):
+            torch.autograd.grad(loss(leaf).sum(), leaf)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -40,34 +108,31 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def floor(loss: Loss, clips: Tensor, steps: int) -> None:
-    for _ in range(steps):
-        torch.autograd.grad(loss(clips).sum(), clips)
+def measure(timed: dict[str, Timed], rounds: int, device: torch.device) -> list[dict[str, float]]:
+    """Seconds of each work in each round, each round in another order, after one that is not counted."""
+    names, found = list(timed), []
+    for i in range(rounds + 1):
+        order = names[i % len(names) :] + names[: i % len(names)]
+        found.append({name: seconds(timed[name].work, device) for name in order})
+    return found[1:]
 
 
-def compare(network: nn.Module, clips: Tensor, steps: int, rounds: int) -> list[tuple[float, float]]:
-    """(floor, PGD) in seconds, `rounds` pairs in alternating order after one unmeasured pair."""
-    attack = Ascent(
-        perturbation=AdditiveLinf(epsilon=4 / 255, step_size=1 / 255), start=UniformNoise(radius=4 / 255), steps=steps
-    )
-    loss = cross_entropy(network, torch.zeros(len(clips), dtype=torch.long, device=clips.device))
-    generators = clip_generators(0, [str(i) for i in range(len(clips))], clips.device)
-    leaf = clips.clone().requires_grad_()
-
-    works: list[Callable[[], object]] = [lambda: floor(loss, leaf, steps), lambda: attack(loss, clips, generators)]
-    pairs = []
-    with attacking(network):
-        for i in range(rounds + 1):
-            order = (0, 1) if i % 2 else (1, 0)
-            times = {k: seconds(works[k], clips.device) for k in order}
-            pairs.append((times[0], times[1]))
-    return pairs[1:]
+def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: int) -> None:
+    passes = timed["floor"].passes
+    print("| work | ms per batch | clips/s | share of its floor |\n|---|---:|---:|---:|")
+    for name, (_, own) in timed.items():
+        median = statistics.median(times[name] for times in found)
+        ratios = sorted(times[name] / times["floor"] * passes / own for times in found)
+        share = f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+        print(f"| {name}, {own} passes | {median * 1000:.1f} | {clips / median:.1f} | {share} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="3D ResNet-18 at 112 x 112, not a tiny network at 32 x 32")
+    parser.add_argument("--all", action="store_true", help="every attack, not PGD alone")
     parser.add_argument("--frames", type=int, help="default: 8, or 16 with --full")
+    parser.add_argument("--size", type=int, help="default: 32, or 112 with --full")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=20)
@@ -78,26 +143,18 @@ def main() -> None:
         torch.set_num_threads(options.threads)
 
     frames = options.frames or (16 if options.full else 8)
-    size = 112 if options.full else 32
+    size = options.size or (112 if options.full else 32)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = (FULL if options.full else TINY)(101).to(options.device)
+        network = channels_last((FULL if options.full else TINY)(101)).eval().to(options.device)
         clips = torch.rand(options.batch, 3, frames, size, size).to(options.device)
-    pairs = compare(network, clips, options.steps, options.rounds)
-    table(pairs, options)
-
-
-def table(pairs: list[tuple[float, float]], options: argparse.Namespace) -> None:
-    floors, attacks = zip(*pairs, strict=True)
-    ratios = sorted(attack / base for base, attack in pairs)
-    print(f"\n{'3D ResNet-18' if options.full else 'tiny 3D ResNet-10'}, {options.device}, torch {torch.__version__}\n")
-    print("| work | ms per batch | clips/s | share of the floor |\n|---|---:|---:|---:|")
-    for name, times, ratio in (
-        (f"floor: {options.steps} x (forward + backward)", floors, "1"),
-        (f"PGD-{options.steps}", attacks, f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"),
-    ):
-        median = statistics.median(times)
-        print(f"| {name} | {median * 1000:.1f} | {options.batch / median:.1f} | {ratio} |")
+    timed = works(network, clips, options.steps, options.all)
+    found = measure(timed, options.rounds, clips.device)
+    name = "3D ResNet-18" if options.full else "tiny 3D ResNet-10"
+    print(
+        f"\n{name}, clips {tuple(clips.shape)}, {options.device}, torch {torch.__version__}, {options.rounds} rounds\n"
+    )
+    table(timed, found, len(clips))
 
 
 if __name__ == "__main__":

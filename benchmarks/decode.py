@@ -17,10 +17,11 @@ import ffmpeg
 import numpy as np
 
 from pipeline_lib.clips.binary import ffmpeg_binary, ffmpeg_version
-from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_videos
+from pipeline_lib.clips.decode import Decoding
 from pipeline_lib.clips.sampling import UniformStride
+from pipeline_lib.clips.videos import VideoFiles
 
-SPEC = ClipSpec(size=112, sampling=UniformStride(frames=16))
+SPEC = VideoFiles(size=112, sampling=UniformStride(frames=16))
 SCALE = "if(lt(iw,ih),112,trunc(112*iw/ih))", "if(lt(iw,ih),trunc(112*ih/iw),112)"
 BASELINE = "ffmpeg-python, one process per video"
 
@@ -29,7 +30,7 @@ Decoder = Callable[[Sequence[Path], int], None]
 
 def ours(paths: Sequence[Path], workers: int) -> None:
     """The pipeline's decoder."""
-    for _ in decode_videos(paths, SPEC, Decoding(), workers):
+    for _ in SPEC.decode(paths, Decoding(), workers):
         pass
 
 

@@ -28,14 +28,15 @@ from pipeline_lib.attacks.starts import Constant, GaussianNoise, UniformNoise
 from pipeline_lib.attacks.steepest import Steepest
 from pipeline_lib.defenses.adversarial_training import AdversarialTraining
 from pipeline_lib.defenses.multi_perturbation import Average, Maximum
-from pipeline_lib.defenses.multibn import MultiBNManual
-from pipeline_lib.defenses.objective import Defense
+from pipeline_lib.defenses.multibn import MultiBN, MultiBNManual
+from pipeline_lib.defenses.objective import Attack, Defense
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.trades import Trades
 from pipeline_lib.models.resnet import ResNet3D
 
 TINY = ResNet3D(depth=10, width=16, stem_kernel=3, stem_pool=False)
 FULL = ResNet3D(depth=18, shortcut="A")
+SELECTOR = ResNet3D(depth=10, width=8, stem_kernel=3, stem_pool=False)
 GOAL = 1.15
 
 
@@ -43,12 +44,25 @@ class Case(NamedTuple):
     """A defense, and the passes of one of its steps, each of one batch unless `training` says how many.
 
     gradients: forward and backward to the input; forwards: without gradients; training: one number for each pass.
+    beside: a second network that sees every batch too, as MultiBN's selection module does.
     """
 
     defense: Defense
     gradients: int = 0
     forwards: int = 0
     training: tuple[int, ...] = (1,)
+    beside: ResNet3D | None = None
+
+
+class Both(nn.Module):
+    """Two networks on the same clips, so that a pass through this one is a pass through each of them."""
+
+    def __init__(self, network: nn.Module, beside: nn.Module) -> None:
+        super().__init__()
+        self.network, self.beside = network, beside
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.network(clips) + self.beside(clips)
 
 
 def cases(steps: int) -> dict[str, Case]:
@@ -63,6 +77,7 @@ def cases(steps: int) -> dict[str, Case]:
     roa = Ascent(perturbation=box, region=RandomRectangle(height=8, width=8), start=Constant(value=0.5), steps=steps)
     choices = [Ascent(perturbation=perturbation, steps=1) for perturbation in (linf, l2, l1)]
     msd = Steepest(attacks=choices, steps=steps)
+    branches: dict[str, list[Attack]] = {"clean": [], "lp": [pgd], "physical": [roa]}
     return {
         "standard": Case(Standard()),
         "AT-PGD": Case(AdversarialTraining(attack=pgd), steps),
@@ -70,9 +85,8 @@ def cases(steps: int) -> dict[str, Case]:
         "AVG": Case(Average(attacks=[pgd, roa]), 2 * steps, 0, (3,)),
         "MAX": Case(Maximum(attacks=[pgd, roa]), 2 * steps, 2, (2,)),
         "MSD": Case(AdversarialTraining(attack=msd), steps, steps * len(choices)),
-        "MultiBN-manual": Case(
-            MultiBNManual(branches={"clean": [], "lp": [pgd], "physical": [roa]}), 2 * steps, 0, (3,)
-        ),
+        "MultiBN-manual": Case(MultiBNManual(branches=branches), 2 * steps, 0, (3,)),
+        "MultiBN": Case(MultiBN(branches=branches, selector=SELECTOR), 2 * steps, 0, (3,), SELECTOR),
     }
 
 
@@ -119,9 +133,10 @@ def synchronize(device: torch.device) -> None:
 def compare(network: nn.Module, case: Case, clips: Tensor, labels: Tensor, rounds: int) -> list[tuple[float, float]]:
     """(floor, step) in seconds, `rounds` pairs in alternating order after one unmeasured pair."""
     extended = case.defense.extend(network).train()
+    bare = Both(network, case.beside(101).to(clips.device)).train() if case.beside else network
     works: list[Callable[[], object]] = [
-        lambda: floor(network, case, clips, labels),
-        lambda: step(extended, case.defense, clips, labels),
+        lambda: floor(bare, case, clips, labels),
+        lambda: step(extended.to(clips.device), case.defense, clips, labels),
     ]
     pairs = []
     for i in range(rounds + 1):

@@ -5,65 +5,43 @@ Finished batches stay in the run folder, so that a killed job goes on where it w
 
 import csv
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.goals import goal_of
+from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
-from pipeline_lib.clips.adversarial_store import compressed_delta, write_adversarial
+from pipeline_lib.audit import (
+    Columns,
+    LatticeAttack,
+    RecordedLoss,
+    audit_row,
+    measured_columns,
+    model_gap,
+    recorded_columns,
+    trace_rows,
+)
+from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
 from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames, batches
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Attack, Model
+from pipeline_lib.defenses.objective import Model
 from pipeline_lib.fitting import Fitting
+from pipeline_lib.learning import load_pattern
 from pipeline_lib.logs import LOGGER, Progress
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.precision import Precision, autocast, computing_in
-from pipeline_lib.prediction import Scores, branches_of, score, write_predictions
+from pipeline_lib.prediction import Scores, branches_of, score, score_videos, write_predictions
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.runs import STOPPED, replacing, run_folder, stop_requests
-
-
-class LatticeAttack(Attack, Protocol):
-    """An attack that can end on the 8-bit lattice inside its bound, and say how much of the bound it uses."""
-
-    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-
-@dataclass
-class RecordedLoss:
-    """Cross-entropy to the true labels that notes what it sees: losses and right answers of the first call and of each
-    one that takes a gradient (not of clips that an attack only tries), and whether the first gradient vanishes.
-    Recording costs no further pass."""
-
-    model: Model
-    labels: Tensor
-    losses: list[Tensor] = field(default_factory=list)
-    right: list[Tensor] = field(default_factory=list)
-    zero_gradient: Tensor | None = None
-
-    def __call__(self, clips: Tensor) -> Tensor:
-        logits = self.model(clips).float()
-        losses = F.cross_entropy(logits, self.labels, reduction="none")
-        if not self.losses and clips.requires_grad:
-            clips.register_hook(self._note_gradient)
-        if not self.losses or clips.requires_grad:
-            self.losses.append(losses.detach())
-            self.right.append(logits.detach().argmax(1) == self.labels)
-        return losses
-
-    def _note_gradient(self, gradient: Tensor) -> None:
-        self.zero_gradient = (gradient == 0).flatten(1).all(1)
+from pipeline_lib.transforms.drawing import drawing
 
 
 def make_adversarial_set(
@@ -72,6 +50,7 @@ def make_adversarial_set(
     weights: Path,
     branch: str | None,
     clips: Path,
+    learned: Path | None = None,
     runs: Path,
     code: str,
     batch_size: int,
@@ -87,24 +66,38 @@ def make_adversarial_set(
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration).
 
     precision: what the attack computes its gradients in; clips are always scored in fp32."""
-    data, attack = Clips(clips), build(attack_entry)
+    data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
+    if learned:
+        attack = attack.learned(load_pattern(learned, device))
     source = load_model(weights, device)
     check_classes(source, data.classes, weights)
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
     entry |= {"precision": precision}
-    key = digest(canonical(entry), code, data.checksum, file_digest(weights))
+    patterns = [file_digest(learned)] if learned else []
+    key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
-        crafting = Crafting(attack, source.network, view(source.network, branch), seed, precision, device)
+        crafting = Crafting(attack, climbed, source.network, view(source.network, branch), seed, precision, device)
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, folder, stop)
         columns = _columns(shards)
-        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry)
+        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
-        _write_rows(audit, [_audit(columns, data.labels)])
-        _write_rows(trace, _trace(columns))
+        _write_rows(audit, [audit_row(columns, data.labels, precision)])
+        _write_rows(trace, trace_rows(columns))
         for shard in shards:
             shard.unlink()
+
+
+def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
+    """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
+    own = {key: value for key, value in entry.items() if key != "loss"}
+    return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
+
+
+def margin_of(attack: LatticeAttack) -> int:
+    """How many pixels an attack adds on each side of the picture."""
+    return getattr(attack, "margin", 0)
 
 
 @dataclass(frozen=True)
@@ -112,6 +105,7 @@ class Crafting:
     """What every batch of a set is made with. `model` is the network as it is attacked, maybe one branch of it."""
 
     attack: LatticeAttack
+    climbed: Callable[[Loss], Loss]
     network: nn.Module
     model: Model
     seed: int
@@ -122,6 +116,9 @@ class Crafting:
         """What the model says, computed in the precision of the gradients."""
         with autocast(self.precision, self.device):
             return self.model(clips)
+
+    def draws(self, videos: Sequence[str], purpose: str = "") -> list[torch.Generator]:
+        return clip_generators(self.seed, [video + purpose for video in videos], self.device)
 
 
 def _attack_batches(
@@ -146,55 +143,66 @@ def _attack_batches(
     return shards
 
 
-def _attack_part(
-    crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tensor, part: slice
-) -> dict[str, np.ndarray]:
+def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tensor, part: slice) -> Columns:
     """Attacks some clips; returns arrays with one entry for each clip, and their compressed differences."""
-    rows, old_frames, device = rows[part], frames[part].numpy(), crafting.device
-    clean, labels = as_clips(frames[part], device), torch.from_numpy(data.labels[rows]).to(device)
-    recorded = RecordedLoss(crafting.in_precision, labels)
-    generators = clip_generators(crafting.seed, [data.videos[row] for row in rows], device)
-    with attacking(crafting.network), computing_in(crafting.precision):
-        live = crafting.attack(recorded, clean, generators).detach()
-    stored = crafting.attack.quantize(live, clean)
-    live_scores, stored_scores = score(crafting.model, live, labels), score(crafting.model, stored, labels)
-    adversarial = as_frames(stored)
-    chunks = [compressed_delta(new, old) for new, old in zip(adversarial, old_frames, strict=True)]
-    return _recorded(recorded, live_scores, data.labels[rows]) | {
-        "clean_prediction": score(crafting.model, clean, labels).predictions,
+    rows, original, attack, device = rows[part], frames[part].numpy(), crafting.attack, crafting.device
+    videos, labels = [data.videos[row] for row in rows], torch.from_numpy(data.labels[rows]).to(device)
+    shown = enlarged(original, margin_of(attack))
+    clean = as_clips(shown, device)
+    recorded, live = _attacked(crafting, clean, labels, videos)
+    stored = attack.quantize(live, clean)
+    scores, live_scores, stored_scores = (
+        score_videos(crafting.model, clips, labels, videos) for clips in (as_clips(original, device), live, stored)
+    )
+    with drawing(crafting.draws(videos[:1], "/transform")):
+        gap = model_gap(recorded, partial(score, crafting.model))
+    measured = recorded_columns(recorded, live_scores, data.labels[rows])
+    measured |= measured_columns(attack, live, stored, clean) | _compressed(as_frames(stored), shown)
+    return measured | {
+        "model_gap": gap,
+        "clean_prediction": scores.predictions,
         "live_prediction": live_scores.predictions,
         "stored_prediction": stored_scores.predictions,
         "stored_loss": stored_scores.losses,
         "stored_selection": stored_scores.selections,
-        "bound_ratio": crafting.attack.ratio_to_bound(stored, clean).cpu().numpy(),
+    }
+
+
+def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]) -> tuple[RecordedLoss, Tensor]:
+    """The attack's own clips, not yet on the 8-bit lattice, and what its loss saw on the way."""
+    with attacking(crafting.network), drawing(crafting.draws(videos, "/goal")):
+        criterion = goal_of(crafting.attack).criterion(crafting.model, clean, labels)
+    recorded = RecordedLoss(crafting.in_precision, labels, criterion)
+    # What the source draws while it is attacked is not what it draws when it predicts.
+    with (
+        attacking(crafting.network),
+        computing_in(crafting.precision),
+        drawing(crafting.draws(videos, "/transform")),
+    ):
+        live = crafting.attack(crafting.climbed(recorded), clean, crafting.draws(videos)).detach()
+    return recorded, live
+
+
+def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
+    """The differences of uint8 clips (n, T, H, W, C) as they will be stored, one after the other."""
+    chunks = [compressed_delta(new, old) for new, old in zip(adversarial, clean, strict=True)]
+    return {
         "crc32": np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
         "length": np.array([len(chunk) for chunk in chunks]),
         "chunks": np.frombuffer(b"".join(chunks), np.uint8),
     }
 
 
-def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _joined(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _recorded(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Loss and right answer (n, T + 1) from the start to the final live clip, and the zero gradients (n,)."""
-    losses = [*(loss.cpu().numpy() for loss in recorded.losses), final.losses]
-    right = [*(answer.cpu().numpy() for answer in recorded.right), final.predictions == labels]
-    zero = recorded.zero_gradient
-    return {
-        "trace_loss": np.stack(losses, 1),
-        "trace_right": np.stack(right, 1),
-        "zero_gradient": np.zeros(len(labels), bool) if zero is None else zero.cpu().numpy(),
-    }
-
-
-def _columns(shards: Iterable[Path]) -> dict[str, np.ndarray]:
+def _columns(shards: Iterable[Path]) -> Columns:
     """The arrays of all batches, joined; without the compressed clips."""
     return _joined([_without_chunks(shard) for shard in shards])
 
 
-def _without_chunks(shard: Path) -> dict[str, np.ndarray]:
+def _without_chunks(shard: Path) -> Columns:
     with np.load(shard) as arrays:
         return {name: arrays[name] for name in arrays.files if name not in ("chunks", "length")}
 
@@ -204,33 +212,6 @@ def _chunks(shards: Iterable[Path]) -> Iterable[bytes]:
         with np.load(shard) as arrays:
             joined, ends = arrays["chunks"].tobytes(), np.cumsum(arrays["length"])
         yield from (joined[end - length : end] for end, length in zip(ends, np.diff(ends, prepend=0), strict=True))
-
-
-def _audit(columns: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:
-    """One row of facts about an attack; shares from 0 to 1, accuracies in percent."""
-
-    def accuracy(name: str) -> float:
-        return float((columns[name] == labels).mean() * 100)
-
-    return {
-        "clips": len(labels),
-        "zero_gradients": float(columns["zero_gradient"].mean()),
-        "start_loss": float(columns["trace_loss"][:, 0].mean()),
-        "end_loss": float(columns["trace_loss"][:, -1].mean()),
-        "changed_predictions": float((columns["stored_prediction"] != columns["clean_prediction"]).mean()),
-        "bound_ratio": float(columns["bound_ratio"].max()),
-        "clean_accuracy": accuracy("clean_prediction"),
-        "live_accuracy": accuracy("live_prediction"),
-        "stored_accuracy": accuracy("stored_prediction"),
-    }
-
-
-def _trace(columns: dict[str, np.ndarray]) -> list[dict[str, float]]:
-    """Accuracy (percent) and mean loss of the live clips after each number of iterations, 0 (the start) to T."""
-    accuracy, loss = columns["trace_right"].mean(0) * 100, columns["trace_loss"].mean(0)
-    return [
-        {"step": t, "accuracy": float(a), "loss": float(x)} for t, (a, x) in enumerate(zip(accuracy, loss, strict=True))
-    ]
 
 
 def _write_rows(output: Path, rows: list[dict[str, float]]) -> None:

@@ -1,19 +1,17 @@
-"""From the configuration as written to plain entries: names resolved, references followed, seeds expanded.
+"""From the configuration as written to plain entries: names resolved, references followed, seeds expanded."""
 
-Names: a *model* is `{entry}-s{seed}`; a *target* is a model, or a model seen through one of its BatchNorm branches,
-`{entry}-s{seed}-{branch}`. In the configuration a branch is written `entry/branch`.
-"""
-
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_fields
+from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_attack, resolve_fields
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance import canonical
+from pipeline_lib.studies import resolve_figures, resolve_studies, used_models
+from pipeline_lib.sweeps import written_out
+from pipeline_lib.targets import CLEAN
 
-CLEAN = "clean"
+VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 
 
 def check_structure(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
@@ -39,15 +37,17 @@ def without_nulls(config: Any) -> Any:
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
-    """All entries by kind: datasets, attacks, models (seeds expanded), studies, iterations, perturbations."""
-    sections = {"Attack": config["attacks"], "Network": config["networks"]}
+    """All entries by kind: datasets, attacks (sweeps written out), models (seeds expanded), studies, and the figures:
+    perturbations, iterations, sweeps."""
     check_precision("evaluation.precision", config["evaluation"].get("precision", "fp32"))
-    attacks = {name: resolve(f"attacks.{name}", entry, sections) for name, entry in config["attacks"].items()}
+    written, sweeps = written_out(config["attacks"])
+    sections = {"Attack": written, "Network": config["networks"]}
+    attacks = {name: resolve_attack(f"attacks.{name}", entry, sections) for name, entry in written.items()}
     if CLEAN in attacks:
         raise fail(f"attacks.{CLEAN}", "this name is kept for the absence of an attack")
     models = dict(_models(config, sections))
     plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
-    return plan | {"studies": _studies(config, plan)} | _figures(config, plan)
+    return plan | {"studies": resolve_studies(config, plan)} | resolve_figures(config, sweeps, plan)
 
 
 def _datasets(config: Mapping[str, Any]) -> dict[str, dict]:
@@ -55,14 +55,23 @@ def _datasets(config: Mapping[str, Any]) -> dict[str, dict]:
 
 
 def _dataset(where: str, entry: Mapping[str, Any]) -> dict:
-    if ("render" in entry) == (entry.get("root") is not None):
-        raise fail(where, "give either 'root', the folder with the videos and their lists, or 'render'")
-    resolved = dict(entry) | {key: resolve(f"{where}.{key}", entry[key], {}) for key in ("lists", "sampling")}
-    if "render" in entry:
-        resolved["render"] = resolve(f"{where}.render", entry["render"], {})
+    if len({"root", "render", "download"} & entry.keys()) != 1:
+        raise fail(where, "give either 'root', the folder with the files and their lists, or 'render', or 'download'")
+    if ("sampling" in entry) == ("images" in entry):
+        raise fail(where, "give either 'sampling', which frames of a video are its clip, or 'images'")
+    methods = {"lists", "render", "download", "sampling"} & entry.keys()
+    resolved = dict(entry) | {key: resolve(f"{where}.{key}", entry[key], {}) for key in methods}
     given = entry.get("decoding", {})
     resolved["decoding"] = resolve_fields(f"{where}.decoding", given, "pipeline_lib.clips.decode:Decoding", {})
-    return resolved
+    return resolved | {"decoder": _decoder(where, entry)}
+
+
+def _decoder(where: str, entry: Mapping[str, Any]) -> dict:
+    """What makes clips of a data set's files: the method under `images`, or the decoder of videos."""
+    if "images" in entry:
+        return resolve(f"{where}.images", dict(entry["images"]) | {"size": entry["size"]}, {})
+    given = {"size": entry["size"], "sampling": entry["sampling"]}
+    return {"method": VIDEO_FILES} | resolve_fields(where, given, VIDEO_FILES, {})
 
 
 def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str, dict]]:
@@ -112,7 +121,7 @@ def _initial(
 
 def check_weight_files(plan: Mapping[str, dict]) -> None:
     """Raises PipelineError for a missing file of weights that a model of the studies and figures starts from."""
-    todo = {split_target(target)[0] for target in _used_targets(plan)}
+    todo = set(used_models(plan))
     seen: set[str] = set()
     while todo:
         model = min(todo)
@@ -124,118 +133,3 @@ def check_weight_files(plan: Mapping[str, dict]) -> None:
         elif initial and not Path(initial["file"]).is_file():
             where = f"models.{model.rpartition('-s')[0]}.initial.file"
             raise fail(where, f"there is no file {Path(initial['file']).absolute()}; put it there or correct the path")
-
-
-def _used_targets(plan: Mapping[str, dict]) -> Iterator[str]:
-    for study in plan["studies"].values():
-        yield from (target for row in study["rows"].values() for targets in row.values() for target in targets)
-        yield from [study["source"]] if study["source"] else []
-    yield from (figure["source"] for figure in plan["perturbations"].values())
-    for figure in plan["iterations"].values():
-        yield from (target for targets in figure["rows"].values() for target in targets)
-
-
-def branches(model: Mapping[str, Any]) -> list[str]:
-    """The BatchNorm branches of a resolved model entry, in order; none for an ordinary network."""
-    return list(model["defense"].get("branches", {}))
-
-
-def views(model: Mapping[str, Any]) -> list[str | None]:
-    """How a resolved model can be seen: through each of its branches, and as a whole (None) if it chooses itself."""
-    whole = not branches(model) or "selector" in model["defense"]
-    return [*branches(model), *([None] if whole else [])]
-
-
-def split_target(target: str) -> tuple[str, str | None]:
-    """The model of a target and the branch it is seen through, if any."""
-    model, _, branch = re.fullmatch(r"([^-]+-s\d+)(-(.+))?", target).groups()  # type: ignore[union-attr]
-    return model, branch
-
-
-def _targets(where: str, written: str, plan: Mapping[str, dict]) -> list[str]:
-    """The targets, one per seed, that a row's `entry` or `entry/branch` stands for."""
-    name, slash, branch = written.partition("/")
-    models = [model for model in plan["models"] if model.rpartition("-s")[0] == name]
-    if not models:
-        raise fail(where, f"unknown model {name!r}; {known({m.rpartition('-s')[0] for m in plan['models']})}")
-    has = branches(plan["models"][models[0]])
-    if slash and branch not in has:
-        raise fail(where, f"model {name!r} has no branch {branch!r}; known: {', '.join(has) or 'none'}")
-    if not slash and None not in views(plan["models"][models[0]]):
-        raise fail(where, f"model {name!r} has branches: choose one, as in {name}/{has[0]}")
-    return [f"{model}-{branch}" if slash else model for model in models]
-
-
-def _studies(config: Mapping[str, Any], plan: Mapping[str, dict]) -> dict[str, dict]:
-    return {name: _study(f"studies.{name}", entry, plan) for name, entry in config["studies"].items()}
-
-
-def _study(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> dict:
-    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
-    for label, attack in entry["columns"].items():
-        _attack(f"{where}.columns.{label}", attack, plan)
-    source = entry.get("source")
-    rows = {label: _row(f"{where}.rows.{label}", row, entry["columns"], plan) for label, row in entry["rows"].items()}
-    types = entry.get("types")
-    if types is not None:
-        _check_types(where, types, entry["columns"], rows, plan)
-    return {
-        "title": entry["title"],
-        "dataset": entry["dataset"],
-        "paper": list(entry.get("paper", [])),
-        "source": None if source is None else _targets(f"{where}.source", source, plan)[0],
-        "columns": dict(entry["columns"]),
-        "types": types,
-        "parameters": entry.get("parameters", False),
-        "summaries": list(entry.get("summaries", [])),
-        "rows": rows,
-    }
-
-
-def _check_types(where: str, types: Mapping[str, str], columns: Mapping, rows: Mapping, plan: Mapping) -> None:
-    """The rows of a table of selections are models that select, and each column's type is a branch of theirs."""
-    for column in columns:
-        lookup(f"{where}.types.{column}", column, types, "column")
-    for label, row in rows.items():
-        for target in {target for targets in row.values() for target in targets}:
-            model, branch = split_target(target)
-            if branch is not None or "selector" not in plan["models"][model]["defense"]:
-                raise fail(f"{where}.rows.{label}", "types compare what a selection module chose: name such a model")
-            for column, name in types.items():
-                lookup(f"{where}.types.{column}", name, dict.fromkeys(branches(plan["models"][model])), "branch")
-
-
-def _row(where: str, row: str | Mapping[str, str], columns: Mapping[str, str], plan: Mapping[str, dict]) -> dict:
-    """The targets of each column of a row: one model for all columns, or a model for each."""
-    cells = dict.fromkeys(columns, row) if isinstance(row, str) else row
-    for column in cells:
-        lookup(f"{where}.{column}", column, columns, "column")
-    return {column: _targets(f"{where}.{column}", written, plan) for column, written in cells.items()}
-
-
-def _attack(where: str, name: str, plan: Mapping[str, dict]) -> None:
-    lookup(where, name, plan["attacks"] | {CLEAN: {}}, "attack")
-
-
-def _figures(config: Mapping[str, Any], plan: Mapping[str, dict]) -> dict[str, dict]:
-    given = config["figures"]
-    return {
-        "perturbations": {
-            n: _perturbations(f"figures.perturbations.{n}", e, plan) for n, e in given["perturbations"].items()
-        },
-        "iterations": {n: _iterations(f"figures.iterations.{n}", e, plan) for n, e in given["iterations"].items()},
-    }
-
-
-def _perturbations(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> dict:
-    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
-    for i, name in enumerate(entry["attacks"]):
-        lookup(f"{where}.attacks[{i}]", name, plan["attacks"], "attack")
-    return dict(entry) | {"source": _targets(f"{where}.source", entry["source"], plan)[0]}
-
-
-def _iterations(where: str, entry: Mapping[str, Any], plan: Mapping[str, dict]) -> dict:
-    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
-    lookup(f"{where}.attack", entry["attack"], plan["attacks"], "attack")
-    rows = {label: _targets(f"{where}.rows.{label}", row, plan) for label, row in entry["rows"].items()}
-    return dict(entry) | {"rows": rows}

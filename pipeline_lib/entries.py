@@ -5,6 +5,7 @@ attacks and networks replaced by their own entries. It is exactly what a job dep
 """
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -80,10 +81,22 @@ def _typed(where: str, value: Any, kind: ast.expr, sections: Sections) -> Any:
     return resolve(where, value, sections)
 
 
+def resolve_attack(where: str, entry: Any, sections: Sections) -> dict:
+    """An attack's entry. Its `loss` is no field of its class: an attack is given what it climbs."""
+    if not isinstance(entry, dict) or "loss" not in entry:
+        return resolve(where, entry, sections)
+    own = {key: value for key, value in entry.items() if key != "loss"}
+    return resolve(where, own, sections) | {"loss": resolve(f"{where}.loss", entry["loss"], {})}
+
+
 def named(where: str, name: str, kind: str, sections: Sections) -> dict:
     """The resolved entry of another section that a field names; below it the same name is unknown: no circles."""
     word = kind.lower()
     entry = lookup(where, name, sections[kind], word)
+    if kind == "Attack" and "loss" in entry:
+        raise fail(where, f"attack {name!r} has a loss of its own, and here another one is climbed: name one without")
+    if kind == "Attack" and "learning" in entry:
+        raise fail(where, f"attack {name!r} has to be learned on a trained model first: name one that has not")
     others = {other: value for other, value in sections[kind].items() if other != name}
     return resolve(f"{word}s.{name}", entry, {**sections, kind: others})
 
@@ -118,6 +131,9 @@ def _expect(where: str, value: Any, kind: type, words: str) -> None:
 
 
 def _integer(where: str, value: Any) -> int:
+    """An integer, also as text: Snakemake's `--config` reads everything inside a mapping as text."""
+    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+        return int(value)
     _expect(where, value, int, "an integer")
     return value
 
@@ -134,6 +150,7 @@ def _number(where: str, value: Any) -> float:
 
 
 def _boolean(where: str, value: Any) -> bool:
+    value = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
     _expect(where, value, bool, "true or false")
     return value
 

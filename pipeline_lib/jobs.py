@@ -58,7 +58,8 @@ def torch_device(config: dict) -> Any:
     import torch
 
     torch.set_num_threads(int(config["threads"]))
-    torch.use_deterministic_algorithms(True)
+    # As `use_deterministic_algorithms`, which also loads torch's compiler: 1.6 s.
+    torch.set_deterministic_debug_mode("error")
     # It also fills every new tensor with NaN, to show reads of memory that nothing wrote: 5 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     wanted = config["device"]

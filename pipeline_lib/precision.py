@@ -23,6 +23,14 @@ def check_precision(where: str, value: Any) -> Precision:
     return value
 
 
+def gap_allowed(precision: Precision) -> float:
+    """How far a loss in a precision may be from the same in fp32, |a - b| / (1 + b), as the same model's.
+
+    Above what rounding changes in deep networks, below what another branch or another mode of a network does.
+    """
+    return 0.2 if precision == "bf16" else 0.05
+
+
 @contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
     """Inside, matrix products and convolutions of fp32 tensors on a GPU take TF32's 10 bits, or all of fp32's 23.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
@@ -18,9 +19,10 @@ from pipeline_lib.defenses.objective import Model
 from pipeline_lib.fitting import Fitting
 from pipeline_lib.logs import Progress
 from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.models.bn_selector import selected_branches
+from pipeline_lib.models.bn_selector import hearing_selections
 from pipeline_lib.precision import computing_in
 from pipeline_lib.runs import replacing
+from pipeline_lib.transforms.drawing import drawing
 
 
 class Scores(NamedTuple):
@@ -36,13 +38,17 @@ class Scores(NamedTuple):
 
 def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
     """One forward pass without gradients; the loss in fp32."""
-    with torch.inference_mode():
+    with torch.inference_mode(), hearing_selections() as heard:
         logits = model(clips).float()
         losses = F.cross_entropy(logits, labels, reduction="none")
-        selections = selected_branches(model, clips)
-    if selections is None:
-        selections = torch.full_like(labels, -1)
+    selections = heard[-1].logits.argmax(1) if heard else torch.full_like(labels, -1)
     return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy(), selections.cpu().numpy())
+
+
+def score_videos(model: Model, clips: Tensor, labels: Tensor, videos: Sequence[str]) -> Scores:
+    """`score` of a model that may draw random numbers: a function of the video's name, whatever the batch."""
+    with drawing(clip_generators(0, [f"{video}/prediction" for video in videos], clips.device)):
+        return score(model, clips, labels)
 
 
 def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device) -> Scores:
@@ -51,16 +57,18 @@ def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device
     parts, fitting = [], Fitting(batch_size)
     with Prefetched(data, batches(np.arange(len(data)), batch_size), device) as prefetched:
         for rows, frames in prefetched:
-            labels = torch.from_numpy(data.labels[rows]).to(device)
-            work = partial(_score_part, model, frames, labels)
+            work = partial(_score_part, model, data, rows, frames, device)
             parts += fitting(work, len(rows))
             progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.share_waited())
     progress.close()
     return joined(parts)
 
 
-def _score_part(model: Model, frames: Tensor, labels: Tensor, part: slice) -> Scores:
-    return score(model, as_clips(frames[part], labels.device), labels[part])
+def _score_part(
+    model: Model, data: ClipSet, rows: np.ndarray, frames: Tensor, device: torch.device, part: slice
+) -> Scores:
+    labels = torch.from_numpy(data.labels[rows[part]]).to(device)
+    return score_videos(model, as_clips(frames[part], device), labels, [data.videos[row] for row in rows[part]])
 
 
 def joined(parts: Sequence[Scores]) -> Scores:

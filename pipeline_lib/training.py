@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.clips.augmentation import Augmentation, Unchanged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
@@ -26,6 +27,7 @@ from pipeline_lib.training_state import State
 class Training:
     """Stochastic gradient descent as the papers use it; incomplete last batches are dropped.
 
+    augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
     accumulate: parts that a batch is cut into, one after the other: less memory, the same gradient, but BatchNorm sees
         each part by itself. select_on: which epoch is the model: the last, or the most accurate one on `held_out` (a
         share of each class's training clips, then not trained on) or on the test clips.
@@ -37,6 +39,7 @@ class Training:
     schedule: Schedule
     momentum: float = 0.9
     weight_decay: float = 1e-5
+    augmentation: Augmentation = field(default_factory=Unchanged)
     precision: Precision = "fp32"
     accumulate: int = 1
     compile: bool = False
@@ -172,8 +175,9 @@ def _part(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures
             task.seed, [f"{state.step}/{task.clips.videos[row]}/{name}" for row in rows], task.device
         )
 
+    augmented = task.settings.augmentation(videos, draw("augmentation"))
     with autocast(task.settings.precision, task.device):
-        outcome = task.defense.objective(state.network, videos, labels, draw)
+        outcome = task.defense.objective(state.network, augmented, labels, draw)
     (outcome.loss * (len(rows) / task.settings.batch_size)).backward()
     right = (outcome.logits.detach().argmax(1) == outcome.labels).float().mean()
     loss, share = torch.stack([outcome.loss.detach().float(), right]).tolist()

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import tiny
-from pipeline_lib.adversarial import RecordedLoss, make_adversarial_set
+from pipeline_lib.adversarial import make_adversarial_set
 from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.audit import RecordedLoss
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
@@ -21,6 +22,7 @@ from pipeline_lib.registry import build
 from test_training import trained
 
 CPU = torch.device("cpu")
+SELECTING = tiny.MULTIBN | {"method": "pipeline_lib.defenses.multibn:MultiBN", "selector": tiny.NETWORK}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,7 @@ def made(tmp_path_factory) -> Path:
     clips = tiny.write_clips(folder / "clips.h5")
     trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
     trained(folder, tiny.model_entry(tiny.MULTIBN), clips, "branched")
+    trained(folder, tiny.model_entry(SELECTING), clips, "selecting")
     return folder
 
 
@@ -107,6 +110,27 @@ def test_audit_and_trace_tell_what_happened(made, tmp_path):
     assert float(audit["end_loss"]) > float(audit["start_loss"])
 
 
+def test_a_long_attack_begins_with_the_short_one(made, tmp_path):
+    """So that one long run shows all numbers of iterations."""
+    traces = [rows_of(attacked(made, tmp_path / str(t), tiny.PGD | {"steps": t}) / "trace.csv") for t in (1, 3)]
+    assert [row["loss"] for row in traces[0][:-1]] == [row["loss"] for row in traces[1][:1]]
+    assert float(traces[0][-1]["loss"]) == pytest.approx(float(traces[1][1]["loss"]), rel=1e-4)
+    assert traces[0][-1]["accuracy"] == traces[1][1]["accuracy"]
+
+
+def test_an_adaptive_set_of_lambda_zero_is_the_plain_one(made, tmp_path):
+    sets = []
+    for name, weight in {"plain": None, "zero": 0.0, "ten": 10.0}.items():
+        loss = {"method": "pipeline_lib.defenses.adaptive:Adaptive", "type": "lp", "weight": weight}
+        entry = tiny.PGD if weight is None else tiny.PGD | {"loss": loss}
+        sets.append(attacked(made, tmp_path / name, entry, model="selecting"))
+    plain, zero, ten = (frames_of(made, out) for out in sets)
+    assert (plain == zero).all()
+    assert (plain != ten).any()
+    for name in ("predictions.csv", "audit.csv", "trace.csv"):
+        assert (sets[0] / name).read_bytes() == (sets[1] / name).read_bytes()
+
+
 def test_the_trace_of_a_choice_of_attacks_is_that_of_its_iterates(made, tmp_path):
     """The forward passes of clips that are only tried are no iterations."""
     steepest = {"method": "pipeline_lib.attacks.steepest:Steepest", "attacks": [tiny.PGD, tiny.ROA], "steps": 2}
@@ -115,6 +139,29 @@ def test_the_trace_of_a_choice_of_attacks_is_that_of_its_iterates(made, tmp_path
     assert [row["step"] for row in trace] == ["0", "1", "2"]
     assert float(trace[0]["accuracy"]) == pytest.approx(float(audit["clean_accuracy"]))
     assert float(audit["bound_ratio"]) <= 1 + 1e-4
+
+
+SEARCHED = {"method": "pipeline_lib.attacks.search:SearchedRectangle", "height": 3, "width": 3, "stride": 2}
+
+
+@pytest.mark.parametrize("search", ["exhaustive", "gradient"])
+def test_places_that_are_only_tried_are_no_iterates(made, tmp_path, search):
+    """A search by the gradient at the clean clips is a line of its own."""
+    out = attacked(made, tmp_path, tiny.ROA | {"region": SEARCHED | {"search": search}})
+    (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
+    assert len(trace) == 3 + (search == "gradient")
+    assert float(audit["zero_gradients"]) == 0
+    assert float(audit["bound_ratio"]) <= 1 + 1e-4
+
+
+def test_a_goal_is_climbed_and_the_trace_is_of_the_true_labels(made, tmp_path):
+    """Of two classes the next is the wrong one, so that both attacks are the same."""
+    goal = {"method": "pipeline_lib.attacks.goals:NextClass"}
+    targeted, untargeted = attacked(made, tmp_path / "a", tiny.PGD | {"goal": goal}), attacked(made, tmp_path / "b")
+    assert (frames_of(made, targeted) != frames_of(made, untargeted)).mean() < 0.01
+    for name in ("trace.csv", "audit.csv"):
+        for row, other in zip(rows_of(targeted / name), rows_of(untargeted / name), strict=True):
+            assert [float(x) for x in row.values()] == pytest.approx([float(x) for x in other.values()], rel=1e-3)
 
 
 def test_masked_gradients_are_seen():
@@ -128,7 +175,7 @@ def test_masked_gradients_are_seen():
     recorded = RecordedLoss(network, labels)
     with attacking(network):
         build(tiny.PGD)(recorded, torch.rand(3, 3, 4, 8, 8), [torch.Generator() for _ in range(3)])
-    assert recorded.zero_gradient.tolist() == [True, True, True]
+    assert recorded.zero_elements.tolist() == [1, 1, 1]
 
 
 def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypatch):

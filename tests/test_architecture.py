@@ -9,12 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
-    {"errors", "methods", "registry", "entries", "config", "provenance", "logs", "runs", "devices", "jobs", "costs"}
-    | {"precision"},
-    {"clips", "models", "attacks", "schedules"},
+    {"errors", "methods", "registry", "entries", "config", "sweeps", "targets", "studies", "figure_entries"}
+    | {"provenance", "logs", "runs", "devices", "jobs", "costs", "precision"},
+    {"clips", "models", "attacks", "transforms", "schedules"},
     {"defenses"},
-    {"modeling", "prediction", "training", "adversarial", "distributed", "model_selection"}
-    | {"fitting", "training_job", "training_loop", "training_state"},
+    {"modeling", "prediction", "training", "audit", "learning", "adversarial", "features", "fitting"}
+    | {"distributed", "model_selection", "training_job", "training_loop", "training_state"},
     {"metrics"},
     {"reporting"},
 ]

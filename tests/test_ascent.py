@@ -52,6 +52,16 @@ ATTACKS = {
     },
     "multav_l2": {"perturbation": {"method": "ratio_l2", "epsilon": 4, "step_size": 3.55}},
     "l1": {"perturbation": {"method": "additive_l1", "epsilon": 2.5, "step_size": 0.05}},
+    "multav_roa": {
+        "perturbation": {"method": "ratio_linf", "epsilon": 3.55, "step_size": 1.7},
+        "region": {"method": "random_rectangle", "height": 30, "width": 30, "per": "video"},
+    },
+    "multav_spa": {
+        "perturbation": {"method": "ratio_linf", "epsilon": 3.55, "step_size": 1.7, "zeros": "floor"},
+        "region": {"method": "random_pixels", "count": 100, "replace": False},
+        "start": {"method": "log_uniform", "ratio": 3.55},
+    },
+    "fgsm": {"perturbation": {"method": "additive_linf", "epsilon": 4 / 255, "step_size": 4 / 255}, "restarts": 1},
 }
 LABELS = torch.tensor([0, 1, 2, 3])
 

@@ -11,8 +11,8 @@ from pipeline_lib.models.bn_selector import (
     Mixture,
     SelectedNetwork,
     Softmax,
+    hearing_selections,
     part_for,
-    selected_branches,
     through_mixture,
 )
 from pipeline_lib.models.multi_batchnorm import Groups, MultiBatchNorm, branch_out, load_initial, routed, through
@@ -130,10 +130,14 @@ def test_a_network_selects_by_the_clip_and_forgets_it():
     network, clips = selected().eval(), torch.rand(4, 3, 4, 16, 16, generator=RANDOM)
     rho = network.selector(clips).softmax(1)
     expected = through_mixture(network, rho, torch.zeros(4, 3))(clips)
-    assert torch.equal(network(clips), expected)
-    assert torch.equal(selected_branches(network, clips), rho.argmax(1))
-    assert selected_branches(network.target, clips) is None
-    fixed = through(network, "lp")(clips)
+    with hearing_selections() as heard:
+        assert torch.equal(network(clips), expected)
+    network(clips)
+    assert [selection.branches for selection in heard] == [network.branches]
+    assert torch.equal(heard[0].logits.softmax(1), rho)
+    with hearing_selections() as heard:
+        fixed = through(network, "lp")(clips)
+    assert heard == []
     assert torch.equal(fixed, through(network.target, "lp")(clips))
     assert torch.equal(network(clips), expected)
 

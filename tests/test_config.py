@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline_lib.config import check_structure, check_weight_files, resolve_config, split_target, views
+from pipeline_lib.config import check_structure, check_weight_files, resolve_config
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.targets import split_target, views
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -34,7 +35,7 @@ def resolved(config: dict) -> dict:
 def test_attack_entry_becomes_plain_typed_data():
     attack = resolved(CONFIG)["attacks"]["roa"]
     assert attack["method"] == "pipeline_lib.attacks.ascent:Ascent"
-    assert attack["perturbation"]["step_size"] == 70 / 255
+    assert attack["perturbation"]["step_size"] == 120 / 255
     assert type(attack["perturbation"]["epsilon"]) is float
     assert list(attack) == ["method", "perturbation", "region", "start", "steps"]
 
@@ -81,10 +82,14 @@ def test_a_network_carries_its_normalization():
     }
 
 
+def targets(cells: list[dict]) -> list[str]:
+    return [cell["target"] for cell in cells]
+
+
 def test_rows_become_targets():
     rows = resolved(changed("seeds", [0, 1]))["studies"]["multibn_white_box"]["rows"]
-    assert rows["AT-AF"]["clean"] == ["at_af-s0", "at_af-s1"]
-    assert rows["MultiBN-manual"]["roa"] == ["multibn_manual-s0-physical", "multibn_manual-s1-physical"]
+    assert targets(rows["AT-AF"]["clean"]) == ["at_af-s0", "at_af-s1"]
+    assert targets(rows["MultiBN-manual"]["roa"]) == ["multibn_manual-s0-physical", "multibn_manual-s1-physical"]
     assert split_target("multibn_manual-s1-physical") == ("multibn_manual-s1", "physical")
     assert split_target("at_af-s0") == ("at_af-s0", None)
 
@@ -92,6 +97,24 @@ def test_rows_become_targets():
 def test_an_attack_names_attacks_above_it():
     plan = resolved(changed("attacks.msd", {"method": "steepest", "attacks": ["pgd", "roa"], "steps": 5}))
     assert plan["attacks"]["msd"]["attacks"] == [plan["attacks"]["pgd"], plan["attacks"]["roa"]]
+
+
+def test_the_files_of_a_data_set_have_a_decoder():
+    videos = resolved(CONFIG)["datasets"]["synthetic"]
+    assert videos["decoder"] == {
+        "method": "pipeline_lib.clips.videos:VideoFiles",
+        "sampling": videos["sampling"],
+        "size": 32,
+    }
+    entry = {"root": "/data", "lists": {"method": "cifar10"}, "images": {"method": "cifar10_records"}}
+    images = resolved(changed("datasets.mine", entry | {"size": 24, "note": ""}))["datasets"]["mine"]
+    assert images["decoder"] == {"method": "pipeline_lib.clips.images:Cifar10Records", "size": 24}
+
+
+def test_training_carries_its_augmentation():
+    plan = resolved(changed("training.scratch.augmentation", {"method": "crop_and_flip"}))
+    entry = plan["models"]["standard-s0"]["training"]["augmentation"]
+    assert entry == {"method": "pipeline_lib.clips.augmentation:CropAndFlip"}
 
 
 ERRORS = {
@@ -110,7 +133,7 @@ ERRORS = {
     "unknown field": (
         "attacks.pgd.stepz",
         3,
-        r"attacks.pgd.stepz: unknown key; known: perturbation, region, start, steps",
+        r"attacks.pgd.stepz: unknown key; known: goal, keep, perturbation, precision, region",
     ),
     "nested field": ("attacks.pgd.perturbation.eps", 3, r"attacks.pgd.perturbation.eps: unknown key; known: epsilon"),
     "missing field": ("attacks.pgd.perturbation", {"method": "additive_linf", "epsilon": 1}, "step_size: missing"),
@@ -149,15 +172,47 @@ ERRORS = {
     "unknown branch": ("studies.multav.rows.Mine", "multibn_manual/x", "no branch 'x'; known: clean, lp, physical"),
     "branch not chosen": ("studies.multav.rows.Mine", "multibn_manual", "choose one, as in multibn_manual/clean"),
     "unknown column": ("studies.multav.rows.Mine", {"x": "avg"}, "unknown column 'x'; known: af, clean, linf"),
+    "neither method nor base": ("attacks.mine", {"steps": 3}, "attacks.mine: expected an entry with 'method'"),
+    "sweep of nothing": ("attacks.mine", {"base": "pgd", "sweep": {}}, "attacks.mine.sweep"),
+    "sweep of no values": ("attacks.mine", {"base": "pgd", "sweep": {"steps": []}}, "attacks.mine.sweep.steps"),
+    "sweep of an entry": ("attacks.mine", {"base": "pgd", "sweep": {"region": [{}]}}, "attacks.mine.sweep.region.0"),
+    "swept field": (
+        "attacks.mine",
+        {"base": "pgd", "sweep": {"stepz": [3]}},
+        "attacks.mine_3.stepz: unknown key; known: goal, keep, perturbation",
+    ),
+    "sweep as a column": ("studies.multav.columns.x", "swept", "columns.x: unknown attack 'swept'"),
+    "loss": ("attacks.pgd_20.loss", {"method": "adaptive"}, r"attacks.pgd_20.loss.type: missing \(str\)"),
+    "loss in a defense": (
+        "attacks.af.loss",
+        {"method": "adaptive", "type": "lp"},
+        "models.at_af.defense.attack: attack 'af' has a loss of its own",
+    ),
+    "learning in a defense": (
+        "attacks.af",
+        {"method": "universal_framing", "width": 1, "learning": {"method": "adam"}},
+        "models.at_af.defense.attack: attack 'af' has to be learned on a trained model first",
+    ),
     "unknown data set": (
         "studies.multav.dataset",
         "x",
-        "studies.multav.dataset: unknown dataset 'x'; known: synthetic",
+        "studies.multav.dataset: unknown dataset 'x'; known: shapes, synthetic",
     ),
     "unknown column attack": ("studies.multav.columns.x", "x", r"columns.x: unknown attack 'x'; known: .*clean"),
     "reserved name": ("attacks.clean", CONFIG["attacks"]["pgd"], "kept for the absence of an attack"),
     "bad name": ("attacks.My-Attack", CONFIG["attacks"]["pgd"], "My-Attack"),
     "root and render": ("datasets.synthetic.root", "/data", "datasets.synthetic: give either 'root'"),
+    "sampling and images": (
+        "datasets.synthetic.images",
+        {"method": "image_files"},
+        r"datasets.synthetic: give either 'sampling', which frames of a video are its clip, or 'images'",
+    ),
+    "field of sampling": ("datasets.synthetic.sampling.frame", 8, r"datasets.synthetic.sampling.frame: unknown key"),
+    "augmentation": (
+        "training.scratch.augmentation",
+        {"method": "crop_and_flip", "pading": 4},
+        r"training.scratch.augmentation.pading: unknown key; known: padding",
+    ),
     "decoding": ("datasets.synthetic.decoding", {"deadlin": 3}, "decoding.deadlin: unknown key; known: .*deadline"),
     "own module": ("attacks.pgd.method", "no_such_module:X", "no file for the Python module 'no_such_module'"),
     "own class": ("attacks.pgd.method", "pipeline_lib.logs:X", "has no class 'X'"),
@@ -172,9 +227,54 @@ def test_errors_name_entry_key_and_known_names(path, value, message):
         resolved(changed(path, value))
 
 
+def test_the_examples_of_the_documentation_resolve():
+    text = (ROOT / "config/README.md").read_text()
+    examples = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    config = copy.deepcopy(CONFIG)
+    for example in examples:
+        for section, entries in example.items():
+            config[section] |= entries
+    for study in config["studies"].values():
+        study["dataset"] = "synthetic"
+    plan = resolved(config)
+    assert plan["attacks"]["pgd_bound_16_255"]["start"]["radius"] == 16 / 255
+    matrix = plan["studies"]["multibn_transfer"]["rows"]
+    assert matrix["PGD, inference BN roa"]["target_clean"][0]["source"] == "multibn_manual-s0-clean"
+    assert plan["studies"]["framing"]["rows"]["AF"]["W2"][0]["attack"] == "universal_2"
+    assert plan["studies"]["framing"]["rows"]["None"]["W2"][0]["attack"] == "clean"
+
+
+def test_a_sweep_resolves_to_what_one_would_write_by_hand():
+    plan = resolved(changed("attacks.pgd_steps", {"base": "pgd", "sweep": {"steps": [1, 7]}}))
+    by_hand = resolved(changed("attacks.by_hand", CONFIG["attacks"]["pgd"] | {"steps": 7}))
+    assert plan["attacks"]["pgd_steps_7"] == by_hand["attacks"]["by_hand"]
+    assert "pgd_steps" not in plan["attacks"]
+
+
+def test_a_loss_stands_beside_the_fields_of_its_attack():
+    entry = {"base": "pgd", "loss": {"method": "adaptive", "type": "lp"}, "sweep": {"loss.weight": [0, "1/2"]}}
+    attacks = resolved(changed("attacks.aimed", entry))["attacks"]
+    loss = {"method": "pipeline_lib.defenses.adaptive:Adaptive", "type": "lp"}
+    assert attacks["aimed_0"] == attacks["pgd"] | {"loss": loss | {"weight": 0.0}}
+    assert attacks["aimed_1_2"]["loss"]["weight"] == 0.5
+
+
 def test_every_key_is_documented():
     text = (ROOT / "config/README.md").read_text()
-    documented = [*SCHEMA["properties"], "render", "root", "lists", "size", "sampling", "decoding", "note", "network"]
+    documented = [
+        *SCHEMA["properties"],
+        "render",
+        "download",
+        "images",
+        "augmentation",
+        "root",
+        "lists",
+        "size",
+        "sampling",
+        "decoding",
+        "note",
+        "network",
+    ]
     documented += [
         "defense",
         "training",
@@ -186,6 +286,12 @@ def test_every_key_is_documented():
         "columns",
         "rows",
         "summaries",
+        "base",
+        "sweep",
+        "loss",
+        "attack",
+        "target",
+        "panels",
     ]
     assert [key for key in documented if f"`{key}`" not in text] == []
 
@@ -218,7 +324,7 @@ def test_a_selecting_model_is_seen_as_a_whole_or_through_a_branch():
     assert views(plan["models"]["soft-s0"]) == ["clean", "lp", "physical", None]
     assert views(plan["models"]["multibn_manual-s0"]) == ["clean", "lp", "physical"]
     assert views(plan["models"]["standard-s0"]) == [None]
-    assert plan["studies"]["selections"]["rows"]["MultiBN"]["pgd"] == ["soft-s0"]
+    assert targets(plan["studies"]["selections"]["rows"]["MultiBN"]["pgd"]) == ["soft-s0"]
 
 
 @pytest.mark.parametrize(
@@ -260,3 +366,11 @@ def test_precision_is_part_of_what_a_model_is():
 def test_numbers_of_gpus(key, value):
     with pytest.raises(PipelineError, match=key):
         resolved(changed(key, value))
+
+
+def test_values_of_the_command_line_are_text_and_mean_the_same():
+    written = changed("attacks.pgd.steps", "3")
+    written["networks"]["tiny"]["stem_pool"] = "false"
+    assert resolved(written) == resolved(CONFIG)
+    with pytest.raises(PipelineError, match="attacks.pgd.steps: expected an integer, got '3.5'"):
+        resolved(changed("attacks.pgd.steps", "3.5"))

@@ -23,3 +23,7 @@ def test_an_attack_that_chooses_takes_its_own_steps_only():
     """Each with a forward pass of every choice; the steps of the choices are not taken."""
     steepest = tiny.STEEPEST | {"attacks": [PGD_5, PGD_5, PGD_5], "steps": 4}
     assert passes(steepest) == 1 + 4 * (1 + 3) + 1
+
+
+def test_an_expectation_multiplies_the_passes_of_its_attack():
+    assert passes({"method": "a:Expectation", "attack": PGD_5, "samples": 10}) == 1 + 10 * (5 + 1)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline_lib.clips.binary import ffmpeg_binary
-from pipeline_lib.clips.decode import frames_in_header
 from pipeline_lib.clips.status import Status
+from pipeline_lib.clips.videos import frames_in_header
 from videos import B_FRAMES, decode, encode, every_frame
 
 

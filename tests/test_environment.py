@@ -20,7 +20,9 @@ def test_both_files_ask_for_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pip = dict(map(parsed, project["dependencies"] + project["optional-dependencies"]["test"]))
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    conda = dict(parsed(entry) for entry in entries if isinstance(entry, str))
+    (from_pip,) = [entry["pip"] for entry in entries if isinstance(entry, dict)]
+    asked = [entry for entry in [*entries, *from_pip] if isinstance(entry, str) and entry != "-e ."]
+    conda = dict(map(parsed, asked))
     assert {name: bound for name, bound in conda.items() if name not in ONLY_CONDA} == pip
 
 

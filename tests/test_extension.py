@@ -213,7 +213,7 @@ def test_configuration_names_the_network_that_is_extended(tmp_path):
         "network": "defended",
         "after": ["layer2", "layer3"],
         "attention": "frame_separate",
-        "frames": [2, 1],
+        "frames": [4, 2],
     }
     config["models"]["at_pgd"]["network"] = "both"
     entry = resolve_config(config)["models"]["at_pgd-s0"]

@@ -16,10 +16,12 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.metrics import wilson
 from pipeline_lib.reporting.difference import magnified_difference
+from pipeline_lib.reporting.features import draw_features, features_figure
 from pipeline_lib.reporting.figures import (
     draw_iterations,
     draw_perturbations,
@@ -31,7 +33,9 @@ from pipeline_lib.reporting.figures import (
     training_figure,
 )
 from pipeline_lib.reporting.gallery import encode, enlarged, gallery_page, side_by_side
+from pipeline_lib.reporting.masking import draw_masking, masking_figure
 from pipeline_lib.reporting.style import STYLE, line_styles
+from pipeline_lib.reporting.sweeps import build_sweeps, draw_sweeps, sweeps_figure, write_sweeps
 
 MODULES = ("metrics", "reporting.tables", "reporting.audits", "reporting.figures", "reporting.gallery")
 
@@ -51,6 +55,12 @@ def curves() -> list[tuple[str, pd.DataFrame]]:
     steps = np.array([0, 1, 2, 3, 5, 10, 20, 50])
     table = pd.DataFrame({"step": steps, "accuracy": 90 / (1 + steps), "loss": np.log1p(steps)})
     return [("No Defense", table), ("MultiBN-manual with a long name", table.assign(accuracy=50.0))]
+
+
+def feature_curves() -> list[tuple[str, pd.DataFrame]]:
+    stages = ["stem", "layer1", "layer2", "layer3", "layer4"]
+    table = pd.DataFrame({"stage": stages, "mean_square_difference": [0.01, 0.02, 0.1, 0.4, 3.0]})
+    return [(label, table.assign(relative=[0.1, 0.1, 0.3, 0.4, 2.0])) for label in ("Halftone, ST", "No Defense")]
 
 
 def histories() -> list[tuple[str, pd.DataFrame]]:
@@ -73,17 +83,55 @@ def table() -> pd.DataFrame:
     return filled
 
 
+VALUES = {
+    "PGD": ("perturbation.epsilon", ["2/255", "4/255", "8/255", "16/255"], [2 / 255, 4 / 255, 8 / 255, 16 / 255]),
+    "ROA": ("region.width", ["20", "30", "45", "60"], [20.0, 30.0, 45.0, 60.0]),
+    "adaptive": ("loss.weight", ["0", "0.1", "0.5", "1", "2", "5", "10"], [0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0]),
+    "SPA": ("steps", ["1", "3", "5", "10", "20", "50"], [1.0, 3.0, 5.0, 10.0, 20.0, 50.0]),
+    "one value": ("keep", ["last"], [0.0]),
+}
+
+
+def swept() -> pd.DataFrame:
+    records = [
+        (panel, key, row, value, position, 90.0 - place, 80.0 - place, 95.0, 300, "0")
+        for panel, (key, values, positions) in VALUES.items()
+        for row in ("No Defense", "MultiBN-manual with a long name")
+        for place, (value, position) in enumerate(zip(values, positions, strict=True))
+    ]
+    names = ["panel", "key", "row", "value", "position", "measured", "low", "high", "n", "seeds"]
+    return pd.DataFrame(records, columns=names)
+
+
+def sheet(parts: int) -> pd.DataFrame:
+    """A masking sheet with all signs, or its first parts."""
+    forms = {"clean": 100.0, "without_bpda": 90.0, "white_box": 60.0, "eot": 40.0, "transfer": 10.0}
+    rows = [(part, None, percent) for part, percent in forms.items()]
+    rows += [("bound", value, percent) for value, percent in ((2 / 255, 5.0), (8 / 255, 90.0), (1.0, 30.0))]
+    rows += [("steps", float(10**i), 20.0 + 20 * i) for i in range(4)]
+    table = pd.DataFrame(rows, columns=["part", "value", "measured"]).assign(zero_gradients=0.5)
+    table[["low", "high"]] = [wilson(percent, 300) for percent in table["measured"]]
+    return table[:parts]
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "perturbations": lambda: draw_perturbations(examples()),
     "iterations": lambda: draw_iterations(curves(), 300),
+    "sweeps": lambda: draw_sweeps(swept(), "Bounds of four attacks and lambda"),
     "training": lambda: draw_training(histories()),
+    "features": lambda: draw_features(feature_curves()),
+    "masking": lambda: draw_masking(sheet(12), "Halftone, adversarially trained"),
+    "masking without steps": lambda: draw_masking(sheet(8), "Halftone"),
     "table": lambda: draw_table(table(), "A study", "A note that is long enough to need more than one line. " * 4),
     "narrow": lambda: draw_table(table().query("column == 'clean'"), note="Orientation only. " * 9),
 }
 WRITERS: dict[str, Callable[[Path], None]] = {
     "perturbations": lambda out: perturbation_figure(examples()[:1], out),
     "iterations": lambda out: iterations_figure(curves(), 300, out),
+    "sweeps": lambda out: sweeps_figure(swept(), out),
     "training": lambda out: training_figure(histories()[:2], out),
+    "features": lambda out: features_figure(feature_curves(), out),
+    "masking": lambda out: masking_figure(sheet(12), out, "Halftone"),
     "table": lambda out: table_figure(table().query("column in ['clean', 'union']"), out),
 }
 
@@ -158,6 +206,32 @@ def test_iterations_figure_draws_the_curve_inside_its_wilson_band() -> None:
     for step, percent in zip(first["step"], first["accuracy"], strict=True):
         at_step = np.asarray(band)[np.asarray(band)[:, 0] == step, 1]
         assert (at_step.min(), at_step.max()) == pytest.approx(wilson(percent, 300))
+
+
+def test_sweeps_have_a_panel_for_each_attack_and_ticks_as_written() -> None:
+    panels = [axes for axes in drawn("sweeps").axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in panels] == list(VALUES)
+    assert [axes.get_xlabel() for axes in panels] == ["epsilon", "width", "weight", "steps", "keep"]
+    bounds = panels[0]
+    assert list(bounds.lines[1].get_xdata()) == VALUES["PGD"][2]
+    assert list(bounds.lines[1].get_ydata()) == [90, 89, 88, 87]
+    assert bounds.xaxis.get_major_formatter().format_ticks([0]) == ["16/255"]
+    assert bounds.get_ylim() == (0, 100)
+
+
+def test_sweeps_are_accuracies_of_predictions_with_their_interval(tmp_path: Path) -> None:
+    for seed, predictions in enumerate(([1, 1, 0, 0], [1, 1, 1, 0])):
+        frame = pd.DataFrame({"video": list("abcd"), "label": 1, "prediction": predictions, "loss": 0.1})
+        frame.to_csv(tmp_path / f"{seed}.csv", index=False)
+    curve = {"seeds": [0, 1], "cells": [[str(tmp_path / "0.csv"), str(tmp_path / "1.csv")]]}
+    panel = {"key": "steps", "values": ["5"], "positions": [5.0], "rows": {"A": curve}}
+    table = build_sweeps({"panels": {"PGD": panel}})
+    (record,) = table.to_dict("records")
+    assert (record["panel"], record["row"], record["value"], record["seeds"]) == ("PGD", "A", "5", "0 1")
+    assert record["measured"] == 62.5
+    assert (record["low"], record["high"]) == (wilson(50, 4)[0], wilson(75, 4)[1])
+    write_sweeps(table, tmp_path / "out.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv", dtype={"value": str}), table, atol=1e-3)
 
 
 def test_iterations_axis_starts_at_the_first_step_and_keeps_the_last_tick() -> None:
@@ -235,6 +309,17 @@ def test_gallery_is_one_self_contained_page(tmp_path: Path) -> None:
     assert "compressed" in rest
     assert "<h2>PGD &lt;&amp;&gt;</h2>" in rest
     assert "HandstandPushups \u2192 JumpingJack" in rest
+
+
+def test_gallery_shows_images_as_they_are(tmp_path: Path) -> None:
+    clean, adversarial = clips(frames=1)
+    gallery_page([("PGD", clean, adversarial)], tmp_path / "clips.html", 8)
+    page = (tmp_path / "clips.html").read_text()
+    [data] = re.findall(r'<img alt="" src="data:image/png;base64,([^"]+)">', page)
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert (np.asarray(picture) == side_by_side(clean, adversarial)[0]).all()
+    assert "<video" not in page
+    assert "compressed" not in page
 
 
 def test_gallery_repeats_byte_for_byte(tmp_path: Path) -> None:

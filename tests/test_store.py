@@ -80,7 +80,7 @@ def test_it_can_be_pickled_and_used_after_fork(store: Path) -> None:
 def test_the_checksum_is_that_of_the_content(tmp_path: Path) -> None:
     first = Clips(write(tmp_path / "first.h5")).checksum
     assert re.fullmatch(r"[0-9a-f]{64}", first)
-    assert Clips(write(tmp_path / "second.h5", ffmpeg="other", spec={"size": 5})).checksum == first
+    assert Clips(write(tmp_path / "second.h5", decoder="other", spec={"size": 5})).checksum == first
     pixel = FRAMES[3].copy()
     pixel[0, 0, 0, 0] ^= 1
     changes = [

@@ -12,16 +12,17 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_to_store, decode_videos
+from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.splits import Ucf101, Video
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.synthetic import SyntheticActions
+from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.errors import PipelineError
 from stores import CLIPS, FRAMES, VIDEOS, write
 
-SPEC = ClipSpec(size=32, sampling=UniformStride(frames=4))
+SPEC = VideoFiles(size=32, sampling=UniformStride(frames=4))
 DESIGN = SyntheticActions(train_per_class=9, test_per_class=1, classes=["MoveUpLeft", "MoveDownLeft"], lengths=(6, 9))
 
 
@@ -86,7 +87,7 @@ def test_a_long_message_is_cut_at_a_character(tmp_path: Path) -> None:
 
 
 def test_no_videos_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="no videos to store"):
+    with pytest.raises(PipelineError, match="nothing to store"):
         write(tmp_path / "clips.h5", [], [])
 
 
@@ -114,6 +115,7 @@ from pathlib import Path
 from pipeline_lib.clips.splits import Video
 from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.clips.store_writer import write_store
+from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.errors import PipelineError
 {limit}
 clip = DecodedClip(np.zeros((8, 64, 64, 3), np.uint8), np.arange(8))
@@ -171,7 +173,7 @@ def test_a_decoded_store_holds_the_decoded_clips(root: Path, tmp_path: Path) -> 
     clips, videos = Clips(out), Ucf101().read(root, "train")
     assert clips.classes == ["MoveDownLeft", "MoveUpLeft"]
     assert [Video(*pair) for pair in zip(clips.videos, clips.labels, strict=True)] == videos
-    decoded = decode_videos([root / "UCF-101" / video.path for video in videos], SPEC, Decoding(), 1)
+    decoded = SPEC.decode([root / "UCF-101" / video.path for video in videos], Decoding(), 1)
     assert (clips.read(range(18)) == np.stack([clip.frames for clip in decoded])).all()
     assert finished == list(range(1, 19))
     with h5py.File(out) as file:

@@ -12,10 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline_lib.clips.binary import ffmpeg_binary
-from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_videos
+from pipeline_lib.clips.decode import Decoding
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.splits import Ucf101
 from pipeline_lib.clips.synthetic import DIRECTIONS, PlannedVideo, SyntheticActions, plane_waves, texture_frames
+from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.errors import PipelineError
 
 DESIGN = SyntheticActions(seed=3, train_per_class=24, test_per_class=20, lengths=(8, 16))
@@ -32,12 +33,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def clips(root: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Decoded clips (N, 8, 32, 32, 3) and labels by part."""
-    spec = ClipSpec(size=32, sampling=UniformStride(frames=8))
+    spec = VideoFiles(size=32, sampling=UniformStride(frames=8))
     parts = {}
     for part in ("train", "test"):
         videos = Ucf101().read(root, part)
         paths = [root / "UCF-101" / video.path for video in videos]
-        frames = np.stack([clip.frames for clip in decode_videos(paths, spec, Decoding(), workers=2)])
+        frames = np.stack([clip.frames for clip in spec.decode(paths, Decoding(), workers=2)])
         parts[part] = frames, np.array([video.label for video in videos])
     return parts
 

@@ -255,7 +255,14 @@ def test_the_same_table_gives_the_same_bytes_and_leaves_no_temporary_file(tmp_pa
 
 
 def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
-    facts = dict.fromkeys(AUDIT_COLUMNS, 0.0) | {"clips": 300, "start_loss": 0.2, "end_loss": 3.0, "bound_ratio": 1.0}
+    facts = dict.fromkeys(AUDIT_COLUMNS, 0.0) | {
+        "clips": 300,
+        "iterations": 5,
+        "start_loss": 0.2,
+        "end_loss": 3.0,
+        "bound_ratio": 1.0,
+        "gap_allowed": 0.05,
+    }
     facts |= {"clean_accuracy": 90.0, "live_accuracy": 20.0, "stored_accuracy": 20.0} | changes
     path = folder / "audit.csv"
     pd.DataFrame([facts]).to_csv(path, index=False)
@@ -266,12 +273,26 @@ def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
     ("changes", "verdict"),
     [
         ({}, "ok"),
+        ({"zero_elements": 0.5}, "ok"),
+        ({"zero_elements": 0.51}, "masked gradient"),
+        ({"bound_ratio": 1.0009}, "ok"),  # rounding
+        ({"bound_ratio": 1.01}, "bound broken"),
+        ({"live_bound_ratio": 1.01}, "bound broken"),
+        ({"bound_ratio": float("inf")}, "bound broken"),  # pixels outside the region
+        ({"box_excess": 0.01}, "bound broken"),
+        ({"box_excess": 0.01, "zero_gradients": 1.0}, "bound broken"),  # the gravest first
+        ({"model_gap": 0.05}, "ok"),
+        ({"model_gap": 0.06}, "other model evaluated"),
+        ({"model_gap": 0.06, "gap_allowed": 0.2}, "ok"),  # an attack in bf16
+        ({"model_gap": 0.21, "gap_allowed": 0.2}, "other model evaluated"),
         ({"zero_gradients": 0.01}, "ok"),
         ({"zero_gradients": 0.0101}, "masked gradient"),
-        ({"stored_accuracy": 90.0}, "masked gradient"),
-        ({"stored_accuracy": 90.0001}, "masked gradient"),  # rounding, not a clip
+        ({"stored_accuracy": 90.0, "end_loss": 0.21}, "masked gradient"),
+        ({"stored_accuracy": 90.0001, "end_loss": 0.21}, "masked gradient"),  # rounding, not a clip
+        ({"stored_accuracy": 90.0, "end_loss": 0.2, "iterations": 0}, "no effect"),  # no gradient was asked for
+        ({"stored_accuracy": 90.0}, "no effect"),  # the loss rose, so there is a gradient
         ({"stored_accuracy": 90.0 - 100 / 300}, "ok"),  # one clip
-        ({"stored_accuracy": 90.0, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
+        ({"stored_accuracy": 90.0, "end_loss": 0.2, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
     ],
 )
 def test_verdict(tmp_path: Path, changes: dict[str, float], verdict: str) -> None:
@@ -295,7 +316,7 @@ def test_the_written_audit_says_the_rule_and_the_verdict(tmp_path: Path) -> None
 def test_an_incomplete_audit_is_named(tmp_path: Path) -> None:
     entry = audit_entry(tmp_path)
     Path(entry["audit"]).write_text("clips\n3\n")
-    with pytest.raises(PipelineError, match=r"audit\.csv: columns \['zero_gradients'"):
+    with pytest.raises(PipelineError, match=r"audit\.csv: columns \['iterations'"):
         build_audit([entry])
     Path(entry["audit"]).write_text(",".join(AUDIT_COLUMNS) + "\n")
     with pytest.raises(PipelineError, match=r"audit\.csv: 0 rows"):

@@ -17,15 +17,20 @@ import torch
 
 import tiny
 from pipeline_lib import training
+from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.clips.augmentation import CropAndFlip, Unchanged
+from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.defenses.objective import mean_cross_entropy
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.model_selection import split_rows
 from pipeline_lib.modeling import load_model, new_network
 from pipeline_lib.models import checkpoint
 from pipeline_lib.registry import build
 from pipeline_lib.schedules import MultiStep, OneCycle
-from pipeline_lib.training import Task
+from pipeline_lib.training import Task, Training
 from pipeline_lib.training_job import train_model
+from pipeline_lib.training_loop import train
 from pipeline_lib.training_state import State
 
 CPU = torch.device("cpu")
@@ -61,6 +66,42 @@ def test_same_entry_gives_the_same_bytes(tmp_path, clips, defense):
     first, second = (trained(tmp_path / name, entry, clips) for name in "ab")
     assert first.read_bytes() == second.read_bytes()
     assert first.with_suffix(".csv").read_bytes() == second.with_suffix(".csv").read_bytes()
+
+
+def test_augmented_training_stopped_at_every_step_ends_with_the_same_bytes(tmp_path, clips, monkeypatch):
+    entry = tiny.model_entry(tiny.AT_PGD) | {"training": tiny.TRAINING | {"augmentation": tiny.CROP_AND_FLIP}}
+    plain = trained(tmp_path / "plain", tiny.model_entry(tiny.AT_PGD), clips).read_bytes()
+    whole = trained(tmp_path / "whole", entry, clips).read_bytes()
+    assert whole != plain
+    while not (tmp_path / "stopped/model.pt").exists():
+        with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
+            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            trained(tmp_path / "stopped", entry, clips)
+    assert (tmp_path / "stopped/model.pt").read_bytes() == whole
+
+
+def test_defenses_get_augmented_clips_each_drawn_by_its_step_and_name(tmp_path, clips):
+    seen = []
+
+    class Spy:
+        def objective(self, network, videos, labels, draw):
+            seen.append(videos)
+            return mean_cross_entropy(network(videos), labels)
+
+    data = Clips(clips)
+    for augmentation in (CropAndFlip(padding=2), Unchanged()):
+        network, _ = new_network(tiny.model_entry(tiny.STANDARD), 2)
+        settings = Training(epochs=1, batch_size=5, learning_rate=0.0, schedule=OneCycle(), augmentation=augmentation)
+        folder = tmp_path / type(augmentation).__name__
+        folder.mkdir()
+        task = Task(defense=Spy(), clips=data, rows=np.arange(10), settings=settings, seed=1, device=CPU)
+        train(network, task, folder=folder)
+    order = np.random.default_rng([1, 0]).permutation(10)
+    for step in (0, 1):
+        rows = order[5 * step : 5 * step + 5]
+        generators = clip_generators(1, [f"{step}/{data.videos[row]}/augmentation" for row in rows])
+        assert torch.equal(seen[2 + step], as_clips(data.read(rows), CPU))
+        assert torch.equal(seen[step], CropAndFlip(padding=2)(seen[2 + step], generators))
 
 
 def test_seed_changes_the_weights(tmp_path, clips):

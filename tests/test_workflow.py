@@ -14,7 +14,8 @@ from snakemake.exceptions import WorkflowError
 from planning import ROOT, copy_project, plan, pretend_finished
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "training_curves", "opening", "report"}
+REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
+REPORTING |= {"feature_curves", "masking", "opening"}
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +89,9 @@ def touches(job: tuple[str, ...], attack: str, retrained: set[str]) -> bool:
 
 def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
     jobs = plan(finished, {"training": {"scratch": {"epochs": 7}}})
-    # All other models start from `standard`.
-    assert {job[2] for job in jobs if job[0] == "train"} == {f"{name}-s0" for name in CONFIG["models"]}
+    # All other models of videos start from `standard`.
+    videos = {f"{name}-s0" for name in CONFIG["models"] if not name.startswith("shapes")}
+    assert {job[2] for job in jobs if job[0] == "train"} == videos
     jobs = plan(finished, {"models": {"at_af": {"training": "scratch"}}})
     assert {job[2:] for job in jobs if job[0] == "train"} == {("at_af-s0",)}
     assert {job[2] for job in jobs if job[0] in ("attack", "predict_clean", "predict_transfer")} == {"at_af-s0"}
@@ -98,6 +100,26 @@ def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
 def test_a_figure_of_its_own(finished):
     jobs = plan(finished, {"figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa"]}}}})
     assert jobs == {("perturbations", "examples"), ("report",)}
+
+
+def test_a_figure_of_features_adds_its_jobs_only(finished):
+    rows = {"No Defense": "standard", "MultiBN": "multibn", "physical": "multibn_manual/physical"}
+    new = {"dataset": "synthetic", "attack": "roa", "rows": rows}
+    targets = {"standard-s0", "multibn-s0", "multibn_manual-s0-physical"}
+    jobs = plan(finished, {"figures": {"features": {"stages": new}}})
+    measured = {("features", "synthetic", target, "roa") for target in targets}
+    assert jobs == measured | {("feature_curves", "stages"), ("report",)}  # the sets are those of a study
+
+
+def test_a_masking_sheet_adds_the_sets_that_no_study_has(finished):
+    sheet = {"dataset": "synthetic", "target": "standard", "attack": "pgd", "transfer": "surrogate", "bounds": ["pgd"]}
+    assert plan(finished, {"figures": {"masking": {"plain": sheet}}}) == {("masking", "plain"), ("report",)}
+    unbounded = {"perturbation": {"epsilon": 1.0, "step_size": 1.0, "method": "additive_linf"}}
+    attacks = {"unbounded": CONFIG["attacks"]["pgd"] | unbounded}
+    figures = {"masking": {"plain": sheet | {"bounds": ["pgd", "unbounded"]}}}
+    jobs = plan(finished, {"attacks": attacks, "figures": figures})
+    assert computing(jobs) == {("attack", "synthetic", "standard-s0", "unbounded")}
+    assert rules(jobs) == {"attack", "audit_table", "masking", "report"}
 
 
 def test_title_of_a_study_reruns_its_table_only(finished):
@@ -146,8 +168,8 @@ def test_log_line_retrains_nothing(finished, edit):
 def test_behavior_of_sampling_decodes_again_and_renders_nothing(finished, edit):
     edit("pipeline_lib/clips/sampling.py", "% count", "% max(count, 1)")
     jobs = plan(finished)
-    assert ("render", "synthetic") not in jobs
-    assert computing(jobs) == computing(plan_of_a_fresh_project(finished)) - {("render", "synthetic")}
+    videos = {job for job in computing(plan_of_a_fresh_project(finished)) if job[1] == "synthetic"}
+    assert computing(jobs) == videos - {("render", "synthetic")}
 
 
 def test_behavior_of_the_perturbations_reruns_every_attack(finished, edit):
@@ -159,8 +181,9 @@ def test_behavior_of_the_perturbations_reruns_every_attack(finished, edit):
 def test_behavior_of_a_defense_retrains_its_models_only(finished, edit):
     edit("pipeline_lib/defenses/multibn.py", "if not self.selection_weight >= 0:", "if self.selection_weight < 0:")
     jobs = plan(finished)
-    assert {job[2] for job in jobs if job[0] == "train"} == {"multibn_manual-s0", "multibn-s0"}
-    assert {model_of(job[2]) for job in computing(jobs)} == {"multibn_manual", "multibn"}
+    models = {"multibn_manual", "multibn", "shapes_multibn"}
+    assert {model_of(job[2]) for job in jobs if job[0] == "train"} == models
+    assert {model_of(job[2]) for job in computing(jobs)} == models
 
 
 def test_table_code_reruns_tables_only(finished, edit):
@@ -178,6 +201,108 @@ def test_new_attack_adds_its_cells(finished):
     jobs = plan(finished, new)
     assert computing(jobs) == {("attack", "synthetic", "standard-s0", "new")}
     assert rules(jobs) == {"attack", "table", "chart", "audit_table", "report"}
+
+
+STEPS = {"base": "pgd", "sweep": {"steps": [1, 2]}}
+SWEPT = {
+    "attacks": {"pgd_steps": STEPS},
+    "figures": {
+        "sweeps": {
+            "steps": {
+                "title": "Iterations",
+                "dataset": "synthetic",
+                "panels": {"PGD": "pgd_steps"},
+                "rows": {"No Defense": "standard", "MultiBN-manual": {"PGD": "multibn_manual/lp"}},
+            }
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> Path:
+    """A finished project with a sweep of an attack's steps."""
+    project = copy_project(tmp_path_factory.mktemp("swept"))
+    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    config["attacks"] |= SWEPT["attacks"]
+    config["figures"] |= SWEPT["figures"]
+    (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    pretend_finished(project)
+    return project
+
+
+def test_a_sweep_adds_its_sets_its_figure_and_their_audit(finished):
+    jobs = plan(finished, SWEPT)
+    sources = ("standard-s0", "multibn_manual-s0-lp")
+    assert computing(jobs) == {("attack", "synthetic", s, f"pgd_steps_{n}") for s in sources for n in (1, 2)}
+    assert rules(jobs) == {"attack", "sweep", "audit_table", "report"}
+
+
+def test_a_new_value_of_a_sweep_adds_its_sets_only(swept):
+    jobs = plan(swept, {"attacks": {"pgd_steps": {"sweep": {"steps": [1, 2, 9]}}}})
+    sources = ("standard-s0", "multibn_manual-s0-lp")
+    assert computing(jobs) == {("attack", "synthetic", source, "pgd_steps_9") for source in sources}
+    assert rules(jobs) == {"attack", "sweep", "audit_table", "report"}
+
+
+def test_a_sweep_is_its_entries_written_by_hand(swept):
+    by_hand = {f"pgd_steps_{n}": CONFIG["attacks"]["pgd"] | {"steps": n} for n in (1, 2)}
+    columns = {"one": "pgd_steps_1", "two": "pgd_steps_2"}  # of the row that has one target for all columns
+    jobs = plan(
+        swept,
+        {
+            "attacks": {"pgd_steps": None} | by_hand,
+            "figures": {"sweeps": {"steps": None}},
+            "studies": {"multav": {"columns": columns}},
+        },
+    )
+    assert computing(jobs) == set()
+    assert ("table", "multav") in jobs
+
+
+def test_sets_made_through_one_branch_are_tested_on_another(finished):
+    study = {
+        "title": "Matrix",
+        "dataset": "synthetic",
+        "columns": {name: {"source": f"multibn_manual/{name}"} for name in ("clean", "lp")},
+        "rows": {"PGD, lp": {"target": "multibn_manual/lp", "attack": "pgd"}},
+    }
+    jobs = plan(finished, {"studies": {"matrix": study}})
+    made = ("multibn_manual-s0-lp", "multibn_manual-s0-clean")
+    assert computing(jobs) == {("predict_transfer", "synthetic", *made, "pgd")}  # both sets are there already
+
+
+def test_an_adaptive_attack_is_an_attack_of_its_own(finished):
+    loss = {"method": "adaptive", "type": "lp"}
+    aimed = {"base": "pgd", "loss": loss, "sweep": {"loss.weight": [0, 1]}}
+    study = {"title": "Aimed", "dataset": "synthetic", "columns": {"one": "aimed_1"}, "rows": {"MultiBN": "multibn"}}
+    jobs = plan(finished, {"attacks": {"aimed": aimed}, "studies": {"aimed": study}})
+    assert computing(jobs) == {("attack", "synthetic", "multibn-s0", "aimed_1")}
+
+
+FRAMING = {"method": "universal_framing", "learning": {"method": "adam", "epochs": 2}, "sweep": {"width": [1, 2]}}
+BLACK = {
+    "method": "placed",
+    "region": {"method": "border", "width": 1},
+    "start": {"method": "constant", "value": 0},
+    "sweep": {"region.width": [1, 2]},
+}
+
+
+def test_a_universal_attack_is_learned_before_it_is_placed(finished):
+    study = {
+        "title": "Framing",
+        "dataset": "synthetic",
+        "columns": {"W1": {"source": "standard"}, "W2": {"source": "standard"}},
+        "rows": {
+            "AF": {"target": "standard", "attack": {"W1": "universal_1", "W2": "universal_2"}},
+            "BF": {"target": "standard", "attack": {"W1": "black_1", "W2": "black_2"}},
+        },
+    }
+    jobs = plan(finished, {"attacks": {"universal": FRAMING, "black": BLACK}, "studies": {"framing": study}})
+    expected = {(rule, "synthetic", "standard-s0", f"universal_{w}") for rule in ("learn", "attack") for w in (1, 2)}
+    expected |= {("attack", "synthetic", "standard-s0", f"black_{width}") for width in (1, 2)}
+    assert computing(jobs) == expected
 
 
 def test_removed_row(finished, edit):
@@ -220,14 +345,35 @@ def test_a_missing_file_of_weights_is_named_before_any_job(finished):
         plan(finished, {"models": {"at_af": {"initial": {"file": "none.pth"}}}})
 
 
+def give_data(folder: Path) -> str:
+    """A folder that looks like UCF101 and CIFAR-10, and weights, as far as a plan looks; the option that names it."""
+    lists = folder / "data/ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    classes = ["BabyCrawling", "Punch", "PushUps"]
+    (lists / "classInd.txt").write_text("".join(f"{i + 1} {name}\n" for i, name in enumerate(classes)))
+    (lists / "trainlist01.txt").write_text("".join(f"{c}/v_{c}_g08_c01.avi {i + 1}\n" for i, c in enumerate(classes)))
+    (lists / "testlist01.txt").write_text("".join(f"{c}/v_{c}_g01_c01.avi\n" for c in classes))
+    batches = folder / "data/cifar-10-batches-bin"
+    batches.mkdir()
+    for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
+        (batches / name).touch()
+    (batches / "batches.meta.txt").write_text("".join(f"class{i}\n" for i in range(10)))
+    (folder / "weights").mkdir()
+    for name in ("resnext-101", "wideresnet-50", "resnet-18"):
+        (folder / f"weights/{name}-kinetics.pth").touch()
+    return f"{{root: {folder / 'data'}}}"
+
+
 @pytest.mark.parametrize("overlay", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_command_line_plans_every_configuration(overlay, tmp_path):
     """Not in process: the command that users type, with the default profile."""
-    if "root: null" in overlay.read_text():
-        pytest.skip("needs a data set")
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", str(overlay)]
+    given = [name for name, entry in yaml.safe_load(overlay.read_text()).get("datasets", {}).items() if "root" in entry]
+    root = give_data(tmp_path)
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--directory", str(tmp_path)]
+    command += ["--configfile", str(ROOT / "config/config.yaml"), str(overlay)]
+    command += ["--config", *(f"datasets={{{name}: {root}}}" for name in given)] if given else []
     began = time.monotonic()
-    done = subprocess.run([*command, "--directory", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "train" in done.stdout + done.stderr
     assert time.monotonic() - began < 60  # a guard against accidents; benchmarks measure

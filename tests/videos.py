@@ -7,11 +7,12 @@ import av
 import numpy as np
 
 from pipeline_lib.clips.binary import ffmpeg_binary
-from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_videos
+from pipeline_lib.clips.decode import Decoding
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.status import DecodedClip
+from pipeline_lib.clips.videos import VideoFiles
 
-SPEC = ClipSpec(size=32, sampling=UniformStride(frames=8))
+SPEC = VideoFiles(size=32, sampling=UniformStride(frames=8))
 B_FRAMES = ["-c:v", "mpeg4", "-bf", "2", "-qscale", "3"]
 
 
@@ -23,8 +24,8 @@ def encode(path: Path, *options: str, frames: int = 41, size: str = "80x60") -> 
     return path
 
 
-def decode(*paths: Path, spec: ClipSpec = SPEC, workers: int = 1, **decoding: float) -> list[DecodedClip]:
-    return list(decode_videos(paths, spec, Decoding(**decoding), workers))  # type: ignore[arg-type]
+def decode(*paths: Path, spec: VideoFiles = SPEC, workers: int = 1, **decoding: float) -> list[DecodedClip]:
+    return list(spec.decode(paths, Decoding(**decoding), workers))  # type: ignore[arg-type]
 
 
 def every_frame(path: Path, size: int) -> np.ndarray:

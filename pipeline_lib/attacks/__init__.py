@@ -1,0 +1,32 @@
+"""Attacks on video and image networks, from Python: `from pipeline_lib.attacks import AdditiveLinf, Ascent, craft`.
+
+Names are loaded when they are used: importing the package loads neither torch nor an attack.
+"""
+
+from importlib import import_module
+from typing import Any
+
+# By name and not by import statements: a job depends on the attacks that it runs, not on all of them.
+_MODULES = {
+    "ascent": ["Ascent"],
+    "crafting": ["craft"],
+    "goals": ["LeastLikely", "NextClass", "TargetClass", "Untargeted"],
+    "lp_perturbations": ["AdditiveL1", "AdditiveL2", "PrintedRatioL2", "RatioL2"],
+    "perturbations": ["AdditiveLinf", "RatioLinf"],
+    "regions": ["AllPixels", "Border", "FirstSampleOnly", "RandomPixels", "RandomRectangle"],
+    "search": ["SearchedRectangle"],
+    "starts": ["AtClean", "Constant", "GaussianNoise", "LogUniform", "UniformBox", "UniformNoise"],
+    "steepest": ["Steepest"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"{__name__} has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,54 +1,106 @@
 """The one attack loop: a perturbation set, a region and a start, climbed by the sign or direction of the gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.balls import per_clip
-from pipeline_lib.attacks.losses import Loss
+from pipeline_lib.attacks.goals import Goal, Untargeted
+from pipeline_lib.attacks.losses import Loss, in_bfloat16, loss_and_gradient
 from pipeline_lib.attacks.perturbations import Perturbation
 from pipeline_lib.attacks.regions import AllPixels, Region
+from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
 from pipeline_lib.errors import PipelineError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ascent:
-    """Projected gradient ascent (PGD) on a loss, inside a region.
+    """Projected gradient ascent (PGD) on a loss, inside a region. One step without a start is FGSM.
 
-    steps: T of the papers; each costs one forward and one backward pass to the input, nothing else does.
+    steps: T of the papers; each costs one forward and one backward pass to the input. By default nothing else does.
+    goal: what whoever crafts makes the loss of (`goals.loss_of`).
+    restarts: climbs from new draws of start and region; each clip keeps the end of largest loss. More than one costs
+        a forward pass for each.
+    keep: the `last` iterate (the papers), or of all iterates, the start included, each clip's `best`, of largest
+        loss: one forward pass more for each climb.
+    unmasked_first_gradient: take the first gradient at the start over the whole clip (the authors' AF), not only in
+        the region.
+    precision: of the passes; clips, gradients and bounds are float32.
     """
 
     perturbation: Perturbation
     steps: int
     region: Region = field(default_factory=AllPixels)
     start: Start = field(default_factory=AtClean)
+    goal: Goal = field(default_factory=Untargeted)
+    restarts: int = 1
+    keep: Literal["last", "best"] = "last"
+    unmasked_first_gradient: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise PipelineError(f"steps is {self.steps}: an attack takes at least one")
+        if self.restarts < 1:
+            raise PipelineError(f"restarts is {self.restarts}: an attack climbs at least once")
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Adversarial clips, (N, C, T, H, W) or (N, C, H, W) in [0, 1], not quantized; pixels outside the region are
         untouched.
 
-        A clip with a gradient that is not finite comes back as NaN: the sign of NaN is 0 in torch, so that it would
-        otherwise look like a clip that withstands the attack.
+        A clip with a loss or gradient that is not finite comes back as NaN: the sign of NaN is 0 in torch, so that it
+        would otherwise look like a clip that withstands the attack.
 
         loss: clips -> (N,); generators: one per clip. Run it inside `attacking(network)`.
         """
         require_one_each(generators, clips)
-        mask = self.region.mask(clips, generators)
+        if self.precision == "bfloat16":
+            loss = in_bfloat16(loss)
+        if self.restarts == 1 and self.keep == "last":
+            return self._climb(loss, clips, generators)
+        best = Best(clips)
+        for _ in range(self.restarts):
+            end = self._climb(loss, clips, generators, best.offer if self.keep == "best" else None)
+            with torch.no_grad():
+                best.offer(end, loss(end))
+        return best.clips
+
+    def _climb(
+        self,
+        loss: Loss,
+        clips: Tensor,
+        generators: Sequence[torch.Generator],
+        offer: Callable[[Tensor, Tensor], None] | None = None,
+    ) -> Tensor:
+        """The last iterate; `offer` is called with each one before it, and its losses (N,)."""
+        mask = self.place(loss, clips, generators)
         center = self.start.center(clips, mask)
-        adversarial = torch.where(mask, self.start.first(clips, generators).clamp(0, 1), clips)
+        adversarial, seen = self._start(clips, mask, generators)
         overflow = torch.zeros((), device=clips.device)
         for _ in range(self.steps):
-            gradient = input_gradient(loss, adversarial) * mask
-            overflow = overflow + zero_or_nan(gradient)
-            adversarial = self.advance(adversarial, gradient, center, generators)
+            losses, gradient = loss_and_gradient(loss, seen)
+            gradient = gradient * mask
+            overflow = overflow + zero_or_nan(gradient) + per_clip(0 * losses, clips)
+            if offer is not None and seen is adversarial:
+                offer(adversarial, losses)
+            seen = adversarial = self.advance(adversarial, gradient, center, generators)
         return torch.where(mask, adversarial + overflow, clips)
+
+    def _start(self, clips: Tensor, mask: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """The first iterate, and the clips at which the first gradient is taken."""
+        first = self.start.first(clips, generators).clamp(0, 1)
+        adversarial = torch.where(mask, first, clips)
+        return adversarial, first if self.unmasked_first_gradient else adversarial
+
+    def place(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """The region's mask: drawn, or searched for with what the start shows."""
+        if isinstance(self.region, SearchedRectangle):
+            return self.region.place(loss, self.start.first(clips, generators).clamp(0, 1), clips, generators)
+        return self.region.mask(clips, generators)
 
     def advance(
         self, adversarial: Tensor, gradient: Tensor, center: Tensor, generators: Sequence[torch.Generator]
@@ -73,17 +125,23 @@ class Ascent:
         return torch.where(self.region.admits(changed.any(1, keepdim=True)), ratio, torch.inf)
 
 
+class Best:
+    """Of clips offered for the same clean ones, each one's of largest loss. A clip of NaN is never replaced."""
+
+    def __init__(self, clips: Tensor) -> None:
+        self.clips = clips
+        self.losses = torch.full((len(clips),), -torch.inf, device=clips.device)
+
+    def offer(self, clips: Tensor, losses: Tensor) -> None:
+        losses = losses + zero_or_nan(clips).flatten()
+        better = (losses > self.losses) | losses.isnan()
+        self.clips = torch.where(per_clip(better, clips), clips, self.clips)
+        self.losses = torch.maximum(losses, self.losses)
+
+
 def require_one_each(generators: Sequence[torch.Generator], clips: Tensor) -> None:
     if len(generators) != len(clips):
         raise ValueError(f"{len(generators)} generators for {len(clips)} clips: give one for each")
-
-
-def input_gradient(loss: Loss, clips: Tensor) -> Tensor:
-    """Gradient of each clip's loss to the clip, shaped as the clips."""
-    with torch.enable_grad():
-        leaf = clips.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(leaf).sum(), leaf)
-    return gradient
 
 
 def zero_or_nan(gradient: Tensor) -> Tensor:

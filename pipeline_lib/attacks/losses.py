@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Loss = Callable[[Tensor], Tensor]
+# What a loss makes of logits: (N, classes) in float32 -> (N,), larger where the attack is nearer to its goal.
+Criterion = Callable[[Tensor], Tensor]
 
 
 def cross_entropy(model: Callable[[Tensor], Tensor], labels: Tensor) -> Loss:
@@ -14,11 +17,30 @@ def cross_entropy(model: Callable[[Tensor], Tensor], labels: Tensor) -> Loss:
 
     Per clip, so that a clip's gradient does not depend on the batch size (and does not underflow).
     """
+    return on_logits(model, to_labels(labels))
 
-    def loss(clips: Tensor) -> Tensor:
-        return F.cross_entropy(model(clips).float(), labels, reduction="none")
 
-    return loss
+def to_labels(labels: Tensor) -> Criterion:
+    """Cross-entropy of each clip to its label (N,)."""
+    return lambda logits: F.cross_entropy(logits, labels, reduction="none")
+
+
+def on_logits(model: Callable[[Tensor], Tensor], criterion: Criterion) -> Loss:
+    """The criterion of the model's logits, in float32."""
+    return lambda clips: criterion(model(clips).float())
+
+
+def in_bfloat16(loss: Loss) -> Loss:
+    """The loss with its matrix products in bfloat16 (autocast); sums and the loss itself stay in float32.
+
+    Its range is that of float32: gradients do not underflow, as they do in float16.
+    """
+
+    def rounded(clips: Tensor) -> Tensor:
+        with torch.autocast(clips.device.type, dtype=torch.bfloat16):
+            return loss(clips).float()
+
+    return rounded
 
 
 def divergence(model: Callable[[Tensor], Tensor], reference: Tensor) -> Loss:
@@ -36,6 +58,29 @@ def divergence(model: Callable[[Tensor], Tensor], reference: Tensor) -> Loss:
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p || q) of each row, (N, classes) -> (N,); gradients go to both."""
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
+
+
+def expectation(loss: Loss, samples: int) -> Loss:
+    """The mean of `samples` calls of a loss whose network draws anew each time (EOT, Athalye et al., ICML 2018)."""
+
+    def mean(clips: Tensor) -> Tensor:
+        return torch.stack([loss(clips) for _ in range(samples)]).mean(0)
+
+    return mean
+
+
+def loss_and_gradient(loss: Loss, clips: Tensor) -> tuple[Tensor, Tensor]:
+    """Each clip's loss (N,), and its gradient to the clip, shaped as the clips: one forward and one backward pass.
+
+    Raises ValueError for a loss that is not one number per clip: a mean's gradients shrink with the batch.
+    """
+    with torch.enable_grad():
+        leaf = clips.detach().requires_grad_()
+        losses = loss(leaf)
+        if losses.shape != clips.shape[:1]:
+            raise ValueError(f"the loss of {len(clips)} clips has shape {tuple(losses.shape)}: give one for each")
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+    return losses.detach(), gradient
 
 
 @contextmanager

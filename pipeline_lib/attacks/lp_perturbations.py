@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.balls import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball
-from pipeline_lib.attacks.perturbations import require_above
+from pipeline_lib.attacks.perturbations import DARKEST, growing, lifted, require_above, tell_of_large_steps
 from pipeline_lib.errors import PipelineError
 
 # What the authors divide by at least, so that a vanishing gradient is no direction.
@@ -33,6 +33,7 @@ class AdditiveL2:
 
     def __post_init__(self) -> None:
         require_above(0, epsilon=self.epsilon, step_size=self.step_size)
+        tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return clips + self.step_size * direction(gradient)
@@ -51,11 +52,53 @@ class AdditiveL2:
 
 @dataclass(frozen=True, kw_only=True)
 class RatioL2:
-    """||x_adv / x - 1||_2 <= epsilon (MultAV). A pixel at 0 has no ratio and stays 0.
+    """||x_adv / x - 1||_2 <= epsilon (MultAV).
 
-    The bound that MultAV prints, ||x_adv / x||_2 <= epsilon + 1, excludes the clean clip itself at its settings.
     step_size: base of the power of the normalized gradient, above 1; its norm is over the clip.
     per: what the bound's norm goes over: a clip, each of its frames, or each channel of each frame.
+    zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, whose multiples are then its change (floor).
+    """
+
+    epsilon: float
+    step_size: float
+    per: Literal["clip", "frame", "channel"] = "clip"
+    zeros: Literal["keep", "floor"] = "keep"
+
+    def __post_init__(self) -> None:
+        require_above(0, epsilon=self.epsilon)
+        require_above(1, step_size=self.step_size)
+
+    def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        return ratio_step(growing(clips, gradient, self.zeros), gradient, self.step_size)
+
+    def project(self, clips: Tensor, clean: Tensor) -> Tensor:
+        base = lifted(clean, self.zeros)
+        change = torch.where(base > 0, self._change(clips, clean), 0)
+        return clean + base * onto_l2_ball(change, self.epsilon, norm_dims(clips, self.per))
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """Infinite where a pixel that is kept at 0 has left it."""
+        change = torch.where(adversarial == clean, 0, self._change(adversarial, clean))
+        return l2_norm(change, norm_dims(clean, self.per)).flatten(1).amax(1) / self.epsilon
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        # In grey levels the ratio's change is the level's change over the clean level.
+        base = lifted(clean, self.zeros)
+        weight = torch.where(base > 0, (255 * base.double()) ** -2, 0)
+        lit, limit = torch.where(base > 0, adversarial, 0), self.epsilon**2
+        return levels_inside(lit, clean, weight, power=2, limit=limit, dims=norm_dims(clean, self.per))
+
+    def _change(self, clips: Tensor, clean: Tensor) -> Tensor:
+        change = clips / clean - 1
+        return change if self.zeros == "keep" else torch.where(clean > 0, change, clips / DARKEST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintedRatioL2:
+    """||x_adv / x||_2 <= epsilon + 1, as MultAV prints it. Steps and fields are those of RatioL2.
+
+    At the paper's epsilon of 160 the ratio 1 of the clean clip itself, of norm 1227, is outside: each projection
+    scales the whole clip down, to a bit more than an eighth. For all pixels only. Pixels at 0 stay 0, and do not count.
     """
 
     epsilon: float
@@ -67,26 +110,33 @@ class RatioL2:
         require_above(1, step_size=self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return clips * (math.log(self.step_size) * direction(gradient)).exp()
+        return ratio_step(clips, gradient, self.step_size)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
-        change = torch.where(clean > 0, clips / clean - 1, 0)
-        return clean + clean * onto_l2_ball(change, self.epsilon, self._dims(clips))
+        ratio = torch.where(clean > 0, clips / clean, 0)
+        return clean * onto_l2_ball(ratio, self.epsilon + 1, norm_dims(clips, self.per))
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """Infinite where exactly one of the two pixels is 0 and it is the clean one."""
-        change = torch.where(adversarial == clean, 0, adversarial / clean - 1)
-        return l2_norm(change, self._dims(clean)).flatten(1).amax(1) / self.epsilon
+        """Not 0 at the clean clip, and above 1 where the bound excludes it; infinite where a pixel has left 0."""
+        ratio = torch.where(adversarial == 0, 0, adversarial / clean)
+        return l2_norm(ratio, norm_dims(clean, self.per)).flatten(1).amax(1) / (self.epsilon + 1)
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        # In grey levels the ratio's change is the level's change over the clean level.
         weight = torch.where(clean > 0, (255 * clean.double()) ** -2, 0)
-        lit, limit = torch.where(clean > 0, adversarial, 0), self.epsilon**2
-        return levels_inside(lit, clean, weight, power=2, limit=limit, dims=self._dims(clean))
+        lit, limit = torch.where(clean > 0, adversarial, 0), (self.epsilon + 1) ** 2
+        black, dims = torch.zeros_like(clean), norm_dims(clean, self.per)
+        return levels_inside(lit, black, weight, power=2, limit=limit, dims=dims)
 
-    def _dims(self, clips: Tensor) -> tuple[int, ...]:
-        height, width = clips.dim() - 2, clips.dim() - 1
-        return {"clip": of_clip(clips), "frame": (1, height, width), "channel": (height, width)}[self.per]
+
+def ratio_step(clips: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+    """step_size ** (g / ||g||_2) times the clips (MultAV's l2 step)."""
+    return clips * (math.log(step_size) * direction(gradient)).exp()
+
+
+def norm_dims(clips: Tensor, per: Literal["clip", "frame", "channel"]) -> tuple[int, ...]:
+    """The dimensions of a clip, of one frame, or of one channel of a frame, in (N, C, T, H, W) or (N, C, H, W)."""
+    height, width = clips.dim() - 2, clips.dim() - 1
+    return {"clip": of_clip(clips), "frame": (1, height, width), "channel": (height, width)}[per]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,19 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.balls import TOLERANCE
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.logs import LOGGER
+
+# What a pixel at 0 grows from under `zeros: floor`: the darkest grey level above it.
+DARKEST = 1 / 255
+
+Zeros = Literal["keep", "floor"]
 
 
 class Perturbation(Protocol):
@@ -39,6 +45,7 @@ class AdditiveLinf:
 
     def __post_init__(self) -> None:
         require_above(0, epsilon=self.epsilon, step_size=self.step_size)
+        tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return torch.add(clips, gradient.sign(), alpha=self.step_size)
@@ -58,29 +65,46 @@ class AdditiveLinf:
 class RatioLinf:
     """max(x_adv / x, x / x_adv) <= epsilon for every pixel (MultAV, Eq. 3). Both fields are ratios > 1.
 
-    A pixel at 0 has no ratio and stays 0.
+    zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, which is then what its bound is
+    measured from (floor).
     """
 
     epsilon: float
     step_size: float
+    zeros: Literal["keep", "floor"] = "keep"
 
     def __post_init__(self) -> None:
         require_above(1, epsilon=self.epsilon, step_size=self.step_size)
+        tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         # step_size ** sign(gradient), four times faster on a CPU
-        return clips * (math.log(self.step_size) * gradient.sign()).exp()
+        return growing(clips, gradient, self.zeros) * (math.log(self.step_size) * gradient.sign()).exp()
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
-        return clips.clamp(clean / self.epsilon, clean * self.epsilon)
+        return clips.clamp(clean / self.epsilon, lifted(clean, self.zeros) * self.epsilon)
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """On a logarithmic scale; infinite where exactly one of the two pixels is 0."""
-        used = torch.where(adversarial == clean, 0, (adversarial / clean).log().abs())
+        """On a logarithmic scale; infinite where one of two pixels is 0 that the attack cannot move from or to 0."""
+        ratio = adversarial / lifted(clean, self.zeros)
+        if self.zeros == "floor":
+            # Between 0 and the 1/255 that it is measured from, a pixel uses nothing of its bound.
+            ratio = torch.where(clean == 0, ratio.clamp_min(1), ratio)
+        used = torch.where(adversarial == clean, 0, ratio.log().abs())
         return used.flatten(1).amax(1) / math.log(self.epsilon)
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        return nearest_level(adversarial, clean / self.epsilon, clean * self.epsilon)
+        return nearest_level(adversarial, clean / self.epsilon, lifted(clean, self.zeros) * self.epsilon)
+
+
+def lifted(clean: Tensor, zeros: Zeros) -> Tensor:
+    """What ratios are measured from: the clean clips, under `floor` with 1/255 in place of 0."""
+    return clean if zeros == "keep" else torch.where(clean == 0, DARKEST, clean)
+
+
+def growing(clips: Tensor, gradient: Tensor, zeros: Zeros) -> Tensor:
+    """The clips; under `floor` with 1/255 in place of those zeros that a step along the gradient enlarges."""
+    return clips if zeros == "keep" else torch.where((clips == 0) & (gradient > 0), DARKEST, clips)
 
 
 def nearest_level(clips: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -94,3 +118,9 @@ def require_above(limit: float, **fields: float) -> None:
     for name, value in fields.items():
         if not value > limit:
             raise PipelineError(f"{name} is {value}: it must be above {limit}")
+
+
+def tell_of_large_steps(epsilon: float, step_size: float) -> None:
+    """A line in the log: such steps are allowed, and cut to the bound (the draft's PGD)."""
+    if step_size > epsilon:
+        LOGGER.info("step_size %.4g is larger than epsilon %.4g: each step ends on the bound", step_size, epsilon)

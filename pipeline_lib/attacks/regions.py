@@ -3,9 +3,10 @@
 Clips are (N, C, T, H, W), or (N, C, H, W): one frame, and no dimension T in masks either.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -34,29 +35,29 @@ class AllPixels:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomRectangle:
-    """One rectangle per frame, its position uniform and independent for every frame and clip (ROA).
+    """One rectangle per frame, its position uniform and independent for every clip, and every frame of it (ROA).
 
     The authors draw the upper left corner from 0..H-height-1, 0..W-width-1, so that the last row and column of
     positions is never used: the default. last_position: draw from 0..H-height, 0..W-width.
+    per: a position for each `frame` (MultiBN's ROA), or one for all frames of a `video`.
     """
 
     height: int
     width: int
     last_position: bool = False
+    per: Literal["frame", "video"] = "frame"
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width) < 1:
-            raise PipelineError(f"height and width are {self.height} and {self.width}: a rectangle has a pixel or more")
+        require_rectangle(self.height, self.width)
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         frames, size = clips.shape[2:-2], clips.shape[-2:]
-        corners = torch.stack([self._corners(frames, size, generator) for generator in generators]).to(clips.device)
-        rows = within(corners[..., 0], self.height, size[0])
-        columns = within(corners[..., 1], self.width, size[1])
-        return (rows[..., :, None] & columns[..., None, :])[:, None]
+        drawn = frames if self.per == "frame" else [1] * len(frames)
+        corners = torch.stack([self._corners(drawn, size, generator) for generator in generators]).to(clips.device)
+        return rectangles(corners.expand(-1, *frames, -1), (self.height, self.width), size)
 
     def admits(self, changed: Tensor) -> Tensor:
-        return (extent(changed.any(-1)) <= self.height) & (extent(changed.any(-2)) <= self.width)
+        return fits_rectangle(changed, self.height, self.width, self.per)
 
     def _corners(self, frames: Sequence[int], size: Sequence[int], generator: torch.Generator) -> Tensor:
         """(T, 2): upper row and left column."""
@@ -69,6 +70,25 @@ class RandomRectangle:
             )
         draw = [torch.randint(n, tuple(frames), generator=generator, device=generator.device) for n in positions]
         return torch.stack(draw, dim=-1)
+
+
+def require_rectangle(height: int, width: int) -> None:
+    if min(height, width) < 1:
+        raise PipelineError(f"height and width are {height} and {width}: a rectangle has a pixel or more")
+
+
+def rectangles(corners: Tensor, sides: tuple[int, int], size: Sequence[int]) -> Tensor:
+    """Upper left corners (N, ..., 2) -> bool (N, 1, ..., H, W): rectangles of these sides in frames of `size`."""
+    rows = within(corners[..., 0], sides[0], size[0])
+    columns = within(corners[..., 1], sides[1], size[1])
+    return (rows[..., :, None] & columns[..., None, :])[:, None]
+
+
+def fits_rectangle(changed: Tensor, height: int, width: int, per: Literal["frame", "video"]) -> Tensor:
+    """bool (N,): whether the pixels that changed, bool (N, 1, ..., H, W), fit into one rectangle per frame or video."""
+    if per == "video":
+        changed = changed.flatten(1, -3).any(1, keepdim=True)
+    return (extent(changed.any(-1)) <= height) & (extent(changed.any(-2)) <= width)
 
 
 def within(start: Tensor, length: int, size: int) -> Tensor:
@@ -105,9 +125,13 @@ class Border:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPixels:
-    """`count` positions per frame, drawn with replacement, all channels (SPA: salt and pepper)."""
+    """`count` positions per frame, all channels (SPA: salt and pepper).
+
+    replace: drawn with replacement, as the authors do, so that some may be the same; otherwise no two are alike.
+    """
 
     count: int
+    replace: bool = True
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -115,13 +139,40 @@ class RandomPixels:
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         frames, (height, width) = clips.shape[2:-2], clips.shape[-2:]
-        drawn = [
-            torch.randint(height * width, (*frames, self.count), generator=generator, device=generator.device)
-            for generator in generators
-        ]
+        if self.count > height * width:
+            raise PipelineError(f"count is {self.count}: frames of {height} x {width} have {height * width} pixels")
+        draw = self._with_replacement if self.replace else self._without
+        drawn = [draw(frames, height * width, generator) for generator in generators]
         positions = torch.stack(drawn).to(clips.device)
         mask = torch.zeros(len(drawn), *frames, height * width, dtype=torch.bool, device=clips.device)
         return mask.scatter_(-1, positions, True).view(-1, 1, *frames, height, width)
 
+    def _with_replacement(self, frames: Sequence[int], pixels: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(pixels, (*frames, self.count), generator=generator, device=generator.device)
+
+    def _without(self, frames: Sequence[int], pixels: int, generator: torch.Generator) -> Tensor:
+        shuffled = [
+            torch.randperm(pixels, generator=generator, device=generator.device)[: self.count]
+            for _ in range(math.prod(frames))
+        ]
+        return torch.stack(shuffled).view(*frames, self.count)
+
     def admits(self, changed: Tensor) -> Tensor:
         return changed.flatten(-2).sum(-1).flatten(1).amax(1) <= self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstSampleOnly:
+    """A region in the first clip of a batch, none in the others: a defect of the authors' training code (ROA, SPA).
+
+    It makes results depend on the batch. Only for training as they did; their evaluation took batches of one clip.
+    """
+
+    region: Region
+
+    def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        first = torch.arange(len(clips), device=clips.device) == 0
+        return first.view(-1, *[1] * (clips.dim() - 1)) & self.region.mask(clips, generators)
+
+    def admits(self, changed: Tensor) -> Tensor:
+        return self.region.admits(changed)

@@ -1,5 +1,6 @@
 """Starts: what the region shows before the first step, and what its bound is measured from."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,6 +43,24 @@ class UniformNoise:
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return clips + drawn(clips, generators, lambda noise, g: noise.uniform_(-self.radius, self.radius, generator=g))
+
+    def center(self, clips: Tensor, region: Tensor) -> Tensor:
+        return clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogUniform:
+    """x times a ratio from 1/ratio to ratio, uniform on a logarithmic scale: a random start for MultAV, its epsilon."""
+
+    ratio: float
+
+    def __post_init__(self) -> None:
+        if not self.ratio >= 1:
+            raise PipelineError(f"ratio is {self.ratio}: it cannot be below 1")
+
+    def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        reach = math.log(self.ratio)
+        return clips * drawn(clips, generators, lambda noise, g: noise.uniform_(-reach, reach, generator=g)).exp()
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips

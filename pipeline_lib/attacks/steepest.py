@@ -1,15 +1,16 @@
 """Multi steepest descent (MSD; Maini, Wong and Kolter, 2020): several perturbation sets, climbed as one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.ascent import Ascent, input_gradient, require_one_each, zero_or_nan
+from pipeline_lib.attacks.ascent import Ascent, require_one_each, zero_or_nan
 from pipeline_lib.attacks.balls import per_clip
-from pipeline_lib.attacks.losses import Loss
+from pipeline_lib.attacks.goals import Goal, Untargeted
+from pipeline_lib.attacks.losses import Loss, loss_and_gradient
 from pipeline_lib.errors import PipelineError
 
 # By this name the configuration takes the names of its attacks as well as their entries.
@@ -25,11 +26,13 @@ class Steepest:
     forward pass for each attack.
 
     steps: iterations. keep: `best`, the clip of largest loss over all iterations, as in the authors' code, or `last`.
+    goal: what whoever crafts makes the loss of; those of the attacks are not used.
     """
 
     attacks: list[Attack]
     steps: int
     keep: Literal["best", "last"] = "best"
+    goal: Goal = field(default_factory=Untargeted)
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -46,12 +49,12 @@ class Steepest:
         A clip with a gradient or loss that is not finite comes back as NaN, as from `Ascent`.
         """
         require_one_each(generators, clips)
-        masks = [attack.region.mask(clips, generators) for attack in self.attacks]
+        masks = [attack.place(loss, clips, generators) for attack in self.attacks]
         adversarial, best = clips, clips
         highest = torch.full((len(clips),), -torch.inf, device=clips.device)
         overflow = torch.zeros((), device=clips.device)
         for _ in range(self.steps):
-            gradient = input_gradient(loss, adversarial)
+            _, gradient = loss_and_gradient(loss, adversarial)
             candidates = self._candidates(adversarial, gradient, clips, masks, generators)
             adversarial, reached = of_largest_loss(loss, candidates)
             overflow = overflow + zero_or_nan(gradient) + per_clip(0 * reached, clips)

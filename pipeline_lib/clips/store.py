@@ -2,7 +2,7 @@
 
 The layout: `/frames` (N, T, H, W, C) uint8, contiguous and uncompressed (compression costs 10 to 50 times the reading
 time and shared readers); `/label`, `/video`, `/status`, `/message`, `/index` (N, T) and `/crc32` by row; and the
-attributes `format`, `spec`, `classes`, `ffmpeg` and `complete`, which is written last.
+attributes `format`, `spec`, `classes`, `decoder` and `complete`, which is written last.
 """
 
 import hashlib

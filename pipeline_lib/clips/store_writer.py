@@ -38,7 +38,7 @@ def write_store(
     shape: Sequence[int],
     classes: Sequence[str],
     spec: dict[str, Any],
-    ffmpeg: str = "",
+    decoder: str = "",
     tolerate: Sequence[str] = (),
     progress: Callable[[int], None] = lambda finished: None,
 ) -> None:
@@ -48,8 +48,8 @@ def write_store(
     `tolerate`, or the bytes needed when there is no space for them; then `out` is not there.
     """
     if not videos:
-        raise PipelineError(f"{out}: there are no videos to store. Check the data set's lists and `classes`.")
-    attributes = {"format": FORMAT, "spec": canonical(spec), "classes": canonical(list(classes)), "ffmpeg": ffmpeg}
+        raise PipelineError(f"{out}: there is nothing to store. Check the data set's lists and `classes`.")
+    attributes = {"format": FORMAT, "spec": canonical(spec), "classes": canonical(list(classes)), "decoder": decoder}
     names = utf8([video.path for video in videos])
     size = FILE_BYTES + len(videos) * (int(np.prod(shape)) + 8 * shape[0] + names.itemsize + ROW_BYTES)
     with replacing(out) as temporary, enough_space(out, size):

@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.losses import Loss, attacking, cross_entropy
+from pipeline_lib.attacks.goals import loss_of
+from pipeline_lib.attacks.losses import Loss, attacking
 
 Model = Callable[[Tensor], Tensor]
 Draw = Callable[[str], Sequence[torch.Generator]]
@@ -45,14 +46,15 @@ def adversarial_examples(
     clips: Tensor,
     targets: Tensor,
     generators: Sequence[torch.Generator],
-    loss: Callable[[Model, Tensor], Loss] = cross_entropy,
+    loss: Callable[[Model, Tensor], Loss] | None = None,
 ) -> Tensor:
     """`attack` on `model`, which forwards through `network`: in eval mode, parameters frozen, statistics untouched.
 
-    It climbs `loss(model, targets)`: the cross-entropy to labels, unless said otherwise.
+    It climbs `loss(model, targets)`; without one, what its own goal makes of the labels `targets` (cross-entropy).
     """
     with attacking(network):
-        return attack(loss(model, targets), clips, generators).detach()
+        climbed = loss(model, targets) if loss else loss_of(attack, model, clips, targets)
+        return attack(climbed, clips, generators).detach()
 
 
 def logits_of_eval(network: nn.Module, model: Model, clips: Tensor) -> Tensor:

@@ -4,9 +4,11 @@ z_hat = sum_k rho_k * BN_k(z) at every BatchNorm with branches; a clip has the s
 Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, which costs about as much as one BatchNorm.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -131,6 +133,30 @@ def update_statistics(
             branch.running_var.lerp_(v * (count * pixels / max(count * pixels - 1, 1)), branch.momentum)
 
 
+class Selection(NamedTuple):
+    """What a selection module says of a batch: logits (N, K), one for each of the branches."""
+
+    logits: Tensor
+    branches: tuple[str, ...]
+
+
+_HEARD: ContextVar[list[Selection] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def hearing_selections() -> Iterator[list[Selection]]:
+    """Inside, the list fills with what selection modules say, one entry for each forward pass that they choose for.
+
+    So that a loss or a score needs no second pass, whatever is wrapped around the network.
+    """
+    heard: list[Selection] = []
+    token = _HEARD.set(heard)
+    try:
+        yield heard
+    finally:
+        _HEARD.reset(token)
+
+
 class SelectedNetwork(nn.Module):
     """A network with branches (`target`) and the selection module that weighs them by the clip itself.
 
@@ -145,7 +171,10 @@ class SelectedNetwork(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         if present_route() is not None:
             return self.target(clips)
-        with routed(Mixture(self.weighting(self.selector(clips)))):
+        selection = self.selector(clips)
+        if (heard := _HEARD.get()) is not None:
+            heard.append(Selection(selection, self.branches))
+        with routed(Mixture(self.weighting(selection))):
             return self.target(clips)
 
 
@@ -164,8 +193,3 @@ def part_for(network: nn.Module, weights: Iterable[str]) -> nn.Module:
     if isinstance(network, SelectedNetwork) and not any(key.startswith("target.") for key in weights):
         return network.target
     return network
-
-
-def selected_branches(network: object, clips: Tensor) -> Tensor | None:
-    """(N,): the branch of the largest weight for each clip; None for a network that does not select."""
-    return network.selector(clips).argmax(1) if isinstance(network, SelectedNetwork) else None

@@ -36,13 +36,18 @@ class Added(nn.Module):
         return self.block(features)
 
 
-def stage_of(network: nn.Module, name: str) -> nn.Sequential:
-    """The stage of that name. Raises PipelineError, with the known names, if the network has none."""
-    stages = {
+def stages_of(network: nn.Module) -> dict[str, nn.Sequential]:
+    """The stages of a network by name, in their order."""
+    return {
         child: part
         for child, part in network.named_children()
         if isinstance(part, nn.Sequential) and re.fullmatch(r"layer\d+", child)
     }
+
+
+def stage_of(network: nn.Module, name: str) -> nn.Sequential:
+    """The stage of that name. Raises PipelineError, with the known names, if the network has none."""
+    stages = stages_of(network)
     if name not in stages:
         raise PipelineError(f"after: unknown stage {name!r}; this network has {', '.join(stages) or 'none'}")
     return stages[name]

@@ -13,23 +13,44 @@ from pipeline_lib.reporting.publish import publish
 
 AUDIT_COLUMNS = (
     "clips",
+    "iterations",
     "zero_gradients",
+    "zero_elements",
     "start_loss",
     "end_loss",
     "changed_predictions",
+    "live_bound_ratio",
     "bound_ratio",
+    "box_excess",
+    "model_gap",
+    "gap_allowed",
     "clean_accuracy",
     "live_accuracy",
     "stored_accuracy",
 )
+SOUND = "ok"
 MASKED = "masked gradient"
+BROKEN = "bound broken"
+OTHER_MODEL = "other model evaluated"
+NO_EFFECT = "no effect"
 ZERO_GRADIENTS_ALLOWED = 0.01
+ZERO_ELEMENTS_ALLOWED = 0.5
+# Of the bound and of [0, 1]: above the rounding of float32, below half a grey level for every bound in use.
+ROUNDING = 1e-3
+RISE_EXPECTED = 0.01
 CAPTION = (
-    "One row per adversarial set: the model it was made on (source), the share of clips whose first gradient is "
-    "exactly zero, the mean loss before and after, the share of changed predictions, the largest ratio to the bound, "
-    "and the accuracy in percent on the clean clips, on the attack's own tensors (live) and on the stored 8-bit clips. "
-    'Verdict "masked gradient": more than 1 % of the gradients are zero, or the stored accuracy equals the clean one '
-    "although the attack moved the clips. Such numbers are no robustness."
+    "One row per adversarial set: the model it was made on (source), the iterations, the share of clips whose first "
+    "gradient is "
+    "exactly zero and the share of zero elements in it, the mean loss before and after, the share of changed "
+    "predictions, the largest ratio to the bound of the attack's own tensors (live) and of the stored 8-bit clips, "
+    "how far live pixels leave [0, 1], how far the attacked model's loss is from the evaluated model's on the same "
+    "clips, and the accuracy in percent on clean, live and stored clips. "
+    'Verdicts: "bound broken": a ratio above 1, pixels outside the region, or values outside [0, 1]. "other model '
+    'evaluated": a gap above the allowed one, which is larger for attacks in bf16. "masked gradient": more than 1 % of '
+    "the gradients or 50 % of their elements are zero, or the stored accuracy equals the clean one and the loss hardly "
+    "rose, although the attack moved the clips. "
+    '"no effect": that accuracy is equal although the loss rose, so the attack is too weak. Such numbers are no '
+    "robustness."
 )
 
 STYLE = """
@@ -61,16 +82,23 @@ def read_audit(path: Path | str) -> dict[str, float]:
 
 
 def verdict(audit: Mapping[Any, Any]) -> str:
-    """Return "masked gradient" or "ok".
+    """Return "ok" or what is wrong, the gravest first.
 
     Accuracies are the same if they differ by less than half a clip. An attack that moved nothing (`bound_ratio` 0,
     a bound of zero) may well leave the accuracy as it is.
     """
+    if max(audit["bound_ratio"], audit["live_bound_ratio"]) > 1 + ROUNDING or audit["box_excess"] > ROUNDING:
+        return BROKEN
+    if audit["model_gap"] > audit["gap_allowed"]:
+        return OTHER_MODEL
+    vanishing = audit["zero_gradients"] > ZERO_GRADIENTS_ALLOWED or audit["zero_elements"] > ZERO_ELEMENTS_ALLOWED
     half_a_clip = 50 / audit["clips"]
-    unchanged = abs(audit["stored_accuracy"] - audit["clean_accuracy"]) < half_a_clip
-    if audit["zero_gradients"] > ZERO_GRADIENTS_ALLOWED or (unchanged and audit["bound_ratio"] > 0):
+    unchanged = abs(audit["stored_accuracy"] - audit["clean_accuracy"]) < half_a_clip and audit["bound_ratio"] > 0
+    rose = audit["end_loss"] - audit["start_loss"] > RISE_EXPECTED * (1 + audit["start_loss"])
+    # Without iterations no gradient was asked for, and none can be masked.
+    if vanishing or (unchanged and not rose and audit["iterations"] > 0):
         return MASKED
-    return "ok"
+    return NO_EFFECT if unchanged else SOUND
 
 
 def write_audit(audit: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, html: Path) -> None:
@@ -84,15 +112,20 @@ def write_audit(audit: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, 
 
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as text, indexed by data set: verdict in front, shares in percent, headings in words."""
-    shares, accuracies = ["zero_gradients", "changed_predictions"], ["clean", "live", "stored"]
-    text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype({"clips": int})
+    shares = ["zero_gradients", "zero_elements", "changed_predictions"]
+    sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
+    accuracies = ["clean", "live", "stored"]
+    text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
+        {"clips": int, "iterations": int}
+    )
     text[shares] = text[shares].map(lambda share: f"{100 * share:.1f} %")
     text[accuracies] = text[accuracies].map(lambda percent: f"{percent:.1f}")
     text[["start_loss", "end_loss"]] = text[["start_loss", "end_loss"]].map(lambda loss: f"{loss:.3f}")
-    text["bound_ratio"] = text["bound_ratio"].map(lambda ratio: f"{ratio:.4f}")
+    text[sizes] = text[sizes].map(lambda size: f"{size:.4f}")
     text.insert(3, "verdict", text.pop("verdict"))
     return text.rename(columns=lambda name: name.replace("_", " ")).astype(str).set_index("dataset")
 
 
 def html_verdict(cell: str) -> str:
-    return f'<b class="masked">{cell}</b>' if cell == MASKED else markup.escape(cell)
+    found = (MASKED, BROKEN, OTHER_MODEL, NO_EFFECT)
+    return f'<b class="masked">{cell}</b>' if cell in found else markup.escape(cell)

@@ -22,12 +22,12 @@ def attack_examples(
     tables = [read_predictions(path) for path in predictions]
     row = int(np.argmax(sum((table["label"] != table["prediction"]).to_numpy(int) for table in tables)))
     truth = clean.classes[int(clean.labels[row])]
-    original = clean.read([row])[0]
+    sets = [AdversarialClips(path, clean) for path in adversarial]
     return [
         (
             f"{attack}\n{truth} → {clean.classes[int(table['prediction'][row])]}",
-            original,
-            AdversarialClips(path, clean).read([row])[0],
+            made.read_clean([row])[0],
+            made.read([row])[0],
         )
-        for attack, path, table in zip(attacks, adversarial, tables, strict=True)
+        for attack, made, table in zip(attacks, sets, tables, strict=True)
     ]

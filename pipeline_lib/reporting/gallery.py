@@ -1,13 +1,15 @@
-"""A page on which clean and adversarial clips play side by side."""
+"""A page that shows clean and adversarial clips side by side: videos play, images stand."""
 
 import base64
 import html
+import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import ffmpeg
 import numpy as np
+from PIL import Image
 
 from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.errors import PipelineError
@@ -24,11 +26,13 @@ figure { margin: 0 0 2rem; max-width: 46rem; }
 figcaption { color: #46515e; margin-bottom: .35rem; }
 .panels { display: grid; grid-template-columns: repeat(3, 1fr); column-gap: 2.2%; font-size: .8rem;
           color: #5b6673; text-align: center; margin-bottom: .15rem; }
-video { display: block; width: 100%; height: auto; image-rendering: pixelated; }
+video, img { display: block; width: 100%; height: auto; image-rendering: pixelated; }
 """
 EXPLANATION = (
-    f"Each video shows the clean clip, the adversarial clip and {MAGNIFICATION} times their difference around gray. "
-    "For display the clips are enlarged and compressed (H.264, colors at half the resolution), so fine perturbations "
+    f"Each example shows the clean clip, the adversarial clip and {MAGNIFICATION} times their difference around gray."
+)
+COMPRESSION = (
+    " For display the clips are enlarged and compressed (H.264, colors at half the resolution), so fine perturbations "
     "look a little different from what the network saw; the exact clips are in the adversarial sets."
 )
 
@@ -37,25 +41,42 @@ Example = tuple[str, np.ndarray, np.ndarray]
 
 
 def gallery_page(examples: Sequence[Example], out_html: Path, fps: float) -> None:
-    """Write one self-contained page with a looping H.264 video per example, at `fps` frames per second.
+    """Write one self-contained page: per example a looping H.264 video at `fps` frames per second, or for clips of one
+    frame a PNG image, which is exact.
 
     The three panels are one video, so they stay in step without a script, also in the frame of a report; a frame
     that forbids scripts forbids autoplay too, there the videos start on a click. The same clips give the same bytes.
     """
-    figures = [example_figure(label, encode(side_by_side(clean, adv), fps)) for label, clean, adv in examples]
-    publish(out_html, page("Adversarial examples", f"<p>{EXPLANATION}</p>\n" + "\n".join(figures), STYLE))
+    figures = [example_figure(label, shown(side_by_side(clean, adv), fps)) for label, clean, adv in examples]
+    moving = any(len(clean) > 1 for _, clean, _ in examples)
+    words = EXPLANATION + COMPRESSION * moving
+    publish(out_html, page("Adversarial examples", f"<p>{words}</p>\n" + "\n".join(figures), STYLE))
 
 
-def example_figure(label: str, video: bytes) -> str:
-    """Return the HTML of one example, with its video inside."""
+def example_figure(label: str, panels: str) -> str:
+    """Return the HTML of one example around that of its three panels."""
     attack, _, details = (html.escape(text) for text in label.partition("\n"))
-    data = base64.b64encode(video).decode()
     return (
         f"<figure>\n<h2>{attack}</h2>\n<figcaption>{details}</figcaption>\n"
         '<div class="panels"><span>clean</span><span>adversarial</span>'
         f"<span>difference &times; {MAGNIFICATION}</span></div>\n"
-        f'<video controls loop autoplay muted playsinline src="data:video/mp4;base64,{data}"></video>\n</figure>'
+        f"{panels}\n</figure>"
     )
+
+
+def shown(clip: np.ndarray, fps: float) -> str:
+    """Return the HTML element that shows a clip (T, H, W, 3): a player, or a picture of the only frame."""
+    if len(clip) == 1:
+        return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png(clip[0])).decode()}">'
+    data = base64.b64encode(encode(clip, fps)).decode()
+    return f'<video controls loop autoplay muted playsinline src="data:video/mp4;base64,{data}"></video>'
+
+
+def png(image: np.ndarray) -> bytes:
+    """Return an image (H, W, 3) uint8 as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
 
 
 def side_by_side(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:

@@ -8,14 +8,15 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
-from pipeline_lib.config import CLEAN, check_structure, check_weight_files, resolve_config
-from pipeline_lib.config import split_target, views, without_nulls
+from pipeline_lib.config import check_structure, check_weight_files, resolve_config, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
 from pipeline_lib.devices import gpus_per_job, oversubscription
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.logs import LOGGER
 from pipeline_lib.provenance import canonical, fingerprint
 from pipeline_lib.registry import build
+from pipeline_lib.studies import used_cells, used_models
+from pipeline_lib.targets import CLEAN, split_target, views
 
 ROOT = Path(workflow.main_snakefile).resolve().parent
 ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
@@ -71,13 +72,14 @@ def clip_entry(dataset):
     """What a clip store depends on."""
     entry = PLAN["datasets"][dataset]
     tolerate = entry["decoding"].get("tolerate", [])
-    return plain({key: entry.get(key) for key in ("root", "lists", "size", "sampling")} | {"tolerate": tolerate})
+    return plain({key: entry.get(key) for key in ("root", "lists", "decoder")} | {"tolerate": tolerate})
 
 
 def decoded_shape(dataset):
     """Frames, height and width of a data set's clips."""
     entry = PLAN["datasets"][dataset]
-    return entry["sampling"]["frames"], entry["size"], entry["size"]
+    frames = entry["sampling"]["frames"] if "sampling" in entry else 1
+    return frames, entry["size"], entry["size"]
 
 
 def clips(dataset, part):
@@ -103,8 +105,13 @@ def adversarial(dataset, source, attack, ending):
 
 
 def data_root(dataset):
-    """The folder with a data set's videos and lists."""
-    return PLAN["datasets"][dataset].get("root") or f"{RESULTS}/{dataset}/source"
+    """The folder with a data set's files and lists."""
+    return PLAN["datasets"][dataset].get("root") or f"{RESULTS}/{dataset}/{made_folder(dataset)}"
+
+
+def made_folder(dataset):
+    """The folder that a rule makes for a data set without a root."""
+    return "rendered" if "render" in PLAN["datasets"][dataset] else "downloaded"
 
 
 def list_files(dataset, part):
@@ -118,10 +125,10 @@ def list_files(dataset, part):
 
 
 def decode_inputs(wildcards):
-    """The rendered videos, or the lists of a data set that is given by its root."""
-    if PLAN["datasets"][wildcards.dataset].get("render"):
-        return [f"{data_root(wildcards.dataset)}/{name}" for name in ("UCF-101", "ucfTrainTestlist")]
-    return list_files(wildcards.dataset, wildcards.part)
+    """The rendered or downloaded folder, or the lists of a data set that is given by its root."""
+    if "root" in PLAN["datasets"][wildcards.dataset]:
+        return list_files(wildcards.dataset, wildcards.part)
+    return data_root(wildcards.dataset)
 
 
 def initial_weights(wildcards):
@@ -140,6 +147,13 @@ def selection_clips(wildcards):
 
 def source_weights(wildcards):
     return weights(wildcards.dataset, split_target(wildcards.source)[0])
+
+
+def learned_pattern(wildcards):
+    """What a universal attack learned on its source."""
+    if "learning" not in PLAN["attacks"][wildcards.attack]:
+        return []
+    return adversarial(wildcards.dataset, wildcards.source, wildcards.attack, "learned.pt")
 
 
 def target_weights(wildcards):
@@ -165,6 +179,17 @@ def training_minutes(wildcards, attempt):
     )
 
 
+def learning_memory(wildcards, attempt):
+    batch_size = PLAN["attacks"][wildcards.attack]["learning"].get("batch_size", 32)
+    network = PLAN["models"][split_target(wildcards.source)[0]]["network"]
+    return memory_mb(network, decoded_shape(wildcards.dataset), batch_size, attempt)
+
+
+def learning_minutes(wildcards, attempt):
+    epochs = PLAN["attacks"][wildcards.attack]["learning"].get("epochs", 60)
+    return minutes(epochs, decoded_shape(wildcards.dataset), attempt)
+
+
 def source_memory(wildcards, attempt):
     return evaluation_memory(wildcards.dataset, wildcards.source, attempt)
 
@@ -185,7 +210,7 @@ def study_layout(name):
         {
             "label": label,
             "seeds": seeds_of(row),
-            "cells": {c: cell(study, c, targets) for c, targets in row.items()},
+            "cells": {column: [prediction_of(study, cell) for cell in cells] for column, cells in row.items()},
             "history": row_history(study, row),
         }
         for label, row in study["rows"].items()
@@ -195,24 +220,24 @@ def study_layout(name):
     return layout | {
         "name": name,
         "note": note,
-        "columns": list(study["columns"]),
+        "columns": study["columns"],
         "rows": rows,
     }
 
 
 def row_history(study, row):
     """The history of a row's first model, which tells its size, if the study shows sizes."""
-    first = next(target for targets in row.values() for target in targets)
+    first = next(cell["target"] for cells in row.values() for cell in cells)
     return history(study["dataset"], split_target(first)[0]) if study["parameters"] else None
 
 
-def cell(study, column, targets):
-    attack = study["columns"][column]
-    return [prediction(study["dataset"], target, study["source"] or target, attack) for target in targets]
+def prediction_of(shown, cell):
+    """The predictions of a cell of a study or figure."""
+    return prediction(shown["dataset"], cell["target"], cell["source"], cell["attack"])
 
 
 def seeds_of(row):
-    models = {split_target(target)[0] for targets in row.values() for target in targets}
+    models = {split_target(cell["target"])[0] for cells in row.values() for cell in cells}
     return sorted({PLAN["models"][model]["seed"] for model in models})
 
 
@@ -238,41 +263,66 @@ def iteration_curves(name):
     """Label and trace of every curve of an iterations figure."""
     figure = PLAN["iterations"][name]
     return [
-        (label, adversarial(figure["dataset"], target, figure["attack"], "trace.csv"))
-        for label, targets in figure["rows"].items()
-        for target in targets[:1]
+        (label, adversarial(figure["dataset"], cell["source"], cell["attack"], "trace.csv"))
+        for label, cell in figure["rows"].items()
     ]
+
+
+def sweep_layout(name):
+    """A figure of sweeps as its builder wants it: for each panel, row, value and seed the file with the predictions."""
+    figure = PLAN["sweeps"][name]
+    panels = {
+        label: panel | {"rows": {row: sweep_curve(figure, curve) for row, curve in panel["rows"].items()}}
+        for label, panel in figure["panels"].items()
+    }
+    return {"dataset": figure["dataset"], "panels": panels}
+
+
+def sweep_curve(figure, curve):
+    """The predictions of one row of a panel, value by value, and the row's seeds."""
+    files = [[prediction_of(figure, cell) for cell in cells] for cells in curve]
+    return {"seeds": seeds_of(dict(enumerate(curve))), "cells": files}
+
+
+def sweep_files(name):
+    curves = [curve for panel in sweep_layout(name)["panels"].values() for curve in panel["rows"].values()]
+    return sorted({path for curve in curves for files in curve["cells"] for path in files})
+
+
+def feature_curves(name):
+    """Label and file of every curve of a figure of features."""
+    figure = PLAN["features"][name]
+    return [
+        (label, f"{RESULTS}/{figure['dataset']}/features/{cell['source']}/{cell['attack']}.csv")
+        for label, cell in figure["rows"].items()
+    ]
+
+
+def masking_layout(name):
+    """A masking sheet as its builder wants it: for each part its predictions and audits, one file for each seed."""
+    sheet = PLAN["masking"][name]
+    return [
+        {key: part[key] for key in ("part", "attack", "value")}
+        | {
+            "predictions": [prediction(sheet["dataset"], **cell) for cell in part["cells"]],
+            "audits": [
+                adversarial(sheet["dataset"], cell["source"], cell["attack"], "audit.csv")
+                for cell in part["cells"]
+                if cell["attack"] != CLEAN
+            ],
+        }
+        for part in sheet["parts"]
+    ]
+
+
+def masking_files(name):
+    return sorted({path for part in masking_layout(name) for key in ("predictions", "audits") for path in part[key]})
 
 
 def audited_sets():
     """Data set, source and attack of every adversarial set that the studies and figures use."""
-    sets = {
-        (study["dataset"], study["source"] or target, study["columns"][column])
-        for study in PLAN["studies"].values()
-        for row in study["rows"].values()
-        for column, targets in row.items()
-        for target in targets
-    }
-    curves = {
-        (figure["dataset"], target, figure["attack"])
-        for figure in PLAN["iterations"].values()
-        for targets in figure["rows"].values()
-        for target in targets
-    }
-    return sorted(item for item in sets | curves if item[2] != CLEAN)
-
-
-def trained_models(dataset):
-    """The models of a data set that the studies need."""
-    used = {
-        split_target(target)[0]
-        for study in PLAN["studies"].values()
-        if study["dataset"] == dataset
-        for row in study["rows"].values()
-        for targets in row.values()
-        for target in [*targets, *([study["source"]] if study["source"] else [])]
-    }
-    return sorted(used)
+    cells = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used_cells(PLAN)}
+    return sorted(item for item in cells if item[2] != CLEAN)
 
 
 def used_datasets():
@@ -293,6 +343,9 @@ def figures():
     stems = [f"chart_{name}" for name in PLAN["studies"]]
     stems += [f"perturbations_{name}" for name in PLAN["perturbations"]]
     stems += [f"iterations_{name}" for name in PLAN["iterations"]]
+    stems += [f"sweep_{name}" for name in PLAN["sweeps"]]
+    stems += [f"features_{name}" for name in PLAN["features"]]
+    stems += [f"masking_{name}" for name in PLAN["masking"]]
     stems += [f"training_{dataset}" for dataset in used_datasets()]
     pages = [f"{RESULTS}/figures/clips_{name}.html" for name in PLAN["perturbations"]]
     return [f"{RESULTS}/figures/{stem}.{ending}" for stem in stems for ending in ("png", "pdf")] + pages

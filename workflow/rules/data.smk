@@ -1,10 +1,9 @@
-# Video files to HDF5 clip stores.
+# Videos or images to HDF5 clip stores.
 
 
 rule render:
     output:
-        videos=directory(f"{RESULTS}/{{dataset}}/source/UCF-101"),
-        lists=directory(f"{RESULTS}/{{dataset}}/source/ucfTrainTestlist"),
+        directory(f"{RESULTS}/{{dataset}}/rendered"),
     log:
         f"{RESULTS}/{{dataset}}/logs/render.log",
     conda:
@@ -15,6 +14,22 @@ rule render:
         code=lambda wildcards: code("render.py", PLAN["datasets"][wildcards.dataset].get("render")),
     script:
         "../scripts/render.py"
+
+
+rule download:
+    output:
+        directory(f"{RESULTS}/{{dataset}}/downloaded"),
+    log:
+        f"{RESULTS}/{{dataset}}/logs/download.log",
+    # The nodes of a cluster often have no internet.
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        entry=lambda wildcards: plain(PLAN["datasets"][wildcards.dataset].get("download")),
+        code=lambda wildcards: code("download.py", PLAN["datasets"][wildcards.dataset].get("download")),
+    script:
+        "../scripts/download.py"
 
 
 rule decode:

@@ -1,4 +1,4 @@
-# Models on clean clips, and on adversarial sets made on another model (transfer).
+# Models on clean clips, and on adversarial sets made on another model (transfer); their features on both.
 
 
 rule predict_clean:
@@ -52,3 +52,28 @@ rule predict_transfer:
         code=code("predict.py"),
     script:
         "../scripts/predict.py"
+
+
+# Of clean and of adversarial clips, after each stage of the model that the set was made on.
+rule features:
+    input:
+        clips=f"{RESULTS}/{{dataset}}/clips/test.h5",
+        weights=source_weights,
+        adversarial=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.h5",
+    output:
+        f"{RESULTS}/{{dataset}}/features/{{source}}/{{attack}}.csv",
+    log:
+        f"{RESULTS}/{{dataset}}/logs/features/{{source}}/{{attack}}.log",
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=source_memory,
+        runtime=lambda wildcards, attempt: minutes(1, decoded_shape(wildcards.dataset), attempt),
+    params:
+        branch=lambda wildcards: split_target(wildcards.source)[1],
+        batch_size=config["evaluation"]["batch_size"],
+        code=code("features.py"),
+    script:
+        "../scripts/features.py"

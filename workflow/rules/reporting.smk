@@ -128,9 +128,83 @@ rule iterations:
         "../scripts/iterations.py"
 
 
+rule sweep:
+    input:
+        lambda wildcards: sweep_files(wildcards.figure),
+    output:
+        csv=f"{RESULTS}/figures/sweep_{{figure}}.csv",
+        png=report(
+            f"{RESULTS}/figures/sweep_{{figure}}.png",
+            category="Figures",
+            labels={"figure": "sweep {figure}"},
+            caption="../report/sweep.rst",
+        ),
+        pdf=f"{RESULTS}/figures/sweep_{{figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/sweep/{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        layout=lambda wildcards: plain(sweep_layout(wildcards.figure)),
+        title=lambda wildcards: PLAN["sweeps"][wildcards.figure]["title"],
+        code=code("sweep.py"),
+    script:
+        "../scripts/sweep.py"
+
+
+rule feature_curves:
+    input:
+        lambda wildcards: [path for _, path in feature_curves(wildcards.figure)],
+    output:
+        png=report(
+            f"{RESULTS}/figures/features_{{figure}}.png",
+            category="Figures",
+            labels={"figure": "features {figure}"},
+            caption="../report/features.rst",
+        ),
+        pdf=f"{RESULTS}/figures/features_{{figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/feature_curves/{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        curves=lambda wildcards: plain(feature_curves(wildcards.figure)),
+        attack=lambda wildcards: PLAN["features"][wildcards.figure]["attack"],
+        code=code("feature_curves.py"),
+    script:
+        "../scripts/feature_curves.py"
+
+
+rule masking:
+    input:
+        lambda wildcards: masking_files(wildcards.figure),
+    output:
+        csv=f"{RESULTS}/figures/masking_{{figure}}.csv",
+        png=report(
+            f"{RESULTS}/figures/masking_{{figure}}.png",
+            category="Figures",
+            labels={"figure": "masking {figure}"},
+            caption="../report/masking.rst",
+        ),
+        pdf=f"{RESULTS}/figures/masking_{{figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/masking/{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        layout=lambda wildcards: plain(masking_layout(wildcards.figure)),
+        title=lambda wildcards: PLAN["masking"][wildcards.figure]["title"],
+        code=code("masking.py"),
+    script:
+        "../scripts/masking.py"
+
+
 rule training_curves:
     input:
-        lambda wildcards: [history(wildcards.dataset, model) for model in trained_models(wildcards.dataset)],
+        lambda wildcards: [history(wildcards.dataset, model) for model in used_models(PLAN, wildcards.dataset)],
     output:
         png=report(
             f"{RESULTS}/figures/training_{{dataset}}.png",
@@ -145,7 +219,7 @@ rule training_curves:
     conda:
         "../../environment.yml"
     params:
-        models=lambda wildcards: trained_models(wildcards.dataset),
+        models=lambda wildcards: used_models(PLAN, wildcards.dataset),
         code=code("training_curves.py"),
     script:
         "../scripts/training_curves.py"

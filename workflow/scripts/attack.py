@@ -11,6 +11,7 @@ with job(snakemake):
         weights=Path(snakemake.input.weights),
         branch=snakemake.params.branch,
         clips=Path(snakemake.input.clips),
+        learned=Path(snakemake.input.learned) if snakemake.input.learned else None,
         runs=Path(snakemake.config["results"], ".runs", "attack"),
         code=snakemake.params.code,
         batch_size=snakemake.params.evaluation["batch_size"],

@@ -1,8 +1,8 @@
-"""Decodes one part of a data set to a clip store."""
+"""Decodes one part of a data set, of videos or of images, to a clip store."""
 
 from pathlib import Path
 
-from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_to_store
+from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.jobs import job
 from pipeline_lib.logs import counted
 from pipeline_lib.registry import build
@@ -15,8 +15,8 @@ with job(snakemake):
         root,
         part,
         lists,
-        ClipSpec(size=entry["size"], sampling=build(entry["sampling"])),
+        build(entry["decoder"]),
         Decoding(**snakemake.params.decoding),
         workers=snakemake.threads,
-        progress=counted("decoding", len(lists.read(root, part)), "videos"),
+        progress=counted("decoding", len(lists.read(root, part)), "clips"),
     )

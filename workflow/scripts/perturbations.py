@@ -1,4 +1,4 @@
-"""Shows one clip under every attack: a figure of frames and a page of playable clips."""
+"""Shows one clip under every attack: a figure of frames and a page of clips, playable if they are videos."""
 
 from pathlib import Path
 

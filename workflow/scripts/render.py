@@ -1,4 +1,4 @@
-"""Renders the embedded data set: an entry's recipe to video files and lists."""
+"""Renders the embedded data set: an entry's recipe to files of videos or images, and lists."""
 
 from pathlib import Path
 
@@ -6,4 +6,4 @@ from pipeline_lib.jobs import job
 from pipeline_lib.registry import build
 
 with job(snakemake):
-    build(snakemake.params.entry).render(Path(snakemake.output.videos).parent, workers=snakemake.threads)
+    build(snakemake.params.entry).render(Path(snakemake.output[0]), workers=snakemake.threads)

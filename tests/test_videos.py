@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline_lib.clips.decode import ClipSpec, Decoding, decode_batch, decode_videos
+from pipeline_lib.clips.decode import Decoding
 from pipeline_lib.clips.ffmpeg_process import Limits, Request, run_ffmpeg
 from pipeline_lib.clips.sampling import Linspace, UniformStride
 from pipeline_lib.clips.status import DecodedClip, Status
+from pipeline_lib.clips.videos import VideoFiles, decode_batch
 from pipeline_lib.errors import PipelineError
 from videos import B_FRAMES, SPEC, counted_by_pyav, decode, encode, every_frame
 
@@ -47,8 +48,10 @@ def good(videos: dict[str, Path]) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("spec", [SPEC, ClipSpec(size=24, sampling=Linspace(frames=5))], ids=["stride", "linspace"])
-def test_the_clip_is_the_sampled_frames_of_the_whole_video(videos: dict[str, Path], kind: str, spec: ClipSpec) -> None:
+@pytest.mark.parametrize("spec", [SPEC, VideoFiles(size=24, sampling=Linspace(frames=5))], ids=["stride", "linspace"])
+def test_the_clip_is_the_sampled_frames_of_the_whole_video(
+    videos: dict[str, Path], kind: str, spec: VideoFiles
+) -> None:
     [clip] = decode(videos[kind], spec=spec)
     frames = every_frame(videos[kind], spec.size)
     assert (clip.status, clip.message) == (Status.OK, "")
@@ -59,7 +62,7 @@ def test_the_clip_is_the_sampled_frames_of_the_whole_video(videos: dict[str, Pat
 
 def test_the_number_of_frames_is_that_of_pyav(videos: dict[str, Path]) -> None:
     everything = [path for name, path in videos.items() if name != "varying.mkv"]
-    spec = ClipSpec(size=16, sampling=Linspace(frames=2))
+    spec = VideoFiles(size=16, sampling=Linspace(frames=2))
     clips = decode(*everything, videos["varying.mkv"], spec=spec)
     assert [clip.index[-1] + 1 for clip in clips[:-1]] == [41] * len(everything)
     for path, clip in zip([*everything, videos["varying.mkv"]], clips, strict=True):
@@ -94,7 +97,7 @@ def test_repeated_and_unordered_frames(good: Path) -> None:
         def __call__(self, count: int) -> np.ndarray:
             return np.array([count - 1, 7, 7, 0])
 
-    [clip] = decode(good, spec=ClipSpec(size=32, sampling=Backwards()))
+    [clip] = decode(good, spec=VideoFiles(size=32, sampling=Backwards()))
     assert (clip.frames == every_frame(good, 32)[[40, 7, 7, 0]]).all()
 
 
@@ -141,8 +144,8 @@ def test_no_more_is_decoded_ahead_than_is_soon_needed(good: Path, monkeypatch: p
         started.append(paths)
         return decode_batch(paths, SPEC, Decoding())
 
-    monkeypatch.setattr("pipeline_lib.clips.decode.decode_batch", batch)
-    clips = decode_videos([good] * 40, SPEC, Decoding(videos_per_process=2), workers=2)
+    monkeypatch.setattr("pipeline_lib.clips.videos.decode_batch", batch)
+    clips = SPEC.decode([good] * 40, Decoding(videos_per_process=2), workers=2)
     for taken in range(1, 12):
         next(clips)
         assert 2 * len(started) <= taken + 2 * 5
@@ -155,7 +158,7 @@ def test_max_pixels_is_the_largest_resolution(good: Path) -> None:
 
 def test_leaving_early_leaves_nothing_open(good: Path) -> None:
     before = set(Path("/proc/self/fd").iterdir())
-    clips = decode_videos([good] * 40, SPEC, Decoding(videos_per_process=2), workers=2)
+    clips = SPEC.decode([good] * 40, Decoding(videos_per_process=2), workers=2)
     next(clips)
     clips.close()  # type: ignore[attr-defined]
     assert set(Path("/proc/self/fd").iterdir()) == before
@@ -163,7 +166,7 @@ def test_leaving_early_leaves_nothing_open(good: Path) -> None:
 
 def test_sizes_that_make_no_clip_are_told() -> None:
     with pytest.raises(PipelineError, match="size: 0 and frames: 8 must"):
-        ClipSpec(size=0, sampling=UniformStride(frames=8))
+        VideoFiles(size=0, sampling=UniformStride(frames=8))
     with pytest.raises(PipelineError, match=r"decoding.videos_per_process: 0 must"):
         Decoding(videos_per_process=0)
 

@@ -1,0 +1,87 @@
+"""What the workflow costs beside its work: a dry run of the demo, and a job beyond Python's start and torch's import.
+
+    python benchmarks/workflow.py
+
+CPU seconds of all processes, which other processes hardly disturb, as medians over rounds that take turns.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+JOBS = 10
+
+SNAKEFILE = """
+rule all:
+    input:
+        expand("{number}.txt", number=range(config["jobs"])),
+rule job:
+    output:
+        "{number}.txt",
+    log:
+        "{number}.log",
+    script:
+        "job.py"
+"""
+# As an adapter: the log, the device, and an output; no work.
+JOB = """
+from pathlib import Path
+from pipeline_lib.jobs import job, torch_device
+with job(snakemake):
+    torch_device({"threads": 1, "device": "cpu"})
+    Path(snakemake.output[0]).touch()
+"""
+
+
+def cpu_seconds(command: list[str], folder: Path) -> float:
+    """User and system time of a command and everything that it starts."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    before = os.times()
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def snakemake(*options: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", "--quiet", "all", *options]
+
+
+def jobs(folder: Path, count: int) -> float:
+    """One Snakemake call with `count` empty torch jobs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "job.py").write_text(JOB)
+    return cpu_seconds(snakemake("--cores", "1", "--scheduler", "greedy", "--config", f"jobs={count}"), folder)
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """One round."""
+    return {
+        "dry run of the demo": cpu_seconds(snakemake("-n", "--directory", str(folder / "demo")), ROOT),
+        "one job": (jobs(folder / "jobs", JOBS) - jobs(folder / "jobs", 0)) / JOBS,
+        "Python with torch": cpu_seconds([sys.executable, "-c", "import torch"], folder),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rounds = [measure(Path(folder)) for _ in range(options.rounds)]
+    for name in rounds[0]:
+        values = [figures[name] for figures in rounds]
+        print(f"{name}: {statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})")
+    beyond = [figures["one job"] - figures["Python with torch"] for figures in rounds]
+    print(f"a job beyond Python's start and torch's import: {statistics.median(beyond):.2f} s")
+
+
+if __name__ == "__main__":
+    main()

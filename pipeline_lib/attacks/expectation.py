@@ -1,0 +1,43 @@
+"""Expectation over transformation (Athalye et al., ICML 2018): attacks on networks that draw random numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.attacks.losses import Loss, expectation
+from pipeline_lib.errors import PipelineError
+
+
+class Attack(Protocol):
+    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """`attack` on the mean of the loss over `samples` forward passes; time and memory of each step grow with them.
+
+    An attack's trace has a line for each pass.
+    """
+
+    attack: Attack
+    samples: int = 10
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise PipelineError(f"samples is {self.samples}: an expectation needs one or more")
+
+    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        return self.attack(expectation(loss, self.samples), clips, generators)
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        return self.attack.quantize(adversarial, clean)
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        return self.attack.ratio_to_bound(adversarial, clean)

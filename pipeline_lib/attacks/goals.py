@@ -1,0 +1,93 @@
+"""Goals: what an attack wants the network to answer. Whoever crafts turns them into a loss; an attack sees only that.
+
+A clip whose label is the target already is attacked away from it, as if untargeted: every clip is attacked.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline_lib.attacks.losses import Criterion, Loss, on_logits, to_labels
+from pipeline_lib.errors import PipelineError
+
+Model = Callable[[Tensor], Tensor]
+
+
+class Goal(Protocol):
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        """What an attack on clean `clips` of `labels` (N,) climbs. Call it inside `attacking(network)`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untargeted:
+    """Any wrong answer: the cross-entropy to the true label."""
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        return to_labels(labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetClass:
+    """One class for all clips, by its number from 0: minus the cross-entropy to it."""
+
+    target: int
+
+    def __post_init__(self) -> None:
+        if self.target < 0:
+            raise PipelineError(f"target is {self.target}: classes are counted from 0")
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        targets = torch.full_like(labels, self.target)
+
+        def towards_it(logits: Tensor) -> Tensor:
+            if self.target >= logits.shape[1]:
+                raise PipelineError(f"target is {self.target}: the network has the classes 0 to {logits.shape[1] - 1}")
+            return towards(logits, targets, labels)
+
+        return towards_it
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextClass:
+    """The class after the true one, the first after the last."""
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        return lambda logits: towards(logits, (labels + 1) % logits.shape[1], labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeastLikely:
+    """The wrong class that the network finds least likely on the clean clip (Kurakin et al., 2017).
+
+    It costs one more forward pass.
+    """
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        with torch.no_grad():
+            logits = model(clips)
+        targets = logits.scatter(1, labels[:, None], torch.inf).argmin(1)
+        return lambda logits: towards(logits, targets, labels)
+
+
+def towards(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    """(N, classes) -> (N,): minus the cross-entropy to the targets; plus, where a target is the true label."""
+    sign = 1 - 2 * (targets != labels).float()
+    return sign * F.cross_entropy(logits, targets, reduction="none")
+
+
+def goal_of(attack: object) -> Goal:
+    """The `goal` of an attack, or of the `attack` that it wraps; untargeted if neither has one."""
+    while not hasattr(attack, "goal"):
+        if not hasattr(attack, "attack"):
+            return Untargeted()
+        attack = attack.attack
+    return attack.goal
+
+
+def loss_of(attack: object, model: Model, clips: Tensor, labels: Tensor) -> Loss:
+    """The loss that the attack's goal makes of a model, around these clean clips."""
+    return on_logits(model, goal_of(attack).criterion(model, clips, labels))

@@ -1,0 +1,51 @@
+"""Augmentation: random changes of the training clips, drawn from one generator for each clip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline_lib.errors import PipelineError
+
+
+class Augmentation(Protocol):
+    def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Clips (N, C, T, H, W) in [0, 1] -> clips of the same shape; clip n depends on itself and generator n."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unchanged:
+    """No augmentation: the papers' training on videos."""
+
+    def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        return clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropAndFlip:
+    """CIFAR-10's usual augmentation: a random crop of the clip with black edges of `padding` pixels, and a mirror image
+    (left and right) of every second clip. All frames of a clip change alike."""
+
+    padding: int = 4
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise PipelineError(f"padding is {self.padding}: it cannot be below 0")
+
+    def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        top, left, mirrored = torch.stack([self._draw(generator) for generator in generators]).to(clips.device).T
+        rows = top[:, None] + torch.arange(clips.shape[3], device=clips.device)
+        columns = left[:, None] + torch.arange(clips.shape[4], device=clips.device)
+        columns = torch.where(mirrored[:, None] == 1, columns.flip(1), columns)
+        padded = F.pad(clips, [self.padding] * 4).permute(0, 3, 4, 1, 2)
+        numbers = torch.arange(len(clips), device=clips.device)
+        return padded[numbers[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 4, 1, 2)
+
+    def _draw(self, generator: torch.Generator) -> Tensor:
+        """(3,): upper row and left column of the crop in the padded clip, and 1 for a mirror image, else 0."""
+        ends = (2 * self.padding + 1, 2 * self.padding + 1, 2)
+        draws = [torch.randint(end, (1,), generator=generator, device=generator.device) for end in ends]
+        return torch.cat(draws)

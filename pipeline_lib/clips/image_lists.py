@@ -1,0 +1,125 @@
+"""Which images a data set has, and their labels: text lists, and CIFAR-10's binary files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline_lib.clips.splits import Video, chosen, existing, known_part, numbered_lines, two_words
+from pipeline_lib.errors import PipelineError
+
+CIFAR10_FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
+# Of each file; a record is a byte for the label, then the planes R, G and B of 32 x 32 pixels.
+CIFAR10_RECORDS, CIFAR10_RECORD_BYTES = 10_000, 1 + 3 * 32 * 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLists:
+    """Image files in `images`, listed in `annotations`: `classes.txt`, `train.txt` and `test.txt`.
+
+    A line of classes.txt is a class without spaces, in the order of the labels; a line of the others is `path class`,
+    the path relative to `images`. `classes` keeps only these classes, relabeled in the same order. Whether the files
+    are there is for their decoder to say, which tells all that are missing.
+    """
+
+    images: str = "images"
+    annotations: str = "lists"
+    classes: list[str] | None = None
+
+    def list_files(self, root: Path, part: str) -> list[Path]:
+        """The files that decide what `read` returns."""
+        folder = root / self.annotations
+        return [folder / "classes.txt", folder / f"{known_part(part)}.txt"]
+
+    def class_names(self, root: Path) -> list[str]:
+        """The classes in the order of their labels."""
+        index = existing(root, self.list_files(root, "train")[0])
+        return chosen([name for _, name in numbered_lines(index)], self.classes, index)
+
+    def read(self, root: Path, part: str) -> list[Video]:
+        """The images in the order of the list. PipelineError names the list and the line that is at fault."""
+        index, listing = [existing(root, path) for path in self.list_files(root, part)]
+        known = {name for _, name in numbered_lines(index)}
+        labels = {name: label for label, name in enumerate(self.class_names(root))}
+        images: dict[str, Video] = {}
+        for number, line in numbered_lines(listing):
+            path, name = two_words(line, listing, number, "path class")
+            if name not in known:
+                raise PipelineError(
+                    f"{listing}, line {number}: {name!r} is no class of {index.name}. Correct the list."
+                )
+            if path in images:
+                raise PipelineError(f"{listing}, line {number}: {path} is listed twice. Take one line out.")
+            if name in labels:
+                images[path] = Video(path, labels[name])
+        return list(images.values())
+
+    def video_root(self, root: Path) -> Path:
+        """The folder that the images' paths are relative to."""
+        return root / self.images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10:
+    """CIFAR-10's official binary version: `data_batch_{1..5}.bin`, `test_batch.bin` and `batches.meta.txt` in `images`.
+
+    The item `data_batch_2.bin/00042` is record 42, from 0, of that file. `classes` keeps only these classes, relabeled
+    in the official order; `train_images` and `test_images` only the first so many of them, for trying out.
+    """
+
+    images: str = "cifar-10-batches-bin"
+    classes: list[str] | None = None
+    train_images: int | None = None
+    test_images: int | None = None
+
+    def list_files(self, root: Path, part: str) -> list[Path]:
+        """The files that decide what `read` returns."""
+        folder = self.video_root(root)
+        return [folder / "batches.meta.txt", *(folder / name for name in CIFAR10_FILES[known_part(part)])]
+
+    def class_names(self, root: Path) -> list[str]:
+        """The classes in the order of their labels."""
+        index = self._index(root)
+        return chosen([name for _, name in numbered_lines(index)], self.classes, index)
+
+    def read(self, root: Path, part: str) -> list[Video]:
+        """The images in the official order. PipelineError names the file that is missing, cut off or wrong."""
+        known = [name for _, name in numbered_lines(self._index(root))]
+        labels = {name: label for label, name in enumerate(self.class_names(root))}
+        images = [
+            Video(f"{path.name}/{record:05}", labels[known[number]])
+            for path in self.list_files(root, part)[1:]
+            for record, number in enumerate(record_labels(self._existing(root, path), len(known)))
+            if known[number] in labels
+        ]
+        return images[: self.train_images if part == "train" else self.test_images]
+
+    def video_root(self, root: Path) -> Path:
+        """The folder that the items' paths are relative to."""
+        return root / self.images
+
+    def _index(self, root: Path) -> Path:
+        return self._existing(root, self.video_root(root) / "batches.meta.txt")
+
+    def _existing(self, root: Path, path: Path) -> Path:
+        if not path.is_file():
+            raise PipelineError(
+                f"{path} does not exist. Unpack cifar-10-binary.tar.gz (the binary version) in {root}, or correct "
+                "`root` or `images`."
+            )
+        return path
+
+
+def record_labels(path: Path, classes: int) -> bytes:
+    """The label of each record of a CIFAR-10 file. PipelineError when it is cut off, or a label is no class."""
+    content = path.read_bytes()
+    if len(content) != CIFAR10_RECORDS * CIFAR10_RECORD_BYTES:
+        raise PipelineError(
+            f"{path} has {len(content):,} bytes and not {CIFAR10_RECORDS * CIFAR10_RECORD_BYTES:,}: it is cut off, or "
+            "no file of CIFAR-10's binary version. Unpack it again."
+        )
+    labels = content[::CIFAR10_RECORD_BYTES]
+    if max(labels) >= classes:
+        record = next(number for number, label in enumerate(labels) if label >= classes)
+        raise PipelineError(
+            f"{path}, record {record}: the label is {labels[record]}, but there are {classes} classes. Unpack it again."
+        )
+    return labels

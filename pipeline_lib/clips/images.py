@@ -1,0 +1,110 @@
+"""Decoding images to clips of one frame: files by Pillow, and the records of CIFAR-10's binary files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from pipeline_lib.clips.decode import Decoding, failed, in_order
+from pipeline_lib.clips.image_lists import CIFAR10_RECORD_BYTES
+from pipeline_lib.clips.status import DecodedClip
+from pipeline_lib.errors import PipelineError
+
+# Without this list a file could have Pillow start other programs (EPS: Ghostscript).
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FILES_PER_CALL = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFiles:
+    """Image files, cut to `size` x `size` pixels as videos are. There is no sampling: an image is its only frame."""
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise PipelineError(f"size: {self.size} must be at least 1.")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return 1, self.size, self.size, 3
+
+    def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
+        """The clips of `paths` in their order, from `workers` threads: Pillow lets them run side by side."""
+
+        def decode_some(some: Sequence[Path]) -> list[DecodedClip]:
+            return [self._decoded(path, decoding.max_pixels) for path in some]
+
+        return in_order(decode_some, paths, FILES_PER_CALL, workers)
+
+    def described(self) -> dict[str, Any]:
+        return {"size": self.size, "images": {"method": type(self).__name__}}
+
+    def program(self) -> str:
+        return f"Pillow {PIL.__version__}"
+
+    def _decoded(self, path: Path, max_pixels: int) -> DecodedClip:
+        if not path.is_file():
+            return failed(self.shape, "not a regular file" if path.exists() else "the file does not exist")
+        try:
+            return one_frame(fitted(opened(path, max_pixels), self.size))
+        # Damaged files raise errors of many kinds from Pillow's parsers; the store names every one of them.
+        except Exception as error:
+            return failed(self.shape, str(error).replace(str(path), path.name) or type(error).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10Records(ImageFiles):
+    """Records of CIFAR-10's binary files: the path `data_batch_1.bin/00042` is record 42, from 0, of that file."""
+
+    size: int = 32
+
+    def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
+        """The clips of `paths` in their order. One thread: nothing is compressed."""
+        content = {path: records(path) for path in dict.fromkeys(path.parent for path in paths)}
+        for path in paths:
+            pixels = content[path.parent][int(path.name), 1:].reshape(3, 32, 32).transpose(1, 2, 0)
+            yield one_frame(fitted(Image.fromarray(np.ascontiguousarray(pixels)), self.size))
+
+
+def records(path: Path) -> np.ndarray:
+    """The whole records of a CIFAR-10 file, (n, 3073) uint8, read when they are used. PipelineError if it is gone."""
+    try:
+        content = np.memmap(path, np.uint8, "r")
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"{path} cannot be read ({error}). Unpack CIFAR-10's binary version again.") from error
+    return content[: len(content) // CIFAR10_RECORD_BYTES * CIFAR10_RECORD_BYTES].reshape(-1, CIFAR10_RECORD_BYTES)
+
+
+def opened(path: Path, max_pixels: int) -> Image.Image:
+    """An image file as 8-bit RGB, its first frame; errors for what would be wrong or too large in memory."""
+    with Image.open(path, formats=FORMATS) as image:
+        if image.width * image.height > max_pixels:
+            raise PipelineError(f"{image.width} x {image.height} pixels are more than max_pixels = {max_pixels}")
+        if image.mode.startswith(("I", "F")):
+            # Pillow would cut all values above 255 off.
+            raise PipelineError(f"pixels of mode {image.mode}: convert the image to 8 bits for each color")
+        return image.convert("RGB")
+
+
+def fitted(image: Image.Image, size: int) -> Image.Image:
+    """Shorter side resized to `size` (PIL's bilinear, the longer side rounded down), then the middle cut out.
+
+    As videos are, and as torchvision does it; only the pixels of the middle are computed.
+    """
+    if image.size == (size, size):
+        return image
+    width, height = (size * side // min(image.size) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    across, down = image.width / width, image.height / height
+    box = left * across, top * down, (left + size) * across, (top + size) * down
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+
+
+def one_frame(image: Image.Image) -> DecodedClip:
+    """An RGB image as a clip of one frame."""
+    return DecodedClip(np.asarray(image)[None], np.zeros(1, np.int64))

@@ -1,0 +1,44 @@
+"""Adaptive attacks on MultiBN: they fool the selection module along with the network (Lo and Patel, 2022)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline_lib.attacks.losses import Loss
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.models.bn_selector import hearing_selections
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive:
+    """L(class) + `weight` * L(selection, `type`), per clip, climbed through the whole network in the same pass.
+
+    The second is the cross-entropy to the true type of the attack, the branch that was trained on it (`lp` for PGD):
+    climbing it misleads the selection. weight: lambda; 0 is the papers' attack, which goes through the selection
+    but does not aim at it. Which values they tried is not printed.
+    """
+
+    type: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise PipelineError(f"weight is {self.weight}: it cannot be below 0")
+
+    def __call__(self, loss: Loss) -> Loss:
+        """The loss of the classes, with that of the selection added. Raises PipelineError where nothing selects."""
+
+        def joint(clips: Tensor) -> Tensor:
+            with hearing_selections() as heard:
+                classes = loss(clips)
+            if not heard:
+                raise PipelineError("loss adaptive: this network does not select its branch; attack one that does")
+            selection = heard[-1]
+            if self.type not in selection.branches:
+                raise PipelineError(f"type is {self.type!r}: the network has the branches {list(selection.branches)}")
+            types = torch.full_like(classes, selection.branches.index(self.type), dtype=torch.long)
+            return classes + self.weight * F.cross_entropy(selection.logits.float(), types, reduction="none")
+
+        return joint

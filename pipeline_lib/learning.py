@@ -1,0 +1,119 @@
+"""Attacks that are learned once for a model, on training clips, before they meet a test clip (universal ones)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline_lib.attacks.framing import Adam
+from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.audit import LatticeAttack
+from pipeline_lib.clips.adversarial_store import enlarged
+from pipeline_lib.clips.loader import as_clips, batches
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.defenses.objective import Model
+from pipeline_lib.logs import LOGGER, Progress
+from pipeline_lib.modeling import check_classes, load_model, view
+from pipeline_lib.precision import computing_in
+from pipeline_lib.provenance import canonical, digest, file_digest
+from pipeline_lib.registry import build
+from pipeline_lib.runs import STOPPED, publish, replacing, run_folder, stop_requests
+
+
+class Universal(Protocol):
+    """An attack with a pattern to learn."""
+
+    @property
+    def learning(self) -> Adam: ...
+
+    @property
+    def margin(self) -> int:
+        """Black pixels that the clips get on each side before they are shown."""
+
+    def pattern(self, shape: tuple[int, ...]) -> Tensor:
+        """The first pattern for clips (C, T, H, W)."""
+
+    def show(self, pattern: Tensor, clips: Tensor) -> Tensor:
+        """Clips (N, C, T, H, W) with the pattern; differentiable in the pattern."""
+
+    def learned(self, pattern: Tensor) -> LatticeAttack:
+        """The attack that shows it."""
+
+
+def learn_attack(
+    attack_entry: dict[str, Any],
+    *,
+    weights: Path,
+    branch: str | None,
+    clips: Path,
+    runs: Path,
+    code: str,
+    seed: int,
+    output: Path,
+    device: torch.device,
+) -> None:
+    """Learns an attack's pattern on a source and publishes it; an interrupted run goes on after its last epoch."""
+    data, attack = Clips(clips), build(attack_entry)
+    source = load_model(weights, device)
+    check_classes(source, data.classes, weights)
+    entry = {"attack": attack_entry, "branch": branch, "seed": seed}
+    key = digest(canonical(entry), code, data.checksum, file_digest(weights))
+    with run_folder(runs, key) as folder, stop_requests() as stop:
+        with attacking(source.network), computing_in("fp32"):
+            learn(attack, view(source.network, branch), data, seed, folder / "state.pt", device, stop)
+        publish(folder / "state.pt", output)
+
+
+def learn(
+    attack: Universal,
+    model: Model,
+    data: Clips,
+    seed: int,
+    state: Path,
+    device: torch.device,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Climbs the mean cross-entropy over the pattern; `state` holds the pattern after each epoch."""
+    how = attack.learning
+    frames, height, width, channels = data.shape
+    larger = height + 2 * attack.margin, width + 2 * attack.margin
+    pattern = attack.pattern((channels, frames, *larger)).to(device).requires_grad_()
+    optimizer = torch.optim.Adam([pattern], how.learning_rate, maximize=True)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, how.decay_every, how.decay)
+    done = _restore(state, pattern, optimizer, schedule)
+    progress = Progress("learning", how.epochs * len(data), "clips")
+    for epoch in range(done, how.epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(len(data))
+        for rows in batches(order, how.batch_size):
+            labels = torch.from_numpy(data.labels[rows]).to(device)
+            shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
+            optimizer.zero_grad()
+            cross_entropy(model, labels)(shown).mean().backward()
+            optimizer.step()
+            progress.advance(len(rows))
+        schedule.step()
+        parts = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+        with replacing(state) as temporary:
+            torch.save({"pattern": pattern.detach(), "epochs": epoch + 1} | parts, temporary)
+        if stop() and epoch + 1 < how.epochs:
+            LOGGER.info("asked to stop after %d of %d epochs", epoch + 1, how.epochs)
+            raise SystemExit(STOPPED)
+    progress.close()
+
+
+def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
+    """The number of epochs that are done."""
+    if not state.exists():
+        return 0
+    saved = torch.load(state, map_location=pattern.device, weights_only=True)
+    pattern.data.copy_(saved["pattern"])
+    optimizer.load_state_dict(saved["optimizer"])
+    schedule.load_state_dict(saved["schedule"])
+    return saved["epochs"]
+
+
+def load_pattern(path: Path, device: torch.device) -> Tensor:
+    return torch.load(path, map_location=device, weights_only=True)["pattern"]

@@ -1,0 +1,64 @@
+"""Names of models and of the ways to see them.
+
+A *model* is `{entry}-s{seed}`; a *target* is a model, or a model seen through one of its BatchNorm branches,
+`{entry}-s{seed}-{branch}`. In the configuration a branch is written `entry/branch`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline_lib.entries import fail, known
+
+CLEAN = "clean"  # in the place of an attack: its absence
+
+
+def core_defense(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The defense of a resolved model entry, without those wrapped around it."""
+    defense = model["defense"]
+    while "branches" not in defense and "defense" in defense:
+        defense = defense["defense"]
+    return defense
+
+
+def branches(model: Mapping[str, Any]) -> list[str]:
+    """The BatchNorm branches of a resolved model entry, in order; none for an ordinary network."""
+    return list(core_defense(model).get("branches", {}))
+
+
+def selects(model: Mapping[str, Any]) -> bool:
+    """Whether a resolved model entry has a selection module."""
+    return "selector" in core_defense(model)
+
+
+def views(model: Mapping[str, Any]) -> list[str | None]:
+    """How a resolved model can be seen: through each of its branches, and as a whole (None) if it chooses itself."""
+    return [*branches(model), *([None] if not branches(model) or selects(model) else [])]
+
+
+def split_target(target: str) -> tuple[str, str | None]:
+    """The model of a target and the branch it is seen through, if any."""
+    model, _, branch = re.fullmatch(r"([^-]+-s\d+)(-(.+))?", target).groups()  # type: ignore[union-attr]
+    return model, branch
+
+
+def targets_of(where: str, written: str, models: Mapping[str, dict]) -> list[str]:
+    """The targets, one per seed, that `entry` or `entry/branch` stands for."""
+    name, slash, branch = written.partition("/")
+    own = [model for model in models if model.rpartition("-s")[0] == name]
+    if not own:
+        raise fail(where, f"unknown model {name!r}; {known({m.rpartition('-s')[0] for m in models})}")
+    has = branches(models[own[0]])
+    if slash and branch not in has:
+        raise fail(where, f"model {name!r} has no branch {branch!r}; known: {', '.join(has) or 'none'}")
+    if not slash and None not in views(models[own[0]]):
+        raise fail(where, f"model {name!r} has branches: choose one, as in {name}/{has[0]}")
+    return [f"{model}-{branch}" if slash else model for model in own]
+
+
+def source_for(target: str, sources: list[str]) -> str:
+    """Of a source's targets, one per seed, the one for sets that `target` is tested on.
+
+    Another view of the same model is that of the same seed; another model is its first seed.
+    """
+    return next((source for source in sources if split_target(source)[0] == split_target(target)[0]), sources[0])

@@ -1,0 +1,73 @@
+"""Backward pass differentiable approximation (Athalye et al., 2018): a transform forward, something else backward."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.transforms.drawing import present_generators
+
+Backward = Literal["bpda", "none"]
+
+
+class Deterministic(Protocol):
+    """Clips (N, C, T, H, W) or images (N, C, H, W) in [0, 1] to the same shape, range, float32 and device.
+
+    differentiable: autograd passes through it exactly. Otherwise its gradient is an approximation, or zero.
+    stochastic: it draws random numbers, see `Stochastic`.
+    """
+
+    differentiable: ClassVar[bool]
+    stochastic: ClassVar[bool]
+
+    def __call__(self, clips: Tensor) -> Tensor: ...
+
+
+class Stochastic(Protocol):
+    """The same with random numbers: one generator for each clip, so that nothing depends on the batch."""
+
+    differentiable: ClassVar[bool]
+    stochastic: ClassVar[bool]
+
+    def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
+
+
+Transform = Deterministic | Stochastic
+
+
+def transformed(transform: Transform, clips: Tensor, backward: Backward = "bpda") -> Tensor:
+    """The transform of clips, with a gradient that an attack can follow.
+
+    A differentiable transform is differentiated exactly. For any other, `bpda` passes the gradient through unchanged,
+    as if the transform were the identity, and `none` stops it: zero, what autograd gives for rounding (masking).
+    A stochastic transform draws from the generators of `drawing`.
+    """
+    function: Any = transform
+    if transform.stochastic:
+        function = partial(function, generators=present_generators(len(clips)))
+    if transform.differentiable:
+        return function(clips)
+    return (_Identity if backward == "bpda" else _Zero).apply(clips, function)
+
+
+# Functions and not `clips + (function(clips) - clips).detach()`, whose sum is not exactly function(clips).
+class _Identity(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, clips: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        return function(clips)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+class _Zero(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, clips: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        return function(clips)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return torch.zeros_like(gradients[0]), None

@@ -1,0 +1,105 @@
+"""Smoothing filters, all differentiated exactly. Each channel of each frame on its own, borders mirrored."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.functional import gaussian_blur
+
+from pipeline_lib.transforms.layout import mirrored, on_planes, require_odd, require_positive, without_rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianBlur:
+    """size: side of the kernel in pixels; sigma in pixels (a comparison of Halftone's; its values are not printed)."""
+
+    differentiable: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+
+    size: int = 3
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_odd(size=self.size)
+        require_positive(sigma=self.sigma)
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        return without_rounding(
+            on_planes(lambda planes: gaussian_blur(planes, [self.size] * 2, [self.sigma] * 2), clips)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanFilter:
+    """size: side of the window in pixels."""
+
+    differentiable: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+
+    size: int = 3
+
+    def __post_init__(self) -> None:
+        require_odd(size=self.size)
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        return without_rounding(on_planes(self._average, clips))
+
+    def _average(self, planes: Tensor) -> Tensor:
+        return F.avg_pool2d(mirrored(planes, self.size // 2), self.size, stride=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MedianFilter:
+    """size: side of the window in pixels. The gradient goes to the pixel that is the median."""
+
+    differentiable: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+
+    size: int = 3
+
+    def __post_init__(self) -> None:
+        require_odd(size=self.size)
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        return on_planes(self._median, clips)
+
+    def _median(self, planes: Tensor) -> Tensor:
+        windows = mirrored(planes, self.size // 2).unfold(2, self.size, 1).unfold(3, self.size, 1)
+        return windows.flatten(-2).median(-1).values
+
+
+@dataclass(frozen=True, kw_only=True)
+class BilateralFilter:
+    """Mean weighted by nearness and likeness, both Gaussian (Tomasi and Manduchi, 1998).
+
+    size: side of the window, sigma_space: both in pixels; sigma_color on the [0, 1] scale.
+    """
+
+    differentiable: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+
+    size: int = 5
+    sigma_space: float = 2.0
+    sigma_color: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_odd(size=self.size)
+        require_positive(sigma_space=self.sigma_space, sigma_color=self.sigma_color)
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        return without_rounding(on_planes(self._filter, clips))
+
+    def _filter(self, planes: Tensor) -> Tensor:
+        margin, (height, width) = self.size // 2, planes.shape[2:]
+        padded = mirrored(planes, margin)
+        total, norm = torch.zeros_like(planes), torch.zeros_like(planes)
+        for row in range(self.size):
+            for column in range(self.size):
+                neighbor = padded[..., row : row + height, column : column + width]
+                distance = math.hypot(row - margin, column - margin) / self.sigma_space
+                weight = (-0.5 * (((neighbor - planes) / self.sigma_color) ** 2 + distance**2)).exp()
+                total, norm = total + weight * neighbor, norm + weight
+        return total / norm

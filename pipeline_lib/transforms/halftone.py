@@ -1,0 +1,155 @@
+"""Halftoning by error diffusion (Lo and Patel, ICIP 2021): Floyd-Steinberg, left to right in every row.
+
+Each channel of each frame on its own: I^ = I + sum of h e, Q = u(I^ - theta), e = I^ - Q. Pixel (row, column) waits for
+its left neighbor and three above it, so all pixels with the same column + 2 row are independent: a front. The fronts
+are passed one after the other, each for the whole batch; the sums have the order of the loop over pixels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.errors import PipelineError
+
+# (row, column, sixteenths) in the order in which a pixel's errors arrive there. Multiplication and addition stay two
+# operations: fused ones round once, and differently on each device.
+FLOYD_STEINBERG = ((1, 1, 1), (1, 0, 5), (1, -1, 3), (0, 1, 7))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halftone:
+    """Float arithmetic, nothing clamped while errors accumulate (the authors' code).
+
+    theta: threshold between neighboring levels, as a share of their distance. levels: of the output; 2 is one bit (the
+    paper), 1001 the three decimals of the authors' later code. outside: errors that would leave the frame are dropped
+    (the authors' code), or their weight goes to the neighbors inside.
+    """
+
+    differentiable: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
+
+    theta: float = 0.5
+    levels: int = 2
+    outside: Literal["dropped", "renormalized"] = "dropped"
+
+    def __post_init__(self) -> None:
+        if self.levels < 2:
+            raise PipelineError(f"levels is {self.levels}: a halftone has two or more")
+        if not 0 < self.theta < 1:
+            raise PipelineError(f"theta is {self.theta}: a threshold lies between 0 and 1")
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        height, width = clips.shape[-2:]
+        canvas = Canvas.of(clips)
+        shares = weights(height, width, self.outside).to(clips.device)
+        quantize = self._one_bit if self.levels == 2 else self._quantize
+        for front in fronts(height, width):
+            here = canvas.pixels[front.slice(0)]
+            level = quantize(here)
+            parts = shares[:, front.slice(0)] * (here - level)
+            for (down, right, _), part in zip(FLOYD_STEINBERG, parts, strict=True):
+                canvas.pixels[front.slice(canvas.offset(down, right))].add_(part)
+            here.copy_(level)
+        return canvas.clips(clips.shape)
+
+    def _one_bit(self, values: Tensor) -> Tensor:
+        return (values > self.theta).to(values.dtype)
+
+    def _quantize(self, values: Tensor) -> Tensor:
+        top = self.levels - 1
+        return (values * top - self.theta).ceil().clamp(0, top) / top
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalftoneInteger:
+    """8-bit arithmetic, bit for bit Pillow's `convert("1")` of each channel.
+
+    Unlike the float form, a pixel is clamped to 0 to 255 before its error is taken, errors are divided toward zero,
+    and white begins above 128.
+    """
+
+    differentiable: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        height, width = clips.shape[-2:]
+        canvas = Canvas.of((clips * 255).round())
+        # Sixteenths of grey levels: small integers, exact in float32.
+        errors = torch.zeros_like(canvas.pixels)
+        for front in fronts(height, width):
+            here = canvas.pixels[front.slice(0)]
+            value = ((errors[front.slice(0)] / 16).trunc_() + here).clamp_(0, 255)
+            level = (value > 128) * 255.0
+            value -= level
+            for down, right, sixteenths in FLOYD_STEINBERG:
+                errors[front.slice(canvas.offset(down, right))].add_(value * sixteenths)
+            here.copy_(level)
+        return canvas.clips(clips.shape) / 255
+
+
+class Front(NamedTuple):
+    """Pixels of a front in a canvas: the place of the first and the way to the next, a row down, two columns left."""
+
+    first: int
+    step: int
+    length: int
+
+    def slice(self, offset: int) -> slice:
+        """The pixels that lie `offset` behind those of the front."""
+        start = self.first + offset
+        return slice(start, start + (self.length - 1) * self.step + 1, self.step)
+
+
+def fronts(height: int, width: int) -> Iterator[Front]:
+    """The fronts in order; places are counted in a canvas whose rows are two pixels wider than the frame."""
+    for number in range(width + 2 * (height - 1)):
+        top = max(0, (number - width + 2) // 2)
+        bottom = min(height - 1, number // 2)
+        if top <= bottom:
+            yield Front(top * width + 1 + number, width, bottom - top + 1)
+
+
+class Canvas(NamedTuple):
+    """Planes side by side, (places, planes): rows of frames with a margin left, right and below that takes what falls
+    outside."""
+
+    pixels: Tensor
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, clips: Tensor) -> "Canvas":
+        height, width = clips.shape[-2:]
+        planes = clips.detach().reshape(-1, height, width)
+        grid = clips.new_zeros(height + 1, width + 2, len(planes))
+        grid[:-1, 1:-1] = planes.permute(1, 2, 0)
+        return cls(grid.flatten(0, 1), height, width)
+
+    def offset(self, down: int, right: int) -> int:
+        return down * (self.width + 2) + right
+
+    def clips(self, shape: torch.Size) -> Tensor:
+        """The frames without the margin, in the shape that they came in."""
+        grid = self.pixels.view(self.height + 1, self.width + 2, -1)[:-1, 1:-1]
+        return grid.permute(2, 0, 1).reshape(shape)
+
+
+def weights(height: int, width: int, outside: Literal["dropped", "renormalized"]) -> Tensor:
+    """(4, places, 1): the share of each pixel's error that goes to each of its neighbors."""
+    shares = torch.tensor([sixteenths / 16 for *_, sixteenths in FLOYD_STEINBERG])
+    shares = shares[:, None, None].expand(-1, height + 1, width + 2)
+    if outside == "renormalized":
+        inside = torch.zeros(height + 1, width + 2)
+        inside[:-1, 1:-1] = 1
+        kept = shares * torch.stack([_moved(inside, down, right) for down, right, _ in FLOYD_STEINBERG])
+        # The last pixel has no neighbor inside.
+        shares = kept / kept.sum(0).clamp(min=1 / 16)
+    return shares.reshape(4, -1, 1)
+
+
+def _moved(grid: Tensor, down: int, right: int) -> Tensor:
+    """The value at (row + down, column + right) of each place; outside the grid 0."""
+    return grid.roll((-down, -right), (0, 1))

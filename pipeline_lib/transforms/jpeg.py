@@ -1,0 +1,47 @@
+"""JPEG compression (Dziugaite et al., 2016; Das et al., 2017)."""
+
+import io
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.transforms.layout import as_bytes, on_frames, require_rgb
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jpeg:
+    """Every frame through an 8-bit JPEG file with chroma at half resolution (4:2:0).
+
+    quality: 1 to 100 (Halftone's comparison, its value is not printed; 75 is Pillow's and libjpeg's default). Always
+    on the CPU: a GPU's codec gives other bytes.
+    """
+
+    differentiable: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
+
+    quality: int = 75
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise PipelineError(f"quality is {self.quality}: it must be from 1 to 100")
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        require_rgb(clips)
+        return on_frames(self._compress, clips)
+
+    def _compress(self, frames: Tensor) -> Tensor:
+        pictures = as_bytes(frames).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        decoded = np.stack([np.asarray(Image.open(jpeg_file(picture, self.quality))) for picture in pictures])
+        return torch.from_numpy(decoded).to(frames.device).permute(0, 3, 1, 2).to(frames.dtype) / 255
+
+
+def jpeg_file(picture: np.ndarray, quality: int) -> io.BytesIO:
+    """A picture (H, W, 3) of uint8 as a JPEG file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return file

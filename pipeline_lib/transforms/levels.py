@@ -1,0 +1,45 @@
+"""Transforms of grey levels."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+from torchvision.transforms.v2.functional import equalize_image
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.transforms.layout import as_bytes, on_planes
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitDepth:
+    """round(x (2^bits - 1)) / (2^bits - 1) (Xu et al., 2018). A comparison of Halftone's; its bits are not printed."""
+
+    differentiable: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
+
+    bits: int = 3
+
+    def __post_init__(self) -> None:
+        require_bits(bits=self.bits)
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        top = 2**self.bits - 1
+        return (clips * top).round() / top
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistogramEqualization:
+    """Every channel of every frame spread evenly over the 8-bit levels, as Pillow's `ImageOps.equalize`."""
+
+    differentiable: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        return on_planes(equalize_image, as_bytes(clips)).to(clips.dtype) / 255
+
+
+def require_bits(**fields: int) -> None:
+    """Raises PipelineError for bits that are not from 1 to 8."""
+    for name, bits in fields.items():
+        if not 1 <= bits <= 8:
+            raise PipelineError(f"{name} is {bits}: it must be from 1 to 8")

@@ -1,0 +1,50 @@
+"""The overlay of the draft's generation: what it changes, and that the rest of a configuration stays."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline_lib.config import resolve_config
+from pipeline_lib.registry import build
+
+CONFIG = Path(__file__).parents[1] / "config"
+
+
+def laid_over(base: dict, overlay: dict) -> dict:
+    """As Snakemake does with several configuration files: mappings are merged, anything else is replaced."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        merged[key] = (
+            laid_over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        )
+    return merged
+
+
+@pytest.fixture(scope="module")
+def configuration() -> dict:
+    base, overlay = (yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", "attacks_g1.yaml"))
+    return laid_over(base, overlay)
+
+
+def test_the_attacks_are_the_drafts(configuration):
+    """Draft of MultiBN, section 4 and its code: eps 4/255 and alpha 1.0, 30 x 30, width 5, 100 pixels, T = 5."""
+    attacks = {name: build(entry) for name, entry in resolve_config(configuration)["attacks"].items()}
+    names = ("pgd", "roa", "af", "spa")
+    assert [attacks[name].perturbation.step_size for name in names] == [1.0] * 4
+    assert [attacks[name].perturbation.epsilon for name in names] == [4 / 255, 1.0, 1.0, 1.0]
+    assert [attacks[name].steps for name in names] == [5] * 4
+    assert (attacks["roa"].region.height, attacks["roa"].region.width) == (30, 30)
+    assert attacks["roa"].start.value == 0.5
+    assert attacks["af"].region.width == 5
+    assert attacks["af"].unmasked_first_gradient
+    assert attacks["spa"].region.count == 100
+    assert attacks["spa"].region.replace
+    assert attacks["spa"].start.value == 0.0
+    for name in ("roa", "spa"):
+        assert attacks[f"{name}_first_sample"].region.region == attacks[name].region
+
+
+def test_its_results_are_kept_apart_and_named(configuration):
+    assert configuration["results"] == "results_g1"
+    assert "G1" in (CONFIG / "attacks_g1.yaml").read_text().splitlines()[0]

@@ -1,0 +1,253 @@
+"""Audits: faults that are planted into a model or an attack are all seen, and sound runs are not flagged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tiny
+from pipeline_lib import adversarial
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.lp_perturbations import AdditiveL2
+from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
+from pipeline_lib.attacks.regions import RandomPixels, RandomRectangle
+from pipeline_lib.attacks.starts import UniformNoise
+from pipeline_lib.audit import RecordedLoss, audit_row
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.modeling import channels_last, view
+from pipeline_lib.models.multi_batchnorm import branch_out
+from pipeline_lib.precision import Precision
+from pipeline_lib.prediction import score
+from pipeline_lib.registry import build
+from pipeline_lib.reporting.audits import AUDIT_COLUMNS, verdict
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> Clips:
+    return Clips(tiny.write_clips(tmp_path_factory.mktemp("audit") / "clips.h5", count=32))
+
+
+class Brightness(nn.Module):
+    """Two classes by the mean of the clip, which is what tells the classes of the tiny clips apart."""
+
+    def __init__(self, slope: float = 12.0) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        bright = self.slope * (clips.mean((1, 2, 3, 4)) - 0.43)
+        return torch.stack([-bright, bright], 1)
+
+
+class Codec(nn.Module):
+    """A network behind a round trip through 32 levels; `cut` says how the gradient gets lost, or how it does not."""
+
+    def __init__(self, cut: str) -> None:
+        super().__init__()
+        self.network, self.cut = Brightness(), cut
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        coded = (clips * 31).round() / 31
+        if self.cut == "detached":
+            coded = (clips.detach() * 31).round() / 31
+        elif self.cut == "straight through":
+            coded = clips + (coded - clips).detach()
+        return self.network(coded)
+
+
+class ClippedInput(nn.Module):
+    """A network that normalizes its input and then clips it to [0, 1], as if it were a picture."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        normalized = ((clips - 0.45) / 0.05).clamp(0, 1)
+        return torch.stack([-normalized.mean((1, 2, 3, 4)), normalized.mean((1, 2, 3, 4))], 1)
+
+
+class OtherBranch(nn.Module):
+    """A network with branches whose evaluation, without gradients, goes through another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([Brightness(12.0), Brightness(4.0)])
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return self.branches[0 if torch.is_grad_enabled() and clips.requires_grad else 1](clips)
+
+
+class MeanOfHalves(RecordedLoss):
+    """The mean over the batch, with its gradient in float16."""
+
+    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
+        if clips.requires_grad:
+            clips.register_hook(lambda gradient: (gradient / len(gradient)).half().float())
+        return super().__call__(clips)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongMask(RandomPixels):
+    """A region whose mask is not the one that it says: more pixels than `count`."""
+
+    def mask(self, clips, generators):
+        return RandomPixels(count=2 * self.count + 8).mask(clips, generators)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClippedNormalized(Ascent):
+    """PGD whose steps are made on normalized clips, which are then clipped to [0, 1] in these units."""
+
+    def __call__(self, loss, clips, generators):
+        mean, std = 0.45, 0.225
+        normalized = (super().__call__(loss, clips, generators) - mean) / std
+        return normalized.clamp(0, 1) * std + mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutsideTheBox(Ascent):
+    """PGD that forgets the box: dark and bright pixels leave [0, 1]."""
+
+    def __call__(self, loss, clips, generators):
+        return super().__call__(loss, clips, generators) - 0.5
+
+
+# The classes are 60 levels apart: these bounds are large enough to move a clip over.
+LINF = AdditiveLinf(epsilon=40 / 255, step_size=20 / 255)
+PGD = Ascent(perturbation=LINF, start=UniformNoise(radius=40 / 255), steps=3)
+WEAK = AdditiveLinf(epsilon=8 / 255, step_size=4 / 255)
+BEYOND = AdditiveLinf(epsilon=2.0, step_size=0.5)
+ANYWHERE = AdditiveLinf(epsilon=1.0, step_size=0.5)
+
+
+def audit(
+    clips: Clips, network: nn.Module, attack: Ascent, branch: str | None = None, precision: Precision = "fp32"
+) -> dict[str, float]:
+    """The row that a set's audit has, of two batches."""
+    model = view(network.eval(), branch)
+    crafting = adversarial.Crafting(attack, lambda loss: loss, network, model, 0, precision, CPU)
+    parts = [
+        adversarial._attack_part(crafting, clips, rows, torch.from_numpy(clips.read(rows)), slice(None))
+        for rows in np.arange(len(clips)).reshape(2, -1)
+    ]
+    names = parts[0].keys() - {"chunks", "length"}
+    row = audit_row({name: np.concatenate([part[name] for part in parts]) for name in names}, clips.labels, precision)
+    assert tuple(row) == AUDIT_COLUMNS
+    return row
+
+
+def branched() -> nn.Module:
+    torch.manual_seed(0)
+    network = branch_out(channels_last(build(tiny.NETWORK)(2)), ["clean", "lp"])
+    for name, values in network.named_parameters():
+        if ".branches.1." in name:
+            values.data += torch.rand(values.shape)
+    return network
+
+
+SOUND = {
+    "pgd": (Brightness, PGD),
+    "one step": (Brightness, Ascent(perturbation=AdditiveLinf(epsilon=40 / 255, step_size=40 / 255), steps=1)),
+    "rectangle": (Brightness, Ascent(perturbation=ANYWHERE, region=RandomRectangle(height=6, width=6), steps=2)),
+    "pixels": (Brightness, Ascent(perturbation=ANYWHERE, region=RandomPixels(count=40), steps=2)),
+    "straight-through codec": (lambda: Codec("straight through"), PGD),
+    "ratio": (Brightness, Ascent(perturbation=RatioLinf(epsilon=1.6, step_size=1.3), steps=2)),
+    "l2": (Brightness, Ascent(perturbation=AdditiveL2(epsilon=6.0, step_size=3.0), steps=2)),
+}
+
+
+@pytest.mark.parametrize(("network", "attack"), SOUND.values(), ids=SOUND)
+def test_sound_runs_are_not_flagged(clips, network, attack):
+    row = audit(clips, network(), attack)
+    assert verdict(row) == "ok", row
+    assert row["clean_accuracy"] > row["stored_accuracy"]
+
+
+@pytest.mark.parametrize("branch", ["clean", "lp"])
+def test_a_branch_is_attacked_and_evaluated_alike(clips, branch):
+    """Untrained branches answer anything: only the gap is sound, and it is that of rounding."""
+    assert audit(clips, branched(), PGD, branch)["model_gap"] < 1e-4
+
+
+FAULTS = {
+    "detached codec": (lambda: Codec("detached"), PGD, "masked gradient"),
+    "rounding codec": (lambda: Codec("rounded"), PGD, "masked gradient"),
+    "wrong mask": (Brightness, Ascent(perturbation=ANYWHERE, region=WrongMask(count=4), steps=2), "bound broken"),
+    "other branch": (OtherBranch, PGD, "other model evaluated"),
+    "network that clips what it normalized": (ClippedInput, PGD, "masked gradient"),
+    "attack that clips what is normalized": (
+        Brightness,
+        ClippedNormalized(**vars(PGD)),
+        "bound broken",
+    ),
+    "outside of [0, 1]": (Brightness, OutsideTheBox(perturbation=BEYOND, steps=1), "bound broken"),
+    "attack that is too weak": (Brightness, Ascent(perturbation=WEAK, steps=3), "no effect"),
+}
+
+
+@pytest.mark.parametrize(("network", "attack", "expected"), FAULTS.values(), ids=FAULTS)
+def test_planted_faults_are_seen(clips, network, attack, expected):
+    row = audit(clips, network(), attack)
+    assert verdict(row) == expected, row
+
+
+def test_half_precision_of_a_mean_is_seen(clips, monkeypatch):
+    """Gradients of confident clips, divided by the batch and kept in float16, are zero."""
+    sound = audit(clips, Brightness(60.0), PGD)
+    assert verdict(sound) == "ok", sound
+    monkeypatch.setattr(adversarial, "RecordedLoss", MeanOfHalves)
+    row = audit(clips, Brightness(60.0), PGD)
+    assert verdict(row) == "masked gradient", row
+
+
+def test_another_branch_is_seen_in_a_real_network(clips, monkeypatch):
+    """The attack sees one branch, the scores another."""
+    network = branched()
+    monkeypatch.setattr(adversarial, "score", scored_through(network, "clean"))
+    assert verdict(audit(clips, network, PGD, "lp")) == "other model evaluated"
+
+
+def scored_through(network: nn.Module, branch: str):
+    return lambda model, clips, labels: score(view(network, branch), clips, labels)
+
+
+def test_a_gradient_that_nothing_leads_to_is_zero_and_no_error():
+    recorded = RecordedLoss(Codec("detached"), torch.zeros(3, dtype=torch.long))
+    with attacking(nn.Module()):
+        PGD(recorded, torch.rand(3, 3, 4, 8, 8), [torch.Generator() for _ in range(3)])
+    assert recorded.zero_elements.tolist() == [1, 1, 1]
+
+
+def test_recording_changes_no_loss_and_no_gradient():
+    network, labels = Brightness(), torch.tensor([0, 1])
+    clean = torch.rand(2, 3, 4, 8, 8)
+    found, plain = (clean.clone().requires_grad_() for _ in range(2))
+    recorded = RecordedLoss(network, labels)
+    losses = recorded(found)
+    expected = nn.functional.cross_entropy(network(plain), labels, reduction="none")
+    assert torch.equal(losses, expected)
+    losses.sum().backward()
+    expected.sum().backward()
+    assert torch.equal(found.grad, plain.grad)
+
+
+def test_a_criterion_is_climbed_and_cross_entropies_are_noted():
+    network, labels, clips = Brightness(), torch.tensor([0, 1]), torch.rand(2, 3, 4, 8, 8)
+    recorded = RecordedLoss(network, labels, lambda logits: logits[:, 0])
+    recorded(clips + 0.1)  # tried before the first gradient: no iterate
+    assert torch.equal(recorded(clips.requires_grad_()), network(clips)[:, 0])
+    (noted,) = recorded.losses
+    assert torch.equal(noted, nn.functional.cross_entropy(network(clips), labels, reduction="none"))
+    assert torch.equal(recorded.first_clip, clips[:1])
+
+
+def test_an_attack_that_never_asks_for_the_loss_is_audited_too(clips):
+    class Noise(Ascent):
+        def __call__(self, loss, clips, generators):
+            return self.start.first(clips, generators).clamp(0, 1)
+
+    row = audit(clips, Brightness(), Noise(**vars(PGD)))
+    assert row["model_gap"] == row["zero_gradients"] == 0
+    assert row["start_loss"] == row["end_loss"]

@@ -1,0 +1,181 @@
+"""Framings: where they show, that a learned one is the same everywhere, and that learning beats the baselines."""
+
+import pytest
+import torch
+from torch import nn
+
+import tiny
+from pipeline_lib.attacks.framing import Adam, Placed, UniversalFraming
+from pipeline_lib.attacks.losses import cross_entropy
+from pipeline_lib.attacks.regions import Border
+from pipeline_lib.attacks.starts import Constant, UniformBox
+from pipeline_lib.clips.adversarial_store import enlarged
+from pipeline_lib.clips.loader import as_clips
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.learning import learn, learn_attack, load_pattern
+from pipeline_lib.prediction import predict
+from pipeline_lib.reporting.examples import attack_examples
+from test_adversarial import attacked, frames_of, rows_of
+from test_audit import Brightness
+from test_training import trained
+
+CPU = torch.device("cpu")
+CLIPS = torch.rand(3, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
+GENERATORS = [torch.Generator().manual_seed(i) for i in range(3)]
+UNIVERSAL = UniversalFraming(width=2, learning=Adam(epochs=4, batch_size=8, learning_rate=0.3))
+ENTRY = {
+    "method": "pipeline_lib.attacks.framing:UniversalFraming",
+    "width": 2,
+    "learning": {"method": "pipeline_lib.attacks.framing:Adam", "epochs": 3, "batch_size": 4, "learning_rate": 0.3},
+}
+BLACK = Placed(region=Border(width=2), start=Constant(value=0))
+RANDOM = Placed(region=Border(width=2), start=UniformBox(radius=1000))
+
+
+def no_loss(clips):
+    raise AssertionError("a framing asks nothing of the network")
+
+
+def inside(clips: torch.Tensor) -> torch.Tensor:
+    return clips[..., 2:-2, 2:-2]
+
+
+@pytest.mark.parametrize("clips", [CLIPS, CLIPS[:, :, 0]], ids=["videos", "images"])
+def test_a_learned_framing_is_the_same_on_all_frames_of_all_clips(clips):
+    pattern = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    attack = UNIVERSAL.learned(pattern)
+    shown = attack(no_loss, clips, GENERATORS)
+    assert torch.equal(inside(shown), inside(clips))
+    border = Border(width=2).mask(clips, [])
+    frames = shown.movedim(1, -3).reshape(-1, 3, 8, 8)
+    assert torch.equal(frames[:, :, border], pattern.sigmoid()[:, border].expand(len(frames), -1, -1))
+    stored = attack.quantize(shown, clips)
+    assert torch.equal((stored * 255).round() / 255, stored)
+    assert (stored - shown).abs().max() <= 0.5 / 255 + 1e-6
+    assert (attack.ratio_to_bound(stored, clips) <= 1).all()
+
+
+def test_the_baselines_fill_the_border_with_black_or_uniform_noise():
+    border = Border(width=2).mask(CLIPS, [])
+    black, random = (attack(no_loss, CLIPS, GENERATORS) for attack in (BLACK, RANDOM))
+    assert (black[..., border] == 0).all()
+    noise = random[..., border]
+    assert noise.mean() == pytest.approx(0.5, abs=0.03)
+    assert noise.std() == pytest.approx(12**-0.5, abs=0.03)
+    for shown in (black, random):
+        assert torch.equal(inside(shown), inside(CLIPS))
+
+
+def test_pixels_outside_of_the_border_break_the_bound():
+    changed = CLIPS.clone()
+    changed[1, :, 2, 4, 4] = 1 - changed[1, :, 2, 4, 4]
+    assert BLACK.ratio_to_bound(changed, CLIPS).isinf().tolist() == [False, True, False]
+
+
+class Sides(nn.Module):
+    """Two classes by the mean of the clip, and a bias of the border towards the first class."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        logits = Brightness(20.0)(clips)
+        return logits + torch.stack([clips[..., :1, :].mean((1, 2, 3, 4)), 0 * logits[:, 0]], 1) * 20
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("framing")
+    clips = tiny.write_clips(folder / "clips.h5")
+    trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
+    return folder
+
+
+def mean_loss(attack: Placed, data: Clips, model: nn.Module) -> float:
+    clips, labels = as_clips(data.read(range(len(data))), CPU), torch.from_numpy(data.labels)
+    generators = [torch.Generator().manual_seed(i) for i in range(len(data))]
+    return cross_entropy(model, labels)(attack(no_loss, clips, generators)).mean().item()
+
+
+def test_a_learned_framing_raises_the_loss_above_the_baselines(made, tmp_path):
+    data = Clips(made / "clips.h5")
+    learn(UNIVERSAL, Sides(), data, 0, tmp_path / "state.pt", CPU)
+    learned = UNIVERSAL.learned(load_pattern(tmp_path / "state.pt", CPU))
+    grey = UNIVERSAL.learned(torch.zeros(3, 8, 8))
+    reached = mean_loss(learned, data, Sides())
+    assert reached > max(mean_loss(attack, data, Sides()) for attack in (grey, BLACK, RANDOM))
+
+
+def test_stopped_learning_goes_on_to_the_same_pattern(made, tmp_path):
+    data = Clips(made / "clips.h5")
+    learn(UNIVERSAL, Sides(), data, 0, tmp_path / "whole.pt", CPU)
+    with pytest.raises(SystemExit):
+        learn(UNIVERSAL, Sides(), data, 0, tmp_path / "stopped.pt", CPU, stop=lambda: True)
+    assert torch.load(tmp_path / "stopped.pt")["epochs"] == 1
+    learn(UNIVERSAL, Sides(), data, 0, tmp_path / "stopped.pt", CPU)
+    whole, stopped = (load_pattern(tmp_path / f"{name}.pt", CPU) for name in ("whole", "stopped"))
+    assert torch.equal(whole, stopped)
+
+
+def test_the_learning_rate_falls_by_its_factor(made, tmp_path):
+    how = Adam(epochs=3, batch_size=10, learning_rate=0.5, decay=0.1, decay_every=2)
+    learn(UniversalFraming(width=1, learning=how), Sides(), Clips(made / "clips.h5"), 0, tmp_path / "s.pt", CPU)
+    (group,) = torch.load(tmp_path / "s.pt")["optimizer"]["param_groups"]
+    assert group["lr"] == pytest.approx(0.05)
+    with pytest.raises(PipelineError, match="epochs, batch_size and decay_every are 1 or more"):
+        Adam(epochs=0)
+
+
+@pytest.mark.parametrize("placement", ["over", "outside"])
+def test_from_a_model_to_a_set(made, tmp_path, placement):
+    entry = ENTRY | {"placement": placement}
+    learn_attack(
+        entry,
+        weights=made / "plain.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        runs=tmp_path / "runs",
+        code="code",
+        seed=0,
+        output=tmp_path / "learned.pt",
+        device=CPU,
+    )
+    out = attacked(made, tmp_path, entry, learned=tmp_path / "learned.pt")
+    frames, clean = frames_of(made, out), Clips(made / "clips.h5").read(range(10))
+    if placement == "outside":
+        assert frames.shape == (10, 4, 12, 12, 3)
+        assert (frames[:, :, 2:-2, 2:-2] == clean).all()
+        assert (frames[0, 0, 0] != 0).any()
+    else:
+        assert frames.shape == clean.shape
+        assert (frames[:, :, 2:-2, 2:-2] == clean[:, :, 2:-2, 2:-2]).all()
+    assert (frames[:, :, 0] == frames[0, 0, 0]).all()
+    (row,) = rows_of(out / "audit.csv")
+    assert float(row["bound_ratio"]) <= 1
+    predict(
+        weights=made / "plain.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        adversarial=out / "set.h5",
+        output=out / "again.csv",
+        batch_size=4,
+        device=CPU,
+    )
+    assert (out / "again.csv").read_text() == (out / "predictions.csv").read_text()
+
+
+def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path):
+    """Black outside of the picture: the set is the enlarged clips, and its clean accuracy that of the clips."""
+    entry = {
+        "method": "pipeline_lib.attacks.framing:Placed",
+        "region": {"method": "pipeline_lib.attacks.regions:Border", "width": 3},
+        "start": {"method": "pipeline_lib.attacks.starts:Constant", "value": 0.0},
+    }
+    plain, wide = (attacked(made, tmp_path / str(m), entry | {"margin": m}) for m in (0, 3))
+    (over,), (around,) = (rows_of(out / "audit.csv") for out in (plain, wide))
+    assert over["clean_accuracy"] == around["clean_accuracy"]
+    clean = Clips(made / "clips.h5").read(range(10))
+    assert (frames_of(made, wide) == enlarged(clean, 3)).all()
+    label = [("black", tmp_path / "3/set.h5", tmp_path / "3/predictions.csv")]
+    ((_, shown, adversarial),) = attack_examples(made / "clips.h5", *map(list, zip(*label, strict=True)))
+    assert shown.shape == adversarial.shape == (4, 14, 14, 3)
+    with pytest.raises(PipelineError, match="margin is -1"):
+        Placed(region=Border(width=1), start=Constant(value=0), margin=-1)

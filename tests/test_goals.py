@@ -1,0 +1,85 @@
+"""What targeted attacks climb: closed forms on logits, and how crafting finds an attack's goal."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.goals import LeastLikely, NextClass, TargetClass, Untargeted, goal_of, loss_of
+from pipeline_lib.attacks.losses import cross_entropy
+from pipeline_lib.attacks.perturbations import AdditiveLinf
+from pipeline_lib.attacks.steepest import Steepest
+from pipeline_lib.errors import PipelineError
+
+LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.0, 3.0], [-2.0, 0.0, 0.5], [1.0, 1.5, 1.2]])
+LABELS = torch.tensor([0, 2, 1, 0])
+CLIPS = torch.zeros(4, 3, 2, 2, 2)
+PERTURBATION = AdditiveLinf(epsilon=0.1, step_size=0.1)
+
+
+def climbed(goal) -> torch.Tensor:
+    return goal.criterion(lambda clips: LOGITS, CLIPS, LABELS)(LOGITS)
+
+
+@pytest.mark.parametrize(
+    ("goal", "targets"),
+    [
+        (NextClass(), [1, 0, 2, 1]),
+        (LeastLikely(), [2, 0, 0, 2]),
+        (TargetClass(target=2), [2, 2, 2, 2]),
+        (TargetClass(target=0), [0, 0, 0, 0]),
+    ],
+)
+def test_targeted_losses(goal, targets):
+    """Minus the cross-entropy to the target, by hand; plus for a clip that has it as its label already."""
+    expected = [
+        float(-LOGITS[i, t] + LOGITS[i].exp().sum().log()) * (1 if t == LABELS[i] else -1)
+        for i, t in enumerate(targets)
+    ]
+    torch.testing.assert_close(climbed(goal), torch.tensor(expected))
+
+
+def test_the_least_likely_class_is_a_wrong_one():
+    """The fourth clip's own label is the least likely of all."""
+    assert LOGITS[3].argmin() == LABELS[3] == 0
+
+
+def test_untargeted_is_cross_entropy_bit_for_bit():
+    expected = F.cross_entropy(LOGITS, LABELS, reduction="none")
+    assert torch.equal(climbed(Untargeted()), expected)
+    assert torch.equal(cross_entropy(lambda clips: LOGITS, LABELS)(CLIPS), expected)
+
+
+def test_the_least_likely_class_is_that_of_the_clean_clips():
+    """The target stays while the answer moves away from it."""
+    criterion = LeastLikely().criterion(lambda clips: LOGITS[:1], CLIPS[:1], LABELS[:1])
+    torch.testing.assert_close(criterion(-LOGITS[:1]), (-LOGITS[:1]).log_softmax(1)[:, 2])
+
+
+def test_a_target_has_to_be_a_class():
+    with pytest.raises(PipelineError, match="target is -1: classes are counted from 0"):
+        TargetClass(target=-1)
+    with pytest.raises(PipelineError, match="target is 3: the network has the classes 0 to 2"):
+        climbed(TargetClass(target=3))
+
+
+class Wrapper:
+    def __init__(self, attack):
+        self.attack = attack
+
+
+def test_the_goal_of_an_attack():
+    """Its own, that of the attack it wraps, or none: a user's attack need not know of goals."""
+    targeted = Ascent(perturbation=PERTURBATION, steps=1, goal=NextClass())
+    assert goal_of(targeted) == NextClass()
+    assert goal_of(Wrapper(Wrapper(targeted))) == NextClass()
+    assert goal_of(Steepest(attacks=[targeted], steps=1)) == Untargeted()
+    assert goal_of(lambda loss, clips, generators: clips) == Untargeted()
+    assert goal_of(Wrapper(object())) == Untargeted()
+
+
+def test_the_loss_of_an_attack_climbs_its_goal():
+    targeted = Ascent(perturbation=PERTURBATION, steps=1, goal=TargetClass(target=2))
+    found = loss_of(targeted, lambda clips: LOGITS.bfloat16(), CLIPS, LABELS)(CLIPS)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, climbed(TargetClass(target=2)), rtol=0.01, atol=0.01)

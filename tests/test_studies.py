@@ -1,0 +1,150 @@
+"""Cells of studies and figures: which target meets which attack, made on which source."""
+
+import re
+
+import pytest
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.studies import resolve_figures, resolve_studies, used_cells, used_models
+from pipeline_lib.sweeps import Sweep
+
+BRANCHES = {"clean": [], "lp": [{"steps": 1}]}
+STANDARD = {"defense": {"method": "a:Standard"}, "seed": 0}
+MODELS = {
+    **{f"plain-s{seed}": STANDARD for seed in (0, 1)},
+    **{f"manual-s{seed}": {"defense": {"branches": BRANCHES}, "seed": seed} for seed in (0, 1)},
+    "soft-s0": {"defense": {"branches": BRANCHES, "selector": {}}, "seed": 0},
+    "wrapped-s0": {"defense": {"transform": {}, "defense": {"branches": BRANCHES, "selector": {}}}, "seed": 0},
+}
+ATTACKS = {"pgd": {"steps": 1}, "roa": {"steps": 2}, "aimed": {"steps": 1, "loss": {"type": "lp", "weight": 1.0}}}
+PLAN = {"datasets": {"d": {}}, "models": MODELS, "attacks": ATTACKS}
+
+
+def rows_of(columns: dict, rows: dict, **keys: object) -> dict:
+    study = {"title": "T", "dataset": "d", "columns": columns, "rows": rows, **keys}
+    return resolve_studies({"studies": {"s": study}}, PLAN)["s"]["rows"]
+
+
+def cell(target: str, attack: str, source: str | None) -> dict:
+    return {"target": target, "attack": attack, "source": source}
+
+
+def test_a_target_is_its_own_source_and_clean_clips_have_none():
+    rows = rows_of({"clean": "clean", "pgd": "pgd"}, {"Plain": "plain", "Manual": {"pgd": "manual/lp"}})
+    assert rows["Plain"]["clean"] == [cell("plain-s0", "clean", None), cell("plain-s1", "clean", None)]
+    assert rows["Plain"]["pgd"] == [cell(f"plain-s{seed}", "pgd", f"plain-s{seed}") for seed in (0, 1)]
+    assert rows["Manual"] == {"pgd": [cell(f"manual-s{seed}-lp", "pgd", f"manual-s{seed}-lp") for seed in (0, 1)]}
+
+
+def test_the_matrix_of_branches():
+    """Rows say the attack and the branch it is tested on, columns the branch it is made on."""
+    columns = {"target_clean": {"source": "manual/clean"}, "target_lp": {"source": "manual/lp"}}
+    rows = rows_of(columns, {"PGD, clean": {"target": "manual/clean", "attack": "pgd"}})
+    assert rows["PGD, clean"]["target_lp"] == [
+        cell("manual-s0-clean", "pgd", "manual-s0-lp"),
+        cell("manual-s1-clean", "pgd", "manual-s1-lp"),  # another view of the same model, so of the same seed
+    ]
+    assert rows["PGD, clean"]["target_clean"][1] == cell("manual-s1-clean", "pgd", "manual-s1-clean")
+
+
+def test_what_a_column_leaves_open_is_said_by_the_row_and_then_by_the_study():
+    columns = {"pgd": "pgd", "gray": {"attack": "pgd", "source": "soft"}, "open": {"source": "soft/lp"}}
+    row = {"target": {"pgd": "plain", "gray": "plain", "open": "plain"}, "attack": "roa", "source": "manual/lp"}
+    rows = rows_of(columns, {"R": row, "S": {"target": "plain", "attack": "roa"}}, source="soft/clean")
+    first = {column: cells[0] for column, cells in rows["R"].items()}
+    assert first["pgd"] == cell("plain-s0", "pgd", "manual-s0-lp")
+    assert first["gray"] == cell("plain-s0", "pgd", "soft-s0")
+    assert first["open"] == cell("plain-s0", "roa", "soft-s0-lp")
+    assert rows["S"]["pgd"][1] == cell("plain-s1", "pgd", "soft-s0-clean")  # another model: its first seed
+
+
+def test_a_row_may_have_an_attack_for_each_column():
+    """The framing's table: a row is a kind of frame, a column a width."""
+    columns = {"W1": {"source": "soft"}, "W2": {"source": "soft"}}
+    rows = rows_of(columns, {"AF": {"target": "plain", "attack": {"W1": "pgd", "W2": "roa"}}})
+    assert [rows["AF"][column][0]["attack"] for column in columns] == ["pgd", "roa"]
+
+
+ERRORS = {
+    "attack of a column": (
+        {"c": {"source": "soft"}},
+        {"target": "plain", "attack": {"x": "pgd"}},
+        "unknown column 'x'",
+    ),
+    "attack of no column": ({"c": {"source": "soft"}}, {"target": "plain", "attack": {}}, "rows.R.attack: missing"),
+    "attack": ({"c": {"attack": "x"}}, "plain", "studies.s.columns.c: unknown attack 'x'; known: aimed, clean, pgd"),
+    "source": ({"c": {"source": "x"}}, "plain", "studies.s.columns.c.source: unknown model 'x'"),
+    "no attack": ({"c": {"source": "soft"}}, "plain", "rows.R.attack: missing, and column 'c' names none either"),
+    "row source": ({"c": "pgd"}, {"target": "plain", "source": "manual"}, "R.source: model 'manual' has branches"),
+    "row attack": ({"c": "pgd"}, {"target": "plain", "attack": "x"}, "rows.R: unknown attack 'x'"),
+    "row key": ({"c": "pgd"}, {"target": "plain", "c": "soft"}, "R.c: unknown key of a row with 'target'; known: att"),
+    "reserved": ({"target": "pgd"}, "plain", "studies.s.columns.target: this label is kept"),
+    "branch": ({"c": "aimed"}, "soft/lp", "R: attack 'aimed' climbs the loss of a selection module, and soft-s0-lp"),
+    "no selection": ({"c": "aimed"}, "plain", "rows.R: attack 'aimed' climbs the loss of a selection module"),
+}
+
+
+@pytest.mark.parametrize(("columns", "row", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors_name_the_key(columns, row, message):
+    with pytest.raises(PipelineError, match=re.escape(message)):
+        rows_of(columns, {"R": row})
+
+
+def test_an_aimed_attack_needs_a_selecting_source_that_knows_its_type():
+    rows = rows_of(
+        {"c": "aimed"}, {"Soft": "soft", "Wrapped": "wrapped", "Other": {"target": "plain", "source": "soft"}}
+    )
+    assert [cells["c"][0]["source"] for cells in rows.values()] == ["soft-s0", "wrapped-s0", "soft-s0"]
+    plan = PLAN | {"attacks": {"aimed": {"loss": {"type": "physical"}}}}
+    study = {"title": "T", "dataset": "d", "columns": {"c": "aimed"}, "rows": {"R": "soft"}}
+    with pytest.raises(PipelineError, match="aimed.loss.type: unknown branch 'physical'; known: clean, lp"):
+        resolve_studies({"studies": {"s": study}}, plan)
+
+
+SWEEP = {"pgd_steps": Sweep("steps", {"pgd": 1, "roa": "5/2"})}
+
+
+def figures_of(rows: dict, **keys: object) -> dict:
+    entry = {"title": "T", "dataset": "d", "panels": {"PGD": "pgd_steps"}, "rows": rows, **keys}
+    return resolve_figures({"figures": {"sweeps": {"f": entry}}}, SWEEP, PLAN)
+
+
+def test_panels_of_a_sweep_hold_the_cells_of_each_value():
+    panel = figures_of({"Plain": "plain", "Manual": {"PGD": "manual/lp"}})["sweeps"]["f"]["panels"]["PGD"]
+    assert (panel["key"], panel["values"], panel["positions"]) == ("steps", ["1", "5/2"], [1, 2.5])
+    assert panel["rows"]["Plain"][1] == [cell("plain-s0", "roa", "plain-s0"), cell("plain-s1", "roa", "plain-s1")]
+    assert panel["rows"]["Manual"][0][0] == cell("manual-s0-lp", "pgd", "manual-s0-lp")
+
+
+def test_a_swept_transfer():
+    curves = figures_of({"A": "plain", "B": {"target": "plain", "source": "manual/lp"}}, source="soft")
+    rows = curves["sweeps"]["f"]["panels"]["PGD"]["rows"]
+    assert rows["A"][0][0] == cell("plain-s0", "pgd", "soft-s0")
+    assert rows["B"][0][0] == cell("plain-s0", "pgd", "manual-s0-lp")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"panels": {"PGD": "pgd"}}, "figures.sweeps.f.panels.PGD: unknown sweep 'pgd'; known: pgd_steps"),
+        ({"rows": {"R": {"target": "plain", "attack": "pgd"}}}, "f.rows.R.attack: the panels say the attacks"),
+        ({"rows": {"R": {"ROA": "plain"}}}, "f.rows.R.ROA: unknown column 'ROA'; known: PGD"),
+    ],
+)
+def test_errors_of_figures(keys, message):
+    with pytest.raises(PipelineError, match=re.escape(message)):
+        figures_of(**({"rows": {"Plain": "plain"}} | keys))
+
+
+def test_everything_that_is_shown_is_used():
+    columns = {"gray": {"attack": "pgd", "source": "soft"}, "clean": "clean"}
+    study = {"title": "T", "dataset": "d", "columns": columns, "rows": {"R": "plain"}}
+    given = {
+        "perturbations": {"p": {"dataset": "d", "source": "manual/lp", "attacks": ["roa"]}},
+        "iterations": {"i": {"dataset": "d", "attack": "pgd", "rows": {"W": "wrapped"}}},
+    }
+    plan = PLAN | {"studies": resolve_studies({"studies": {"s": study}}, PLAN)}
+    plan |= resolve_figures({"figures": given}, SWEEP, PLAN)
+    assert used_models(plan) == used_models(plan, "d") == ["manual-s0", "plain-s0", "plain-s1", "soft-s0", "wrapped-s0"]
+    assert used_models(plan, "other") == []
+    assert ("d", cell("manual-s0-lp", "roa", "manual-s0-lp")) in list(used_cells(plan))

@@ -1,0 +1,240 @@
+"""A transform in front of a network: same weights, same training but for what the network sees, attacked either way."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from pipeline_lib.adversarial import make_adversarial_set
+from pipeline_lib.attacks.expectation import Expectation
+from pipeline_lib.attacks.losses import cross_entropy, expectation
+from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.clips.adversarial_store import AdversarialClips
+from pipeline_lib.clips.loader import as_clips
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.entries import resolve
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.modeling import load_model, new_network, start_from
+from pipeline_lib.models import checkpoint
+from pipeline_lib.models.multi_batchnorm import through
+from pipeline_lib.prediction import predict
+from pipeline_lib.registry import build
+from pipeline_lib.targets import branches
+from pipeline_lib.transforms.drawing import drawing
+from test_training import trained
+
+CPU = torch.device("cpu")
+HALFTONE = {"method": "pipeline_lib.transforms.halftone:Halftone"}
+BITS = {"method": "pipeline_lib.transforms.levels:BitDepth", "bits": 2}
+MEAN = {"method": "pipeline_lib.transforms.filters:MeanFilter"}
+NOISE = {"method": "pipeline_lib.transforms.noise:NoiseInjection", "sigma": 0.2}
+
+
+def behind(transform: dict, defense: dict = tiny.STANDARD, **fields) -> dict:
+    method = "pipeline_lib.defenses.transformed:Transformed"
+    return {"method": method, "transform": transform, "defense": defense, **fields}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with clips and a trained model without a transform."""
+    folder = tmp_path_factory.mktemp("transformed")
+    clips = tiny.write_clips(folder / "clips.h5")
+    trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def noisy(made) -> Path:
+    return trained(made, tiny.model_entry(behind(NOISE, tiny.AT_PGD)), made / "clips.h5", "noisy")
+
+
+def clips_of(made: Path) -> torch.Tensor:
+    return as_clips(Clips(made / "clips.h5").read(range(6)), CPU)
+
+
+def network_of(made: Path, defense: dict) -> torch.nn.Module:
+    """A defense around the weights of the plain model, which it did not train."""
+    network, _ = new_network(tiny.model_entry(defense), 2)
+    start_from(network, made / "plain.pt")
+    return network.eval()
+
+
+def test_the_network_sees_transformed_clips_under_the_same_names(made):
+    plain, clips = load_model(made / "plain.pt", CPU).network, clips_of(made)
+    network = network_of(made, behind(HALFTONE))
+    assert list(network.state_dict()) == list(plain.state_dict())
+    assert torch.equal(network(clips), plain(build(HALFTONE)(clips)))
+
+
+def test_of_two_transforms_the_outer_one_is_first(made):
+    plain, clips = load_model(made / "plain.pt", CPU).network, clips_of(made)
+    network = network_of(made, behind(MEAN, behind(BITS)))
+    assert torch.equal(network(clips), plain(build(BITS)(build(MEAN)(clips))))
+    assert not torch.equal(network(clips), plain(build(MEAN)(build(BITS)(clips))))
+
+
+def test_branches_stay_behind_a_transform(made):
+    entry = {"defense": behind(BITS, tiny.MULTIBN)}
+    assert branches(entry) == ["clean", "lp", "physical"]
+    plain, clips = load_model(made / "plain.pt", CPU).network, clips_of(made)
+    network = network_of(made, entry["defense"])
+    torch.testing.assert_close(through(network, "lp")(clips), plain(build(BITS)(clips)))
+
+
+def test_attacked_with_bpda_and_without(made):
+    clips, labels = clips_of(made), torch.zeros(6, dtype=torch.long)
+    gradients = {}
+    for backward in ("bpda", "none"):
+        leaf = clips.clone().requires_grad_()
+        network = network_of(made, behind(HALFTONE, backward=backward))
+        (gradients[backward],) = torch.autograd.grad(cross_entropy(network, labels)(leaf).sum(), leaf)
+    seen = build(HALFTONE)(clips).requires_grad_()
+    plain = load_model(made / "plain.pt", CPU).network
+    (expected,) = torch.autograd.grad(cross_entropy(plain, labels)(seen).sum(), seen)
+    assert torch.equal(gradients["bpda"], expected)
+    assert expected.any()
+    assert not gradients["none"].any()
+
+
+def test_a_transform_that_changes_nothing_trains_the_same_weights(made, tmp_path):
+    """Clips are on the 8-bit lattice, where eight bits change nothing but rounding errors."""
+    eight = BITS | {"bits": 8}
+    entries = {"plain": tiny.model_entry(tiny.STANDARD), "behind": tiny.model_entry(behind(eight))}
+    states = [checkpoint.load(trained(tmp_path, e, made / "clips.h5", n))["state"] for n, e in entries.items()]
+    torch.testing.assert_close(states[0], states[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("defense", [tiny.AT_PGD, tiny.AVERAGE, tiny.MULTIBN], ids=["at_pgd", "average", "multibn"])
+def test_random_transforms_train_behind_any_defense_to_the_same_bytes(made, tmp_path, defense):
+    entry = tiny.model_entry(behind(NOISE, defense))
+    first, second = (trained(tmp_path / name, entry, made / "clips.h5") for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    other = trained(tmp_path / "c", tiny.model_entry(defense), made / "clips.h5")
+    weight = [checkpoint.load(path)["state"]["conv1.weight"] for path in (first, other)]
+    assert not torch.equal(*weight)
+
+
+def test_zero_epochs_show_a_model_another_way(made, tmp_path):
+    """The weights of `initial` behind a transform that they were not trained with, or attacked without BPDA."""
+    entry = tiny.model_entry(behind(HALFTONE, backward="none")) | {"training": tiny.TRAINING | {"epochs": 0}}
+    path = trained(tmp_path, entry, made / "clips.h5", initial=made / "plain.pt")
+    expected = checkpoint.load(made / "plain.pt")["state"]
+    torch.testing.assert_close(checkpoint.load(path)["state"], expected, rtol=0, atol=0)
+
+
+def attacked(weights: Path, made: Path, out: Path, batch_size: int, attack: dict = tiny.PGD) -> Path:
+    make_adversarial_set(
+        attack,
+        weights=weights,
+        branch=None,
+        clips=made / "clips.h5",
+        runs=out / "runs",
+        code="code",
+        batch_size=batch_size,
+        seed=0,
+        adversarial=out / "set.h5",
+        predictions=out / "predictions.csv",
+        audit=out / "audit.csv",
+        trace=out / "trace.csv",
+        device=CPU,
+    )
+    return out
+
+
+def predicted(weights: Path, made: Path, out: Path, batch_size: int, adversarial: Path | None) -> list[list[str]]:
+    predict(
+        weights=weights,
+        branch=None,
+        clips=made / "clips.h5",
+        adversarial=adversarial,
+        output=out / "again.csv",
+        batch_size=batch_size,
+        device=CPU,
+    )
+    with (out / "again.csv").open() as file:
+        return list(csv.reader(file))
+
+
+def test_random_networks_predict_the_same_in_any_batch(made, noisy, tmp_path):
+    rows = [predicted(noisy, made, tmp_path, size, None)[1:] for size in (10, 3)]
+    assert [row[:3] for row in rows[0]] == [row[:3] for row in rows[1]]
+    losses = np.array([[float(row[3]) for row in part] for part in rows])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4, atol=2e-6)
+
+
+def test_random_networks_are_attacked_and_their_sets_predicted_the_same(made, noisy, tmp_path):
+    out, single = attacked(noisy, made, tmp_path / "a", 4), attacked(noisy, made, tmp_path / "b", 1)
+    sets = [AdversarialClips(path / "set.h5", Clips(made / "clips.h5")).read(range(10)) for path in (out, single)]
+    assert (sets[0] != sets[1]).mean() < 0.01
+    again = predicted(noisy, made, tmp_path, 4, out / "set.h5")
+    with (out / "predictions.csv").open() as file:
+        assert list(csv.reader(file)) == again
+
+
+def test_the_audit_shows_masking(made, tmp_path):
+    entry = tiny.model_entry(behind(HALFTONE, backward="none")) | {"training": tiny.TRAINING | {"epochs": 0}}
+    path = trained(tmp_path, entry, made / "clips.h5", initial=made / "plain.pt")
+    with (attacked(path, made, tmp_path, 4) / "audit.csv").open() as file:
+        (audit,) = csv.DictReader(file)
+    assert float(audit["zero_gradients"]) == 1
+
+
+def test_expectation_is_the_mean_over_draws(made, noisy):
+    network, clips = load_model(noisy, CPU).network, clips_of(made)
+    loss = cross_entropy(network, torch.zeros(6, dtype=torch.long))
+    keys = [str(i) for i in range(6)]
+    with drawing(clip_generators(0, keys)), torch.no_grad():
+        single = [loss(clips) for _ in range(4)]
+    with drawing(clip_generators(0, keys)), torch.no_grad():
+        mean = expectation(loss, 4)(clips)
+    assert not torch.equal(single[0], single[1])
+    torch.testing.assert_close(mean, sum(single) / 4)
+
+
+def test_expectation_lets_an_attack_climb_a_random_loss():
+    """Gradients of random sign, right twice out of three times: their mean over many draws has the right one."""
+    random = torch.Generator().manual_seed(0)
+
+    def loss(clips):
+        flip = torch.where(torch.rand(clips.shape, generator=random) < 1 / 3, -1.0, 1.0)
+        return (clips * flip).flatten(1).sum(1)
+
+    attack, clips = (
+        build(tiny.PGD | {"start": {"method": "pipeline_lib.attacks.starts:AtClean"}}),
+        torch.zeros(2, 3, 2, 8, 8),
+    )
+    generators = clip_generators(0, ["a", "b"])
+    alone = attack(loss, clips, generators)
+    averaged = Expectation(attack=attack, samples=200)(loss, clips, generators)
+    assert (averaged == 4 / 255).float().mean() > 0.999
+    assert (alone == 4 / 255).float().mean() < 0.8
+
+
+def test_expectation_is_an_attack_of_the_configuration(made, noisy, tmp_path):
+    entry = {"method": "pipeline_lib.attacks.expectation:Expectation", "attack": tiny.PGD, "samples": 3}
+    out = attacked(noisy, made, tmp_path, 4, entry)
+    with (out / "trace.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2 * 3 + 1
+    with pytest.raises(PipelineError, match="samples is 0"):
+        Expectation(attack=build(tiny.PGD), samples=0)
+
+
+def test_entries_are_checked():
+    given = {"method": "transformed", "transform": {"method": "jpeg", "quality": 50}, "defense": {"method": "standard"}}
+    resolved = resolve("models.x.defense", given, {})
+    assert resolved["transform"] == {"method": "pipeline_lib.transforms.jpeg:Jpeg", "quality": 50}
+    for change, message in (
+        ({"backward": "identity"}, r"x\.defense\.backward: expected one of \['bpda', 'none'\]"),
+        ({"transform": {"method": "jpg"}}, r"x\.defense\.transform\.method: unknown method 'jpg'; known: .*jpeg"),
+        (
+            {"transform": {"method": "halftone", "outside": "kept"}},
+            r"transform\.outside: expected one of \['dropped', ",
+        ),
+        ({"transform": {"method": "jpeg", "q": 3}}, r"x\.defense\.transform\.q: unknown key; known: quality"),
+    ):
+        with pytest.raises(PipelineError, match=message):
+            resolve("models.x.defense", given | change, {})

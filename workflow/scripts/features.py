@@ -1,0 +1,17 @@
+"""Compares the features of clean and of adversarial clips after each stage of one target."""
+
+from pathlib import Path
+
+from pipeline_lib.features import measure_features
+from pipeline_lib.jobs import job, torch_device
+
+with job(snakemake):
+    measure_features(
+        weights=Path(snakemake.input.weights),
+        branch=snakemake.params.branch,
+        clips=Path(snakemake.input.clips),
+        adversarial=Path(snakemake.input.adversarial),
+        output=Path(snakemake.output[0]),
+        batch_size=snakemake.params.batch_size,
+        device=torch_device(snakemake.config),
+    )

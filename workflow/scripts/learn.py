@@ -1,0 +1,19 @@
+"""Learns a universal attack on one source, on the training clips."""
+
+from pathlib import Path
+
+from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.learning import learn_attack
+
+with job(snakemake):
+    learn_attack(
+        snakemake.params.entry,
+        weights=Path(snakemake.input.weights),
+        branch=snakemake.params.branch,
+        clips=Path(snakemake.input.clips),
+        runs=Path(snakemake.config["results"], ".runs", "learn"),
+        code=snakemake.params.code,
+        seed=snakemake.params.seed,
+        output=Path(snakemake.output[0]),
+        device=torch_device(snakemake.config),
+    )
