@@ -13,7 +13,7 @@ from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.augmentation import Augmentation, Unchanged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Defense
+from pipeline_lib.defenses.objective import Defense, Objective
 from pipeline_lib.distributed import ALONE, Processes
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.logs import LOGGER
@@ -153,20 +153,23 @@ def _check_divisible(task: Task, parts: int, clips: int, error: torch.OutOfMemor
 def _gradients(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:
     """Sums the gradients of all parts of this process's share; returns its share of the batch's figures."""
     state.network.train()
-    state.optimizer.zero_grad(set_to_none=True)
     sums = [0.0, 0.0]
     done = 0
     for part in np.array_split(np.arange(task.settings.batch_size), state.parts):
         here = slice(done, done + len(task.processes.share(part)))
-        seen = _part(state, task, rows[here], frames[here])
+        outcome = _outcome(state, task, rows[here], frames[here])
+        if not done:  # not before the first forward pass, which would take their memory: more page faults in all
+            state.optimizer.zero_grad(set_to_none=True)
         weight = (here.stop - here.start) / task.settings.batch_size
+        (outcome.loss * weight).backward()
+        seen = _figures(outcome)
         sums = [total + weight * figure for total, figure in zip(sums, seen, strict=True)]
         done = here.stop
     return Figures(*sums)
 
 
-def _part(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:
-    """Forward and backward of some clips at once."""
+def _outcome(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Objective:
+    """Forward of some clips at once."""
     videos = as_clips(frames, task.device)
     labels = torch.from_numpy(task.clips.labels[rows]).to(task.device)
 
@@ -177,8 +180,10 @@ def _part(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures
 
     augmented = task.settings.augmentation(videos, draw("augmentation"))
     with autocast(task.settings.precision, task.device):
-        outcome = task.defense.objective(state.network, augmented, labels, draw)
-    (outcome.loss * (len(rows) / task.settings.batch_size)).backward()
+        return task.defense.objective(state.network, augmented, labels, draw)
+
+
+def _figures(outcome: Objective) -> Figures:
     right = (outcome.logits.detach().argmax(1) == outcome.labels).float().mean()
     loss, share = torch.stack([outcome.loss.detach().float(), right]).tolist()
     return Figures(loss, 100 * share)

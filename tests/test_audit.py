@@ -165,6 +165,13 @@ def test_sound_runs_are_not_flagged(clips, network, attack):
     assert row["clean_accuracy"] > row["stored_accuracy"]
 
 
+def test_a_sound_attack_in_bf16_is_not_flagged_and_another_model_still_is(clips):
+    row = audit(clips, branched(), PGD, "lp", "bf16")
+    assert 1e-6 < row["model_gap"] < row["gap_allowed"] / 4, row
+    assert verdict(row | {"model_gap": 0.06}) != "other model evaluated"
+    assert verdict(row | {"model_gap": 0.3}) == "other model evaluated"
+
+
 @pytest.mark.parametrize("branch", ["clean", "lp"])
 def test_a_branch_is_attacked_and_evaluated_alike(clips, branch):
     """Untrained branches answer anything: only the gap is sound, and it is that of rounding."""

@@ -324,7 +324,7 @@ def test_a_run_states_what_its_numbers_depend_on(tmp_path, clips):
 
 def out_of_memory_above(monkeypatch, clips_at_once: int) -> list[int]:
     """As on a GPU whose memory holds that many clips: the error comes after the forward pass."""
-    sizes, part = [], training._part
+    sizes, part = [], training._outcome
 
     def limited(state, task, rows, frames):
         sizes.append(len(rows))
@@ -333,7 +333,7 @@ def out_of_memory_above(monkeypatch, clips_at_once: int) -> list[int]:
             raise torch.OutOfMemoryError("simulated")
         return outcome
 
-    monkeypatch.setattr(training, "_part", limited)
+    monkeypatch.setattr(training, "_outcome", limited)
     return sizes
 
 
@@ -407,7 +407,7 @@ def test_a_lost_gpu_is_told_and_costs_no_checkpoint(tmp_path, clips, monkeypatch
     def lost(*args: object) -> None:
         raise torch.AcceleratorError("CUDA error: unspecified launch failure")
 
-    monkeypatch.setattr(training, "_part", lost)
+    monkeypatch.setattr(training, "_outcome", lost)
     with pytest.raises(PipelineError, match="the GPU failed in step 0; the last checkpoint is kept: run again"):
         trained(tmp_path, with_training(), clips)
 

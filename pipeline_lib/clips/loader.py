@@ -1,12 +1,13 @@
 """From clips on disk, (N, T, H, W, C) uint8, to clips in networks, (N, C, T, H, W) float32 in [0, 1], and back.
 
-One thread reads the next batches while a network works on the present one.
+One thread reads the next batches while a network on a GPU works on the present one.
 """
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -53,7 +54,9 @@ def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
 class Prefetched:
     """Batches of frames in the order of their rows, read ahead by one thread; use it in a `with` statement.
 
-    Frames are uint8 tensors (n, T, H, W, C) on the host, pinned for a GPU, and valid until the next batch is taken.
+    For a network on the CPU each is read when it is taken: a thread would share the network's cores, and its memory
+    costs page faults. Frames are uint8 tensors (n, T, H, W, C) on the host, pinned for a GPU, and valid until the next
+    batch is taken.
     waited: seconds that the taker spent waiting for data.
     """
 
@@ -64,25 +67,33 @@ class Prefetched:
         self.began = time.monotonic()
         # A thread begins on the first GPU, whichever its maker works on.
         chosen = torch.cuda.set_device if device.index is not None and device.type == "cuda" else lambda device: None
-        self._pool = ThreadPoolExecutor(1, "prefetch", chosen, (device,))
+        threaded = device.type != "cpu"
+        self._pool = ThreadPoolExecutor(1, "prefetch", chosen, (device,)) if threaded else None
 
     def __enter__(self) -> "Prefetched":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, Tensor]]:
         """(rows, frames) of each batch. An error while reading is raised when its batch is due."""
-        pending = deque((rows, self._pool.submit(self.memory.read, rows)) for rows in islice(self.rows, AHEAD))
+        pending = deque((rows, self._reading(rows)) for rows in islice(self.rows, AHEAD))
         while pending:
             self.memory.release()
-            pending.extend((rows, self._pool.submit(self.memory.read, rows)) for rows in islice(self.rows, 1))
-            rows, future = pending.popleft()
+            pending.extend((rows, self._reading(rows)) for rows in islice(self.rows, 1))
+            rows, result = pending.popleft()
             start = time.monotonic()
-            frames = future.result()
+            frames = result()
             self.waited += time.monotonic() - start
             yield rows, frames
+
+    def _reading(self, rows: np.ndarray) -> Callable[[], Tensor]:
+        """Gives the frames when called, and begins to read them now if there is a thread for it."""
+        if self._pool is None:
+            return partial(self.memory.read, rows)
+        return self._pool.submit(self.memory.read, rows).result
 
     def share_waited(self) -> float:
         """Of the time since the start, from 0 to 1."""
