@@ -70,7 +70,7 @@ class AdversarialClips:
         self._check(attributes)
         self.margin = int(attributes.get("margin", 0))
         frames, height, width, channels = clean.shape
-        self.shape = (frames, height + 2 * self.margin, width + 2 * self.margin, channels)
+        self.shape: tuple[int, ...] = (frames, height + 2 * self.margin, width + 2 * self.margin, channels)
 
     def _check(self, attributes: dict[str, Any]) -> None:
         if attributes.get("format") != FORMAT or not attributes.get("complete"):

@@ -331,7 +331,7 @@ def used_datasets():
 
 def trained_histories():
     """Data set and model of every training behind the studies."""
-    return [(dataset, model) for dataset in used_datasets() for model in trained_models(dataset)]
+    return [(dataset, model) for dataset in used_datasets() for model in used_models(PLAN, dataset)]
 
 
 def tables():
