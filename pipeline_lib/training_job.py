@@ -159,7 +159,8 @@ def write_history(model: dict[str, Any], output: Path) -> None:
     """One row for each epoch of a checkpoint: epoch, loss, accuracy (percent), learning_rate at its first step,
     selection_accuracy where epochs are selected, and then, alike in every row, `parameters` and the run's facts."""
     rows = [row | {"parameters": model["parameters"], "run": _words(model["run"])} for row in model["epochs"]]
-    names = [name for name in COLUMNS if name in rows[0]]
+    # Without epochs (a model shown another way, untrained) there are no rows, but still a head.
+    names = [name for name in COLUMNS if name in (rows[0] if rows else COLUMNS)]
     with replacing(output) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()

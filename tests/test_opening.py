@@ -14,3 +14,8 @@ def test_models_trained_alike_are_named_together(tmp_path) -> None:
     assert "Trained with device cpu, precision bf16, tf32 False: ``b-s0``." in page
     assert "Seeds of the models: 0, 1. Seed of the attacks: 7." in page
     assert "gradients in bf16, clips are scored in fp32" in page
+
+
+def test_a_model_that_took_no_epoch_has_nothing_to_state(tmp_path: Path) -> None:
+    (tmp_path / "shown.csv").write_text("epoch,loss,accuracy,learning_rate,selection_accuracy,parameters,run\n")
+    assert "shown" not in opening_page([("shown-s0", tmp_path / "shown.csv")], {"seed": 3})

@@ -79,7 +79,8 @@ class Mixture:
     def normalize(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
         # BatchNorm computes in fp32 under autocast; the products below would not.
         with torch.autocast(features.device.type, enabled=False):
-            return self._normalized(branches, features.float()).to(features.dtype)
+            wide = features.to(torch.promote_types(features.dtype, torch.float32))
+            return self._normalized(branches, wide).to(features.dtype)
 
     def _normalized(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
         mean, variance = self._moments(branches, features)

@@ -11,9 +11,9 @@ OF_A_MODEL = ("seed", "epoch")
 
 
 def run_facts(history: Path | str) -> dict[str, str]:
-    """The facts of a training by name, as its history states them."""
-    words = str(pd.read_csv(history)["run"].iloc[0]).split("; ")
-    return dict(word.split(" ", 1) for word in words)
+    """The facts of a training by name, as its history states them; none of a model that took no epoch."""
+    runs = pd.read_csv(history, dtype={"run": str})["run"]
+    return dict(word.split(" ", 1) for words in runs[:1] for word in words.split("; "))
 
 
 def opening_page(histories: Iterable[tuple[str, Path | str]], evaluation: Mapping[str, Any]) -> str:
@@ -21,7 +21,8 @@ def opening_page(histories: Iterable[tuple[str, Path | str]], evaluation: Mappin
     groups: dict[str, list[str]] = {}
     seeds = set()
     for model, path in histories:
-        facts = run_facts(path)
+        if not (facts := run_facts(path)):
+            continue
         seeds.add(facts["seed"])
         words = ", ".join(
             f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name not in OF_A_MODEL
