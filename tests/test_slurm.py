@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 LONG_TRAINING = {"training": {"scratch": {"epochs": 200}}}
 MODEL = "results/synthetic/models/standard-s0.pt"
 LOG = "results/synthetic/logs/train/standard-s0.log"
-# Every rule and every table of videos of the demo, with fewer columns and rows (46 cluster jobs, not 157): whatever a SLURM
-# job does, it starts Snakemake twice and loads torch, about ten seconds of a core.
+# Every rule and every table of videos of the demo, with fewer columns and rows (46 cluster jobs, not 157): whatever a
+# SLURM job does, it starts Snakemake twice and loads torch, about ten seconds of a core.
 OTHERS = dict.fromkeys(["AT-ROA", "AT-AF", "AT-SPA", "TRADES", "AVG", "MAX", "MSD"])
 FEWER_COLUMNS = {"columns": {"af": None, "spa": None}}
 FEWER = {
