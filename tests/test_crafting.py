@@ -172,7 +172,7 @@ def test_every_method_of_an_attack_is_offered_by_its_class_name():
     for name in attacks.__all__:
         assert getattr(attacks, name).__name__ == name
     assert dir(attacks) == attacks.__all__
-    with pytest.raises(AttributeError, match=r"pipeline_lib\.attacks has no 'Nonsense'; it has AdditiveL1"):
+    with pytest.raises(AttributeError, match=r"pipeline_lib\.attacks has no 'Nonsense'; it has Adam, AdditiveL1"):
         _ = attacks.Nonsense
 
 

@@ -123,8 +123,8 @@ def test_a_change_of_one_decoder_decodes_its_own_kind_of_files_again(finished, n
 
 @pytest.mark.slow
 def test_images_from_files_to_the_report(tmp_path):
-    demo = ["multibn_white_box", "multibn_branches", "multibn_black_box", "multav"]
-    overlay = SHAPES | {"studies": SHAPES["studies"] | dict.fromkeys(demo)}
+    demo = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
+    overlay = SHAPES | {"studies": dict.fromkeys(demo) | SHAPES["studies"]}
     overlay["figures"] = SHAPES["figures"] | {"iterations": {"pgd": None}}
     overlay["figures"]["perturbations"] = overlay["figures"]["perturbations"] | {"examples": None}
     (tmp_path / "shapes.json").write_text(json.dumps(overlay))

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 LONG_TRAINING = {"training": {"scratch": {"epochs": 200}}}
 MODEL = "results/synthetic/models/standard-s0.pt"
 LOG = "results/synthetic/logs/train/standard-s0.log"
-# Every rule, table and figure of the demo, with fewer columns and rows (47 cluster jobs, not 133): whatever a SLURM
-# job does, it starts Snakemake twice and loads torch, about ten seconds of a core.
+# Every rule and every table of videos of the demo, with fewer columns and rows (46 cluster jobs, not 157): whatever a
+# SLURM job does, it starts Snakemake twice and loads torch, about ten seconds of a core.
 OTHERS = dict.fromkeys(["AT-ROA", "AT-AF", "AT-SPA", "TRADES", "AVG", "MAX", "MSD"])
 FEWER_COLUMNS = {"columns": {"af": None, "spa": None}}
 FEWER = {
@@ -33,13 +33,16 @@ FEWER = {
         "multibn_selection": FEWER_COLUMNS,
         "multav": {"rows": dict.fromkeys(["R3D18+3DDenoise Add", "R3D18+2DDenoise Add"])},
         "oudefend": {"rows": dict.fromkeys(["Xie-A", "Xie-B"])},
+        "multibn_images": None,
+        "halftone": None,
     },
     "figures": {
-        "perturbations": {"examples": {"attacks": ["pgd", "roa"]}},
-        "iterations": {"pgd": {"rows": {"AT-PGD": None}}},
+        "perturbations": {"examples": {"attacks": ["pgd", "roa"]}, "shapes": None},
+        "iterations": {"pgd": {"rows": {"MultiBN": None}}},
     },
 }
-STUDIES = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
+DEMO = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
+STUDIES = [name for name in DEMO if FEWER["studies"].get(name, {}) is not None]
 TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit") for ending in ("csv", "md", "tex", "html")}
 CLUSTER_RULES = {"render", "decode", "train", "attack", "predict_clean", "predict_transfer"}
 # The profile's values are for jobs of hours.
