@@ -16,6 +16,6 @@ def test_models_trained_alike_are_named_together(tmp_path) -> None:
     assert "gradients in bf16, clips are scored in fp32" in page
 
 
-def test_a_model_that_took_no_epoch_has_nothing_to_state(tmp_path: Path) -> None:
+def test_a_model_that_took_no_epoch_has_nothing_to_state(tmp_path) -> None:
     (tmp_path / "shown.csv").write_text("epoch,loss,accuracy,learning_rate,selection_accuracy,parameters,run\n")
     assert "shown" not in opening_page([("shown-s0", tmp_path / "shown.csv")], {"seed": 3})
