@@ -17,6 +17,9 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
 
 
+report: OPENING_PAGE
+
+
 localrules:
     all,
     results,

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline_lib.defenses.objective import Attack, Model
+from pipeline_lib.precision import Precision, gap_allowed
 from pipeline_lib.prediction import Scores
 
 Columns = dict[str, np.ndarray]
@@ -93,8 +94,8 @@ def model_gap(recorded: RecordedLoss, evaluate: Callable[[Tensor, Tensor], Score
     return gap
 
 
-def audit_row(columns: Columns, labels: np.ndarray) -> dict[str, float]:
-    """One row of facts about an attack; shares from 0 to 1, accuracies in percent."""
+def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32") -> dict[str, float]:
+    """One row of facts about an attack in some precision; shares from 0 to 1, accuracies in percent."""
 
     def accuracy(name: str) -> float:
         return float((columns[name] == labels).mean() * 100)
@@ -112,6 +113,7 @@ def audit_row(columns: Columns, labels: np.ndarray) -> dict[str, float]:
         "bound_ratio": float(columns["bound_ratio"].max()),
         "box_excess": float(columns["box_excess"].max()),
         "model_gap": float(gaps.mean()) if len(gaps) else 0.0,
+        "gap_allowed": gap_allowed(precision),
         "clean_accuracy": accuracy("clean_prediction"),
         "live_accuracy": accuracy("live_prediction"),
         "stored_accuracy": accuracy("stored_prediction"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_attack, resolve_fields
+from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance import canonical
 from pipeline_lib.studies import resolve_figures, resolve_studies, used_models
 from pipeline_lib.sweeps import written_out
@@ -38,6 +39,7 @@ def without_nulls(config: Any) -> Any:
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     """All entries by kind: datasets, attacks (sweeps written out), models (seeds expanded), studies, and the figures:
     perturbations, iterations, sweeps."""
+    check_precision("evaluation.precision", config["evaluation"].get("precision", "fp32"))
     written, sweeps = written_out(config["attacks"])
     sections = {"Attack": written, "Network": config["networks"]}
     attacks = {name: resolve_attack(f"attacks.{name}", entry, sections) for name, entry in written.items()}

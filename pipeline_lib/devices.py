@@ -1,4 +1,4 @@
-"""GPUs of this machine, one for each job: Snakemake limits how many GPU jobs run, but assigns no device."""
+"""GPUs of this machine, kept for jobs by locks: Snakemake limits how many GPU jobs run, but assigns no device."""
 
 import fcntl
 import getpass
@@ -6,8 +6,10 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from pipeline_lib.errors import PipelineError
 
 
 def gpu_count() -> int:
@@ -15,34 +17,83 @@ def gpu_count() -> int:
     return sum(1 for _ in Path("/proc/driver/nvidia/gpus").glob("*"))
 
 
-def gpus_per_job(device: str) -> int:
-    """What a GPU rule asks for: one, or none where the device is the CPU."""
-    return int(device == "cuda" or (device == "auto" and gpu_count() > 0))
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; all of the machine without it."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return [str(number) for number in range(gpu_count())]
+    return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+
+
+def gpus_per_job(device: str, wanted: int = 1) -> int:
+    """What a GPU rule asks for: `wanted`, or none where the device is the CPU."""
+    return wanted if device == "cuda" or (device == "auto" and gpu_count() > 0) else 0
+
+
+def oversubscription(allowed: int | None, device: str, share: int) -> str | None:
+    """A warning when Snakemake may start more GPU jobs than this machine's GPUs take; they would wait for one another.
+
+    allowed: Snakemake's `--resources gpu`. share: jobs on one GPU at a time.
+    """
+    places = len(visible_gpus()) * share
+    if not gpus_per_job(device) or not places or allowed is None or allowed <= places:
+        return None
+    return (
+        f"--resources gpu={allowed} starts more GPU jobs than the {len(visible_gpus())} GPUs here take with gpu_share "
+        f"{share}: give gpu={places}, or the others wait with their memory taken"
+    )
 
 
 @contextmanager
-def reserved_gpu(wanted: int) -> Iterator[None]:
-    """Keeps one GPU for this job by a lock that ends with the process, and makes it the only visible one.
+def reserved_gpus(wanted: int, share: int = 1) -> Iterator[None]:
+    """Keeps `wanted` GPUs for this job by locks that end with the process, and makes them the only visible ones.
 
-    Nothing to do without a GPU, under SLURM, or where the user chose the device: they assign it themselves.
+    Up to `share` jobs have a place on each GPU. The GPUs are chosen among those that the user or SLURM made visible.
+
+    Raises:
+        PipelineError: fewer GPUs are visible than wanted.
     """
-    if not wanted or not gpu_count() or {"CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID"} & os.environ.keys():
+    visible = visible_gpus()
+    if not wanted or not gpu_count():
         yield
         return
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(_lock_one(gpu_count()))
-    yield
+    if len(visible) < wanted:
+        raise PipelineError(f"{wanted} GPUs are wanted, but there are {len(visible)} to be seen here: lower `gpus`")
+    held = _lock(visible, wanted, share)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    try:
+        yield
+    finally:
+        for file in held.values():
+            os.close(file)
 
 
-def _lock_one(count: int) -> int:
-    """The number of the first free GPU; its lock stays open until the process ends."""
-    folder = Path(tempfile.gettempdir()) / f"gpu-pool-{getpass.getuser()}"
+def _lock(names: list[str], wanted: int, share: int) -> dict[str, int]:
+    """The open lock of each of `wanted` GPUs; all at once or none, so that two jobs never wait for each other."""
+    # SLURM numbers the GPUs of each of its jobs from zero.
+    pool = f"gpu-pool-{getpass.getuser()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
+    folder = Path(tempfile.gettempdir()) / pool
     folder.mkdir(mode=0o700, exist_ok=True)
-    files = [os.open(folder / f"gpu{i}.lock", os.O_CREAT | os.O_RDWR, 0o600) for i in range(count)]
     while True:
-        for index, file in enumerate(files):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return index
-            except BlockingIOError:
-                continue
+        held: dict[str, int] = {}
+        for place in range(share):  # an empty GPU before one that is shared
+            for name in names:
+                if name not in held and len(held) < wanted:
+                    with suppress(BlockingIOError):
+                        held[name] = _locked(folder / f"gpu{name.replace('/', '_')}.{place}.lock")
+        if len(held) == wanted:
+            return held
+        for file in held.values():
+            os.close(file)
         time.sleep(0.2)
+
+
+def _locked(path: Path) -> int:
+    """The descriptor of a file that this process locks. Raises BlockingIOError when another one has it."""
+    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise
+    return file

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.methods import METHODS
+from pipeline_lib.precision import check_precision
 from pipeline_lib.registry import fields
 
 # What a field may name instead of giving the entry itself: by the field's annotation, e.g. "Attack", the entries of
@@ -159,4 +160,4 @@ def _text(where: str, value: Any) -> str:
     return value
 
 
-_SCALARS = {"int": _integer, "float": _number, "bool": _boolean, "str": _text}
+_SCALARS = {"int": _integer, "float": _number, "bool": _boolean, "str": _text, "Precision": check_precision}

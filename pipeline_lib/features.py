@@ -20,6 +20,7 @@ from pipeline_lib.logs import Progress
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.models.bn_selector import SelectedNetwork
 from pipeline_lib.models.extension import stages_of
+from pipeline_lib.precision import computing_in
 from pipeline_lib.runs import replacing
 from pipeline_lib.transforms.drawing import drawing
 
@@ -44,7 +45,7 @@ def measure_features(
     check_classes(model, clean.classes, weights)
     seen, totals = view(model.network, branch), Totals()
     progress = Progress("comparing features", len(clean), "clips")
-    with comparing(model.network, totals):
+    with comparing(model.network, totals), computing_in("fp32"):
         for rows in batches(np.arange(len(clean)), max(batch_size // 2, 1)):
             videos = [clean.videos[row] for row in rows]
             pair(seen, as_clips(clean.read(rows), device), as_clips(data.read(rows), device), videos)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.devices import reserved_gpu
+from pipeline_lib.devices import reserved_gpus
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.logs import LOGGER, logging_to
 
@@ -26,7 +26,7 @@ def job(snakemake: Any) -> Iterator[None]:
     gc.enable()
     with logging_to(Path(snakemake.log[0])):
         try:
-            with reserved_gpu(int(snakemake.resources.get("gpu", 0))):
+            with reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config.get("gpu_share", 1)):
                 yield
         except PipelineError as error:
             _stop(f"rule {snakemake.rule}: {error}")

@@ -17,6 +17,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.logs import LOGGER, Progress
 from pipeline_lib.modeling import check_classes, load_model, view
+from pipeline_lib.precision import computing_in
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.runs import STOPPED, publish, replacing, run_folder, stop_requests
@@ -61,7 +62,7 @@ def learn_attack(
     entry = {"attack": attack_entry, "branch": branch, "seed": seed}
     key = digest(canonical(entry), code, data.checksum, file_digest(weights))
     with run_folder(runs, key) as folder, stop_requests() as stop:
-        with attacking(source.network):
+        with attacking(source.network), computing_in("fp32"):
             learn(attack, view(source.network, branch), data, seed, folder / "state.pt", device, stop)
         publish(folder / "state.pt", output)
 

@@ -82,3 +82,9 @@ def check_classes(model: Trained, classes: list[str], path: Path) -> None:
         raise PipelineError(
             f"{path}: trained for {len(model.classes)} classes other than the {len(classes)} of the clips"
         )
+
+
+def check_same_classes(classes: list[str], expected: list[str], path: Path) -> None:
+    """Raises PipelineError when test clips have other classes than those that a model is trained on."""
+    if classes != expected:
+        raise PipelineError(f"{path}: its {len(classes)} classes are other than the {len(expected)} of the training")

@@ -2,8 +2,9 @@
 
 import csv
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,25 +13,16 @@ from torch.nn import functional as F
 
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
-from pipeline_lib.clips.loader import as_clips, batches
+from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
+from pipeline_lib.fitting import Fitting
 from pipeline_lib.logs import Progress
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.models.bn_selector import hearing_selections
+from pipeline_lib.precision import computing_in
 from pipeline_lib.runs import replacing
 from pipeline_lib.transforms.drawing import drawing
-
-
-class ClipSet(Protocol):
-    """Clean or adversarial clips: `read` gives uint8 frames (n, T, H, W, C)."""
-
-    labels: np.ndarray
-    videos: list[str]
-
-    def __len__(self) -> int: ...
-
-    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray: ...
 
 
 class Scores(NamedTuple):
@@ -62,13 +54,25 @@ def score_videos(model: Model, clips: Tensor, labels: Tensor, videos: Sequence[s
 def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device) -> Scores:
     """The scores of every clip, in the order of the set."""
     progress = Progress("predicting", len(data), "clips")
-    parts = []
-    for rows in batches(np.arange(len(data)), batch_size):
-        labels = torch.from_numpy(data.labels[rows]).to(device)
-        videos = [data.videos[row] for row in rows]
-        parts.append(score_videos(model, as_clips(data.read(rows), device), labels, videos))
-        progress.advance(len(rows))
+    parts, fitting = [], Fitting(batch_size)
+    with Prefetched(data, batches(np.arange(len(data)), batch_size), device) as prefetched:
+        for rows, frames in prefetched:
+            work = partial(_score_part, model, data, rows, frames, device)
+            parts += fitting(work, len(rows))
+            progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.share_waited())
     progress.close()
+    return joined(parts)
+
+
+def _score_part(
+    model: Model, data: ClipSet, rows: np.ndarray, frames: Tensor, device: torch.device, part: slice
+) -> Scores:
+    labels = torch.from_numpy(data.labels[rows[part]]).to(device)
+    return score_videos(model, as_clips(frames[part], device), labels, [data.videos[row] for row in rows[part]])
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of consecutive clips as those of all."""
     return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -87,7 +91,8 @@ def predict(
     data: ClipSet = AdversarialClips(adversarial, clean) if adversarial else clean
     model = load_model(weights, device)
     check_classes(model, clean.classes, weights)
-    scores = score_all(view(model.network, branch), data, batch_size, device)
+    with computing_in("fp32"):
+        scores = score_all(view(model.network, branch), data, batch_size, device)
     write_predictions(output, data, scores, branches_of(model.network))
 
 

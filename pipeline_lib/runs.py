@@ -49,12 +49,13 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _explained(error: OSError, path: Path) -> Exception:
+def explained(error: OSError, path: Path) -> Exception:
+    """The error itself, or for a full disk one that says what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return PipelineError(f"{path}: no space left on the device; free some and run again, finished work is kept")
     return error

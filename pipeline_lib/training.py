@@ -1,36 +1,26 @@
-"""One training loop for every defense. It resumes after a kill and ends with the same bytes as without one.
+"""Training of every defense: its settings, and one step of it. Everything random is drawn from (seed, step, video)."""
 
-Everything random is drawn from (seed, step, video), so a checkpoint needs no generator state.
-"""
-
-import csv
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.augmentation import Augmentation, Unchanged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense, Objective
+from pipeline_lib.distributed import ALONE, Processes
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import LOGGER, Progress
-from pipeline_lib.modeling import new_network, parameter_count, start_from
-from pipeline_lib.models import checkpoint
-from pipeline_lib.provenance import canonical, digest, file_digest
-from pipeline_lib.registry import build
-from pipeline_lib.runs import STOPPED, publish, replacing, run_folder, stop_requests
+from pipeline_lib.logs import LOGGER
+from pipeline_lib.model_selection import Selection
+from pipeline_lib.precision import Precision, autocast
 from pipeline_lib.schedules import Schedule
-
-SAVE_EVERY_SECONDS = 300.0
+from pipeline_lib.training_state import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +28,9 @@ class Training:
     """Stochastic gradient descent as the papers use it; incomplete last batches are dropped.
 
     augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
+    accumulate: parts that a batch is cut into, one after the other: less memory, the same gradient, but BatchNorm sees
+        each part by itself. select_on: which epoch is the model: the last, or the most accurate one on `held_out` (a
+        share of each class's training clips, then not trained on) or on the test clips.
     """
 
     epochs: int
@@ -47,180 +40,160 @@ class Training:
     momentum: float = 0.9
     weight_decay: float = 1e-5
     augmentation: Augmentation = field(default_factory=Unchanged)
+    precision: Precision = "fp32"
+    accumulate: int = 1
+    compile: bool = False
+    select_on: Literal["last", "held_out", "test"] = "last"
+    held_out: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise PipelineError(f"training.accumulate is {self.accumulate}: it is 1 or more")
+        if not 0 < self.held_out < 1:
+            raise PipelineError(f"training.held_out is {self.held_out}: it is a share between 0 and 1")
 
 
-@dataclass
-class State:
-    """What a checkpoint holds: the next step, and the epochs so far (the last one may be unfinished)."""
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a training is made of and never changes while it runs. rows: the clips to train on."""
 
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    epochs: list[dict[str, float]] = field(default_factory=list)
+    defense: Defense
+    clips: Clips
+    rows: np.ndarray
+    settings: Training
+    seed: int
+    device: torch.device
+    selection: Selection | None = None
+    processes: Processes = ALONE
 
-    def save(self, path: Path) -> None:
-        rest = {"optimizer": self.optimizer.state_dict(), "step": self.step, "epochs": self.epochs}
-        checkpoint.save(path, self.network, entry={}, **rest)
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.rows) // self.settings.batch_size
 
-    def restore(self, path: Path) -> None:
-        content = checkpoint.load(path)
-        self.network.load_state_dict(content["state"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.step, self.epochs = content["step"], content["epochs"]
+    @property
+    def steps(self) -> int:
+        return self.settings.epochs * self.steps_per_epoch
 
+    def batch(self, step: int) -> np.ndarray:
+        """The rows of a step: every epoch has an order of its own."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+        size = self.settings.batch_size
+        return self.rows[order[place * size : (place + 1) * size]]
 
-def train_model(
-    entry: dict[str, Any],
-    *,
-    clips: Path,
-    initial: Path | None,
-    runs: Path,
-    code: str,
-    weights: Path,
-    history: Path,
-    device: torch.device,
-) -> None:
-    """Trains the model of an entry and publishes its weights and its history.
-
-    The run folder below `runs` is keyed by everything that the result depends on. It keeps the finished model, so that
-    coming back to an earlier configuration costs nothing.
-    """
-    data = Clips(clips)
-    origin = file_digest(initial) if initial else ""
-    key = digest(canonical(entry), code, data.checksum, origin)
-    with run_folder(runs, key) as folder, stop_requests() as stop:
-        final = folder / "final.pt"
-        if not final.exists():
-            network, defense = new_network(entry, len(data.classes))
-            if initial:
-                start_from(network, initial)
-            settings = build(entry["training"] | {"method": "pipeline_lib.training:Training"})
-            epochs = train(
-                network.to(device), defense, data, settings, seed=entry["seed"], folder=folder, device=device, stop=stop
-            )
-            count = parameter_count(network)
-            checkpoint.save(final, network, entry=entry, classes=data.classes, epochs=epochs, parameters=count)
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
-        publish(final, weights)
-        content = checkpoint.load(final)
-        write_history(content["epochs"], content["parameters"], history)
+    def learning_rate(self, step: int) -> float:
+        return self.settings.learning_rate * self.settings.schedule(step / self.steps_per_epoch, self.settings.epochs)
 
 
-def train(
-    network: nn.Module,
-    defense: Defense,
-    clips: Clips,
-    settings: Training,
-    *,
-    seed: int,
-    folder: Path,
-    device: torch.device,
-    stop: Callable[[], bool] = lambda: False,
-) -> list[dict[str, float]]:
-    """Trains `network` in place and returns one row of figures for each epoch.
+class Figures(NamedTuple):
+    """Means over a batch or a part of it: the loss, and the share of right answers in percent."""
 
-    `folder` holds the checkpoint that an interrupted run continues from; `stop` is asked after every step.
-
-    Raises:
-        PipelineError: fewer clips than a batch, or a loss that is not finite (the last checkpoint stays).
-        SystemExit: 143, after saving, when `stop` says so.
-    """
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
-    state, path = State(network, optimizer), folder / "checkpoint.pt"
-    if path.exists():
-        state.restore(path)
-        LOGGER.info("continuing at step %d from %s", state.step, path)
-    per_epoch = _steps_per_epoch(clips, settings)
-    with _progress(state.step, settings, per_epoch) as progress:
-        saved = time.monotonic()
-        while state.step < settings.epochs * per_epoch:
-            figures = _step(state, defense, clips, settings, per_epoch, seed, device)
-            progress.advance(settings.batch_size, **figures)
-            if state.step % per_epoch == 0 or stop() or time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                state.save(path)
-                saved = time.monotonic()
-            if stop():
-                LOGGER.info("asked to stop: saved step %d", state.step)
-                raise SystemExit(STOPPED)
-    return state.epochs
+    loss: float
+    accuracy: float
 
 
-def _steps_per_epoch(clips: Clips, settings: Training) -> int:
-    if len(clips) < settings.batch_size:
-        raise PipelineError(f"training.batch_size is {settings.batch_size}, but there are only {len(clips)} clips")
-    return len(clips) // settings.batch_size
-
-
-@contextmanager
-def _progress(step: int, settings: Training, per_epoch: int) -> Iterator[Progress]:
-    total = settings.epochs * per_epoch * settings.batch_size
-    progress = Progress("training", total, "clips", start=step * settings.batch_size)
-    try:
-        yield progress
-    finally:
-        progress.close()
-
-
-def _step(
-    state: State, defense: Defense, clips: Clips, settings: Training, per_epoch: int, seed: int, device: torch.device
-) -> dict[str, float]:
-    """One optimizer step; returns the epoch's figures so far."""
-    epoch, batch = divmod(state.step, per_epoch)
-    rate = settings.learning_rate * settings.schedule(state.step / per_epoch, settings.epochs)
-    rows = _order(seed, epoch, len(clips))[batch * settings.batch_size : (batch + 1) * settings.batch_size]
-    videos = as_clips(clips.read(rows), device)
-    labels = torch.from_numpy(clips.labels[rows]).to(device)
-
-    def draw(name: str) -> list[torch.Generator]:
-        return clip_generators(seed, [f"{state.step}/{clips.videos[row]}/{name}" for row in rows], device)
-
-    state.network.train()
-    augmented = settings.augmentation(videos, draw("augmentation"))
-    outcome = defense.objective(state.network, augmented, labels, draw)
-    _check_finite(outcome, epoch, state.step)
-    _descend(state.optimizer, outcome, rate)
-    state.step += 1
-    return _account(state.epochs, epoch, batch, outcome, rate)
-
-
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-def _check_finite(outcome: Objective, epoch: int, step: int) -> None:
-    if not math.isfinite(outcome.loss.item()):
+def step(state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Callable[[], bool]) -> bool:
+    """One optimizer step; whether any process was asked to stop."""
+    epoch, _ = divmod(state.step, task.steps_per_epoch)
+    local = _gradients_that_fit(state, task, rows, frames)
+    loss, right, stops = task.processes.summed([*local, float(stop())])
+    if not math.isfinite(loss):
         raise PipelineError(
-            f"the training loss is {outcome.loss.item()} in epoch {epoch + 1}, step {step}: lower the learning rate; "
+            f"the training loss is {loss} in epoch {epoch + 1}, step {state.step}: lower the learning rate; "
             "the last good checkpoint is kept"
+        )
+    task.processes.sum_gradients(state.network.parameters())
+    rate = task.learning_rate(state.step)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    _account(state, task, Figures(loss, right), rate)
+    state.step += 1
+    return stops > 0
+
+
+def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:
+    """The gradients of a batch; with half the clips at once, from now on, each time that the memory is too small.
+
+    The mean loss is the same; BatchNorm then sees smaller parts, as with `accumulate`.
+    """
+    while True:
+        put_back = state.statistics()
+        try:
+            return _gradients(state, task, rows, frames)
+        except torch.OutOfMemoryError as error:
+            _check_divisible(task, state.parts, len(rows), error)
+        put_back()
+        state.network.zero_grad(set_to_none=True)
+        if task.device.type == "cuda":
+            torch.cuda.empty_cache()
+        state.parts = min(2 * state.parts, len(rows))
+        LOGGER.warning(
+            "out of memory in step %d: batches of %d clips now pass in %d parts, and BatchNorm sees each by itself. "
+            "`accumulate: %d` in the training entry does so from the start",
+            state.step,
+            task.settings.batch_size,
+            state.parts,
+            state.parts,
         )
 
 
-def _descend(optimizer: torch.optim.Optimizer, outcome: Objective, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    outcome.loss.backward()
-    optimizer.step()
+def _check_divisible(task: Task, parts: int, clips: int, error: torch.OutOfMemoryError) -> None:
+    if task.processes.count > 1:
+        raise PipelineError(
+            f"out of memory on one of {task.processes.count} GPUs: set `accumulate: {2 * parts}` in the training "
+            "entry; the last checkpoint is kept"
+        ) from error
+    if parts >= clips:
+        raise PipelineError(
+            "out of memory with a single clip: use precision bf16, smaller clips or a larger GPU"
+        ) from error
 
 
-def _account(
-    epochs: list[dict[str, float]], epoch: int, batch: int, outcome: Objective, rate: float
-) -> dict[str, float]:
-    """Adds a step to its epoch's running means of loss and accuracy (percent)."""
-    if len(epochs) == epoch:
-        epochs.append({"epoch": epoch + 1, "loss": 0.0, "accuracy": 0.0, "learning_rate": rate})
-    right = (outcome.logits.argmax(1) == outcome.labels).float().mean().item() * 100
-    row = epochs[epoch]
-    row["loss"] += (outcome.loss.item() - row["loss"]) / (batch + 1)
-    row["accuracy"] += (right - row["accuracy"]) / (batch + 1)
-    return {"epoch": epoch + 1, "loss": row["loss"], "accuracy": row["accuracy"]}
+def _gradients(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:
+    """Sums the gradients of all parts of this process's share; returns its share of the batch's figures."""
+    state.network.train()
+    sums = [0.0, 0.0]
+    done = 0
+    for part in np.array_split(np.arange(task.settings.batch_size), state.parts):
+        here = slice(done, done + len(task.processes.share(part)))
+        outcome = _outcome(state, task, rows[here], frames[here])
+        if not done:  # not before the first forward pass, which would take their memory: more page faults in all
+            state.optimizer.zero_grad(set_to_none=True)
+        weight = (here.stop - here.start) / task.settings.batch_size
+        (outcome.loss * weight).backward()
+        seen = _figures(outcome)
+        sums = [total + weight * figure for total, figure in zip(sums, seen, strict=True)]
+        done = here.stop
+    return Figures(*sums)
 
 
-def write_history(epochs: list[dict[str, Any]], parameters: int, output: Path) -> None:
-    """One row for each epoch: epoch, loss, accuracy (percent), learning_rate at its first step, and `parameters`."""
-    with replacing(output) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["epoch", "loss", "accuracy", "learning_rate", "parameters"])
-        writer.writeheader()
-        writer.writerows(row | {"parameters": parameters} for row in epochs)
+def _outcome(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Objective:
+    """Forward of some clips at once."""
+    videos = as_clips(frames, task.device)
+    labels = torch.from_numpy(task.clips.labels[rows]).to(task.device)
+
+    def draw(name: str) -> list[torch.Generator]:
+        return clip_generators(
+            task.seed, [f"{state.step}/{task.clips.videos[row]}/{name}" for row in rows], task.device
+        )
+
+    augmented = task.settings.augmentation(videos, draw("augmentation"))
+    with autocast(task.settings.precision, task.device):
+        return task.defense.objective(state.network, augmented, labels, draw)
+
+
+def _figures(outcome: Objective) -> Figures:
+    right = (outcome.logits.detach().argmax(1) == outcome.labels).float().mean()
+    loss, share = torch.stack([outcome.loss.detach().float(), right]).tolist()
+    return Figures(loss, 100 * share)
+
+
+def _account(state: State, task: Task, figures: Figures, rate: float) -> None:
+    """Adds a step to its epoch's running means."""
+    epoch, batch = divmod(state.step, task.steps_per_epoch)
+    if len(state.epochs) == epoch:
+        state.epochs.append({"epoch": epoch + 1, "loss": 0.0, "accuracy": 0.0, "learning_rate": rate})
+    row = state.epochs[epoch]
+    row["loss"] += (figures.loss - row["loss"]) / (batch + 1)
+    row["accuracy"] += (figures.accuracy - row["accuracy"]) / (batch + 1)

@@ -37,14 +37,13 @@ def made(tmp_path_factory) -> Path:
 
 
 def attacked(
-    made: Path, out: Path, entry: dict = tiny.PGD, batch_size: int = 4, model: str = "plain", branch=None, learned=None
+    made: Path, out: Path, entry: dict = tiny.PGD, batch_size: int = 4, model: str = "plain", branch=None, **more
 ) -> Path:
     make_adversarial_set(
         entry,
         weights=made / f"{model}.pt",
         branch=branch,
         clips=made / "clips.h5",
-        learned=learned,
         runs=out / "runs",
         code="code",
         batch_size=batch_size,
@@ -54,6 +53,7 @@ def attacked(
         audit=out / "audit.csv",
         trace=out / "trace.csv",
         device=CPU,
+        **more,
     )
     return out
 
@@ -191,8 +191,8 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
 
     from pipeline_lib import adversarial
 
-    original = adversarial._attack_batch
-    monkeypatch.setattr(adversarial, "_attack_batch", crash)
+    original = adversarial._attack_part
+    monkeypatch.setattr(adversarial, "_attack_part", crash)
     with pytest.raises(KeyboardInterrupt):
         attacked(made, tmp_path / "killed")
     assert not (tmp_path / "killed/set.h5").exists()
@@ -242,3 +242,41 @@ def test_network_in_eval_mode_is_left_as_it_was(made):
         build(tiny.PGD)(recorded, clips, [torch.Generator() for _ in range(4)])
     assert network.training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_crafting_in_bf16_stays_in_the_bound_and_is_scored_in_fp32(made, tmp_path):
+    """The stored predictions are those that any other job makes of the set."""
+    out = attacked(made, tmp_path, precision="bf16")
+    frames, clean = frames_of(made, out).astype(int), Clips(made / "clips.h5").read(range(10)).astype(int)
+    assert 0 < np.abs(frames - clean).max() <= 8
+    assert (frames != frames_of(made, attacked(made, tmp_path / "exact")).astype(int)).any()
+    predict(
+        weights=made / "plain.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        adversarial=out / "set.h5",
+        output=out / "again.csv",
+        batch_size=4,
+        device=CPU,
+    )
+    assert (out / "again.csv").read_text() == (out / "predictions.csv").read_text()
+
+
+def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_path, monkeypatch, caplog):
+    from pipeline_lib import adversarial
+
+    expected = attacked(made, tmp_path / "small", batch_size=2)
+    sizes, original = [], adversarial._attack_part
+
+    def limited(crafting, data, rows, frames, part):
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("simulated")
+        return original(crafting, data, rows, frames, part)
+
+    monkeypatch.setattr(adversarial, "_attack_part", limited)
+    found = attacked(made, tmp_path / "large", batch_size=4)
+    assert sizes == [4, 2, 2, 2, 2, 2]
+    assert (frames_of(made, found) == frames_of(made, expected)).all()
+    assert (found / "predictions.csv").read_text() == (expected / "predictions.csv").read_text()
+    assert "out of memory with 4 clips at once: going on with 2" in caplog.text

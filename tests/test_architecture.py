@@ -10,10 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
     {"errors", "methods", "registry", "entries", "config", "sweeps", "targets", "studies", "figure_entries"}
-    | {"provenance", "logs", "runs", "devices", "jobs", "costs"},
+    | {"provenance", "logs", "runs", "devices", "jobs", "costs", "precision"},
     {"clips", "models", "attacks", "transforms", "schedules"},
     {"defenses"},
-    {"modeling", "prediction", "training", "audit", "learning", "adversarial", "features"},
+    {"modeling", "prediction", "training", "audit", "learning", "adversarial", "features", "fitting"}
+    | {"distributed", "model_selection", "training_job", "training_loop", "training_state"},
     {"metrics"},
     {"reporting"},
 ]

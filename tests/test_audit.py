@@ -17,8 +17,9 @@ from pipeline_lib.attacks.regions import RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import UniformNoise
 from pipeline_lib.audit import RecordedLoss, audit_row
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.modeling import Trained, channels_last, view
+from pipeline_lib.modeling import channels_last, view
 from pipeline_lib.models.multi_batchnorm import branch_out
+from pipeline_lib.precision import Precision
 from pipeline_lib.prediction import score
 from pipeline_lib.registry import build
 from pipeline_lib.reporting.audits import AUDIT_COLUMNS, verdict
@@ -121,15 +122,18 @@ BEYOND = AdditiveLinf(epsilon=2.0, step_size=0.5)
 ANYWHERE = AdditiveLinf(epsilon=1.0, step_size=0.5)
 
 
-def audit(clips: Clips, network: nn.Module, attack: Ascent, branch: str | None = None) -> dict[str, float]:
+def audit(
+    clips: Clips, network: nn.Module, attack: Ascent, branch: str | None = None, precision: Precision = "fp32"
+) -> dict[str, float]:
     """The row that a set's audit has, of two batches."""
-    source = Trained(network.eval(), clips.classes, {})
+    model = view(network.eval(), branch)
+    crafting = adversarial.Crafting(attack, lambda loss: loss, network, model, 0, precision, CPU)
     parts = [
-        adversarial._attack_batch(attack, lambda loss: loss, source, branch, clips, rows, 0, CPU)
+        adversarial._attack_part(crafting, clips, rows, torch.from_numpy(clips.read(rows)), slice(None))
         for rows in np.arange(len(clips)).reshape(2, -1)
     ]
     names = parts[0].keys() - {"chunks", "length"}
-    row = audit_row({name: np.concatenate([part[name] for part in parts]) for name in names}, clips.labels)
+    row = audit_row({name: np.concatenate([part[name] for part in parts]) for name in names}, clips.labels, precision)
     assert tuple(row) == AUDIT_COLUMNS
     return row
 
@@ -159,6 +163,13 @@ def test_sound_runs_are_not_flagged(clips, network, attack):
     row = audit(clips, network(), attack)
     assert verdict(row) == "ok", row
     assert row["clean_accuracy"] > row["stored_accuracy"]
+
+
+def test_a_sound_attack_in_bf16_is_not_flagged_and_another_model_still_is(clips):
+    row = audit(clips, branched(), PGD, "lp", "bf16")
+    assert 1e-6 < row["model_gap"] < row["gap_allowed"] / 4, row
+    assert verdict(row | {"model_gap": 0.06}) != "other model evaluated"
+    assert verdict(row | {"model_gap": 0.3}) == "other model evaluated"
 
 
 @pytest.mark.parametrize("branch", ["clean", "lp"])

@@ -347,6 +347,27 @@ def test_an_attack_belongs_to_one_branch():
         resolved(changed("models.multibn_manual.defense.branches", branches))
 
 
+@pytest.mark.parametrize("where", ["training.scratch.precision", "evaluation.precision"])
+def test_precision_is_one_of_three_and_fp16_is_refused_with_the_reason(where):
+    for precision in ("fp32", "tf32", "bf16"):
+        resolved(changed(where, precision))
+    with pytest.raises(PipelineError, match=rf"{re.escape(where)}: fp16 is refused: gradients .* underflow"):
+        resolved(changed(where, "fp16"))
+    with pytest.raises(PipelineError, match=rf"{re.escape(where)}: unknown precision 'fp8'; known: fp32, tf32, bf16"):
+        resolved(changed(where, "fp8"))
+
+
+def test_precision_is_part_of_what_a_model_is():
+    entry = resolved(changed("training.scratch.precision", "bf16"))["models"]["standard-s0"]
+    assert entry["training"]["precision"] == "bf16"
+
+
+@pytest.mark.parametrize(("key", "value"), [("gpus", 0), ("gpu_share", 0), ("gpus", "all")])
+def test_numbers_of_gpus(key, value):
+    with pytest.raises(PipelineError, match=key):
+        resolved(changed(key, value))
+
+
 def test_values_of_the_command_line_are_text_and_mean_the_same():
     written = changed("attacks.pgd.steps", "3")
     written["networks"]["tiny"]["stem_pool"] = "false"

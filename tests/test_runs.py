@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline_lib import devices
-from pipeline_lib.devices import gpus_per_job, reserved_gpu
+from pipeline_lib.devices import gpus_per_job, oversubscription, reserved_gpus
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import job
 from pipeline_lib.logs import Progress, logging_to
@@ -100,7 +100,8 @@ POOL = """
 import os, sys, time
 from pipeline_lib import devices
 devices.gpu_count = lambda: 2
-with devices.reserved_gpu(1):
+wanted, share = int(sys.argv[1]), int(sys.argv[2])
+with devices.reserved_gpus(wanted, share):
     print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
     sys.stdin.read()
 """
@@ -112,7 +113,7 @@ def test_jobs_never_share_a_gpu_and_free_it_when_killed(tmp_path):
 
     def start():
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        return subprocess.Popen([sys.executable, "-c", POOL], env=environment, text=True, **streams)
+        return subprocess.Popen([sys.executable, "-c", POOL, "1", "1"], env=environment, text=True, **streams)
 
     first, second = start(), start()
     devices_used = {first.stdout.readline().strip(), second.stdout.readline().strip()}
@@ -127,12 +128,64 @@ def test_jobs_never_share_a_gpu_and_free_it_when_killed(tmp_path):
 def test_a_device_that_the_user_or_slurm_chose_stays(monkeypatch):
     monkeypatch.setattr(devices, "gpu_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    with reserved_gpu(1):
+    with reserved_gpus(1):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
 
 
+def pooled(tmp_path: Path, wanted: int, share: int, **variables: str) -> subprocess.Popen:
+    """A job on a machine of two GPUs that says which it got, and holds them until its input ends."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}
+    command = [sys.executable, "-c", POOL, str(wanted), str(share)]
+    environment |= {"TMPDIR": str(tmp_path), **variables}
+    return subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def test_jobs_share_a_gpu_when_the_others_are_taken(tmp_path):
+    jobs = [pooled(tmp_path, 1, 2) for _ in range(4)]
+    assert sorted(running.stdout.readline().strip() for running in jobs) == ["0", "0", "1", "1"]
+    fifth = pooled(tmp_path, 1, 2)
+    jobs[0].communicate()
+    assert fifth.stdout.readline().strip() in ("0", "1")
+    for running in [*jobs, fifth]:
+        running.kill()
+
+
+def test_a_job_of_two_gpus_waits_for_both(tmp_path):
+    one = pooled(tmp_path, 1, 1)
+    assert one.stdout.readline().strip() == "0"
+    both = pooled(tmp_path, 2, 1)
+    one.communicate()
+    assert both.stdout.readline().strip() == "0,1"
+    both.kill()
+
+
+def test_the_pool_takes_from_the_gpus_that_were_made_visible(tmp_path):
+    jobs = [pooled(tmp_path, 1, 1, CUDA_VISIBLE_DEVICES="3,5", SLURM_JOB_ID="7") for _ in range(2)]
+    other = pooled(tmp_path, 1, 1, CUDA_VISIBLE_DEVICES="3", SLURM_JOB_ID="8")
+    assert sorted(running.stdout.readline().strip() for running in jobs) == ["3", "5"]
+    assert other.stdout.readline().strip() == "3"  # another job's GPU 3 is another one
+    for running in [*jobs, other]:
+        running.kill()
+
+
+def test_more_gpus_than_there_are(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(devices, "gpu_count", lambda: 2)
+    expected = pytest.raises(PipelineError, match="4 GPUs are wanted, but there are 2 to be seen here: lower `gpus`")
+    with expected, reserved_gpus(4):
+        pass
+
+
+def test_oversubscribed_gpus_are_warned_of(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(devices, "gpu_count", lambda: 2)
+    assert "gpu=6 starts more GPU jobs than the 2 GPUs here" in oversubscription(6, "cuda", 1)
+    fitting = [(2, "auto", 1), (6, "cpu", 1), (6, "cuda", 3), (None, "cuda", 1)]
+    assert [oversubscription(*given) for given in fitting] == [None] * 4
+
+
 def fake_job(tmp_path: Path) -> SimpleNamespace:
-    return SimpleNamespace(log=[str(tmp_path / "logs/rule.log")], rule="train", resources={"gpu": 0})
+    return SimpleNamespace(log=[str(tmp_path / "logs/rule.log")], rule="train", resources={"gpu": 0}, config={})
 
 
 def test_an_error_of_the_users_is_told_in_one_sentence(tmp_path, capsys):

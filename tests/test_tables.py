@@ -261,6 +261,7 @@ def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
         "start_loss": 0.2,
         "end_loss": 3.0,
         "bound_ratio": 1.0,
+        "gap_allowed": 0.05,
     }
     facts |= {"clean_accuracy": 90.0, "live_accuracy": 20.0, "stored_accuracy": 20.0} | changes
     path = folder / "audit.csv"
@@ -282,6 +283,8 @@ def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
         ({"box_excess": 0.01, "zero_gradients": 1.0}, "bound broken"),  # the gravest first
         ({"model_gap": 0.05}, "ok"),
         ({"model_gap": 0.06}, "other model evaluated"),
+        ({"model_gap": 0.06, "gap_allowed": 0.2}, "ok"),  # an attack in bf16
+        ({"model_gap": 0.21, "gap_allowed": 0.2}, "other model evaluated"),
         ({"zero_gradients": 0.01}, "ok"),
         ({"zero_gradients": 0.0101}, "masked gradient"),
         ({"stored_accuracy": 90.0, "end_loss": 0.21}, "masked gradient"),

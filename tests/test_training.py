@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,21 +16,29 @@ import pytest
 import torch
 
 import tiny
+from pipeline_lib import training
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.augmentation import CropAndFlip, Unchanged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import mean_cross_entropy
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.model_selection import split_rows
 from pipeline_lib.modeling import load_model, new_network
 from pipeline_lib.models import checkpoint
+from pipeline_lib.registry import build
 from pipeline_lib.schedules import MultiStep, OneCycle
-from pipeline_lib.training import Training, train, train_model
+from pipeline_lib.training import Task, Training
+from pipeline_lib.training_job import train_model
+from pipeline_lib.training_loop import train
+from pipeline_lib.training_state import State
 
 CPU = torch.device("cpu")
 
 
-def trained(folder: Path, entry: dict, clips: Path, name: str = "model", initial: Path | None = None) -> Path:
+def trained(
+    folder: Path, entry: dict, clips: Path, name: str = "model", initial: Path | None = None, **more: object
+) -> Path:
     torch.set_num_threads(1)
     weights = folder / f"{name}.pt"
     train_model(
@@ -40,6 +50,7 @@ def trained(folder: Path, entry: dict, clips: Path, name: str = "model", initial
         weights=weights,
         history=folder / f"{name}.csv",
         device=CPU,
+        **more,
     )
     return weights
 
@@ -64,7 +75,7 @@ def test_augmented_training_stopped_at_every_step_ends_with_the_same_bytes(tmp_p
     assert whole != plain
     while not (tmp_path / "stopped/model.pt").exists():
         with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
-            patch.setattr("pipeline_lib.training.stop_requests", always_asked)
+            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
             trained(tmp_path / "stopped", entry, clips)
     assert (tmp_path / "stopped/model.pt").read_bytes() == whole
 
@@ -81,8 +92,10 @@ def test_defenses_get_augmented_clips_each_drawn_by_its_step_and_name(tmp_path, 
     for augmentation in (CropAndFlip(padding=2), Unchanged()):
         network, _ = new_network(tiny.model_entry(tiny.STANDARD), 2)
         settings = Training(epochs=1, batch_size=5, learning_rate=0.0, schedule=OneCycle(), augmentation=augmentation)
-        (tmp_path / type(augmentation).__name__).mkdir()
-        train(network, Spy(), data, settings, seed=1, folder=tmp_path / type(augmentation).__name__, device=CPU)
+        folder = tmp_path / type(augmentation).__name__
+        folder.mkdir()
+        task = Task(defense=Spy(), clips=data, rows=np.arange(10), settings=settings, seed=1, device=CPU)
+        train(network, task, folder=folder)
     order = np.random.default_rng([1, 0]).permutation(10)
     for step in (0, 1):
         rows = order[5 * step : 5 * step + 5]
@@ -103,7 +116,7 @@ def test_stopped_at_every_step_it_ends_with_the_same_bytes(tmp_path, clips, monk
     stops = 0
     while not (interrupted / "model.pt").exists():
         with monkeypatch.context() as patch:
-            patch.setattr("pipeline_lib.training.stop_requests", always_asked)
+            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
             with contextlib.suppress(SystemExit):
                 trained(interrupted, entry, clips)
                 continue
@@ -124,8 +137,8 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_training, tiny, pipeline_lib.training
-pipeline_lib.training.SAVE_EVERY_SECONDS = 0.0
+import test_training, tiny, pipeline_lib.training_loop
+pipeline_lib.training_loop.SAVE_EVERY_SECONDS = 0.0
 entry = tiny.model_entry(tiny.AVERAGE) | {"training": tiny.TRAINING | {"epochs": int(sys.argv[4])}}
 test_training.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]))
 """
@@ -161,7 +174,7 @@ def test_a_finished_run_is_published_again_without_training(tmp_path, clips, mon
     weights = trained(tmp_path, entry, clips)
     content = weights.read_bytes()
     weights.unlink()
-    monkeypatch.setattr("pipeline_lib.training.train", None)
+    monkeypatch.setattr("pipeline_lib.training_job.train", None)
     assert trained(tmp_path, entry, clips).read_bytes() == content
 
 
@@ -229,3 +242,232 @@ def test_schedules():
     assert [round(one_cycle(epoch, 4), 6) for epoch in (0, 1, 2, 3, 4)] == [0, 0.5, 1, 0.5, 0]
     multi_step = MultiStep(milestones=[7], factor=0.1)
     assert [multi_step(epoch, 15) for epoch in (0, 6.9, 7)] == [1, 1, 0.1]
+
+
+def history(weights: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(weights.with_suffix(".csv").open()))
+
+
+def with_training(defense: dict = tiny.STANDARD, **fields: object) -> dict:
+    return tiny.model_entry(defense) | {"training": tiny.TRAINING | fields}
+
+
+def gradients(network: torch.nn.Module, clips: Path, entry: dict, parts: int) -> list[torch.Tensor]:
+    """Of the first batch, in eval-mode BatchNorms, cut into parts."""
+    data = Clips(clips)
+    _, defense = new_network(entry, 2)
+    task = Task(
+        defense=defense,
+        clips=data,
+        rows=np.arange(len(data)),
+        settings=build(entry["training"] | {"method": "pipeline_lib.training:Training"}),
+        seed=0,
+        device=CPU,
+    )
+    state = State(network, torch.optim.SGD(network.parameters(), lr=0.1), parts=parts)
+    rows = task.batch(0)
+    training._gradients(state, task, rows, torch.from_numpy(data.read(rows)))
+    return [parameter.grad.clone() for parameter in network.parameters()]
+
+
+@pytest.mark.parametrize("defense", ["at_pgd", "average"])
+def test_accumulated_gradients_are_those_of_the_whole_batch(clips, defense):
+    """Where no BatchNorm sees the parts: in train mode its statistics are those of each part."""
+    entry = with_training(tiny.DEFENSES[defense])
+    network, _ = new_network(entry, 2)
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm3d):
+            part.train = lambda mode=True, part=part: part
+            part.training = False
+    whole, halves, uneven = (gradients(network, clips, entry, parts) for parts in (1, 2, 3))
+    for expected, a, b in zip(whole, halves, uneven, strict=True):
+        torch.testing.assert_close(a, expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(b, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulation_changes_what_batchnorm_sees_and_nothing_is_lost(tmp_path, clips):
+    one, two = (trained(tmp_path / str(n), with_training(accumulate=n), clips) for n in (1, 2))
+    states = [checkpoint.load(path)["state"] for path in (one, two)]
+    assert [int(state["bn1.num_batches_tracked"]) for state in states] == [4, 8]
+
+
+@pytest.mark.parametrize("fields", [{"precision": "bf16"}, {"accumulate": 3}, {"precision": "tf32"}])
+def test_every_setting_resumes_with_the_same_bytes(tmp_path, clips, monkeypatch, fields):
+    entry = with_training(tiny.AT_PGD, **fields)
+    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
+    while not (tmp_path / "cut/model.pt").exists():
+        with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
+            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            trained(tmp_path / "cut", entry, clips)
+    assert (tmp_path / "cut/model.pt").read_bytes() == expected
+
+
+@pytest.mark.parametrize("defense", ["standard", "at_pgd", "multibn"])
+def test_bf16_trains_and_keeps_its_weights_in_fp32(tmp_path, clips, defense):
+    entry = with_training(tiny.DEFENSES[defense], precision="bf16", epochs=10)
+    weights = trained(tmp_path, entry, clips)
+    assert float(history(weights)[-1]["accuracy"]) > 90
+    state = checkpoint.load(weights)["state"]
+    assert {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} == {torch.float32}
+    exact = trained(tmp_path / "fp32", with_training(tiny.DEFENSES[defense], epochs=10), clips)
+    assert weights.read_bytes() != exact.read_bytes()
+
+
+def test_a_run_states_what_its_numbers_depend_on(tmp_path, clips):
+    weights = trained(tmp_path, with_training(precision="bf16", accumulate=2), clips)
+    run = checkpoint.load(weights)["run"]
+    assert (run["device"], run["precision"], run["parts"], run["seed"]) == ("cpu", "bf16", 2, 0)
+    assert (
+        "parts 2; precision bf16; processes 1; seed 0; select_on last; tf32 False; torch" in history(weights)[0]["run"]
+    )
+
+
+def out_of_memory_above(monkeypatch, clips_at_once: int) -> list[int]:
+    """As on a GPU whose memory holds that many clips: the error comes after the forward pass."""
+    sizes, part = [], training._outcome
+
+    def limited(state, task, rows, frames):
+        sizes.append(len(rows))
+        outcome = part(state, task, rows, frames)
+        if len(rows) > clips_at_once:
+            raise torch.OutOfMemoryError("simulated")
+        return outcome
+
+    monkeypatch.setattr(training, "_outcome", limited)
+    return sizes
+
+
+def test_out_of_memory_halves_what_passes_at_once_from_then_on(tmp_path, clips, monkeypatch, caplog):
+    expected = checkpoint.load(trained(tmp_path / "parts", with_training(tiny.AT_PGD, accumulate=2), clips))
+    sizes = out_of_memory_above(monkeypatch, 2)
+    weights = trained(tmp_path / "limited", with_training(tiny.AT_PGD), clips)
+    assert sizes == [4] + [2] * 8
+    found = checkpoint.load(weights)
+    assert found["run"]["parts"] == 2
+    assert all(torch.equal(found["state"][name], tensor) for name, tensor in expected["state"].items())
+    assert "batches of 4 clips now pass in 2 parts" in caplog.text
+
+
+def test_out_of_memory_with_a_single_clip(tmp_path, clips, monkeypatch):
+    sizes = out_of_memory_above(monkeypatch, 0)
+    with pytest.raises(PipelineError, match="out of memory with a single clip"):
+        trained(tmp_path, with_training(), clips)
+    assert sizes == [4, 2, 1]
+
+
+def stopped_once(tmp_path: Path, entry: dict, clips: Path, monkeypatch, times: int = 1) -> Path:
+    """The run folder of a training that was stopped after each of `times` steps."""
+    for _ in range(times):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit):
+            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            trained(tmp_path, entry, clips)
+    return next((tmp_path / "runs").iterdir())
+
+
+def test_a_truncated_checkpoint_gives_way_to_the_one_before(tmp_path, clips, monkeypatch, caplog):
+    entry = with_training()
+    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
+    folder = stopped_once(tmp_path / "cut", entry, clips, monkeypatch, times=2)
+    latest = folder / "checkpoint.pt"
+    latest.write_bytes(latest.read_bytes()[:1000])
+    with caplog.at_level("INFO"):
+        assert trained(tmp_path / "cut", entry, clips).read_bytes() == expected
+    assert "cannot be used" in caplog.text
+    assert "continuing at step 1 " in caplog.text
+
+
+def test_a_checkpoint_of_another_run_is_ignored_with_a_warning(tmp_path, clips, monkeypatch, caplog):
+    entry = with_training()
+    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
+    foreign = stopped_once(tmp_path / "other", with_training(learning_rate=0.5), clips, monkeypatch)
+    own = stopped_once(tmp_path / "own", entry, clips, monkeypatch)
+    (own / "checkpoint.pt").write_bytes((foreign / "checkpoint.pt").read_bytes())
+    with caplog.at_level("INFO"):
+        assert trained(tmp_path / "own", entry, clips).read_bytes() == expected
+    assert f"belongs to another run ({foreign.name})" in caplog.text
+
+
+def test_a_full_disk_during_a_checkpoint_keeps_the_one_before(tmp_path, clips, monkeypatch):
+    entry = with_training()
+    folder = stopped_once(tmp_path, entry, clips, monkeypatch)
+    before = (folder / "checkpoint.pt").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline_lib.models.checkpoint.torch.save", full_disk)
+        with pytest.raises(PipelineError, match="no space left on the device"):
+            trained(tmp_path, entry, clips)
+    assert (folder / "checkpoint.pt").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.pt", "lock"]
+
+
+def full_disk(content: object, file: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_lost_gpu_is_told_and_costs_no_checkpoint(tmp_path, clips, monkeypatch):
+    def lost(*args: object) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(training, "_outcome", lost)
+    with pytest.raises(PipelineError, match="the GPU failed in step 0; the last checkpoint is kept: run again"):
+        trained(tmp_path, with_training(), clips)
+
+
+@pytest.mark.parametrize("select_on", ["held_out", "test"])
+@pytest.mark.parametrize("defense", ["standard", "at_pgd", "multibn", "trades"])
+def test_the_epoch_most_accurate_on_other_clips_is_the_model(tmp_path, clips, select_on, defense):
+    entry = with_training(tiny.DEFENSES[defense], select_on=select_on, epochs=4, held_out=0.2)
+    other = {"test": tiny.write_clips(tmp_path / "test.h5", seed=5)} if select_on == "test" else {}
+    weights = trained(tmp_path / "a", entry, clips, **other)
+    assert trained(tmp_path / "b", entry, clips, **other).read_bytes() == weights.read_bytes()
+    scores = [float(row["selection_accuracy"]) for row in history(weights)]
+    content = checkpoint.load(weights)
+    assert content["run"]["epoch"] == 1 + scores.index(max(scores))
+
+
+def test_the_selected_weights_survive_interruptions(tmp_path, clips, monkeypatch):
+    entry = with_training(select_on="held_out", epochs=4)
+    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
+    while not (tmp_path / "cut/model.pt").exists():
+        with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
+            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            trained(tmp_path / "cut", entry, clips)
+    assert (tmp_path / "cut/model.pt").read_bytes() == expected
+
+
+def test_held_out_clips_are_the_last_of_each_class_and_not_trained_on(clips):
+    data = Clips(clips)
+    rows, held = split_rows(data, 0.3)
+    assert sorted([*rows, *held]) == list(range(10))
+    assert [data.videos[row] for row in held] == [
+        "Left/v_06.avi",
+        "Right/v_07.avi",
+        "Left/v_08.avi",
+        "Right/v_09.avi",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"), [({"accumulate": 0}, "accumulate is 0"), ({"held_out": 1.0}, "held_out")]
+)
+def test_settings_out_of_range(tmp_path, clips, fields, message):
+    with pytest.raises(PipelineError, match=message):
+        trained(tmp_path, with_training(**fields), clips)
+
+
+def test_the_log_tells_the_share_of_time_that_waited_for_data(tmp_path, clips, caplog):
+    with caplog.at_level("INFO"):
+        trained(tmp_path, with_training(), clips)
+    assert re.search(r"waited for data: \d+\.\d\d s, \d+\.\d\d % of the time", caplog.text)
+
+
+def test_a_compiled_network_trains_as_the_plain_one(tmp_path, clips, monkeypatch):
+    compiled = []
+    plain = torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda network: (compiled.append(network), plain(network, backend="eager"))
+    )
+    expected = trained(tmp_path / "plain", with_training(tiny.AT_PGD), clips)
+    found = trained(tmp_path / "compiled", with_training(tiny.AT_PGD, compile=True), clips)
+    assert len(compiled) == 1
+    states = [checkpoint.load(path)["state"] for path in (expected, found)]
+    assert all(torch.equal(states[1][name], tensor) for name, tensor in states[0].items())

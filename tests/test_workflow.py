@@ -15,7 +15,7 @@ from planning import ROOT, copy_project, plan, pretend_finished
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
-REPORTING |= {"feature_curves", "masking"}
+REPORTING |= {"feature_curves", "masking", "opening"}
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_touched_files(finished):
 
 def test_comment_and_docstring_in_the_library(finished, edit):
     edit("pipeline_lib/attacks/ascent.py", "for _ in range(self.steps):", "for _ in range(self.steps):  # T times")
-    edit("pipeline_lib/training.py", '"""One training loop', '"""The training loop')
+    edit("pipeline_lib/training_loop.py", '"""One training loop', '"""The training loop')
     edit("workflow/scripts/train.py", '"""Trains one model', '"""It trains one model')
     assert plan(finished) == set()
 

@@ -69,6 +69,8 @@ class AdversarialClips:
             ) from error
         self._check(attributes)
         self.margin = int(attributes.get("margin", 0))
+        frames, height, width, channels = clean.shape
+        self.shape: tuple[int, ...] = (frames, height + 2 * self.margin, width + 2 * self.margin, channels)
 
     def _check(self, attributes: dict[str, Any]) -> None:
         if attributes.get("format") != FORMAT or not attributes.get("complete"):
@@ -81,9 +83,13 @@ class AdversarialClips:
     def __len__(self) -> int:
         return len(self.clean)
 
-    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """uint8 frames (n, T, H, W, C) of the given clips; PipelineError if a byte changed since they were written."""
-        frames = self.read_clean(rows)
+    def read(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
+        """uint8 frames (n, T, H, W, C) of the given clips, in the array `into` if one is given.
+
+        Raises:
+            PipelineError: a byte changed since they were written.
+        """
+        frames = self.read_clean(rows, into)
         with h5py.File(self.path) as file:
             for place, row in enumerate(rows):
                 frames[place] += file["delta"][int(row)]
@@ -93,6 +99,12 @@ class AdversarialClips:
                     )
         return frames
 
-    def read_clean(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    def read_clean(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
         """What the set differs from: the clean clips, in a black margin if the set has one."""
-        return enlarged(self.clean.read(rows), self.margin)
+        if not self.margin:
+            return self.clean.read(rows, into)
+        frames = enlarged(self.clean.read(rows), self.margin)
+        if into is None:
+            return frames
+        into[:] = frames
+        return into

@@ -1,18 +1,42 @@
-"""From clips on disk, (N, T, H, W, C) uint8, to clips in networks, (N, C, T, H, W) float32 in [0, 1], and back."""
+"""From clips on disk, (N, T, H, W, C) uint8, to clips in networks, (N, C, T, H, W) float32 in [0, 1], and back.
 
-from collections.abc import Iterator
+One thread reads the next batches while a network on a GPU works on the present one.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+# Batches read before they are wanted.
+AHEAD = 2
 
-def as_clips(frames: np.ndarray, device: torch.device | str) -> Tensor:
+
+class ClipSet(Protocol):
+    """Clean or adversarial clips: `read` gives uint8 frames (n, T, H, W, C), in the array `into` if one is given."""
+
+    labels: np.ndarray
+    videos: list[str]
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray: ...
+
+
+def as_clips(frames: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
     """Frames (N, T, H, W, C) uint8 as clips (N, C, T, H, W) float32 in [0, 1] on the device.
 
-    They travel to the device as bytes, a quarter of the size.
+    They travel to the device as bytes, a quarter of the size; from pinned memory nothing waits for their arrival.
     """
-    return torch.from_numpy(frames).to(device).permute(0, 4, 1, 2, 3).float().div_(255)
+    return torch.as_tensor(frames).to(device, non_blocking=True).permute(0, 4, 1, 2, 3).float().div_(255)
 
 
 def as_frames(clips: Tensor) -> np.ndarray:
@@ -25,3 +49,98 @@ def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Consecutive parts of `rows` of `size`; the last may be shorter."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+class Prefetched:
+    """Batches of frames in the order of their rows, read ahead by one thread; use it in a `with` statement.
+
+    For a network on the CPU each is read when it is taken: a thread would share the network's cores, and its memory
+    costs page faults. Frames are uint8 tensors (n, T, H, W, C) on the host, pinned for a GPU, and valid until the next
+    batch is taken.
+    waited: seconds that the taker spent waiting for data.
+    """
+
+    def __init__(self, data: ClipSet, rows: Iterable[np.ndarray], device: torch.device) -> None:
+        self.rows = iter(rows)
+        self.memory: FreshMemory | PinnedMemory = PinnedMemory(data) if device.type == "cuda" else FreshMemory(data)
+        self.waited = 0.0
+        self.began = time.monotonic()
+        # A thread begins on the first GPU, whichever its maker works on.
+        chosen = torch.cuda.set_device if device.index is not None and device.type == "cuda" else lambda device: None
+        threaded = device.type != "cpu"
+        self._pool = ThreadPoolExecutor(1, "prefetch", chosen, (device,)) if threaded else None
+
+    def __enter__(self) -> "Prefetched":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """(rows, frames) of each batch. An error while reading is raised when its batch is due."""
+        pending = deque((rows, self._reading(rows)) for rows in islice(self.rows, AHEAD))
+        while pending:
+            self.memory.release()
+            pending.extend((rows, self._reading(rows)) for rows in islice(self.rows, 1))
+            rows, result = pending.popleft()
+            start = time.monotonic()
+            frames = result()
+            self.waited += time.monotonic() - start
+            yield rows, frames
+
+    def _reading(self, rows: np.ndarray) -> Callable[[], Tensor]:
+        """Gives the frames when called, and begins to read them now if there is a thread for it."""
+        if self._pool is None:
+            return partial(self.memory.read, rows)
+        return self._pool.submit(self.memory.read, rows).result
+
+    def share_waited(self) -> float:
+        """Of the time since the start, from 0 to 1."""
+        return self.waited / max(time.monotonic() - self.began, 1e-9)
+
+
+class FreshMemory:
+    """New memory for every batch."""
+
+    def __init__(self, data: ClipSet) -> None:
+        self.data = data
+
+    def read(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.data.read(rows))
+
+    def release(self) -> None:
+        pass
+
+
+class PinnedMemory:
+    """A ring of page-locked buffers: a GPU takes its bytes from there by itself.
+
+    A buffer is filled again when the copies out of it have finished.
+    """
+
+    def __init__(self, data: ClipSet) -> None:
+        self.data = data
+        self.buffers: list[Tensor] = [torch.empty(0, dtype=torch.uint8)] * (AHEAD + 1)
+        self.copied: list[torch.cuda.Event | None] = [None] * (AHEAD + 1)
+        self.read_so_far = self.released = 0
+
+    def read(self, rows: np.ndarray) -> Tensor:
+        place = self.read_so_far % len(self.buffers)
+        self.read_so_far += 1
+        event = self.copied[place]
+        if event is not None:
+            event.synchronize()
+        if len(self.buffers[place]) < len(rows):
+            self.buffers[place] = torch.empty((len(rows), *self.data.shape), dtype=torch.uint8, pin_memory=True)
+        frames = self.buffers[place][: len(rows)]
+        self.data.read(rows, frames.numpy())
+        return frames
+
+    def release(self) -> None:
+        """Called when the taker has queued all its copies out of the batch before."""
+        if self.released:
+            event = torch.cuda.Event()
+            event.record()
+            self.copied[(self.released - 1) % len(self.buffers)] = event
+        self.released += 1

@@ -51,9 +51,13 @@ class Clips:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The clips `rows`, uint8 (n, T, H, W, C). PipelineError names the video when its bytes have changed."""
-        frames = np.empty((len(rows), *self.shape), np.uint8)
+    def read(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
+        """The clips `rows`, uint8 (n, T, H, W, C), in the array `into` if one is given.
+
+        Raises:
+            PipelineError: names the video when its bytes have changed.
+        """
+        frames = np.empty((len(rows), *self.shape), np.uint8) if into is None else into
         with self.path.open("rb", buffering=0) as file:
             for start, stop, offset in self._stretches(rows):
                 fill(file.fileno(), frames[start:stop].reshape(-1).data, offset, self.path)

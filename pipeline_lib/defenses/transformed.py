@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Defense, Draw, Objective
@@ -44,4 +45,6 @@ class PreHook:
     backward: Backward
 
     def __call__(self, network: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
-        return (transformed(self.transform, arguments[0], self.backward),)
+        # A transform is part of what the model is: only the network behind it computes in bf16.
+        with torch.autocast(arguments[0].device.type, enabled=False):
+            return (transformed(self.transform, arguments[0], self.backward),)

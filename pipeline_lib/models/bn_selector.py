@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline_lib.models.multi_batchnorm import present_route, routed
+from pipeline_lib.models.synchronized import summed
 
 
 class Weighting(Protocol):
@@ -76,6 +77,12 @@ class Mixture:
         return len(self.weights)
 
     def normalize(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
+        # BatchNorm computes in fp32 under autocast; the products below would not.
+        with torch.autocast(features.device.type, enabled=False):
+            wide = features.to(torch.promote_types(features.dtype, torch.float32))
+            return self._normalized(branches, wide).to(features.dtype)
+
+    def _normalized(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
         mean, variance = self._moments(branches, features)
         first: Any = branches[0]
         scale = stacked(branches, "weight") * (variance + first.eps).rsqrt()
@@ -90,9 +97,10 @@ class Mixture:
             return running
         if self.shares is None:
             raise RuntimeError("in train mode a mixture needs the shares of the clips in the batch statistics")
-        used = self.shares.sum(0) > 0
-        mean, variance = weighted_moments(features, self.shares)
-        update_statistics(branches, features, self.shares, mean.detach(), variance.detach())
+        counts = summed(self.shares.sum(0))
+        used = counts > 0
+        mean, variance = weighted_moments(features, self.shares, counts)
+        update_statistics(branches, features, counts, mean.detach(), variance.detach())
         return torch.where(used[:, None], mean, running[0]), torch.where(used[:, None], variance, running[1])
 
 
@@ -101,22 +109,25 @@ def stacked(branches: nn.ModuleList, name: str) -> Tensor:
     return torch.stack([getattr(branch, name) for branch in branches])
 
 
-def weighted_moments(features: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance (K, C) of features (N, C, ...) in which clip n counts shares[n, k] times."""
+def weighted_moments(features: Tensor, shares: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (K, C) of features (N, C, ...) in which clip n counts shares[n, k] times.
+
+    counts: (K,), the sum of the shares over all processes that train together; so are the moments.
+    """
     variance, mean = torch.var_mean(features.flatten(2), 2, correction=0)
-    portions = (shares / shares.sum(0).clamp_min(torch.finfo(shares.dtype).tiny)).T
-    means = portions @ mean
+    portions = (shares / counts.clamp_min(torch.finfo(shares.dtype).tiny)).T
+    means = summed(portions @ mean)
     between = torch.einsum("kn,knc->kc", portions, (mean - means[:, None]) ** 2)
-    return means, portions @ variance + between
+    return means, summed(portions @ variance + between)
 
 
 @torch.no_grad()
 def update_statistics(
-    branches: Iterable[Any], features: Tensor, shares: Tensor, mean: Tensor, variance: Tensor
+    branches: Iterable[Any], features: Tensor, counts: Tensor, mean: Tensor, variance: Tensor
 ) -> None:
     """Moves the running statistics of every branch that a clip counts in, as BatchNorm does with its batch."""
     pixels = features[0, 0].numel()
-    for branch, count, m, v in zip(branches, shares.sum(0).tolist(), mean, variance, strict=True):
+    for branch, count, m, v in zip(branches, counts.tolist(), mean, variance, strict=True):
         if count > 0:
             branch.num_batches_tracked += 1
             branch.running_mean.lerp_(m, branch.momentum)

@@ -10,8 +10,9 @@ sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
 from pipeline_lib.config import check_structure, check_weight_files, resolve_config, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
-from pipeline_lib.devices import gpus_per_job
+from pipeline_lib.devices import gpus_per_job, oversubscription
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.logs import LOGGER
 from pipeline_lib.provenance import canonical, fingerprint
 from pipeline_lib.registry import build
 from pipeline_lib.studies import used_cells, used_models
@@ -31,6 +32,13 @@ except PipelineError as error:
 
 RESULTS = config["results"]
 GPUS = gpus_per_job(config["device"])
+TRAINING_GPUS = gpus_per_job(config["device"], config.get("gpus", 1))
+# Snakemake opens it when it makes the report.
+OPENING_PAGE = str(Path(RESULTS, "tables", "opening.rst").absolute())
+ALLOWED = workflow.global_resources.get("gpu")
+WARNING = oversubscription(getattr(ALLOWED, "value", ALLOWED), config["device"], config.get("gpu_share", 1))
+if WARNING and workflow.is_main_process:
+    LOGGER.warning(WARNING)
 TARGETS = [f"{name}-{branch}" if branch else name for name, model in PLAN["models"].items() for branch in views(model)]
 
 
@@ -129,6 +137,12 @@ def initial_weights(wildcards):
     if isinstance(initial, dict):
         return [initial["file"]]
     return [weights(wildcards.dataset, initial)] if initial else []
+
+
+def selection_clips(wildcards):
+    """The test clips where a model's epoch is selected on them, as the authors did."""
+    training = PLAN["models"][wildcards.model]["training"]
+    return [clips(wildcards.dataset, "test")] if training.get("select_on") == "test" else []
 
 
 def source_weights(wildcards):
@@ -313,6 +327,11 @@ def audited_sets():
 
 def used_datasets():
     return sorted({study["dataset"] for study in PLAN["studies"].values()})
+
+
+def trained_histories():
+    """Data set and model of every training behind the studies."""
+    return [(dataset, model) for dataset in used_datasets() for model in used_models(PLAN, dataset)]
 
 
 def tables():

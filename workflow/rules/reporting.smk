@@ -225,10 +225,29 @@ rule training_curves:
         "../scripts/training_curves.py"
 
 
+rule opening:
+    input:
+        [history(*trained) for trained in trained_histories()],
+    output:
+        f"{RESULTS}/tables/opening.rst",
+    log:
+        f"{RESULTS}/logs/opening.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        models=["/".join(trained) for trained in trained_histories()],
+        evaluation=plain(config["evaluation"]),
+        code=code("opening.py"),
+    script:
+        "../scripts/opening.py"
+
+
 rule report:
     input:
         tables(),
         figures(),
+        rules.opening.output,
     output:
         f"{RESULTS}/report.html",
     log:

@@ -5,6 +5,7 @@ rule train:
     input:
         clips=f"{RESULTS}/{{dataset}}/clips/train.h5",
         initial=initial_weights,
+        test=selection_clips,
     output:
         weights=f"{RESULTS}/{{dataset}}/models/{{model}}.pt",
         history=f"{RESULTS}/{{dataset}}/models/{{model}}.csv",
@@ -15,7 +16,7 @@ rule train:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        gpu=GPUS,
+        gpu=TRAINING_GPUS,
         mem_mb=training_memory,
         runtime=training_minutes,
     params:

@@ -16,6 +16,7 @@ with job(snakemake):
         code=snakemake.params.code,
         batch_size=snakemake.params.evaluation["batch_size"],
         seed=snakemake.params.evaluation["seed"],
+        precision=snakemake.params.evaluation.get("precision", "fp32"),
         adversarial=Path(snakemake.output.adversarial),
         predictions=Path(snakemake.output.predictions),
         audit=Path(snakemake.output.audit),

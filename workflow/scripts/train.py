@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job, torch_device
-from pipeline_lib.training import train_model
+from pipeline_lib.training_job import train_model
 
 with job(snakemake):
     train_model(
@@ -15,4 +15,6 @@ with job(snakemake):
         weights=Path(snakemake.output.weights),
         history=Path(snakemake.output.history),
         device=torch_device(snakemake.config),
+        test=Path(snakemake.input.test[0]) if snakemake.input.test else None,
+        processes=max(1, int(snakemake.resources.get("gpu", 0))),
     )

@@ -1,0 +1,191 @@
+"""Several processes of one machine that train one network together, each on its share of every batch.
+
+Gradients are summed, BatchNorm sees the whole batch (`models.synchronized`): the number of processes changes a result
+by rounding only, and is no part of its identity. A process that dies ends all of them at once.
+"""
+
+import importlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs import torch_device
+from pipeline_lib.logs import LOGGER, logging_to
+from pipeline_lib.runs import STOPPED
+
+# How long a process waits for the others in one exchange. A dead one is noticed at once, by their parent.
+PATIENCE = timedelta(minutes=10)
+REFUSED = 2  # the exit status of a process that ended with a PipelineError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which of how many processes this one is."""
+
+    rank: int = 0
+    count: int = 1
+
+    def share(self, rows: np.ndarray) -> np.ndarray:
+        """This process's consecutive part of some rows; the first processes get one more if they do not divide."""
+        return np.array_split(rows, self.count)[self.rank]
+
+    def summed(self, values: Sequence[float]) -> list[float]:
+        """The sums over all processes, the same in each."""
+        if self.count == 1:
+            return list(values)
+        device = f"cuda:{torch.cuda.current_device()}" if distributed.get_backend() == "nccl" else "cpu"
+        total = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.all_reduce(total)
+        return total.tolist()
+
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replaces every gradient by its sum over all processes, in one exchange."""
+        if self.count == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(joined)
+        parts = joined.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+ALONE = Processes()
+
+
+def run_in_processes(
+    target: str, arguments: dict[str, Any], *, count: int, device: torch.device, stop: Callable[[], bool]
+) -> None:
+    """Calls `target` (module:function) in `count` processes, with the plain `arguments`, `device` and `processes`.
+
+    Raises:
+        PipelineError: one of them failed or was killed; the others were ended.
+        SystemExit: 143, when `stop` said so and all have saved what they had.
+    """
+    with tempfile.TemporaryDirectory(prefix="processes-") as folder:
+        call = {"target": target, "arguments": arguments, "count": count, "device": device.type}
+        call |= {"threads": torch.get_num_threads(), "log": _log_file(), "folder": folder}
+        workers = [_start(call | {"rank": rank}) for rank in range(count)]
+        try:
+            _wait(workers, Path(folder), stop)
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+
+
+def _log_file() -> str:
+    files = [handler.baseFilename for handler in LOGGER.handlers if isinstance(handler, logging.FileHandler)]
+    return files[0] if files else os.devnull
+
+
+def _start(call: dict[str, Any]) -> subprocess.Popen:
+    # The pipe to its standard input stays open as long as this process lives.
+    command = [sys.executable, "-c", "from pipeline_lib.distributed import work; work()", json.dumps(call)]
+    with _errors(Path(call["folder"]), call["rank"]).open("w") as errors:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stderr=errors,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
+        )
+
+
+def _errors(folder: Path, rank: int) -> Path:
+    return folder / f"errors{rank}"
+
+
+def _wait(workers: list[subprocess.Popen], folder: Path, stop: Callable[[], bool]) -> None:
+    """Until all have ended; passes a request to stop on to them, once."""
+    asked = False
+    while True:
+        statuses = [worker.poll() for worker in workers]
+        if asked:  # a process that had not begun yet ends on the signal itself
+            statuses = [STOPPED if status == -signal.SIGTERM else status for status in statuses]
+        if any(status not in (None, 0, STOPPED) for status in statuses):
+            time.sleep(0.5)  # what one error causes in the others comes soon after
+            raise _failure([worker.poll() for worker in workers], folder)
+        if None not in statuses:
+            break
+        if stop() and not asked:
+            asked = True
+            for worker in workers:
+                worker.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    if STOPPED in statuses:
+        raise SystemExit(STOPPED)
+
+
+def _failure(statuses: list[int | None], folder: Path) -> PipelineError:
+    """The error of the process that failed first: killed, refused, or anything else."""
+    failed = [rank for rank, status in enumerate(statuses) if status not in (None, 0, STOPPED)]
+    rank = min(failed, key=lambda rank: (statuses[rank] >= 0, statuses[rank] != REFUSED))  # type: ignore[operator]
+    status, text = statuses[rank], _errors(folder, rank).read_text(errors="replace").strip()
+    if status == REFUSED:
+        return PipelineError(text.splitlines()[-1])
+    LOGGER.error(text)
+    how = f"was killed by signal {-status}" if status and status < 0 else f"failed: {text.splitlines()[-1:]}"
+    return PipelineError(
+        f"process {rank + 1} of the {len(statuses)} that train together {how}; the others were ended. The last "
+        "checkpoint is kept: run again"
+    )
+
+
+def work() -> None:
+    """The main function of one process."""
+    call = json.loads(sys.argv[1])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    rank, device = call["rank"], torch_device({"device": call["device"], "threads": call["threads"]})
+    if device.type == "cuda":
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)
+    module, _, name = call["target"].partition(":")
+    log = call["log"] if rank == 0 else os.devnull
+    processes = Processes(rank, call["count"])
+    try:
+        with logging_to(Path(log)), _group(processes, Path(call["folder"]), device):
+            getattr(importlib.import_module(module), name)(**call["arguments"], device=device, processes=processes)
+    except PipelineError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        sys.exit(REFUSED)
+
+
+def _end_with_parent() -> None:
+    """An orphan would train beside its replacement: the pipe from the parent closes when it dies, however it does."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+@contextmanager
+def _group(processes: Processes, folder: Path, device: torch.device) -> Iterator[None]:
+    """Inside, tensors can be exchanged. They meet at a file, so that no port has to be free."""
+    if Path("/sys/class/net/lo").exists():
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=processes.rank,
+        world_size=processes.count,
+        timeout=PATIENCE,
+    )
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,42 @@
+"""Batches that fit into the memory of a device: halved when they do not, and remembered."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.logs import LOGGER
+
+T = TypeVar("T")
+
+
+class Fitting:
+    """Does work on at most `size` clips at once, and on half as many, from then on, when the memory is too small.
+
+    Only for work whose clips do not depend on each other: networks in eval mode.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, work: Callable[[slice], T], count: int) -> list[T]:
+        """The results of `work` on consecutive slices of `count` clips. PipelineError if one clip is too much."""
+        done: list[T] = []
+        start = 0
+        while start < count:
+            stop = min(start + self.size, count)
+            try:
+                done.append(work(slice(start, stop)))
+                start = stop
+                continue
+            except torch.OutOfMemoryError as error:
+                self._halve(stop - start, error)
+            torch.cuda.empty_cache()
+        return done
+
+    def _halve(self, clips: int, error: torch.OutOfMemoryError) -> None:
+        if clips == 1:
+            raise PipelineError("out of memory with a single clip: use smaller clips or a larger GPU") from error
+        self.size = clips // 2
+        LOGGER.warning("out of memory with %d clips at once: going on with %d", clips, self.size)

@@ -1,0 +1,78 @@
+"""BatchNorm over the processes that train one network together: each normalizes its clips by the whole batch.
+
+So the number of GPUs changes no result beyond rounding. torch's own SyncBatchNorm needs GPUs; this one runs anywhere.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes; every process's loss depends on it, so its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(context: Any, value: Tensor) -> Tensor:
+        return _summed(value)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        return _summed(gradients[0])
+
+
+def _summed(value: Tensor) -> Tensor:
+    total = value.clone(memory_format=torch.contiguous_format)
+    distributed.all_reduce(total)
+    return total
+
+
+def summed(value: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, with its gradient; the tensor itself where there is one process."""
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        return _Sum.apply(value)
+    return value
+
+
+class SynchronizedBatchNorm(_BatchNorm):
+    """A BatchNorm of any number of dimensions whose statistics in train mode are those of all processes' clips."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(features)
+        with torch.autocast(features.device.type, enabled=False):
+            return self._normalized(features.float()).to(features.dtype)
+
+    def _normalized(self, features: Tensor) -> Tensor:
+        others = [0, *range(2, features.dim())]
+        count = summed(torch.tensor(float(features.numel() // features.shape[1]), device=features.device))
+        mean = summed(features.sum(others)) / count
+        centered = features - _beside(mean, features)
+        variance = summed((centered * centered).sum(others)) / count
+        self._move(mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))
+        scale = (variance + self.eps).rsqrt() * self.weight
+        return torch.addcmul(_beside(self.bias, features), centered, _beside(scale, features))
+
+    @torch.no_grad()
+    def _move(self, mean: Tensor, variance: Tensor) -> None:
+        statistics: Any = self
+        statistics.num_batches_tracked += 1
+        statistics.running_mean.lerp_(mean, self.momentum)
+        statistics.running_var.lerp_(variance, self.momentum)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+
+def _beside(values: Tensor, features: Tensor) -> Tensor:
+    """(C,) in a shape that goes with (N, C, ...)."""
+    return values.view(1, -1, *[1] * (features.dim() - 2))
+
+
+def synchronize(network: nn.Module) -> nn.Module:
+    """The network with synchronized BatchNorms, in place; parameters, buffers and their names stay."""
+    for part in network.modules():
+        if isinstance(part, _BatchNorm):
+            part.__class__ = SynchronizedBatchNorm
+    return network

@@ -1,0 +1,117 @@
+"""One training loop for every defense. It resumes after a kill and ends with the same bytes as without one.
+
+Everything random is drawn from (seed, step, video), so a checkpoint needs no generator state.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline_lib.clips.loader import Prefetched
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.logs import LOGGER, Progress
+from pipeline_lib.model_selection import Selection, accuracy
+from pipeline_lib.runs import STOPPED
+from pipeline_lib.training import Task, Training, step
+from pipeline_lib.training_state import State
+
+SAVE_EVERY_SECONDS = 300.0
+
+
+def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bool] = lambda: False) -> State:
+    """Trains `network` in place; the state at the end, with one row of figures for each epoch.
+
+    `folder` holds the checkpoints that an interrupted run continues from; `stop` is asked after every step.
+
+    Raises:
+        PipelineError: fewer clips than a batch, a loss that is not finite, a lost GPU, or too little memory for a
+            single clip. The last checkpoint stays.
+        SystemExit: 143, after saving, when `stop` says so in any process.
+    """
+    _check_batch(task)
+    state = State(network, _optimizer(network, task.settings), parts=task.settings.accumulate)
+    state.restore(folder)
+    if task.processes.count > 1:
+        state.parts = task.settings.accumulate  # not what the memory of a single GPU once asked for
+    total, size = task.steps * task.settings.batch_size, task.settings.batch_size
+    progress = Progress("training", total, "clips", start=state.step * size)
+    try:
+        with Prefetched(task.clips, _share(task, state), task.device) as data:
+            _run(state, task, data, progress, folder, stop)
+    except torch.AcceleratorError as error:
+        raise PipelineError(
+            f"the GPU failed in step {state.step}; the last checkpoint is kept: run again ({error})"
+        ) from error
+    finally:
+        progress.close()
+    return state
+
+
+def _check_batch(task: Task) -> None:
+    size, cut = task.settings.batch_size, task.settings.accumulate * task.processes.count
+    if len(task.rows) < size:
+        raise PipelineError(f"training.batch_size is {size}, but there are only {len(task.rows)} clips")
+    if size < cut:
+        raise PipelineError(
+            f"training.batch_size is {size}: too few for accumulate {task.settings.accumulate} on "
+            f"{task.processes.count} GPUs, each of which needs a clip"
+        )
+
+
+def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        network.parameters(), lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
+
+
+def _share(task: Task, state: State) -> Iterator[np.ndarray]:
+    """This process's rows of each step to come: its share of every part, one after the other."""
+    for number in range(state.step, task.steps):
+        yield np.concatenate([task.processes.share(part) for part in np.array_split(task.batch(number), state.parts)])
+
+
+def _run(
+    state: State, task: Task, data: Prefetched, progress: Progress, folder: Path, stop: Callable[[], bool]
+) -> None:
+    saved = time.monotonic()
+    for rows, frames in data:
+        stopping = step(state, task, rows, frames, stop)
+        ended = state.step % task.steps_per_epoch == 0
+        if ended and task.selection is not None:
+            _select(state, task, task.selection)
+        row = state.epochs[-1]
+        waiting = 100 * data.share_waited()
+        progress.advance(
+            task.settings.batch_size,
+            epoch=row["epoch"],
+            loss=row["loss"],
+            accuracy=row["accuracy"],
+            percent_waiting_for_data=waiting,
+        )
+        if task.processes.rank == 0 and (ended or stopping or time.monotonic() - saved > SAVE_EVERY_SECONDS):
+            state.save(folder)
+            saved = time.monotonic()
+        if stopping:
+            LOGGER.info("asked to stop: saved step %d", state.step)
+            raise SystemExit(STOPPED)
+    LOGGER.info("waited for data: %.2f s, %.2f %% of the time", data.waited, 100 * data.share_waited())
+
+
+def _select(state: State, task: Task, selection: Selection) -> None:
+    """Scores the epoch that just ended, and keeps its weights if it is the best so far."""
+    score = accuracy(
+        state.network,
+        task.defense,
+        selection,
+        precision=task.settings.precision,
+        batch_size=max(1, task.settings.batch_size // state.parts // task.processes.count),
+        seed=task.seed,
+        device=task.device,
+        processes=task.processes,
+    )
+    state.epochs[-1]["selection_accuracy"] = score
+    state.keep_if_best(score)

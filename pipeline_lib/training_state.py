@@ -1,0 +1,97 @@
+"""What a killed training continues from: its state, on disk in two generations, and only ever that of the same run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.logs import LOGGER
+from pipeline_lib.models import checkpoint
+from pipeline_lib.runs import explained
+
+LATEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+
+
+@dataclass
+class State:
+    """What a checkpoint holds. The run is the name of its folder, a hash of all that the result depends on.
+
+    step: the next one. epochs: the figures so far (those of the last one may be unfinished). parts: how many passes a
+    batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    parts: int = 1
+    step: int = 0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        # Walking through all modules for them takes longer than copying them.
+        self._buffers = list(self.network.buffers())
+
+    def statistics(self) -> Callable[[], None]:
+        """A function that puts the buffers back as they are now: a forward pass in train mode moves BatchNorm's."""
+        saved = [buffer.clone() for buffer in self._buffers]
+
+        def put_back() -> None:
+            for buffer, value in zip(self._buffers, saved, strict=True):
+                buffer.copy_(value)
+
+        return put_back
+
+    def save(self, folder: Path) -> None:
+        """Raises PipelineError when the disk is full; whenever it is killed, one whole generation stays."""
+        fresh, latest = folder / "checkpoint.fresh.pt", folder / LATEST
+        rest = {name: getattr(self, name) for name in ("parts", "step", "epochs", "best")}
+        try:
+            optimizer = self.optimizer.state_dict()
+            checkpoint.save(fresh, self.network, entry={}, run=folder.name, optimizer=optimizer, **rest)
+            if latest.exists():
+                latest.replace(folder / PREVIOUS)
+            fresh.replace(latest)
+        except OSError as error:
+            raise explained(error, latest) from error
+
+    def restore(self, folder: Path) -> None:
+        """Continues from the latest checkpoint that is whole and of this run; begins anew, with a warning, without."""
+        for name in (LATEST, PREVIOUS):
+            content = _usable(folder / name)
+            if content is not None:
+                self.network.load_state_dict(content["state"])
+                self.optimizer.load_state_dict(content["optimizer"])
+                for name in ("parts", "step", "epochs", "best"):
+                    setattr(self, name, content[name])
+                LOGGER.info("continuing at step %d from %s", self.step, folder)
+                return
+
+    def keep_if_best(self, score: float) -> None:
+        """Remembers the present weights if no epoch so far had this score or a higher one."""
+        if self.best is None or score > self.best["score"]:
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+            self.best = {"score": score, "epoch": len(self.epochs), "weights": weights}
+
+
+def _usable(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = checkpoint.load(path)
+    except PipelineError as error:
+        LOGGER.warning("a checkpoint cannot be used, an earlier one is taken if there is one: %s", error)
+        return None
+    if content.get("run") != path.parent.name:
+        LOGGER.warning("%s is ignored: it belongs to another run (%s)", path, content.get("run"))
+        return None
+    return content
+
+
+def remove(folder: Path) -> None:
+    """Deletes the checkpoints of a run that is finished."""
+    for name in (LATEST, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)

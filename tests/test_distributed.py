@@ -1,0 +1,148 @@
+"""Several processes (gloo) that train one network: what one process computes, and an end when one of them dies."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from pipeline_lib.distributed import Processes, run_in_processes
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.models import checkpoint
+from test_training import trained
+
+SLOW_TRAINING = {"training": tiny.TRAINING | {"epochs": 200}}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> Path:
+    return tiny.write_clips(tmp_path_factory.mktemp("clips") / "train.h5")
+
+
+def losses(weights: Path) -> list[float]:
+    return [float(row["loss"]) for row in csv.DictReader(weights.with_suffix(".csv").open())]
+
+
+def test_shares_are_all_rows_in_order():
+    rows = np.array([5, 3, 9, 1, 7])
+    assert [Processes(rank, 2).share(rows).tolist() for rank in (0, 1)] == [[5, 3, 9], [1, 7]]
+    assert Processes().share(rows).tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize("defense", ["at_pgd", "multibn", "multibn_selected"])
+def test_two_processes_train_as_one_does_on_the_same_batches(tmp_path, clips, defense):
+    entry = tiny.model_entry((tiny.DEFENSES | {"multibn_selected": SELECTED})[defense])
+    one = trained(tmp_path / "one", entry, clips)
+    two = trained(tmp_path / "two", entry, clips, processes=2)
+    assert losses(two) == pytest.approx(losses(one), rel=1e-3)
+    expected, state = checkpoint.load(one)["state"], checkpoint.load(two)["state"]
+    for name, tensor in expected.items():
+        torch.testing.assert_close(state[name], tensor, rtol=1e-2, atol=2e-3, msg=lambda text, n=name: f"{n}: {text}")
+
+
+SELECTED = {
+    "method": "pipeline_lib.defenses.multibn:MultiBN",
+    "branches": {"clean": [], "lp": [tiny.PGD]},
+    "selector": tiny.NETWORK,
+}
+
+
+@pytest.mark.slow
+def test_a_batch_that_two_processes_cannot_share_evenly(tmp_path, clips):
+    entry = tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"batch_size": 5}}
+    one, two = (trained(tmp_path / str(n), entry, clips, processes=n) for n in (1, 2))
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_fewer_clips_than_processes(tmp_path, clips):
+    entry = tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"batch_size": 2, "accumulate": 2}}
+    with pytest.raises(PipelineError, match="batch_size is 2: too few for accumulate 2 on 2 GPUs"):
+        trained(tmp_path, entry, clips, processes=2)
+
+
+def children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def when_training(folder: Path, act) -> threading.Thread:
+    """Calls `act` with the process ids of the workers as soon as there is a checkpoint."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 180
+        while not list(folder.glob("runs/*/checkpoint.pt")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        act(children())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_a_killed_process_ends_the_job_with_a_clear_error_and_training_goes_on_with_any_number(tmp_path, clips):
+    entry = tiny.model_entry(tiny.STANDARD) | SLOW_TRAINING
+    killed = []
+
+    def kill(workers: list[int]) -> None:
+        os.kill(workers[-1], signal.SIGKILL)
+        killed.append(time.monotonic())
+
+    thread = when_training(tmp_path, kill)
+    with pytest.raises(PipelineError, match=r"process \d of the 2 that train together was killed by signal 9"):
+        trained(tmp_path, entry, clips, processes=2)
+    thread.join()
+    assert time.monotonic() - killed[0] < 10
+    assert children() == []
+    saved = checkpoint.load(next(tmp_path.glob("runs/*/checkpoint.pt")))
+    assert 0 < saved["step"] < 400
+    resumed = trained(tmp_path, entry, clips)
+    assert [int(row["epoch"]) for row in csv.DictReader(resumed.with_suffix(".csv").open())] == list(range(1, 201))
+
+
+PARENT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_training, tiny
+entry = tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 2000}}
+test_training.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]), processes=2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_their_parent(tmp_path, clips, number):
+    process = subprocess.Popen([sys.executable, "-c", PARENT, str(Path(__file__).parent), str(tmp_path), str(clips)])
+    deadline = time.monotonic() + 180
+    while not list(tmp_path.glob("runs/*/checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(workers) == 2
+    process.send_signal(number)
+    assert process.wait(30) == (143 if number == signal.SIGTERM else -signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while any(is_alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_alive(worker) for worker in workers)
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_job_that_is_asked_to_stop_before_its_processes_have_begun(tmp_path, clips):
+    with pytest.raises(SystemExit) as stopped:
+        run_in_processes("no_such_module:f", {}, count=2, device=torch.device("cpu"), stop=lambda: True)
+    assert stopped.value.code == 143
+    assert children() == []

@@ -1,0 +1,11 @@
+"""Writes the report's opening page: seeds, precision and determinism of the runs behind it."""
+
+from pathlib import Path
+
+from pipeline_lib.jobs import job
+from pipeline_lib.reporting.opening import opening_page
+from pipeline_lib.reporting.publish import publish
+
+with job(snakemake):
+    histories = list(zip(snakemake.params.models, snakemake.input, strict=True))
+    publish(Path(snakemake.output[0]), opening_page(histories, snakemake.params.evaluation))
