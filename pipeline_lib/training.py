@@ -29,8 +29,8 @@ class Training:
 
     augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
     accumulate: parts that a batch is cut into, one after the other: less memory, the same gradient, but BatchNorm sees
-        each part by itself. select_on: which epoch is the model: the last, or the most accurate one on `held_out` (a
-        share of each class's training clips, then not trained on) or on the test clips.
+        each part by itself. select_on: which epoch is the model: the most accurate one on `held_out` (a share of each
+        class's training clips, not trained on), the last, or the most accurate one on the test clips.
     """
 
     epochs: int
@@ -43,7 +43,7 @@ class Training:
     precision: Precision = "fp32"
     accumulate: int = 1
     compile: bool = False
-    select_on: Literal["last", "held_out", "test"] = "last"
+    select_on: Literal["held_out", "last", "test"] = "held_out"
     held_out: float = 0.1
 
     def __post_init__(self) -> None:
@@ -104,9 +104,7 @@ def step(state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Calla
         )
     task.processes.sum_gradients(state.network.parameters())
     rate = task.learning_rate(state.step)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    state.optimizer.step()
+    state.optimizer.step(rate)
     _account(state, task, Figures(loss, right), rate)
     state.step += 1
     return stops > 0
@@ -159,7 +157,7 @@ def _gradients(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Fi
         here = slice(done, done + len(task.processes.share(part)))
         outcome = _outcome(state, task, rows[here], frames[here])
         if not done:  # not before the first forward pass, which would take their memory: more page faults in all
-            state.optimizer.zero_grad(set_to_none=True)
+            state.optimizer.zero_grad()
         weight = (here.stop - here.start) / task.settings.batch_size
         (outcome.loss * weight).backward()
         seen = _figures(outcome)

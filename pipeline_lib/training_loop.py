@@ -15,8 +15,9 @@ from pipeline_lib.clips.loader import Prefetched
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.logs import LOGGER, Progress
 from pipeline_lib.model_selection import Selection, accuracy
+from pipeline_lib.optimizer import MomentumDescent
 from pipeline_lib.runs import STOPPED
-from pipeline_lib.training import Task, Training, step
+from pipeline_lib.training import Task, step
 from pipeline_lib.training_state import State
 
 SAVE_EVERY_SECONDS = 300.0
@@ -33,12 +34,14 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
         SystemExit: 143, after saving, when `stop` says so in any process.
     """
     _check_batch(task)
-    state = State(network, _optimizer(network, task.settings), parts=task.settings.accumulate)
+    settings = task.settings
+    optimizer = MomentumDescent(network.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay)
+    state = State(network, optimizer, parts=settings.accumulate)
     state.restore(folder)
     if task.processes.count > 1:
-        state.parts = task.settings.accumulate  # not what the memory of a single GPU once asked for
-    total, size = task.steps * task.settings.batch_size, task.settings.batch_size
-    progress = Progress("training", total, "clips", start=state.step * size)
+        state.parts = settings.accumulate  # not what the memory of a single GPU once asked for
+    size = settings.batch_size
+    progress = Progress("training", task.steps * size, "clips", start=state.step * size)
     try:
         with Prefetched(task.clips, _share(task, state), task.device) as data:
             _run(state, task, data, progress, folder, stop)
@@ -60,12 +63,6 @@ def _check_batch(task: Task) -> None:
             f"training.batch_size is {size}: too few for accumulate {task.settings.accumulate} on "
             f"{task.processes.count} GPUs, each of which needs a clip"
         )
-
-
-def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
-        network.parameters(), lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
 
 
 def _share(task: Task, state: State) -> Iterator[np.ndarray]:

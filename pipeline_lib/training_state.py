@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.logs import LOGGER
 from pipeline_lib.models import checkpoint
+from pipeline_lib.optimizer import MomentumDescent
 from pipeline_lib.runs import explained
 
 LATEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
@@ -25,7 +25,7 @@ class State:
     """
 
     network: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: MomentumDescent
     parts: int = 1
     step: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)

@@ -14,7 +14,7 @@ FLOORS = [
     {"clips", "models", "attacks", "transforms", "schedules"},
     {"defenses"},
     {"modeling", "prediction", "training", "audit", "learning", "adversarial", "features", "fitting"}
-    | {"distributed", "model_selection", "training_job", "training_loop", "training_state"},
+    | {"distributed", "model_selection", "optimizer", "training_job", "training_loop", "training_state"},
     {"metrics"},
     {"reporting"},
 ]

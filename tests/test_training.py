@@ -424,6 +424,12 @@ def test_the_epoch_most_accurate_on_other_clips_is_the_model(tmp_path, clips, se
     assert content["run"]["epoch"] == 1 + scores.index(max(scores))
 
 
+def test_by_default_the_epoch_is_selected_on_held_out_training_clips(tmp_path, clips):
+    entry = with_training(epochs=4)
+    del entry["training"]["select_on"]
+    assert checkpoint.load(trained(tmp_path, entry, clips))["run"]["select_on"] == "held_out"
+
+
 def test_the_selected_weights_survive_interruptions(tmp_path, clips, monkeypatch):
     entry = with_training(select_on="held_out", epochs=4)
     expected = trained(tmp_path / "whole", entry, clips).read_bytes()
