@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = 10
+DEMO = ["--configfile", str(ROOT / "config/config.yaml")]
 
 SNAKEFILE = """
 rule all:
@@ -64,7 +65,7 @@ def jobs(folder: Path, count: int) -> float:
 def measure(folder: Path) -> dict[str, float]:
     """One round."""
     return {
-        "dry run of the demo": cpu_seconds(snakemake("-n", "--directory", str(folder / "demo")), ROOT),
+        "dry run of the demo": cpu_seconds(snakemake("-n", "--directory", str(folder / "demo"), *DEMO), ROOT),
         "one job": (jobs(folder / "jobs", JOBS) - jobs(folder / "jobs", 0)) / JOBS,
         "Python with torch": cpu_seconds([sys.executable, "-c", "import torch"], folder),
     }

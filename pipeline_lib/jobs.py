@@ -1,6 +1,5 @@
-"""What every adapter of `workflow/scripts` shares: its log, its errors, its device and its threads."""
+"""What every adapter of `workflow/scripts` shares: a warm start, its log, its errors, its device and its threads."""
 
-import gc
 import os
 import sys
 import traceback
@@ -12,18 +11,19 @@ from typing import Any
 from pipeline_lib.devices import reserved_gpus
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.logs import LOGGER, logging_to
-
-# Whether this process is an adapter, run by Snakemake as a script of its own.
-ADAPTER = hasattr(sys.modules["__main__"], "snakemake")
-if ADAPTER:
-    # Until the adapter's imports are done: none of torch's 2,000 modules is garbage, looking for some takes 0.3 s.
-    gc.disable()
+from pipeline_lib.warm import hand_over
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """Runs an adapter's body: messages go to the rule's log, an error is told in one sentence."""
-    gc.enable()
+    """Runs an adapter's body: messages go to the rule's log, an error is told in one sentence.
+
+    The body begins with the adapter's imports: in a warm process (`warm.py`) they cost nothing.
+    """
+    # Whether this process is an adapter, run by Snakemake as a script of its own.
+    adapter = hasattr(sys.modules["__main__"], "snakemake")
+    if adapter:
+        hand_over()
     with logging_to(Path(snakemake.log[0])):
         try:
             with reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config.get("gpu_share", 1)):
@@ -33,7 +33,7 @@ def job(snakemake: Any) -> Iterator[None]:
         except Exception as error:
             LOGGER.error(traceback.format_exc())
             _stop(f"rule {snakemake.rule}: {type(error).__name__}: {error} (traceback in {snakemake.log[0]})")
-    if ADAPTER:
+    if adapter:
         _leave()
 
 

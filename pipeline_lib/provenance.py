@@ -18,7 +18,9 @@ from pipeline_lib.registry import source_file
 PACKAGE = "pipeline_lib"
 
 # Modules that carry a job along and never touch a result: changing a log line must not retrain a model.
-NEUTRAL = {f"{PACKAGE}.{name}" for name in ("devices", "errors", "jobs", "logs", "provenance", "registry", "runs")}
+NEUTRAL = {
+    f"{PACKAGE}.{name}" for name in ("devices", "errors", "jobs", "logs", "provenance", "registry", "runs", "warm")
+}
 
 
 def canonical(data: Any) -> str:

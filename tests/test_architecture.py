@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
     {"errors", "methods", "registry", "entries", "config", "sweeps", "targets", "studies", "figure_entries"}
-    | {"provenance", "logs", "runs", "devices", "jobs", "costs", "precision"},
+    | {"provenance", "logs", "runs", "devices", "jobs", "costs", "precision", "warm"},
     {"clips", "models", "attacks", "transforms", "schedules"},
     {"defenses"},
     {"modeling", "prediction", "training", "audit", "learning", "adversarial", "features", "fitting"}

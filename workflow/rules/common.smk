@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
+from pipeline_lib import warm
 from pipeline_lib.config import check_structure, check_weight_files, resolve_config, without_nulls
 from pipeline_lib.costs import memory_mb, minutes, passes
 from pipeline_lib.devices import gpus_per_job, oversubscription
@@ -40,6 +41,14 @@ WARNING = oversubscription(getattr(ALLOWED, "value", ALLOWED), config["device"],
 if WARNING and workflow.is_main_process:
     LOGGER.warning(WARNING)
 TARGETS = [f"{name}-{branch}" if branch else name for name, model in PLAN["models"].items() for branch in views(model)]
+
+if not workflow.is_main_process:  # a cluster's job, whose Snakemake is one of its own
+    warm.forget()
+
+
+onstart:
+    if workflow.is_main_process:
+        warm.start()
 
 
 wildcard_constraints:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.audits import build_audit, write_audit
 
 with job(snakemake):
+    from pipeline_lib.reporting.audits import build_audit, write_audit
+
     names = ("dataset", "source", "attack")
     sets = zip(snakemake.params.sets, snakemake.input, strict=True)
     audit = build_audit([dict(zip(names, item, strict=True)) | {"audit": path} for item, path in sets])

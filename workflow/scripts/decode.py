@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.jobs import job
-from pipeline_lib.logs import counted
-from pipeline_lib.registry import build
 
 with job(snakemake):
+    from pipeline_lib.clips.decode import Decoding, decode_to_store
+    from pipeline_lib.logs import counted
+    from pipeline_lib.registry import build
+
     entry = snakemake.params.entry
     root, part, lists = Path(snakemake.params.root), snakemake.wildcards.part, build(entry["lists"])
     decode_to_store(

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job
-from pipeline_lib.registry import build
 
 with job(snakemake):
+    from pipeline_lib.registry import build
+
     build(snakemake.params.entry).download(Path(snakemake.output[0]))

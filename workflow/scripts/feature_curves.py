@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.features import features_figure
 
 with job(snakemake):
+    import pandas as pd
+
+    from pipeline_lib.reporting.features import features_figure
+
     curves = [(label, pd.read_csv(path)) for label, path in snakemake.params.curves]
     features_figure(curves, Path(snakemake.output.png).with_suffix(""))

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pipeline_lib.features import measure_features
 from pipeline_lib.jobs import job, torch_device
 
 with job(snakemake):
+    from pipeline_lib.features import measure_features
+
     measure_features(
         weights=Path(snakemake.input.weights),
         branch=snakemake.params.branch,

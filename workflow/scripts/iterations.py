@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.figures import iterations_figure
 
 with job(snakemake):
+    import pandas as pd
+
+    from pipeline_lib.reporting.figures import iterations_figure
+
     curves = [(label, pd.read_csv(path)) for label, path in snakemake.params.curves]
     clips = int(pd.read_csv(snakemake.params.curves[0][1].replace(".trace.csv", ".audit.csv"))["clips"][0])
     iterations_figure(curves, clips, Path(snakemake.output.png).with_suffix(""))

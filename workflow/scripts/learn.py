@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job, torch_device
-from pipeline_lib.learning import learn_attack
 
 with job(snakemake):
+    from pipeline_lib.learning import learn_attack
+
     learn_attack(
         snakemake.params.entry,
         weights=Path(snakemake.input.weights),

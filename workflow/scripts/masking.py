@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.masking import build_masking, masking_figure, write_masking
 
 with job(snakemake):
+    from pipeline_lib.reporting.masking import build_masking, masking_figure, write_masking
+
     sheet = build_masking(snakemake.params.layout)
     write_masking(sheet, Path(snakemake.output.csv))
     masking_figure(sheet, Path(snakemake.output.png).with_suffix(""), title=snakemake.params.title)

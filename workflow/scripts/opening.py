@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.opening import opening_page
-from pipeline_lib.reporting.publish import publish
 
 with job(snakemake):
+    from pipeline_lib.reporting.opening import opening_page
+    from pipeline_lib.reporting.publish import publish
+
     histories = list(zip(snakemake.params.models, snakemake.input, strict=True))
     publish(Path(snakemake.output[0]), opening_page(histories, snakemake.params.evaluation))

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.examples import attack_examples
-from pipeline_lib.reporting.figures import perturbation_figure
-from pipeline_lib.reporting.gallery import gallery_page
 
 FRAMES_PER_SECOND = 5
 
 with job(snakemake):
+    from pipeline_lib.reporting.examples import attack_examples
+    from pipeline_lib.reporting.figures import perturbation_figure
+    from pipeline_lib.reporting.gallery import gallery_page
+
     examples = attack_examples(
         Path(snakemake.input.clips),
         snakemake.params.attacks,

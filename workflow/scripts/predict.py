@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job, torch_device
-from pipeline_lib.prediction import predict
 
 with job(snakemake):
+    from pipeline_lib.prediction import predict
+
     adversarial = snakemake.input.get("adversarial")
     predict(
         weights=Path(snakemake.input.weights),

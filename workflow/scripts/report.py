@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.report import make_report
 
 with job(snakemake):
+    from pipeline_lib.reporting.report import make_report
+
     make_report(snakemake.params.snakefile, snakemake.config, Path(snakemake.output[0]))

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.sweeps import build_sweeps, sweeps_figure, write_sweeps
 
 with job(snakemake):
+    from pipeline_lib.reporting.sweeps import build_sweeps, sweeps_figure, write_sweeps
+
     table = build_sweeps(snakemake.params.layout)
     write_sweeps(table, Path(snakemake.output.csv))
     sweeps_figure(table, Path(snakemake.output.png).with_suffix(""), title=snakemake.params.title)

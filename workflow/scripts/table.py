@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.tables import build_table, read_paper, write_table
 
 with job(snakemake):
+    from pipeline_lib.reporting.tables import build_table, read_paper, write_table
+
     layout = snakemake.params.layout
     table = build_table(layout, read_paper(Path(snakemake.input.paper[0]).parent))
     write_table(table, layout, **{kind: Path(path) for kind, path in snakemake.output.items()})

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline_lib.jobs import job, torch_device
-from pipeline_lib.training_job import train_model
 
 with job(snakemake):
+    from pipeline_lib.training_job import train_model
+
     train_model(
         snakemake.params.entry,
         clips=Path(snakemake.input.clips),

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from pipeline_lib.jobs import job
-from pipeline_lib.reporting.figures import training_figure
 
 with job(snakemake):
+    import pandas as pd
+
+    from pipeline_lib.reporting.figures import training_figure
+
     histories = [
         (model, pd.read_csv(path)) for model, path in zip(snakemake.params.models, snakemake.input, strict=True)
     ]

@@ -1,0 +1,159 @@
+"""Scripts that hand themselves over to a warm process: the same behavior as on their own, without the imports."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline_lib import warm
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs start cold elsewhere")
+
+ROOT = Path(__file__).parents[1]
+HAND_OVER = "from pipeline_lib.warm import hand_over\nhand_over()\n"
+
+
+@pytest.fixture(scope="module")
+def warm_environment():
+    """What a workflow's jobs find in their environment, and the warm process that it names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(warm.VARIABLE, "")
+        warm.start()
+        yield dict(os.environ)
+    process = warm._started.pop()
+    process.stdin.close()
+    assert process.wait(30) == 0
+
+
+def script(folder: Path, body: str) -> Path:
+    path = folder / "script.py"
+    path.write_text(HAND_OVER + textwrap.dedent(body))
+    return path
+
+
+def run(path: Path, environment: dict, *arguments: str, **more) -> subprocess.CompletedProcess:
+    environment = environment | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(path), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, **more)
+
+
+def begun(path: Path, environment: dict, mark: Path) -> subprocess.Popen:
+    """A script that is running: it has written its mark."""
+    process = subprocess.Popen([sys.executable, str(path)], env=environment | {"PYTHONPATH": str(ROOT)})
+    wait_for(mark.exists)
+    return process
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+SHOW = """
+    import json, os, sys
+    loaded = "torch" in sys.modules
+    print(json.dumps([loaded, sys.argv[1:], os.getcwd(), os.environ["COLOR"], sys.stdin.read(), __name__]))
+    print("beside", file=sys.stderr)
+    sys.exit(7)
+"""
+
+
+def test_a_script_is_the_same_but_for_what_is_loaded(tmp_path, warm_environment):
+    path = script(tmp_path, SHOW)
+    cold = {name: value for name, value in warm_environment.items() if name != warm.VARIABLE}
+    ends = [
+        run(path, environment | {"COLOR": "blue"}, "a b", "c", cwd=tmp_path, input="given")
+        for environment in (warm_environment, cold)
+    ]
+    expected = [["a b", "c"], str(tmp_path), "blue", "given", "__main__"]
+    assert [json.loads(end.stdout) for end in ends] == [[True, *expected], [False, *expected]]
+    assert [(end.returncode, end.stderr) for end in ends] == [(7, "beside\n")] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ("", 0, ""),
+        ("raise ValueError('broken')", 1, "ValueError: broken"),
+        ("import sys; sys.exit('refused')", 1, ""),
+        ("import os; os._exit(3)", 3, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, ""),
+    ],
+)
+def test_it_ends_as_its_script_did(tmp_path, warm_environment, body, status, told):
+    end = run(script(tmp_path, body), warm_environment)
+    assert end.returncode == status
+    assert told in end.stderr
+
+
+def test_scripts_run_side_by_side_and_know_nothing_of_each_other(tmp_path, warm_environment):
+    body = "import sys, time, torch\ntorch.mine = getattr(torch, 'mine', 0) + 1\ntime.sleep(1)\nsys.exit(torch.mine)"
+    path = script(tmp_path, body)
+    began = time.monotonic()
+    environment = warm_environment | {"PYTHONPATH": str(ROOT)}
+    processes = [subprocess.Popen([sys.executable, str(path)], env=environment) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [1] * 4
+    assert time.monotonic() - began < 4
+
+
+def test_a_request_to_stop_reaches_the_script(tmp_path, warm_environment):
+    mark = tmp_path / "mark"
+    body = f"""
+        import signal, sys, time
+        from pathlib import Path
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        Path({str(mark)!r}).touch()
+        time.sleep(60)
+    """
+    process = begun(script(tmp_path, body), warm_environment, mark)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 143
+
+
+def test_a_killed_script_takes_its_work_along(tmp_path, warm_environment):
+    mark = tmp_path / "mark"
+    body = f"""
+        import os, time
+        from pathlib import Path
+        Path({str(mark)!r} + ".new").write_text(str(os.getpid()))
+        os.rename({str(mark)!r} + ".new", {str(mark)!r})
+        time.sleep(60)
+    """
+    process = begun(script(tmp_path, body), warm_environment, mark)
+    worker = int(mark.read_text())
+    assert worker != process.pid
+    process.kill()
+    process.wait()
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+
+
+@pytest.mark.parametrize("there", [["/another/python", "/no/socket"], [sys.prefix, "/no/socket"], [None, None]])
+def test_without_a_warm_process_of_this_python_it_runs_by_itself(tmp_path, there):
+    path = script(tmp_path, "import os; print(os.getppid())")
+    end = run(path, dict(os.environ) | {warm.VARIABLE: json.dumps(there)})
+    assert (end.returncode, end.stdout) == (0, f"{os.getpid()}\n")
+
+
+def test_the_warm_process_ends_with_the_one_that_started_it(tmp_path):
+    body = f"""
+        import os, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from pipeline_lib import warm
+        warm.start()
+        print(warm._started[0].pid, os.environ[warm.VARIABLE], flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    path = tmp_path / "workflow.py"
+    path.write_text(textwrap.dedent(body))
+    end = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60)
+    pid, _, there = end.stdout.partition(" ")
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    assert not Path(json.loads(there)[1]).parent.exists()
