@@ -176,7 +176,8 @@ def test_behavior_of_sampling_decodes_again_and_renders_nothing(finished, edit):
 def test_behavior_of_the_perturbations_reruns_every_attack(finished, edit):
     edit("pipeline_lib/attacks/perturbations.py", "if not value > limit:", "if value <= limit:")
     attacked = {job[3] for job in plan(finished) if job[0] == "attack"}
-    assert attacked == {"pgd", "pgd_20", "roa", "af", "spa", "multav_linf", "multav_af"}  # all that are evaluated
+    evaluated = {"pgd", "pgd_20", "roa", "af", "spa", "multav_linf", "multav_af", "pgd_unbounded"}
+    assert attacked == evaluated | {f"pgd_bound_{epsilon}_255" for epsilon in (2, 4, 8, 16)}
 
 
 def test_behavior_of_a_defense_retrains_its_models_only(finished, edit):
