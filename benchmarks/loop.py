@@ -25,9 +25,9 @@ from pipeline_lib.clips.splits import Video
 from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.store_writer import write_store
-from pipeline_lib.logs import LOGGER
+from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.modeling import new_network
-from pipeline_lib.training_job import train_model
+from pipeline_lib.training.job import train_model
 
 TINY = {"depth": 10, "width": 12, "shortcut": "A", "stages": 3, "stem_kernel": 3, "stem_pool": False}
 FULL = {"depth": 18, "shortcut": "A"}
@@ -48,7 +48,7 @@ DEFENSES: dict[str, dict[str, Any]] = {
 
 def entry_of(defense: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     network = {"method": "pipeline_lib.models.resnet:ResNet3D"} | (FULL if options.full else TINY)
-    schedule = {"method": "pipeline_lib.schedules:OneCycle"}
+    schedule = {"method": "pipeline_lib.training.schedules:OneCycle"}
     training = {"epochs": 1, "batch_size": options.batch, "learning_rate": 0.01, "schedule": schedule}
     training["precision"] = options.precision
     return {"network": network, "defense": defense, "training": training, "seed": 0}

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from pipeline_lib.attacks import AdditiveLinf, Ascent, UniformNoise, craft
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.metrics import wilson
 from pipeline_lib.modeling import load_model
+from pipeline_lib.reporting.metrics import wilson
 
 Craft = Callable[[nn.Module, Tensor, Tensor], Any]
 

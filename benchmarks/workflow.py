@@ -33,7 +33,7 @@ rule job:
 # As an adapter: the log, the device, and an output; no work.
 JOB = """
 from pathlib import Path
-from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.jobs.adapter import job, torch_device
 with job(snakemake):
     torch_device({"threads": 1, "device": "cpu"})
     Path(snakemake.output[0]).touch()

@@ -90,6 +90,6 @@ METHODS = {
     # losses that attacks climb instead of the cross-entropy
     "adaptive": "pipeline_lib.defenses.adaptive:Adaptive",
     # learning-rate schedules
-    "one_cycle": "pipeline_lib.schedules:OneCycle",
-    "multi_step": "pipeline_lib.schedules:MultiStep",
+    "one_cycle": "pipeline_lib.training.schedules:OneCycle",
+    "multi_step": "pipeline_lib.training.schedules:MultiStep",
 }

@@ -18,9 +18,7 @@ from pipeline_lib.registry import source_file
 PACKAGE = "pipeline_lib"
 
 # Modules that carry a job along and never touch a result: changing a log line must not retrain a model.
-NEUTRAL = {
-    f"{PACKAGE}.{name}" for name in ("devices", "errors", "jobs", "logs", "provenance", "registry", "runs", "warm")
-}
+NEUTRAL = (f"{PACKAGE}.errors", f"{PACKAGE}.provenance", f"{PACKAGE}.registry", f"{PACKAGE}.jobs")
 
 
 def canonical(data: Any) -> str:
@@ -65,10 +63,14 @@ def _closure(name: str) -> frozenset[Path]:
     todo = [name]
     while todo:
         current = todo.pop()
-        if current not in found and current not in NEUTRAL:
+        if current not in found and not _is_neutral(current):
             found[current] = source_file(current)
             todo.extend(_imports(found[current]))
     return frozenset(found.values())
+
+
+def _is_neutral(name: str) -> bool:
+    return any(name == neutral or name.startswith(f"{neutral}.") for neutral in NEUTRAL)
 
 
 @lru_cache

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 import tiny
-from pipeline_lib.adversarial import make_adversarial_set
 from pipeline_lib.attacks.losses import attacking
-from pipeline_lib.audit import RecordedLoss
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.prediction import predict
+from pipeline_lib.evaluation.adversarial import make_adversarial_set
+from pipeline_lib.evaluation.audit import RecordedLoss
+from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.registry import build
 from test_training import trained
 
@@ -189,7 +189,7 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
             raise KeyboardInterrupt
         return original(*args)
 
-    from pipeline_lib import adversarial
+    from pipeline_lib.evaluation import adversarial
 
     original = adversarial._attack_part
     monkeypatch.setattr(adversarial, "_attack_part", crash)
@@ -263,7 +263,7 @@ def test_crafting_in_bf16_stays_in_the_bound_and_is_scored_in_fp32(made, tmp_pat
 
 
 def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_path, monkeypatch, caplog):
-    from pipeline_lib import adversarial
+    from pipeline_lib.evaluation import adversarial
 
     expected = attacked(made, tmp_path / "small", batch_size=2)
     sizes, original = [], adversarial._attack_part

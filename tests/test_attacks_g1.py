@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline_lib.config import resolve_config
+from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.registry import build
 
 CONFIG = Path(__file__).parents[1] / "config"

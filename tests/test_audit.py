@@ -8,19 +8,19 @@ import torch
 from torch import nn
 
 import tiny
-from pipeline_lib import adversarial
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.lp_perturbations import AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.regions import RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import UniformNoise
-from pipeline_lib.audit import RecordedLoss, audit_row
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.evaluation import adversarial
+from pipeline_lib.evaluation.audit import RecordedLoss, audit_row
+from pipeline_lib.evaluation.prediction import score
 from pipeline_lib.modeling import channels_last, view
 from pipeline_lib.models.multi_batchnorm import branch_out
 from pipeline_lib.precision import Precision
-from pipeline_lib.prediction import score
 from pipeline_lib.registry import build
 from pipeline_lib.reporting.audits import AUDIT_COLUMNS, verdict
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline_lib.config import check_structure, check_weight_files, resolve_config
+from pipeline_lib.configuration.config import check_structure, check_weight_files, resolve_config
+from pipeline_lib.configuration.targets import split_target, views
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.targets import split_target, views
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -215,7 +215,7 @@ ERRORS = {
     ),
     "decoding": ("datasets.synthetic.decoding", {"deadlin": 3}, "decoding.deadlin: unknown key; known: .*deadline"),
     "own module": ("attacks.pgd.method", "no_such_module:X", "no file for the Python module 'no_such_module'"),
-    "own class": ("attacks.pgd.method", "pipeline_lib.logs:X", "has no class 'X'"),
+    "own class": ("attacks.pgd.method", "pipeline_lib.jobs.logs:X", "has no class 'X'"),
     "negative seed": ("seeds", [-1], "seeds.0"),
     "device": ("device", "tpu", "device: 'tpu' is not one of"),
 }

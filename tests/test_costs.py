@@ -1,7 +1,7 @@
 """What jobs ask for."""
 
 import tiny
-from pipeline_lib.costs import memory_mb, passes
+from pipeline_lib.jobs.costs import memory_mb, passes
 
 PGD_5 = tiny.PGD | {"steps": 5}
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import tiny
-from pipeline_lib.distributed import Processes, run_in_processes
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
+from pipeline_lib.training.processes import Processes, run_in_processes
 from test_training import trained
 
 SLOW_TRAINING = {"training": tiny.TRAINING | {"epochs": 200}}

@@ -10,7 +10,7 @@ import yaml
 from torch import nn
 
 import tiny
-from pipeline_lib.config import resolve_config
+from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.modeling import load_model, new_network, parameter_count, start_from
 from pipeline_lib.models import checkpoint

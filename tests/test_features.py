@@ -15,7 +15,7 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.features import comparing, measure_features, pair, write_features
+from pipeline_lib.evaluation.features import comparing, measure_features, pair, write_features
 from pipeline_lib.modeling import load_model
 from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax
 from pipeline_lib.models.multi_batchnorm import branch_out, through

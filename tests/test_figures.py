@@ -19,7 +19,6 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.metrics import wilson
 from pipeline_lib.reporting.difference import magnified_difference
 from pipeline_lib.reporting.features import draw_features, features_figure
 from pipeline_lib.reporting.figures import (
@@ -34,10 +33,11 @@ from pipeline_lib.reporting.figures import (
 )
 from pipeline_lib.reporting.gallery import encode, enlarged, gallery_page, side_by_side
 from pipeline_lib.reporting.masking import draw_masking, masking_figure
+from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.style import STYLE, line_styles
 from pipeline_lib.reporting.sweeps import build_sweeps, draw_sweeps, sweeps_figure, write_sweeps
 
-MODULES = ("metrics", "reporting.tables", "reporting.audits", "reporting.figures", "reporting.gallery")
+MODULES = ("reporting.metrics", "reporting.tables", "reporting.audits", "reporting.figures", "reporting.gallery")
 
 
 def clips(size: int = 16, frames: int = 4) -> tuple[np.ndarray, np.ndarray]:

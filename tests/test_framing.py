@@ -13,8 +13,8 @@ from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.learning import learn, learn_attack, load_pattern
-from pipeline_lib.prediction import predict
+from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern
+from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.reporting.examples import attack_examples
 from test_adversarial import attacked, frames_of, rows_of
 from test_audit import Brightness

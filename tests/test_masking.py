@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline_lib.config import check_structure, resolve_config
+from pipeline_lib.configuration.config import check_structure, resolve_config
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.metrics import wilson
 from pipeline_lib.reporting.audits import AUDIT_COLUMNS, MASKED
 from pipeline_lib.reporting.masking import (
     COLUMNS,
@@ -23,6 +22,7 @@ from pipeline_lib.reporting.masking import (
     verdict,
     write_masking,
 )
+from pipeline_lib.reporting.metrics import wilson
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())

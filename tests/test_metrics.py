@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.metrics import accuracy, mean, over_seeds, read_predictions, union, wilson
+from pipeline_lib.reporting.metrics import accuracy, mean, over_seeds, read_predictions, union, wilson
 
 
 def predictions(right: str, name: str = "predictions.csv") -> pd.DataFrame:

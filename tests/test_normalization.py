@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from pipeline_lib.entries import resolve
+from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models.multi_batchnorm import branch_out, through
 from pipeline_lib.models.normalization import ChannelNormalization

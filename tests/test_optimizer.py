@@ -6,7 +6,7 @@ import sys
 import torch
 from torch import nn
 
-from pipeline_lib.optimizer import MomentumDescent
+from pipeline_lib.training.optimizer import MomentumDescent
 
 
 def gradients(step, parameters):
@@ -64,7 +64,7 @@ def test_no_gradients_at_all_move_nothing():
 
 def test_a_training_loads_no_compiler():
     code = (
-        "import sys, torch; from pipeline_lib.optimizer import MomentumDescent;"
+        "import sys, torch; from pipeline_lib.training.optimizer import MomentumDescent;"
         "p = torch.nn.Parameter(torch.ones(2)); p.grad = torch.ones(2);"
         "MomentumDescent([p], momentum=0.9, weight_decay=0.1).step(0.1);"
         "sys.exit('torch._dynamo' in sys.modules)"

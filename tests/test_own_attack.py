@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import tiny
-from pipeline_lib.adversarial import make_adversarial_set
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.entries import resolve
+from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.adversarial import make_adversarial_set
 from test_adversarial import CPU, rows_of
 from test_training import trained
 

@@ -14,7 +14,7 @@ PGD = {"method": "pipeline_lib.attacks.ascent:Ascent", "perturbation": {"method"
 def package(tmp_path, monkeypatch):
     """A package of three modules, one of them imported by the adapter, one by a method."""
     monkeypatch.chdir(tmp_path)
-    for folder in ("pipeline_lib", "pipeline_lib/attacks"):
+    for folder in ("pipeline_lib", "pipeline_lib/attacks", "pipeline_lib/jobs"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").touch()
     (tmp_path / "pipeline_lib/attacks/ascent.py").write_text(
@@ -22,9 +22,9 @@ def package(tmp_path, monkeypatch):
     )
     (tmp_path / "pipeline_lib/attacks/steps.py").write_text('"""Doc."""\n\ndef step(x):\n    return x + 1  # one\n')
     (tmp_path / "pipeline_lib/unused.py").write_text("x = 1\n")
-    (tmp_path / "pipeline_lib/logs.py").write_text("x = 1\n")
+    (tmp_path / "pipeline_lib/jobs/logs.py").write_text("x = 1\n")
     (tmp_path / "mine.py").write_text("class Perturbation: ...\n")
-    (tmp_path / "adapter.py").write_text("import pipeline_lib.logs\n")
+    (tmp_path / "adapter.py").write_text("import pipeline_lib.jobs.logs\n")
     return tmp_path
 
 
@@ -45,14 +45,14 @@ CHANGES = {
     "method's own module": ("pipeline_lib/attacks/ascent.py", "class Ascent: ...", "class Ascent:\n    x = 1"),
     "module that the method imports": ("pipeline_lib/attacks/steps.py", "x + 1", "x + 2"),
     "nested method of the user's": ("mine.py", "class Perturbation: ...", "class Perturbation:\n    x = 1"),
-    "adapter": ("adapter.py", "import pipeline_lib.logs", "import pipeline_lib.unused"),
+    "adapter": ("adapter.py", "import pipeline_lib.jobs.logs", "import pipeline_lib.unused"),
 }
 NO_CHANGES = {
     "comment": ("pipeline_lib/attacks/steps.py", "# one", "# another"),
     "docstring": ("pipeline_lib/attacks/steps.py", "Doc.", "Other."),
     "formatting": ("pipeline_lib/attacks/steps.py", "x + 1", "(x  +  1)"),
     "module that nobody imports": ("pipeline_lib/unused.py", "x = 1", "x = 2"),
-    "logging": ("pipeline_lib/logs.py", "x = 1", "x = 2"),
+    "logging": ("pipeline_lib/jobs/logs.py", "x = 1", "x = 2"),
 }
 
 

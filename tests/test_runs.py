@@ -13,12 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline_lib import devices
-from pipeline_lib.devices import gpus_per_job, oversubscription, reserved_gpus
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs import job
-from pipeline_lib.logs import Progress, logging_to
-from pipeline_lib.runs import publish, replacing, run_folder, stop_requests
+from pipeline_lib.jobs import devices
+from pipeline_lib.jobs.adapter import job
+from pipeline_lib.jobs.devices import gpus_per_job, oversubscription, reserved_gpus
+from pipeline_lib.jobs.logs import Progress, logging_to
+from pipeline_lib.jobs.runs import publish, replacing, run_folder, stop_requests
 
 
 def hold(root: Path, seconds: float, held) -> None:
@@ -98,7 +98,7 @@ def test_gpu_jobs_ask_for_one_gpu_unless_they_run_on_the_cpu(monkeypatch):
 
 POOL = """
 import os, sys, time
-from pipeline_lib import devices
+from pipeline_lib.jobs import devices
 devices.gpu_count = lambda: 2
 wanted, share = int(sys.argv[1]), int(sys.argv[2])
 with devices.reserved_gpus(wanted, share):
@@ -206,7 +206,7 @@ def test_other_errors_keep_their_traceback_in_the_log(tmp_path, capsys):
 
 
 def test_progress_writes_readable_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline_lib.logs.LINE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline_lib.jobs.logs.LINE_EVERY_SECONDS", 0.0)
     with logging_to(tmp_path / "log"):
         progress = Progress("training", 4, "clips", start=2)
         progress.advance(1, loss=0.5, accuracy=75.0)

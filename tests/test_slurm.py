@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from local_slurm import MORTAL, lacking, local_slurm
-from pipeline_lib.devices import gpu_count
+from pipeline_lib.jobs.devices import gpu_count
 
 ROOT = Path(__file__).parents[1]
 # Small enough for seconds, long enough to be canceled in the middle.

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_cells, used_models
+from pipeline_lib.configuration.sweeps import Sweep
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.studies import resolve_figures, resolve_studies, used_cells, used_models
-from pipeline_lib.sweeps import Sweep
 
 BRANCHES = {"clean": [], "lp": [{"steps": 1}]}
 STANDARD = {"defense": {"method": "a:Standard"}, "seed": 0}

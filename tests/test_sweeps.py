@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from pipeline_lib.configuration.sweeps import merged, positions, slug, written_out
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.sweeps import merged, positions, slug, written_out
 
 PGD = {
     "method": "ascent",

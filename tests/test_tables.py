@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.metrics import wilson
 from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, write_audit
+from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.tables import COLUMNS, build_table, read_paper, read_table, write_table
 
 KINDS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}

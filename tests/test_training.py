@@ -16,22 +16,22 @@ import pytest
 import torch
 
 import tiny
-from pipeline_lib import training
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.augmentation import CropAndFlip, Unchanged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import mean_cross_entropy
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.model_selection import split_rows
 from pipeline_lib.modeling import load_model, new_network
 from pipeline_lib.models import checkpoint
 from pipeline_lib.registry import build
-from pipeline_lib.schedules import MultiStep, OneCycle
-from pipeline_lib.training import Task, Training
-from pipeline_lib.training_job import train_model
-from pipeline_lib.training_loop import train
-from pipeline_lib.training_state import State
+from pipeline_lib.training import step as training
+from pipeline_lib.training.job import train_model
+from pipeline_lib.training.loop import train
+from pipeline_lib.training.schedules import MultiStep, OneCycle
+from pipeline_lib.training.selection import split_rows
+from pipeline_lib.training.state import State
+from pipeline_lib.training.task import Task, Training
 
 CPU = torch.device("cpu")
 
@@ -75,7 +75,7 @@ def test_augmented_training_stopped_at_every_step_ends_with_the_same_bytes(tmp_p
     assert whole != plain
     while not (tmp_path / "stopped/model.pt").exists():
         with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
-            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
             trained(tmp_path / "stopped", entry, clips)
     assert (tmp_path / "stopped/model.pt").read_bytes() == whole
 
@@ -116,7 +116,7 @@ def test_stopped_at_every_step_it_ends_with_the_same_bytes(tmp_path, clips, monk
     stops = 0
     while not (interrupted / "model.pt").exists():
         with monkeypatch.context() as patch:
-            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
             with contextlib.suppress(SystemExit):
                 trained(interrupted, entry, clips)
                 continue
@@ -137,8 +137,8 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_training, tiny, pipeline_lib.training_loop
-pipeline_lib.training_loop.SAVE_EVERY_SECONDS = 0.0
+import test_training, tiny, pipeline_lib.training.loop
+pipeline_lib.training.loop.SAVE_EVERY_SECONDS = 0.0
 entry = tiny.model_entry(tiny.AVERAGE) | {"training": tiny.TRAINING | {"epochs": int(sys.argv[4])}}
 test_training.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]))
 """
@@ -174,7 +174,7 @@ def test_a_finished_run_is_published_again_without_training(tmp_path, clips, mon
     weights = trained(tmp_path, entry, clips)
     content = weights.read_bytes()
     weights.unlink()
-    monkeypatch.setattr("pipeline_lib.training_job.train", None)
+    monkeypatch.setattr("pipeline_lib.training.job.train", None)
     assert trained(tmp_path, entry, clips).read_bytes() == content
 
 
@@ -260,7 +260,7 @@ def gradients(network: torch.nn.Module, clips: Path, entry: dict, parts: int) ->
         defense=defense,
         clips=data,
         rows=np.arange(len(data)),
-        settings=build(entry["training"] | {"method": "pipeline_lib.training:Training"}),
+        settings=build(entry["training"] | {"method": "pipeline_lib.training.task:Training"}),
         seed=0,
         device=CPU,
     )
@@ -297,7 +297,7 @@ def test_every_setting_resumes_with_the_same_bytes(tmp_path, clips, monkeypatch,
     expected = trained(tmp_path / "whole", entry, clips).read_bytes()
     while not (tmp_path / "cut/model.pt").exists():
         with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
-            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
             trained(tmp_path / "cut", entry, clips)
     assert (tmp_path / "cut/model.pt").read_bytes() == expected
 
@@ -359,7 +359,7 @@ def stopped_once(tmp_path: Path, entry: dict, clips: Path, monkeypatch, times: i
     """The run folder of a training that was stopped after each of `times` steps."""
     for _ in range(times):
         with monkeypatch.context() as patch, pytest.raises(SystemExit):
-            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
             trained(tmp_path, entry, clips)
     return next((tmp_path / "runs").iterdir())
 
@@ -435,7 +435,7 @@ def test_the_selected_weights_survive_interruptions(tmp_path, clips, monkeypatch
     expected = trained(tmp_path / "whole", entry, clips).read_bytes()
     while not (tmp_path / "cut/model.pt").exists():
         with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
-            patch.setattr("pipeline_lib.training_job.stop_requests", always_asked)
+            patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
             trained(tmp_path / "cut", entry, clips)
     assert (tmp_path / "cut/model.pt").read_bytes() == expected
 

@@ -8,21 +8,21 @@ import pytest
 import torch
 
 import tiny
-from pipeline_lib.adversarial import make_adversarial_set
 from pipeline_lib.attacks.expectation import Expectation
 from pipeline_lib.attacks.losses import cross_entropy, expectation
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.entries import resolve
+from pipeline_lib.configuration.entries import resolve
+from pipeline_lib.configuration.targets import branches
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.adversarial import make_adversarial_set
+from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.modeling import load_model, new_network, start_from
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.multi_batchnorm import through
-from pipeline_lib.prediction import predict
 from pipeline_lib.registry import build
-from pipeline_lib.targets import branches
 from pipeline_lib.transforms.drawing import drawing
 from test_training import trained
 

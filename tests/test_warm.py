@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib import warm
+from pipeline_lib.jobs import warm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs start cold elsewhere")
 
 ROOT = Path(__file__).parents[1]
-HAND_OVER = "from pipeline_lib.warm import hand_over\nhand_over()\n"
+HAND_OVER = "from pipeline_lib.jobs.warm import hand_over\nhand_over()\n"
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_the_warm_process_ends_with_the_one_that_started_it(tmp_path):
     body = f"""
         import os, sys
         sys.path.insert(0, {str(ROOT)!r})
-        from pipeline_lib import warm
+        from pipeline_lib.jobs import warm
         warm.start()
         print(warm._started[0].pid, os.environ[warm.VARIABLE], flush=True)
         os.kill(os.getpid(), 9)

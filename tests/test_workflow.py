@@ -156,13 +156,13 @@ def test_touched_files(finished):
 
 def test_comment_and_docstring_in_the_library(finished, edit):
     edit("pipeline_lib/attacks/ascent.py", "for _ in range(self.steps):", "for _ in range(self.steps):  # T times")
-    edit("pipeline_lib/training_loop.py", '"""One training loop', '"""The training loop')
+    edit("pipeline_lib/training/loop.py", '"""One training loop', '"""The training loop')
     edit("workflow/scripts/train.py", '"""Trains one model', '"""It trains one model')
     assert plan(finished) == set()
 
 
 def test_log_line_retrains_nothing(finished, edit):
-    edit("pipeline_lib/logs.py", "LINE_EVERY_SECONDS = 10.0", "LINE_EVERY_SECONDS = 20.0")
+    edit("pipeline_lib/jobs/logs.py", "LINE_EVERY_SECONDS = 10.0", "LINE_EVERY_SECONDS = 20.0")
     assert plan(finished) == set()
 
 
@@ -348,13 +348,17 @@ def test_a_missing_file_of_weights_is_named_before_any_job(finished):
 
 
 def give_data(folder: Path) -> str:
-    """A folder that looks like UCF101 and CIFAR-10, and weights, as far as a plan looks; the option that names it."""
+    """The option that names a folder: as far as a plan looks, UCF101, HMDB51 and CIFAR-10, with weights beside it."""
     lists = folder / "data/ucfTrainTestlist"
     lists.mkdir(parents=True)
     classes = ["BabyCrawling", "Punch", "PushUps"]
     (lists / "classInd.txt").write_text("".join(f"{i + 1} {name}\n" for i, name in enumerate(classes)))
     (lists / "trainlist01.txt").write_text("".join(f"{c}/v_{c}_g08_c01.avi {i + 1}\n" for i, c in enumerate(classes)))
     (lists / "testlist01.txt").write_text("".join(f"{c}/v_{c}_g01_c01.avi\n" for c in classes))
+    splits = folder / "data/testTrainMulti_7030_splits"
+    splits.mkdir()
+    for name in ("cartwheel", "catch"):
+        (splits / f"{name}_test_split1.txt").write_text(f"{name}1.avi 1 \n{name}2.avi 2 \n")
     batches = folder / "data/cifar-10-batches-bin"
     batches.mkdir()
     for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
@@ -381,7 +385,11 @@ def test_command_line_plans_every_configuration(overlay, tmp_path):
     """Not in process: the command that users type, with the default profile."""
     overlays = [ROOT / name for name in re.findall(r"config/\w+\.yaml", command_in_head(overlay))]
     root = give_data(tmp_path)
-    needed = {name for each in overlays for name, entry in datasets(each).items() if "root" in entry}
+    given: dict = {}
+    for each in overlays:
+        for name, entry in datasets(each).items():
+            given[name] = entry and (given.get(name) or {}) | entry
+    needed = [name for name, entry in given.items() if entry and "root" in entry]
     command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--directory", str(tmp_path)]
     command += ["--configfile", str(ROOT / "config/config.yaml"), *map(str, overlays)]
     command += ["--config", *(f"datasets={{{name}: {root}}}" for name in needed)] if needed else []

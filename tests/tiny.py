@@ -18,7 +18,7 @@ NETWORK = {
     "stem_kernel": 3,
     "stem_pool": False,
 }
-SCHEDULE = {"method": "pipeline_lib.schedules:OneCycle"}
+SCHEDULE = {"method": "pipeline_lib.training.schedules:OneCycle"}
 TRAINING = {"epochs": 2, "batch_size": 4, "learning_rate": 0.1, "schedule": SCHEDULE, "select_on": "last"}
 CROP_AND_FLIP = {"method": "pipeline_lib.clips.augmentation:CropAndFlip", "padding": 2}
 PGD = {

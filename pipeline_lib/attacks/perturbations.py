@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.balls import TOLERANCE
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import LOGGER
+from pipeline_lib.jobs.logs import LOGGER
 
 # What a pixel at 0 grows from under `zeros: floor`: the darkest grey level above it.
 DARKEST = 1 / 255

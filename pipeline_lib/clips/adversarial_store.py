@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.runs import replacing
+from pipeline_lib.jobs.runs import replacing
 
 FORMAT = 1
 

@@ -20,7 +20,7 @@ from pipeline_lib.clips.splits import Video
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store import FORMAT
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.runs import replacing
+from pipeline_lib.jobs.runs import replacing
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MESSAGE_BYTES = 256

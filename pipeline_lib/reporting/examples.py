@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.metrics import read_predictions
 from pipeline_lib.reporting.figures import Example
+from pipeline_lib.reporting.metrics import read_predictions
 
 
 def attack_examples(

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
-from pipeline_lib.metrics import wilson
 from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
+from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.style import INK, MUTED, PALETTE, STYLE, line_styles, new_figure, save
 from pipeline_lib.reporting.tables import PARAMETERS
 

@@ -10,9 +10,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline_lib.metrics import accuracy, over_seeds, read_predictions
 from pipeline_lib.reporting.audits import MASKED, ZERO_GRADIENTS_ALLOWED, read_audit
 from pipeline_lib.reporting.figures import MEASURED
+from pipeline_lib.reporting.metrics import accuracy, over_seeds, read_predictions
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.style import INK, MUTED, PALETTE, STYLE, new_figure, save
 from pipeline_lib.reporting.tables import clips_in

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline_lib.runs import replacing
+from pipeline_lib.jobs.runs import replacing
 
 
 def publish(path: Path | str, content: str | bytes) -> None:

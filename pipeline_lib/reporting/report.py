@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import LOGGER
-from pipeline_lib.runs import replacing
+from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.jobs.runs import replacing
 
 
 def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from pipeline_lib.metrics import accuracy, over_seeds, read_predictions
+from pipeline_lib.reporting.metrics import accuracy, over_seeds, read_predictions
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.style import STYLE, line_styles, new_figure, save
 from pipeline_lib.reporting.tables import clips_in

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.metrics import Cell, accuracy, mean, over_seeds, read_predictions, union
 from pipeline_lib.reporting import formats
+from pipeline_lib.reporting.metrics import Cell, accuracy, mean, over_seeds, read_predictions, union
 from pipeline_lib.reporting.publish import publish
 
 COLUMNS = ("table", "row", "column", "measured", "low", "high", "n", "seeds", "paper", "difference")

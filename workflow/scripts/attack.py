@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.jobs.adapter import job, torch_device
 
 with job(snakemake):
-    from pipeline_lib.adversarial import make_adversarial_set
+    from pipeline_lib.evaluation.adversarial import make_adversarial_set
 
     make_adversarial_set(
         snakemake.params.entry,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from pipeline_lib.jobs import job
+from pipeline_lib.jobs.adapter import job
 
 with job(snakemake):
     from pipeline_lib.clips.decode import Decoding, decode_to_store
-    from pipeline_lib.logs import counted
+    from pipeline_lib.jobs.logs import counted
     from pipeline_lib.registry import build
 
     entry = snakemake.params.entry

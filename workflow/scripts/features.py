@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.jobs.adapter import job, torch_device
 
 with job(snakemake):
-    from pipeline_lib.features import measure_features
+    from pipeline_lib.evaluation.features import measure_features
 
     measure_features(
         weights=Path(snakemake.input.weights),

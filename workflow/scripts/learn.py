@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.jobs.adapter import job, torch_device
 
 with job(snakemake):
-    from pipeline_lib.learning import learn_attack
+    from pipeline_lib.evaluation.learning import learn_attack
 
     learn_attack(
         snakemake.params.entry,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.jobs.adapter import job, torch_device
 
 with job(snakemake):
-    from pipeline_lib.prediction import predict
+    from pipeline_lib.evaluation.prediction import predict
 
     adversarial = snakemake.input.get("adversarial")
     predict(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline_lib.jobs import job
+from pipeline_lib.jobs.adapter import job
 
 with job(snakemake):
     from pipeline_lib.reporting.sweeps import build_sweeps, sweeps_figure, write_sweeps

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline_lib.jobs import job, torch_device
+from pipeline_lib.jobs.adapter import job, torch_device
 
 with job(snakemake):
-    from pipeline_lib.training_job import train_model
+    from pipeline_lib.training.job import train_model
 
     train_model(
         snakemake.params.entry,

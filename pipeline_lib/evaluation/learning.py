@@ -10,17 +10,17 @@ from torch import Tensor
 
 from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.attacks.losses import attacking, cross_entropy
-from pipeline_lib.audit import LatticeAttack
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
-from pipeline_lib.logs import LOGGER, Progress
+from pipeline_lib.evaluation.audit import LatticeAttack
+from pipeline_lib.jobs.logs import LOGGER, Progress
+from pipeline_lib.jobs.runs import STOPPED, publish, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.precision import computing_in
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
-from pipeline_lib.runs import STOPPED, publish, replacing, run_folder, stop_requests
 
 
 class Universal(Protocol):

@@ -16,12 +16,12 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
-from pipeline_lib.fitting import Fitting
-from pipeline_lib.logs import Progress
+from pipeline_lib.evaluation.fitting import Fitting
+from pipeline_lib.jobs.logs import Progress
+from pipeline_lib.jobs.runs import replacing
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.models.bn_selector import hearing_selections
 from pipeline_lib.precision import computing_in
-from pipeline_lib.runs import replacing
 from pipeline_lib.transforms.drawing import drawing
 
 

@@ -4,12 +4,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.entries import Sections, fail, known, lookup, named, resolve, resolve_attack, resolve_fields
+from pipeline_lib.configuration.entries import (
+    Sections,
+    fail,
+    known,
+    lookup,
+    named,
+    resolve,
+    resolve_attack,
+    resolve_fields,
+)
+from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_models
+from pipeline_lib.configuration.sweeps import written_out
+from pipeline_lib.configuration.targets import CLEAN
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance import canonical
-from pipeline_lib.studies import resolve_figures, resolve_studies, used_models
-from pipeline_lib.sweeps import written_out
-from pipeline_lib.targets import CLEAN
 
 VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 
@@ -86,7 +95,9 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
     return {
         "network": named(f"{where}.network", entry["network"], "Network", sections),
         "defense": _defense(f"{where}.defense", entry["defense"], sections),
-        "training": resolve_fields(f"training.{entry['training']}", training, "pipeline_lib.training:Training", {}),
+        "training": resolve_fields(
+            f"training.{entry['training']}", training, "pipeline_lib.training.task:Training", {}
+        ),
         "initial": _initial(where, name, entry.get("initial"), seed, config),
         "seed": seed,
     }

@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import LOGGER
+from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.jobs.runs import explained
 from pipeline_lib.models import checkpoint
-from pipeline_lib.optimizer import MomentumDescent
-from pipeline_lib.runs import explained
+from pipeline_lib.training.optimizer import MomentumDescent
 
 LATEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 

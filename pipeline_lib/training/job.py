@@ -10,20 +10,20 @@ import torch
 from torch import nn
 
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.distributed import ALONE, Processes, run_in_processes
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import LOGGER
-from pipeline_lib.model_selection import Selection, split_rows
+from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.jobs.runs import publish, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_same_classes, new_network, parameter_count, start_from
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.synchronized import synchronize
 from pipeline_lib.precision import computing_in, stated
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
-from pipeline_lib.runs import publish, replacing, run_folder, stop_requests
-from pipeline_lib.training import Task, Training
-from pipeline_lib.training_loop import train
-from pipeline_lib.training_state import State, remove
+from pipeline_lib.training.loop import train
+from pipeline_lib.training.processes import ALONE, Processes, run_in_processes
+from pipeline_lib.training.selection import Selection, split_rows
+from pipeline_lib.training.state import State, remove
+from pipeline_lib.training.task import Task, Training
 
 COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "selection_accuracy", "parameters", "run")
 
@@ -83,7 +83,7 @@ def fit(
     processes: Processes = ALONE,
 ) -> None:
     """Trains an entry's network and writes `final.pt` in the folder; what each of several processes does."""
-    data, settings = Clips(clips), build(entry["training"] | {"method": "pipeline_lib.training:Training"})
+    data, settings = Clips(clips), build(entry["training"] | {"method": "pipeline_lib.training.task:Training"})
     network, defense = new_network(entry, len(data.classes))
     if initial:
         start_from(network, initial)

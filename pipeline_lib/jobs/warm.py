@@ -25,9 +25,9 @@ from typing import Any, NoReturn
 # In the environment of a workflow's jobs: which Python is warm, and the socket where it waits.
 VARIABLE = "PIPELINE_LIB_WARM"
 PRELOADED = (
-    "pipeline_lib.training_job",
-    "pipeline_lib.adversarial",
-    "pipeline_lib.prediction",
+    "pipeline_lib.training.job",
+    "pipeline_lib.evaluation.adversarial",
+    "pipeline_lib.evaluation.prediction",
     "pipeline_lib.reporting.examples",
     "pipeline_lib.reporting.figures",
 )
@@ -44,7 +44,7 @@ def start() -> None:
         listener.bind(address)
         listener.listen(64)  # from now on jobs wait for it, however long its imports take
         number = listener.fileno()
-        command = [sys.executable, "-c", "from pipeline_lib.warm import serve; serve()", str(number), address]
+        command = [sys.executable, "-c", "from pipeline_lib.jobs.warm import serve; serve()", str(number), address]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         quiet: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         _started.append(subprocess.Popen(command, pass_fds=[number], env=environment, **quiet))

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import LOGGER
+from pipeline_lib.jobs.logs import LOGGER
 
 T = TypeVar("T")
 

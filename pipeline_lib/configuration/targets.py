@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline_lib.entries import fail, known
+from pipeline_lib.configuration.entries import fail, known
 
 CLEAN = "clean"  # in the place of an attack: its absence
 

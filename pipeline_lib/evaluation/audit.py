@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline_lib.defenses.objective import Attack, Model
+from pipeline_lib.evaluation.prediction import Scores
 from pipeline_lib.precision import Precision, gap_allowed
-from pipeline_lib.prediction import Scores
 
 Columns = dict[str, np.ndarray]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import LOGGER
+from pipeline_lib.jobs.logs import LOGGER
 
 STOPPED = 143  # the exit status of a process that ended on SIGTERM
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.devices import reserved_gpus
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import LOGGER, logging_to
-from pipeline_lib.warm import hand_over
+from pipeline_lib.jobs.devices import reserved_gpus
+from pipeline_lib.jobs.logs import LOGGER, logging_to
+from pipeline_lib.jobs.warm import hand_over
 
 
 @contextmanager

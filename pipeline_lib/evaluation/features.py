@@ -16,12 +16,12 @@ from pipeline_lib.clips.loader import as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.logs import Progress
+from pipeline_lib.jobs.logs import Progress
+from pipeline_lib.jobs.runs import replacing
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.models.bn_selector import SelectedNetwork
 from pipeline_lib.models.extension import stages_of
 from pipeline_lib.precision import computing_in
-from pipeline_lib.runs import replacing
 from pipeline_lib.transforms.drawing import drawing
 
 STEM = "stem"

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, distributed
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs import torch_device
-from pipeline_lib.logs import LOGGER, logging_to
-from pipeline_lib.runs import STOPPED
+from pipeline_lib.jobs.adapter import torch_device
+from pipeline_lib.jobs.logs import LOGGER, logging_to
+from pipeline_lib.jobs.runs import STOPPED
 
 # How long a process waits for the others in one exchange. A dead one is noticed at once, by their parent.
 PATIENCE = timedelta(minutes=10)
@@ -98,7 +98,7 @@ def _log_file() -> str:
 
 def _start(call: dict[str, Any]) -> subprocess.Popen:
     # The pipe to its standard input stays open as long as this process lives.
-    command = [sys.executable, "-c", "from pipeline_lib.distributed import work; work()", json.dumps(call)]
+    command = [sys.executable, "-c", "from pipeline_lib.training.processes import work; work()", json.dumps(call)]
     with _errors(Path(call["folder"]), call["rank"]).open("w") as errors:
         return subprocess.Popen(
             command,

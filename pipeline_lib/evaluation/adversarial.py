@@ -18,7 +18,11 @@ from torch import Tensor, nn
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
-from pipeline_lib.audit import (
+from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
+from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames, batches
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.defenses.objective import Model
+from pipeline_lib.evaluation.audit import (
     Columns,
     LatticeAttack,
     RecordedLoss,
@@ -28,19 +32,15 @@ from pipeline_lib.audit import (
     recorded_columns,
     trace_rows,
 )
-from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
-from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames, batches
-from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Model
-from pipeline_lib.fitting import Fitting
-from pipeline_lib.learning import load_pattern
-from pipeline_lib.logs import LOGGER, Progress
+from pipeline_lib.evaluation.fitting import Fitting
+from pipeline_lib.evaluation.learning import load_pattern
+from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
+from pipeline_lib.jobs.logs import LOGGER, Progress
+from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.precision import Precision, autocast, computing_in
-from pipeline_lib.prediction import Scores, branches_of, score, score_videos, write_predictions
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
-from pipeline_lib.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.transforms.drawing import drawing
 
 

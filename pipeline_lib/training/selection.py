@@ -11,8 +11,8 @@ from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
-from pipeline_lib.distributed import Processes
 from pipeline_lib.precision import Precision, autocast
+from pipeline_lib.training.processes import Processes
 
 
 class Selection(NamedTuple):

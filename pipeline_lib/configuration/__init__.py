@@ -1,0 +1,1 @@
+"""From the configuration's text to a plan: named entries, sweeps, studies and figures."""

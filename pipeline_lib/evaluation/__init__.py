@@ -1,0 +1,1 @@
+"""What is done with trained models: adversarial sets and their audit, predictions, features, metrics."""

@@ -1,0 +1,78 @@
+"""What a training is made of: its settings, and the data, defense and seed that stay while it runs."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+
+from pipeline_lib.clips.augmentation import Augmentation, Unchanged
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.defenses.objective import Defense
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.precision import Precision
+from pipeline_lib.training.processes import ALONE, Processes
+from pipeline_lib.training.schedules import Schedule
+from pipeline_lib.training.selection import Selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Stochastic gradient descent as the papers use it; incomplete last batches are dropped.
+
+    augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
+    accumulate: parts that a batch is cut into, one after the other: less memory, the same gradient, but BatchNorm sees
+        each part by itself. select_on: which epoch is the model: the most accurate one on `held_out` (a share of each
+        class's training clips, not trained on), the last, or the most accurate one on the test clips.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: Schedule
+    momentum: float = 0.9
+    weight_decay: float = 1e-5
+    augmentation: Augmentation = field(default_factory=Unchanged)
+    precision: Precision = "fp32"
+    accumulate: int = 1
+    compile: bool = False
+    select_on: Literal["held_out", "last", "test"] = "held_out"
+    held_out: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise PipelineError(f"training.accumulate is {self.accumulate}: it is 1 or more")
+        if not 0 < self.held_out < 1:
+            raise PipelineError(f"training.held_out is {self.held_out}: it is a share between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a training is made of and never changes while it runs. rows: the clips to train on."""
+
+    defense: Defense
+    clips: Clips
+    rows: np.ndarray
+    settings: Training
+    seed: int
+    device: torch.device
+    selection: Selection | None = None
+    processes: Processes = ALONE
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.rows) // self.settings.batch_size
+
+    @property
+    def steps(self) -> int:
+        return self.settings.epochs * self.steps_per_epoch
+
+    def batch(self, step: int) -> np.ndarray:
+        """The rows of a step: every epoch has an order of its own."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+        size = self.settings.batch_size
+        return self.rows[order[place * size : (place + 1) * size]]
+
+    def learning_rate(self, step: int) -> float:
+        return self.settings.learning_rate * self.settings.schedule(step / self.steps_per_epoch, self.settings.epochs)
