@@ -1,4 +1,4 @@
-"""What the workflow costs beside its work: a dry run of the demo, and a job beyond Python's start and torch's import.
+"""What the workflow costs beside its work: a dry run of the demo, and a job that only takes torch, warm or cold.
 
     python benchmarks/workflow.py
 
@@ -19,6 +19,10 @@ JOBS = 10
 DEMO = ["--configfile", str(ROOT / "config/config.yaml")]
 
 SNAKEFILE = """
+from pipeline_lib.jobs import warm
+onstart:
+    if config["warm"]:
+        warm.start()
 rule all:
     input:
         expand("{number}.txt", number=range(config["jobs"])),
@@ -53,20 +57,27 @@ def snakemake(*options: str) -> list[str]:
     return [sys.executable, "-m", "snakemake", "--quiet", "all", *options]
 
 
-def jobs(folder: Path, count: int) -> float:
+def one_job(folder: Path, warm: int) -> float:
+    """Of some more jobs than one: without the start of Snakemake, and of the warm process."""
+    return (jobs(folder, 1 + JOBS, warm) - jobs(folder, 1, warm)) / JOBS
+
+
+def jobs(folder: Path, count: int, warm: int) -> float:
     """One Snakemake call with `count` empty torch jobs."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "job.py").write_text(JOB)
-    return cpu_seconds(snakemake("--cores", "1", "--scheduler", "greedy", "--config", f"jobs={count}"), folder)
+    options = ["--cores", "1", "--scheduler", "greedy", "--config", f"jobs={count}", f"warm={warm}"]
+    return cpu_seconds(snakemake(*options), folder)
 
 
 def measure(folder: Path) -> dict[str, float]:
     """One round."""
     return {
         "dry run of the demo": cpu_seconds(snakemake("-n", "--directory", str(folder / "demo"), *DEMO), ROOT),
-        "one job": (jobs(folder / "jobs", JOBS) - jobs(folder / "jobs", 0)) / JOBS,
+        "one job": one_job(folder / "jobs", warm=1),
+        "one job without a warm process": one_job(folder / "jobs", warm=0),
         "Python with torch": cpu_seconds([sys.executable, "-c", "import torch"], folder),
     }
 
@@ -80,8 +91,6 @@ def main() -> None:
     for name in rounds[0]:
         values = [figures[name] for figures in rounds]
         print(f"{name}: {statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})")
-    beyond = [figures["one job"] - figures["Python with torch"] for figures in rounds]
-    print(f"a job beyond Python's start and torch's import: {statistics.median(beyond):.2f} s")
 
 
 if __name__ == "__main__":

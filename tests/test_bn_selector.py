@@ -11,9 +11,9 @@ from pipeline_lib.models.bn_selector import (
     Mixture,
     SelectedNetwork,
     Softmax,
+    choosing,
     hearing_selections,
     part_for,
-    through_mixture,
 )
 from pipeline_lib.models.multi_batchnorm import Groups, MultiBatchNorm, branch_out, load_initial, routed, through
 from pipeline_lib.models.resnet import ResNet3D
@@ -129,7 +129,8 @@ def test_training_without_shares_is_refused():
 def test_a_network_selects_by_the_clip_and_forgets_it():
     network, clips = selected().eval(), torch.rand(4, 3, 4, 16, 16, generator=RANDOM)
     rho = network.selector(clips).softmax(1)
-    expected = through_mixture(network, rho, torch.zeros(4, 3))(clips)
+    with choosing(lambda logits: Mixture(rho)):
+        expected = network(clips)
     with hearing_selections() as heard:
         assert torch.equal(network(clips), expected)
     network(clips)
@@ -149,7 +150,8 @@ def test_the_gradient_reaches_the_clip_through_the_selection():
     whole = torch.autograd.grad(network(clips.requires_grad_()).square().sum(), clips)[0]
     with torch.no_grad():
         rho = network.selector(clips).softmax(1)
-    frozen = torch.autograd.grad(through_mixture(network, rho, rho)(clips).square().sum(), clips)[0]
+    with choosing(lambda logits: Mixture(rho)):
+        frozen = torch.autograd.grad(network(clips).square().sum(), clips)[0]
     assert not torch.allclose(whole, frozen, rtol=1e-2)
 
 

@@ -164,7 +164,7 @@ def configured(**changes: object) -> dict:
         config["models"][name] = {"network": "tiny", "training": "none", "initial": initial, "defense": transform}
     for steps in (1, 10):
         config["attacks"][f"steps_{steps}"] = config["attacks"]["pgd"] | {"steps": steps}
-    unbounded = {"method": "additive_linf", "epsilon": 1.0, "step_size": 0.2}
+    unbounded = {"method": "additive_linf", "epsilon": 1.0, "step_size": 0.5}
     config["attacks"]["unbounded"] = config["attacks"]["pgd"] | {"perturbation": unbounded}
     config["attacks"]["eot"] = {"method": "expectation", "attack": "pgd", "samples": 2}
     entry = {"dataset": "synthetic", "target": "halftone", "attack": "pgd", "without_bpda": "plain", "eot": "eot"}

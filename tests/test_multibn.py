@@ -40,6 +40,35 @@ def test_a_step_moves_every_statistic_once(statistics):
     assert set(counts.values()) == {1}  # crafting moved none, the training forward each one once
 
 
+def selections_of(network: nn.Module) -> list[torch.Tensor]:
+    """Fills with what the selection module says, one entry for each of its forward passes."""
+    said: list[torch.Tensor] = []
+    network.selector.register_forward_hook(lambda part, inputs, output: said.append(output.detach()))
+    return said
+
+
+def test_batch_statistics_are_of_the_clips_that_the_configuration_says():
+    """The first BatchNorm of a clean branch: means of the clean clips, of all, or of all as the selection weighs."""
+    means = {}
+    for statistics in ("by_type", "all", "by_weight"):
+        defense = MultiBN(branches=BRANCHES, selector=NETWORK, statistics=statistics)
+        network = extended(defense)
+        seen = []
+        network.target.bn1.register_forward_pre_hook(lambda part, inputs, seen=seen: seen.append(inputs[0].detach()))
+        said = selections_of(network)
+        defense.objective(network, CLIPS, LABELS, draw)
+        means[statistics] = network.target.bn1.branches[0].running_mean / 0.1  # from zero, with momentum 0.1
+        each = seen[-1].mean((2, 3, 4))
+        rho = said[-1].softmax(1)[:, 0]
+        expected = {
+            "by_type": each[: len(CLIPS)].mean(0),
+            "all": each.mean(0),
+            "by_weight": (rho[:, None] * each).sum(0) / rho.sum(),
+        }
+        torch.testing.assert_close(means[statistics], expected[statistics], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(means["by_type"], means["all"], rtol=1e-3)
+
+
 def test_the_loss_is_that_of_the_classes_and_of_the_types():
     plain = MultiBN(branches=BRANCHES, selector=NETWORK, selection_weight=0.0)
     weighted = MultiBN(branches=BRANCHES, selector=NETWORK, selection_weight=2.0)
@@ -48,7 +77,11 @@ def test_the_loss_is_that_of_the_classes_and_of_the_types():
     with_it = weighted.objective(copy.deepcopy(network), CLIPS, LABELS, draw)
     torch.testing.assert_close(without.loss, nn.functional.cross_entropy(without.logits, without.labels))
     assert torch.equal(without.logits, with_it.logits)
-    assert with_it.loss > without.loss
+    said = selections_of(network)
+    plain.objective(network, CLIPS, LABELS, draw)
+    types = torch.arange(3).repeat_interleave(len(CLIPS))
+    chosen = nn.functional.cross_entropy(said[-1], types)
+    torch.testing.assert_close(with_it.loss, without.loss + 2 * chosen)
     with_it.loss.backward()
     assert without.labels.tolist() == LABELS.tolist() * 3
 

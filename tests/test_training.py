@@ -229,6 +229,22 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path, clip
     assert not (tmp_path / "model.pt").exists()
 
 
+def test_gradients_that_are_not_finite_move_nothing(tmp_path, clips, monkeypatch):
+    sound = training._gradients
+
+    def broken(state, *rest):
+        figures = sound(state, *rest)
+        if state.step == 3:  # in the second epoch
+            next(state.network.parameters()).grad.fill_(torch.nan)
+        return figures
+
+    monkeypatch.setattr(training, "_gradients", broken)
+    with pytest.raises(PipelineError, match="gradients are not finite in epoch 2, step 3"):
+        trained(tmp_path, tiny.model_entry(tiny.STANDARD), clips)
+    (kept,) = (tmp_path / "runs").glob("*/checkpoint.pt")
+    assert all(tensor.isfinite().all() for tensor in checkpoint.load(kept)["state"].values())
+
+
 def test_weights_that_do_not_fit_their_entry(tmp_path):
     network, _ = new_network(tiny.model_entry(tiny.STANDARD), 2)
     wrong = tiny.model_entry(tiny.STANDARD) | {"network": tiny.NETWORK | {"width": 8}}

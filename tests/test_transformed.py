@@ -118,6 +118,20 @@ def test_random_transforms_train_behind_any_defense_to_the_same_bytes(made, tmp_
     assert not torch.equal(*weight)
 
 
+def test_both_parts_of_a_network_that_selects_see_the_transform_in_training():
+    method = "pipeline_lib.defenses.multibn:MultiBN"
+    soft = {"method": method, "branches": {"clean": [], "lp": [tiny.PGD]}, "selector": tiny.NETWORK}
+    network, defense = new_network(tiny.model_entry(behind(BITS, soft)), 2)
+    seen = []
+    for part in (network.selector, network.target):
+        part.register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0].detach()))
+    clips = torch.rand(2, 3, 4, 16, 16)
+    defense.objective(network.train(), clips, torch.tensor([0, 1]), lambda name: clip_generators(0, ["a", "b"]))
+    assert len(seen) > 2
+    bits = build(BITS)
+    assert all(torch.equal(bits(inputs), inputs) for inputs in seen)
+
+
 def test_zero_epochs_show_a_model_another_way(made, tmp_path):
     """The weights of `initial` behind a transform that they were not trained with, or attacked without BPDA."""
     entry = tiny.model_entry(behind(HALFTONE, backward="none")) | {"training": tiny.TRAINING | {"epochs": 0}}

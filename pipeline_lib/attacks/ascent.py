@@ -86,7 +86,7 @@ class Ascent:
             gradient = gradient * mask
             overflow = overflow + zero_or_nan(gradient) + per_clip(0 * losses, clips)
             if offer is not None and seen is adversarial:
-                offer(adversarial, losses)
+                offer(adversarial, torch.where(self._is_inside(adversarial, clips), losses, -torch.inf))
             seen = adversarial = self.advance(adversarial, gradient, center, generators)
         return torch.where(mask, adversarial + overflow, clips)
 
@@ -95,6 +95,10 @@ class Ascent:
         first = self.start.first(clips, generators).clamp(0, 1)
         adversarial = torch.where(mask, first, clips)
         return adversarial, first if self.unmasked_first_gradient else adversarial
+
+    def _is_inside(self, adversarial: Tensor, clips: Tensor) -> Tensor:
+        """(N,): a start may lie outside the bound; the first step ends inside."""
+        return self.ratio_to_bound(adversarial, clips) <= 1 + 1e-4
 
     def place(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """The region's mask: drawn, or searched for with what the start shows."""

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.goals import goal_of
+from pipeline_lib.attacks.goals import check_labels, goal_of
 from pipeline_lib.attacks.losses import Criterion, Loss, attacking, on_logits
 from pipeline_lib.attacks.randomness import clip_generators
 
@@ -66,8 +66,7 @@ def _checked(criterion: Criterion, labels: Tensor) -> Criterion:
     largest = int(labels.max())
 
     def checked(logits: Tensor) -> Tensor:
-        if logits.dim() != 2 or largest >= logits.shape[1]:
-            raise ValueError(f"a label is {largest}, and the network gives logits of shape {tuple(logits.shape)}")
+        check_labels(logits, largest)
         return criterion(logits)
 
     return checked

@@ -69,8 +69,15 @@ class LeastLikely:
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
         with torch.no_grad():
             logits = model(clips)
+        check_labels(logits, int(labels.max()))
         targets = logits.scatter(1, labels[:, None], torch.inf).argmin(1)
         return lambda logits: towards(logits, targets, labels)
+
+
+def check_labels(logits: Tensor, largest: int) -> None:
+    """Raises ValueError when a network has no logit for the largest label."""
+    if logits.dim() != 2 or largest >= logits.shape[1]:
+        raise ValueError(f"a label is {largest}, and the network gives logits of shape {tuple(logits.shape)}")
 
 
 def towards(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:

@@ -53,6 +53,8 @@ def masking(where: str, entry: Mapping[str, Any], plan: Plan, targets: Targets) 
         names = entry.get(key, [])
         for name, value in zip(names, _growing(f"{where}.{key}", names, measure, plan), strict=True):
             parts.append(_part(part, name, own) | {"value": value})
+    if entry.get("bounds"):
+        _check_unbounded(f"{where}.bounds", entry["bounds"][-1], plan)
     return {"title": entry.get("title", entry["target"]), "dataset": entry["dataset"], "parts": parts}
 
 
@@ -101,6 +103,14 @@ def _growing(where: str, names: list[str], measure: Measure, plan: Plan) -> list
             raise fail(f"{where}[{i}]", f"attack {name!r} has {value:g} after {values[-1]:g}: list growing ones")
         values.append(value)
     return values
+
+
+def _check_unbounded(where: str, name: str, plan: Plan) -> None:
+    """The verdict expects that the last bound leaves nothing: it has to reach every clip of [0, 1]."""
+    attack = _ascent(plan["attacks"][name])
+    reach = attack["steps"] * attack["perturbation"].get("step_size", 0)
+    if epsilon_of(attack) != 1 or reach < 1 - 1e-6:
+        raise fail(where, f"attack {name!r}, the last one, is bounded: give it epsilon 1.0, and steps of 1 in total")
 
 
 def _ascent(entry: Mapping[str, Any]) -> Mapping[str, Any]:

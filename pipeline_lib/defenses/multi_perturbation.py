@@ -23,17 +23,24 @@ from pipeline_lib.errors import PipelineError
 class Average:
     """AVG: the mean loss over the clean clips and every attack's examples, in one forward pass.
 
-    The clean clips are part of it "for a fair comparison" (MultiBN, draft), and BatchNorm sees the mixture.
+    clean: whether the clean clips are part of it, as MultiBN has it "for a fair comparison" (draft); Tramer and Boneh
+    train on examples only. BatchNorm sees the mixture.
     """
 
     attacks: list[Attack]
+    clean: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.attacks:
+            raise PipelineError("attacks is empty: average takes the mean of one or more")
 
     def extend(self, network: nn.Module) -> nn.Module:
         return network
 
     def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        crafted = crafted_by(self.attacks, network, clips, labels, draw)
-        return mean_cross_entropy(network(torch.cat([clips, *crafted])), labels.repeat(1 + len(crafted)))
+        inputs = [clips] if self.clean else []
+        inputs += crafted_by(self.attacks, network, clips, labels, draw)
+        return mean_cross_entropy(network(torch.cat(inputs)), labels.repeat(len(inputs)))
 
 
 @dataclass(frozen=True, kw_only=True)

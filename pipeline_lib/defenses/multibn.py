@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Attack, Draw, Model, Objective, adversarial_examples, mean_cross_entropy
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax, Weighting, through_mixture
+from pipeline_lib.models.bn_selector import Mixture, SelectedNetwork, Softmax, Weighting, choosing, hearing_selections
 from pipeline_lib.models.extension import Network
 from pipeline_lib.models.multi_batchnorm import branch_out, through, through_groups
 
@@ -108,12 +108,16 @@ class MultiBN:
         if not isinstance(network, SelectedNetwork):
             raise TypeError("MultiBN trains the network that it extended")
         inputs = crafted_inputs(network, self.branches, lambda branch: network, clips, labels, draw)
-        types, selection = inputs.types(), network.selector(inputs.batch)
+        types = inputs.types()
         generators = [g for i in range(len(inputs.labels) // len(labels)) for g in draw(f"selection {i}")]
-        weights = self.weighting(selection, generators)
-        logits = through_mixture(network, weights, self._shares(types, weights))(inputs.batch)
-        classes = mean_cross_entropy(logits, inputs.labels)
-        chosen = nn.functional.cross_entropy(selection, types)
+
+        def mixture(selection: Tensor) -> Mixture:
+            weights = self.weighting(selection, generators)
+            return Mixture(weights, self._shares(types, weights))
+
+        with choosing(mixture), hearing_selections() as heard:
+            classes = mean_cross_entropy(network(inputs.batch), inputs.labels)
+        chosen = nn.functional.cross_entropy(heard[-1].logits, types)
         return classes._replace(loss=classes.loss + self.selection_weight * chosen)
 
     def _shares(self, types: Tensor, weights: Tensor) -> Tensor:

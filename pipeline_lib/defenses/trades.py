@@ -15,14 +15,15 @@ from pipeline_lib.errors import PipelineError
 class Trades:
     """Cross-entropy on clean clips x, and beta * KL(f(x) || f(x')) averaged over the batch.
 
-    x' is where the attack, climbing that divergence in eval mode, ends up. At x itself the gradient vanishes: give the
-    attack a start beside it (`gaussian_noise`). The training loss takes two forward passes in train mode, x and then
-    x', each normalized by its own statistics, and its gradient goes through both sides of the divergence; the authors'
-    code passes x a second time for the same value. So BatchNorm's statistics move twice in a step, theirs three times.
+    x' is where the attack, climbing that divergence in eval mode, ends up. At x itself the gradient vanishes: give
+    the attack a start beside it (`gaussian_noise`). beta: 6 in the authors' code. The training loss takes two
+    forward passes in train mode, x and then x', each normalized by its own statistics, and its gradient goes
+    through both sides of the divergence; the authors' code passes x a second time for the same value. So
+    BatchNorm's statistics move twice in a step, theirs three times.
     """
 
     attack: Attack
-    beta: float
+    beta: float = 6.0
 
     def __post_init__(self) -> None:
         if not self.beta >= 0:

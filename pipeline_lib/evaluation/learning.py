@@ -14,6 +14,7 @@ from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.audit import LatticeAttack
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, publish, replacing, run_folder, stop_requests
@@ -92,6 +93,7 @@ def learn(
             shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
             optimizer.zero_grad()
             cross_entropy(model, labels)(shown).mean().backward()
+            _check_finite(pattern, epoch)
             optimizer.step()
             progress.advance(len(rows))
         schedule.step()
@@ -102,6 +104,14 @@ def learn(
             LOGGER.info("asked to stop after %d of %d epochs", epoch + 1, how.epochs)
             raise SystemExit(STOPPED)
     progress.close()
+
+
+def _check_finite(pattern: Tensor, epoch: int) -> None:
+    if pattern.grad is None or not pattern.grad.isfinite().all():
+        raise PipelineError(
+            f"learning, epoch {epoch + 1}: the gradient is not finite, the network or its loss overflows; the pattern "
+            "of the epoch before is kept"
+        )
 
 
 def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> int:

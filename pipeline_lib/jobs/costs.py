@@ -48,7 +48,8 @@ def _passes(entry: Any) -> int:
     if isinstance(entry, Mapping):
         if "steps" in entry:
             # The attacks that one attack chooses from take none of their own steps, but a forward pass in each of its.
-            return int(entry["steps"]) * (1 + len(entry.get("attacks", []))) + 1
+            one = int(entry["steps"]) * (1 + len(entry.get("attacks", []))) + 1
+            return int(entry.get("restarts", 1)) * one
         return int(entry.get("samples", 1)) * sum(_passes(value) for value in entry.values())
     if isinstance(entry, list | tuple):
         return sum(_passes(value) for value in entry)

@@ -27,7 +27,7 @@ def visible_gpus() -> list[str]:
 
 def gpus_per_job(device: str, wanted: int = 1) -> int:
     """What a GPU rule asks for: `wanted`, or none where the device is the CPU."""
-    return wanted if device == "cuda" or (device == "auto" and gpu_count() > 0) else 0
+    return wanted if device == "cuda" or (device == "auto" and visible_gpus()) else 0
 
 
 def oversubscription(allowed: int | None, device: str, share: int) -> str | None:

@@ -48,15 +48,16 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeErrors when it closes a file
         raise explained(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def explained(error: OSError, path: Path) -> Exception:
+def explained(error: OSError | RuntimeError, path: Path) -> Exception:
     """The error itself, or for a full disk one that says what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if getattr(error, "errno", None) in full or any(f"errno = {number}," in str(error) for number in full):
         return PipelineError(f"{path}: no space left on the device; free some and run again, finished work is kept")
     return error
 

@@ -32,6 +32,7 @@ PRELOADED = (
     "pipeline_lib.reporting.figures",
 )
 STANDARD_STREAMS = (0, 1, 2)
+REQUESTS = (signal.SIGINT, signal.SIGTERM)
 _started: list[subprocess.Popen] = []
 
 
@@ -39,7 +40,9 @@ def start() -> None:
     """Called where Snakemake runs. The process ends when this one does: the pipe to its standard input closes."""
     if sys.platform != "linux":  # elsewhere libraries break in a fork
         return
-    address = str(Path(tempfile.mkdtemp(prefix="warm-"), "socket"))
+    # A socket's path has at most 107 characters, which the temporary folders of clusters exceed.
+    folder = tempfile.gettempdir() if len(tempfile.gettempdir()) < 80 else "/tmp"
+    address = str(Path(tempfile.mkdtemp(prefix="warm-", dir=folder), "socket"))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen(64)  # from now on jobs wait for it, however long its imports take
@@ -58,7 +61,8 @@ def forget() -> None:
 
 def serve() -> None:
     """The main function of the warm process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the jobs, and ends the workflow
+    for request in REQUESTS:  # they reach the jobs, and end the workflow
+        signal.signal(request, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # leaves no zombies
     address = Path(sys.argv[2])
     with socket.socket(fileno=int(sys.argv[1])) as listener:
@@ -84,10 +88,12 @@ def _guard(connection: socket.socket) -> NoReturn:
     if job == 0:
         connection.close()
         _become(request, streams)
-    connection.sendall(job.to_bytes(4))
+    with suppress(OSError):  # a client that has died already is noticed below
+        connection.sendall(job.to_bytes(4))
     threading.Thread(target=_end_with_client, args=(connection, job), daemon=True).start()
     _, status = os.waitpid(job, 0)
-    connection.sendall(status.to_bytes(4))
+    with suppress(OSError):
+        connection.sendall(status.to_bytes(4))
     os._exit(0)
 
 
@@ -103,7 +109,9 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def _end_with_client(connection: socket.socket, job: int) -> None:
-    if not connection.recv(1):
+    with suppress(ConnectionError):
+        connection.recv(1)  # it never sends anything more
+    with suppress(ProcessLookupError):
         os.kill(job, signal.SIGKILL)
 
 
@@ -116,6 +124,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     os.environ.update(request["environment"])
     sys.argv[:], sys.path[:] = request["arguments"], request["path"]
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     status = 1
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -142,9 +151,22 @@ def hand_over() -> None:
             job = int.from_bytes(_exactly(connection, 4))
         except (OSError, EOFError):
             return
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(job, signal.SIGTERM))
+        signal.signal(signal.SIGTERM, lambda *_: _pass_on(job))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _end_as(os.waitstatus_to_exitcode(int.from_bytes(_exactly(connection, 4))))
+        _end_as(_status(connection))
+
+
+def _pass_on(job: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.kill(job, signal.SIGTERM)
+
+
+def _status(connection: socket.socket) -> int:
+    """How the job ended; killed, if the process that watches over it was."""
+    try:
+        return os.waitstatus_to_exitcode(int.from_bytes(_exactly(connection, 4)))
+    except (OSError, EOFError):
+        return -signal.SIGKILL
 
 
 def _ask(connection: socket.socket) -> None:

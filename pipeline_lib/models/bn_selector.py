@@ -33,7 +33,7 @@ class Softmax:
     temperature: float = 1.0
 
     def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
-        return (logits / self.temperature).softmax(1)
+        return (wide(logits) / self.temperature).softmax(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +48,17 @@ class GumbelSoftmax:
     hard: bool = False
 
     def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+        logits = wide(logits)
         noisy = logits if generators is None else logits + gumbel_noise(logits, generators)
         soft = (noisy / self.temperature).softmax(1)
         if not self.hard:
             return soft
         return F.one_hot(soft.argmax(1), soft.shape[1]) - soft.detach() + soft
+
+
+def wide(values: Tensor) -> Tensor:
+    """In fp32, or in fp64 if they are: a network may say them in bf16."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def gumbel_noise(logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -79,8 +85,7 @@ class Mixture:
     def normalize(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
         # BatchNorm computes in fp32 under autocast; the products below would not.
         with torch.autocast(features.device.type, enabled=False):
-            wide = features.to(torch.promote_types(features.dtype, torch.float32))
-            return self._normalized(branches, wide).to(features.dtype)
+            return self._normalized(branches, wide(features)).to(features.dtype)
 
     def _normalized(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
         mean, variance = self._moments(branches, features)
@@ -158,10 +163,23 @@ def hearing_selections() -> Iterator[list[Selection]]:
         _HEARD.reset(token)
 
 
+_CHOICE: ContextVar[Callable[[Tensor], Mixture] | None] = ContextVar("choice", default=None)
+
+
+@contextmanager
+def choosing(choice: Callable[[Tensor], Mixture]) -> Iterator[None]:
+    """Inside, `choice` makes the mixture of what the selection module says: a training step knows the clips' types."""
+    token = _CHOICE.set(choice)
+    try:
+        yield
+    finally:
+        _CHOICE.reset(token)
+
+
 class SelectedNetwork(nn.Module):
     """A network with branches (`target`) and the selection module that weighs them by the clip itself.
 
-    Called inside a route (a fixed branch, or the mixture of a training step) it leaves the choice to the route.
+    Called inside a route (a fixed branch) it leaves the choice to the route.
     """
 
     def __init__(self, target: nn.Module, selector: nn.Module, weighting: Weighting) -> None:
@@ -175,18 +193,9 @@ class SelectedNetwork(nn.Module):
         selection = self.selector(clips)
         if (heard := _HEARD.get()) is not None:
             heard.append(Selection(selection, self.branches))
-        with routed(Mixture(self.weighting(selection))):
+        choice = _CHOICE.get() or (lambda logits: Mixture(self.weighting(logits)))
+        with routed(choice(selection)):
             return self.target(clips)
-
-
-def through_mixture(network: SelectedNetwork, weights: Tensor, shares: Tensor) -> Callable[[Tensor], Tensor]:
-    """The network for one batch whose weights and shares (both (N, K)) are given."""
-
-    def forward(clips: Tensor) -> Tensor:
-        with routed(Mixture(weights, shares)):
-            return network.target(clips)
-
-    return forward
 
 
 def part_for(network: nn.Module, weights: Iterable[str]) -> nn.Module:

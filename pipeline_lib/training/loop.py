@@ -76,11 +76,10 @@ def _run(
     state: State, task: Task, data: Prefetched, progress: Progress, folder: Path, stop: Callable[[], bool]
 ) -> None:
     saved = time.monotonic()
+    _select_if_due(state, task)
     for rows, frames in data:
         stopping = step(state, task, rows, frames, stop)
         ended = state.step % task.steps_per_epoch == 0
-        if ended and task.selection is not None:
-            _select(state, task, task.selection)
         row = state.epochs[-1]
         waiting = 100 * data.share_waited()
         progress.advance(
@@ -96,11 +95,19 @@ def _run(
         if stopping:
             LOGGER.info("asked to stop: saved step %d", state.step)
             raise SystemExit(STOPPED)
+        _select_if_due(state, task)
     LOGGER.info("waited for data: %.2f s, %.2f %% of the time", data.waited, 100 * data.share_waited())
 
 
+def _select_if_due(state: State, task: Task) -> None:
+    """Scores an epoch that has ended and is saved; again after a kill before the next save."""
+    ended = state.step > 0 and state.step % task.steps_per_epoch == 0
+    if ended and task.selection is not None and "selection_accuracy" not in state.epochs[-1]:
+        _select(state, task, task.selection)
+
+
 def _select(state: State, task: Task, selection: Selection) -> None:
-    """Scores the epoch that just ended, and keeps its weights if it is the best so far."""
+    """Scores the present epoch, and keeps its weights if it is the best so far."""
     score = accuracy(
         state.network,
         task.defense,

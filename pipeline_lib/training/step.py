@@ -36,11 +36,22 @@ def step(state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Calla
             "the last good checkpoint is kept"
         )
     task.processes.sum_gradients(state.network.parameters())
+    _check_gradients(state, epoch)
     rate = task.learning_rate(state.step)
     state.optimizer.step(rate)
     _account(state, task, Figures(loss, right), rate)
     state.step += 1
     return stops > 0
+
+
+def _check_gradients(state: State, epoch: int) -> None:
+    """A finite loss may have gradients that are not: one step along them, and every later checkpoint is worthless."""
+    gradients = [parameter.grad for parameter in state.network.parameters() if parameter.grad is not None]
+    if not torch.nn.utils.get_total_norm(gradients).isfinite():
+        raise PipelineError(
+            f"the gradients are not finite in epoch {epoch + 1}, step {state.step}: lower the learning rate; "
+            "the last good checkpoint is kept"
+        )
 
 
 def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:

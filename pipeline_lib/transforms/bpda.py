@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.transforms.drawing import present_generators
 
 Backward = Literal["bpda", "none"]
@@ -48,8 +49,13 @@ def transformed(transform: Transform, clips: Tensor, backward: Backward = "bpda"
     if transform.stochastic:
         function = partial(function, generators=present_generators(len(clips)))
     if transform.differentiable:
-        return function(clips)
-    return (_Identity if backward == "bpda" else _Zero).apply(clips, function)
+        seen = function(clips)
+    else:
+        seen = (_Identity if backward == "bpda" else _Zero).apply(clips, function)
+    if seen.shape != clips.shape:
+        made = f"{type(transform).__name__} makes {tuple(seen.shape)} of {tuple(clips.shape)}"
+        raise PipelineError(f"transform {made}: it has to keep the size")
+    return seen
 
 
 # Functions and not `clips + (function(clips) - clips).detach()`, whose sum is not exactly function(clips).

@@ -68,7 +68,8 @@ class MedianFilter:
 
     def _median(self, planes: Tensor) -> Tensor:
         windows = mirrored(planes, self.size // 2).unfold(2, self.size, 1).unfold(3, self.size, 1)
-        return windows.flatten(-2).median(-1).values
+        # Sorted: the gradient of `median` has no deterministic form on a GPU.
+        return windows.flatten(-2).sort(-1).values[..., self.size**2 // 2]
 
 
 @dataclass(frozen=True, kw_only=True)

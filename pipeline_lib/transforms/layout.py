@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline_lib.errors import PipelineError
 
@@ -37,7 +36,15 @@ def mirrored(pictures: Tensor, margin: int) -> Tensor:
     height, width = pictures.shape[-2:]
     if margin >= min(height, width):
         raise PipelineError(f"a transform reaches {margin} pixels far, frames are {height} x {width}: make it smaller")
-    return F.pad(pictures, [margin] * 4, mode="reflect")
+    # By indices: the gradient of `pad` has no deterministic form on a GPU.
+    rows, columns = (_mirror(size, margin, pictures.device) for size in (height, width))
+    return pictures[..., rows, :][..., columns]
+
+
+def _mirror(size: int, margin: int, device: torch.device) -> Tensor:
+    """The places 0 ... size - 1, with `margin` more on each side, counted back."""
+    places = torch.arange(-margin, size + margin, device=device).abs()
+    return torch.minimum(places, 2 * (size - 1) - places)
 
 
 def without_rounding(clips: Tensor) -> Tensor:

@@ -40,6 +40,9 @@ ALLOWED = workflow.global_resources.get("gpu")
 WARNING = oversubscription(getattr(ALLOWED, "value", ALLOWED), config["device"], config.get("gpu_share", 1))
 if WARNING and workflow.is_main_process:
     LOGGER.warning(WARNING)
+# Snakemake would lower a rule's request to the limit without a word.
+if workflow.is_main_process and ALLOWED is not None and getattr(ALLOWED, "value", ALLOWED) < TRAINING_GPUS:
+    raise WorkflowError(f"config: gpus is {TRAINING_GPUS}, but only --resources gpu={ALLOWED} is allowed: give more")
 TARGETS = [f"{name}-{branch}" if branch else name for name, model in PLAN["models"].items() for branch in views(model)]
 
 if not workflow.is_main_process:  # a cluster's job, whose Snakemake is one of its own
