@@ -26,8 +26,10 @@ lint: $(VENV)/.installed
 clean-runs:
 	rm -rf results/.runs
 
+# The last are oracles of tests/test_libraries.py: they pin old versions of packages that we share, and need none of those.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.12"'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[test]"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps torchattacks foolbox eagerpy
 	touch $@

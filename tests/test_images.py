@@ -1,5 +1,6 @@
 """Image data sets: lists, decoders and their statuses, and one store for all of them."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,8 @@ def spoil(path: Path, how: str) -> None:
     path.write_bytes(content[:-1] if how == "cut" else content[:-CIFAR10_RECORD_BYTES] if how == "short" else content)
     if how == "missing":
         path.unlink()
+    if how == "pickle":
+        path.write_bytes(pickle.dumps({b"labels": [0] * RECORDS}))
 
 
 @pytest.mark.parametrize(
@@ -244,6 +247,7 @@ def spoil(path: Path, how: str) -> None:
         ("cut", r"data_batch_3\.bin has 12,291 bytes and not 12,292: it is cut off"),
         ("short", r"data_batch_3\.bin has 9,219 bytes and not 12,292"),
         ("label", r"data_batch_3\.bin, record 2: the label is 3, but there are 3 classes"),
+        ("pickle", r"data_batch_3\.bin is a pickle\. Pickles are refused: they run code"),
         ("missing", r"data_batch_3\.bin does not exist\. Unpack cifar-10-binary\.tar\.gz"),
     ],
 )
@@ -252,6 +256,12 @@ def test_a_wrong_cifar10_file_is_named(cifar: Path, how: str, message: str) -> N
     with pytest.raises(PipelineError, match=message):
         store(cifar / "clips.h5", cifar, Cifar10(), Cifar10Records())
     assert not (cifar / "clips.h5").exists()
+
+
+def test_the_python_version_of_cifar10_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    with pytest.raises(PipelineError, match="CIFAR-10's Python version. Pickles are refused: they run code"):
+        Cifar10().class_names(tmp_path)
 
 
 def test_a_missing_cifar10_folder_is_named_while_planning(tmp_path: Path) -> None:

@@ -257,3 +257,18 @@ def test_images_train_as_clips_of_one_frame(name):
 def test_impossible_settings_are_refused(make, message):
     with pytest.raises(PipelineError, match=message):
         make()
+
+
+def test_average_over_one_attack_without_clean_clips_is_adversarial_training():
+    network = flat_network()
+    other = copy.deepcopy(network)
+    average = Average(attacks=[PGD], clean=False).objective(network, CLIPS, LABELS, draw)
+    single = AdversarialTraining(attack=PGD).objective(other, CLIPS, LABELS, draw)
+    assert torch.equal(average.loss, single.loss)
+    assert same(buffers(network), buffers(other))
+    assert all(map(torch.equal, gradients(network, average.loss), gradients(other, single.loss)))
+
+
+def test_average_of_no_attacks_is_refused():
+    with pytest.raises(PipelineError, match="attacks is empty: average"):
+        Average(attacks=[])

@@ -169,6 +169,45 @@ def test_killed_training_continues_with_the_same_result(tmp_path, clips):
     assert trained(tmp_path / "killed", entry, clips).read_bytes() == expected
 
 
+KILLED_AGAIN_AND_AGAIN = """
+import os, random, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_training, tiny
+from pipeline_lib.training import loop
+loop.SAVE_EVERY_SECONDS = 0.0
+whole, draws = loop.step, random.Random(0)
+
+def step(state, *rest):
+    stopping = whole(state, *rest)
+    step.left -= 1
+    if step.left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return stopping
+
+loop.step = step
+for _ in range(20):
+    step.left = draws.randint(1, 4)  # this step is done, and not saved
+    child = os.fork()
+    if child == 0:
+        entry = tiny.model_entry(tiny.AVERAGE) | {"training": tiny.TRAINING | {"epochs": 40}}
+        test_training.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_random_steps_it_ends_with_the_same_bytes(tmp_path, clips):
+    folders = [str(Path(__file__).parent), str(tmp_path / "killed"), str(clips)]
+    subprocess.run([sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, *folders], check=True)
+    (kept,) = tmp_path.glob("killed/runs/*/checkpoint.pt")
+    assert 20 < checkpoint.load(kept)["step"] < 80
+    entry = tiny.model_entry(tiny.AVERAGE) | {"training": tiny.TRAINING | {"epochs": 40}}
+    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
+    assert trained(tmp_path / "killed", entry, clips).read_bytes() == expected
+
+
 def test_a_finished_run_is_published_again_without_training(tmp_path, clips, monkeypatch):
     entry = tiny.model_entry(tiny.STANDARD)
     weights = trained(tmp_path, entry, clips)

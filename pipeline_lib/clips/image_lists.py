@@ -57,6 +57,11 @@ class ImageLists:
         return root / self.images
 
 
+NO_PICKLE = (
+    "Pickles are refused: they run code when they are read. Unpack cifar-10-binary.tar.gz (the binary version) instead."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cifar10:
     """CIFAR-10's official binary version: `data_batch_{1..5}.bin`, `test_batch.bin` and `batches.meta.txt` in `images`.
@@ -101,6 +106,8 @@ class Cifar10:
 
     def _existing(self, root: Path, path: Path) -> Path:
         if not path.is_file():
+            if (path.parent / "batches.meta").is_file() or (root / "cifar-10-batches-py").is_dir():
+                raise PipelineError(f"{root} holds CIFAR-10's Python version. {NO_PICKLE}")
             raise PipelineError(
                 f"{path} does not exist. Unpack cifar-10-binary.tar.gz (the binary version) in {root}, or correct "
                 "`root` or `images`."
@@ -111,6 +118,8 @@ class Cifar10:
 def record_labels(path: Path, classes: int) -> bytes:
     """The label of each record of a CIFAR-10 file. PipelineError when it is cut off, or a label is no class."""
     content = path.read_bytes()
+    if content[:1] == b"\x80" and content[-1:] == b".":
+        raise PipelineError(f"{path} is a pickle. {NO_PICKLE}")
     if len(content) != CIFAR10_RECORDS * CIFAR10_RECORD_BYTES:
         raise PipelineError(
             f"{path} has {len(content):,} bytes and not {CIFAR10_RECORDS * CIFAR10_RECORD_BYTES:,}: it is cut off, or "
