@@ -79,8 +79,8 @@ def works(network: nn.Module, clips: Tensor, steps: int, every: bool) -> dict[st
     attacks = ours(steps, clips.shape[-1])
     chosen = attacks if every else {"PGD": attacks["PGD"]}
     named = {name: Timed(partial(craft, network, clips, labels, a), a.steps) for name, a in chosen.items()}
-    rounded = replace(attacks["PGD"], precision="bfloat16")
-    named["PGD, bfloat16"] = Timed(partial(craft, network, clips, labels, rounded), steps)
+    rounded = replace(attacks["PGD"], precision="bf16")
+    named["PGD, bf16"] = Timed(partial(craft, network, clips, labels, rounded), steps)
     for name, prepare in installed().items():
         named[f"PGD of {name}"] = Timed(prepare(network, clips, labels, EPSILON, STEP, steps), steps)
     return {"floor": Timed(partial(floor, network, clips, labels, steps), steps)} | named

@@ -1,4 +1,4 @@
-"""Is our PGD as strong as that of other libraries, in bfloat16 as in float32, and stronger with more iterations?
+"""Is our PGD as strong as that of other libraries, in bf16 as in fp32, and stronger with more iterations?
 
     python benchmarks/strength.py --results results/synthetic --models standard-s0 at_pgd-s0
 
@@ -86,7 +86,7 @@ def main() -> None:
     for bound in options.epsilon:
         epsilon = float(bound)
         ours = pgd(epsilon, options.steps)
-        others = {"bfloat16": pgd(epsilon, options.steps, precision="bfloat16")} | theirs(epsilon, options.steps)
+        others = {"bf16": pgd(epsilon, options.steps, precision="bf16")} | theirs(epsilon, options.steps)
         others |= {f"{n} steps": pgd(epsilon, n) for n in options.sweep}
         print(f"\nPGD-{options.steps}, epsilon {bound}, n = {len(data)}: robust accuracy, percent\n")
         print("| model | attack | accuracy | minus that of ours |\n|---|---|---|---|")

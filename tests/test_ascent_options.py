@@ -91,7 +91,7 @@ def test_restarts_draw_the_region_anew():
         ({"restarts": 2}, ([True] * 5 + [False]) * 2),
         ({"restarts": 2, "keep": "best"}, ([True] * 5 + [False]) * 2),
         ({"unmasked_first_gradient": True}, [True] * 5),
-        ({"precision": "bfloat16"}, [True] * 5),
+        ({"precision": "bf16"}, [True] * 5),
     ],
 )
 def test_the_cost_is_what_is_documented(options, passes):
@@ -168,8 +168,8 @@ def test_the_authors_batches_attack_their_first_clip_only():
     assert not torch.equal(every[1:], CLIPS[1:])
 
 
-@pytest.mark.parametrize("bfloat16", ["bfloat16", "float32"])
-def test_precision_is_that_of_the_passes_only(bfloat16):
+@pytest.mark.parametrize(("precision", "kind"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_precision_is_that_of_the_passes_only(precision, kind):
     seen = []
     layer = nn.Conv3d(3, 4, 3)
 
@@ -179,8 +179,8 @@ def test_precision_is_that_of_the_passes_only(bfloat16):
 
     with attacking(layer):
         clips = CLIPS.repeat(1, 1, 2, 1, 1)
-        found = Ascent(perturbation=PGD, steps=2, precision=bfloat16)(loss, clips, generators())
-    assert seen == [(torch.float32, getattr(torch, bfloat16))] * 2
+        found = Ascent(perturbation=PGD, steps=2, precision=precision)(loss, clips, generators())
+    assert seen == [(torch.float32, kind)] * 2
     assert found.dtype == torch.float32
     assert (found - clips).abs().max() <= 8 / 255 + 1e-6
 
@@ -193,7 +193,7 @@ def test_bfloat16_finds_nearly_the_same_clips():
     with attacking(network):
         exact, rounded = (
             Ascent(perturbation=PGD, steps=5, precision=precision)(loss, CLIPS, generators())
-            for precision in ("float32", "bfloat16")
+            for precision in ("fp32", "bf16")
         )
         gain, other = ((loss(found) - loss(CLIPS)) for found in (exact, rounded))
     assert not torch.equal(exact, rounded)

@@ -15,6 +15,7 @@ from pipeline_lib.attacks.regions import AllPixels, Region
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.precision import Precision, check_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +41,15 @@ class Ascent:
     restarts: int = 1
     keep: Literal["last", "best"] = "last"
     unmasked_first_gradient: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise PipelineError(f"steps is {self.steps}: an attack takes at least one")
         if self.restarts < 1:
             raise PipelineError(f"restarts is {self.restarts}: an attack climbs at least once")
+        if check_precision("precision", self.precision) == "tf32":
+            raise PipelineError("precision is tf32: for all attacks of a run it is evaluation.precision")
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Adversarial clips, (N, C, T, H, W) or (N, C, H, W) in [0, 1], not quantized; pixels outside the region are
@@ -58,7 +61,7 @@ class Ascent:
         loss: clips -> (N,); generators: one per clip. Run it inside `attacking(network)`.
         """
         require_one_each(generators, clips)
-        if self.precision == "bfloat16":
+        if self.precision == "bf16":
             loss = in_bfloat16(loss)
         if self.restarts == 1 and self.keep == "last":
             return self._climb(loss, clips, generators)

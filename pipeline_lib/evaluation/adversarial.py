@@ -83,7 +83,7 @@ def make_adversarial_set(
         write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
-        _write_rows(audit, [audit_row(columns, data.labels, precision)])
+        _write_rows(audit, [audit_row(columns, data.labels, _coarser(precision, attack))])
         _write_rows(trace, trace_rows(columns))
         for shard in shards:
             shard.unlink()
@@ -195,6 +195,13 @@ def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
 
 def _joined(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _coarser(precision: Precision, attack: object) -> Precision:
+    """Of the run's precision and the attack's own, which may be that of the attack inside of it."""
+    while hasattr(attack, "attack"):
+        attack = attack.attack
+    return "bf16" if getattr(attack, "precision", precision) == "bf16" else precision
 
 
 def _columns(shards: Iterable[Path]) -> Columns:
