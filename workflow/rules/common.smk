@@ -37,11 +37,12 @@ TRAINING_GPUS = gpus_per_job(config["device"], config.get("gpus", 1))
 # Snakemake opens it when it makes the report.
 OPENING_PAGE = str(Path(RESULTS, "tables", "opening.rst").absolute())
 ALLOWED = workflow.global_resources.get("gpu")
-WARNING = oversubscription(getattr(ALLOWED, "value", ALLOWED), config["device"], config.get("gpu_share", 1))
+ALLOWED = getattr(ALLOWED, "value", ALLOWED)
+WARNING = oversubscription(ALLOWED, config["device"], config.get("gpu_share", 1))
 if WARNING and workflow.is_main_process:
     LOGGER.warning(WARNING)
 # Snakemake would lower a rule's request to the limit without a word.
-if workflow.is_main_process and ALLOWED is not None and getattr(ALLOWED, "value", ALLOWED) < TRAINING_GPUS:
+if workflow.is_main_process and ALLOWED is not None and ALLOWED < TRAINING_GPUS:
     raise WorkflowError(f"config: gpus is {TRAINING_GPUS}, but only --resources gpu={ALLOWED} is allowed: give more")
 TARGETS = [f"{name}-{branch}" if branch else name for name, model in PLAN["models"].items() for branch in views(model)]
 
