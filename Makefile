@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/snakemake --cores all
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Also the slow tests, and those that start a private SLURM (they need root and Debian's slurm-wlm).
 test-all: $(VENV)/.installed
