@@ -125,8 +125,8 @@ def test_a_change_of_one_decoder_decodes_its_own_kind_of_files_again(finished, n
 def test_images_from_files_to_the_report(tmp_path):
     demo = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
     overlay = SHAPES | {"studies": dict.fromkeys(demo) | SHAPES["studies"]}
-    overlay["figures"] = SHAPES["figures"] | {"iterations": {"pgd": None}}
-    overlay["figures"]["perturbations"] = overlay["figures"]["perturbations"] | {"examples": None}
+    overlay["figures"] = {"iterations": {"pgd": None}, "features": {"shapes": None}, "masking": {"shapes": None}}
+    overlay["figures"]["perturbations"] = SHAPES["figures"]["perturbations"] | {"examples": None}
     (tmp_path / "shapes.json").write_text(json.dumps(overlay))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(tmp_path)]
     configs = ["--configfile", str(ROOT / "config/config.yaml"), str(tmp_path / "shapes.json")]

@@ -39,11 +39,15 @@ FEWER = {
     "figures": {
         "perturbations": {"examples": {"attacks": ["pgd", "roa"]}, "shapes": None},
         "iterations": {"pgd": {"rows": {"MultiBN": None}}},
+        "features": {"shapes": None},
+        "masking": {"shapes": None},
     },
 }
 DEMO = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
 STUDIES = [name for name in DEMO if FEWER["studies"].get(name, {}) is not None]
-TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit") for ending in ("csv", "md", "tex", "html")}
+TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit") for ending in ("csv", "md", "tex", "html")} | {
+    "opening.rst"
+}
 CLUSTER_RULES = {"render", "decode", "train", "attack", "predict_clean", "predict_transfer"}
 # The profile's values are for jobs of hours.
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"]
