@@ -40,6 +40,10 @@ def test_attack_entry_becomes_plain_typed_data():
     assert list(attack) == ["method", "perturbation", "region", "start", "steps"]
 
 
+def test_seeds_may_be_text_as_the_command_line_gives_them():
+    assert resolved(changed("seeds", [0, "1"])) == resolved(changed("seeds", [0, 1]))
+
+
 def test_models_carry_their_attacks_and_seeds():
     plan = resolved(changed("models.at_af.seeds", [3, 5]))
     assert plan["models"]["at_af-s5"]["seed"] == 5

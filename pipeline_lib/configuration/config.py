@@ -85,8 +85,12 @@ def _decoder(where: str, entry: Mapping[str, Any]) -> dict:
 
 def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str, dict]]:
     for name, entry in config["models"].items():
-        for seed in entry.get("seeds", config["seeds"]):
+        for seed in _seeds(entry, config):
             yield f"{name}-s{seed}", _model(name, entry, seed, config, sections)
+
+
+def _seeds(entry: Mapping[str, Any], config: Mapping[str, Any]) -> list[int]:
+    return [int(seed) for seed in entry.get("seeds", config["seeds"])]
 
 
 def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], sections: Sections) -> dict:
@@ -126,7 +130,7 @@ def _initial(
             raise fail(f"{where}.initial", f"models start from one another: {' <- '.join([*chain, parent])}")
         chain.append(parent)
         entry = lookup(f"{where}.initial", parent, config["models"], "model")
-    seeds = config["models"][initial].get("seeds", config["seeds"])
+    seeds = _seeds(config["models"][initial], config)
     return f"{initial}-s{seed if seed in seeds else seeds[0]}"
 
 
