@@ -58,6 +58,20 @@ def attacked(
     return out
 
 
+def predicted_again(made: Path, out: Path) -> str:
+    """What any other job says of the stored set."""
+    predict(
+        weights=made / "plain.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        adversarial=out / "set.h5",
+        output=out / "again.csv",
+        batch_size=4,
+        device=CPU,
+    )
+    return (out / "again.csv").read_text()
+
+
 def frames_of(made: Path, out: Path) -> np.ndarray:
     return AdversarialClips(out / "set.h5", Clips(made / "clips.h5")).read(range(10))
 
@@ -84,16 +98,7 @@ def test_same_bytes_again_and_the_same_clips_whatever_the_batches(made, tmp_path
 
 def test_white_box_predictions_are_those_of_the_stored_clips(made, tmp_path):
     out = attacked(made, tmp_path)
-    predict(
-        weights=made / "plain.pt",
-        branch=None,
-        clips=made / "clips.h5",
-        adversarial=out / "set.h5",
-        output=out / "again.csv",
-        batch_size=4,
-        device=CPU,
-    )
-    assert (out / "again.csv").read_text() == (out / "predictions.csv").read_text()
+    assert predicted_again(made, out) == (out / "predictions.csv").read_text()
 
 
 def test_audit_and_trace_tell_what_happened(made, tmp_path):
@@ -250,16 +255,7 @@ def test_crafting_in_bf16_stays_in_the_bound_and_is_scored_in_fp32(made, tmp_pat
     frames, clean = frames_of(made, out).astype(int), Clips(made / "clips.h5").read(range(10)).astype(int)
     assert 0 < np.abs(frames - clean).max() <= 8
     assert (frames != frames_of(made, attacked(made, tmp_path / "exact")).astype(int)).any()
-    predict(
-        weights=made / "plain.pt",
-        branch=None,
-        clips=made / "clips.h5",
-        adversarial=out / "set.h5",
-        output=out / "again.csv",
-        batch_size=4,
-        device=CPU,
-    )
-    assert (out / "again.csv").read_text() == (out / "predictions.csv").read_text()
+    assert predicted_again(made, out) == (out / "predictions.csv").read_text()
 
 
 def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_path, monkeypatch, caplog):

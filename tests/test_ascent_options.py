@@ -308,3 +308,11 @@ def test_one_place_for_all_frames_of_a_video():
 def test_none_of_something_is_refused(name):
     with pytest.raises(PipelineError, match=f"{name} is 0"):
         Ascent(**{"perturbation": PGD, "steps": 1} | {name: 0})
+
+
+def test_a_start_outside_the_bound_is_never_the_best_iterate():
+    """The loss is largest far from the clips, where this start is and no later iterate may be."""
+    small = AdditiveLinf(epsilon=2 / 255, step_size=1 / 255)
+    attack = Ascent(perturbation=small, start=UniformNoise(radius=32 / 255), steps=2, keep="best")
+    found = attack(lambda clips: (clips - CLIPS).square().flatten(1).sum(1), CLIPS, generators())
+    assert (attack.ratio_to_bound(found, CLIPS) <= 1 + 1e-4).all()

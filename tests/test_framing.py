@@ -14,9 +14,8 @@ from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern
-from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.reporting.examples import attack_examples
-from test_adversarial import attacked, frames_of, rows_of
+from test_adversarial import attacked, frames_of, predicted_again, rows_of
 from test_audit import Brightness
 from test_training import trained
 
@@ -150,16 +149,7 @@ def test_from_a_model_to_a_set(made, tmp_path, placement):
     assert (frames[:, :, 0] == frames[0, 0, 0]).all()
     (row,) = rows_of(out / "audit.csv")
     assert float(row["bound_ratio"]) <= 1
-    predict(
-        weights=made / "plain.pt",
-        branch=None,
-        clips=made / "clips.h5",
-        adversarial=out / "set.h5",
-        output=out / "again.csv",
-        batch_size=4,
-        device=CPU,
-    )
-    assert (out / "again.csv").read_text() == (out / "predictions.csv").read_text()
+    assert predicted_again(made, out) == (out / "predictions.csv").read_text()
 
 
 def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path):

@@ -112,17 +112,22 @@ def test_seed_changes_the_weights(tmp_path, clips):
 def test_stopped_at_every_step_it_ends_with_the_same_bytes(tmp_path, clips, monkeypatch):
     entry = tiny.model_entry(tiny.AT_PGD)
     expected = trained(tmp_path / "whole", entry, clips).read_bytes()
-    interrupted = tmp_path / "interrupted"
+    interrupted, stops = trained_step_by_step(tmp_path / "interrupted", entry, clips, monkeypatch)
+    assert stops == 4  # two epochs of two batches
+    assert interrupted.read_bytes() == expected
+
+
+def trained_step_by_step(folder: Path, entry: dict, clips: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, int]:
+    """The weights of a training that is asked to stop after every step, and how many times it was."""
     stops = 0
-    while not (interrupted / "model.pt").exists():
+    while not (folder / "model.pt").exists():
         with monkeypatch.context() as patch:
             patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
             with contextlib.suppress(SystemExit):
-                trained(interrupted, entry, clips)
+                trained(folder, entry, clips)
                 continue
             stops += 1
-    assert stops == 4  # two epochs of two batches
-    assert (interrupted / "model.pt").read_bytes() == expected
+    return folder / "model.pt", stops
 
 
 class always_asked:  # noqa: N801 - stands in for a context manager function
@@ -350,11 +355,8 @@ def test_accumulation_changes_what_batchnorm_sees_and_nothing_is_lost(tmp_path, 
 def test_every_setting_resumes_with_the_same_bytes(tmp_path, clips, monkeypatch, fields):
     entry = with_training(tiny.AT_PGD, **fields)
     expected = trained(tmp_path / "whole", entry, clips).read_bytes()
-    while not (tmp_path / "cut/model.pt").exists():
-        with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
-            patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
-            trained(tmp_path / "cut", entry, clips)
-    assert (tmp_path / "cut/model.pt").read_bytes() == expected
+    interrupted, _ = trained_step_by_step(tmp_path / "cut", entry, clips, monkeypatch)
+    assert interrupted.read_bytes() == expected
 
 
 @pytest.mark.parametrize("defense", ["standard", "at_pgd", "multibn"])
@@ -488,11 +490,8 @@ def test_by_default_the_epoch_is_selected_on_held_out_training_clips(tmp_path, c
 def test_the_selected_weights_survive_interruptions(tmp_path, clips, monkeypatch):
     entry = with_training(select_on="held_out", epochs=4)
     expected = trained(tmp_path / "whole", entry, clips).read_bytes()
-    while not (tmp_path / "cut/model.pt").exists():
-        with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
-            patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
-            trained(tmp_path / "cut", entry, clips)
-    assert (tmp_path / "cut/model.pt").read_bytes() == expected
+    interrupted, _ = trained_step_by_step(tmp_path / "cut", entry, clips, monkeypatch)
+    assert interrupted.read_bytes() == expected
 
 
 def test_held_out_clips_are_the_last_of_each_class_and_not_trained_on(clips):

@@ -84,12 +84,14 @@ class Ascent:
         center = self.start.center(clips, mask)
         adversarial, seen = self._start(clips, mask, generators)
         overflow = torch.zeros((), device=clips.device)
+        outside = self._is_outside(adversarial, clips) if offer else None
         for _ in range(self.steps):
             losses, gradient = loss_and_gradient(loss, seen)
             gradient = gradient * mask
             overflow = overflow + zero_or_nan(gradient) + per_clip(0 * losses, clips)
             if offer is not None and seen is adversarial:
-                offer(adversarial, torch.where(self._is_inside(adversarial, clips), losses, -torch.inf))
+                offer(adversarial, losses if outside is None else losses.masked_fill(outside, -torch.inf))
+            outside = None  # every step ends inside
             seen = adversarial = self.advance(adversarial, gradient, center, generators)
         return torch.where(mask, adversarial + overflow, clips)
 
@@ -99,9 +101,9 @@ class Ascent:
         adversarial = torch.where(mask, first, clips)
         return adversarial, first if self.unmasked_first_gradient else adversarial
 
-    def _is_inside(self, adversarial: Tensor, clips: Tensor) -> Tensor:
-        """(N,): a start may lie outside the bound; the first step ends inside."""
-        return self.ratio_to_bound(adversarial, clips) <= 1 + 1e-4
+    def _is_outside(self, start: Tensor, clips: Tensor) -> Tensor:
+        """(N,): nothing but the random numbers' own radius keeps a start inside the bound."""
+        return self.ratio_to_bound(start, clips) > 1 + 1e-4
 
     def place(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """The region's mask: drawn, or searched for with what the start shows."""

@@ -27,16 +27,14 @@ class Figures(NamedTuple):
 
 def step(state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Callable[[], bool]) -> bool:
     """One optimizer step; whether any process was asked to stop."""
-    epoch, _ = divmod(state.step, task.steps_per_epoch)
     local = _gradients_that_fit(state, task, rows, frames)
     loss, right, stops = task.processes.summed([*local, float(stop())])
     if not math.isfinite(loss):
-        raise PipelineError(
-            f"the training loss is {loss} in epoch {epoch + 1}, step {state.step}: lower the learning rate; "
-            "the last good checkpoint is kept"
-        )
+        raise _diverged(f"the training loss is {loss}", state, task)
     task.processes.sum_gradients(state.network.parameters())
-    _check_gradients(state, epoch)
+    # A finite loss may have others: one step along them, and every later checkpoint is worthless.
+    if not _gradients_are_finite(state):
+        raise _diverged("the gradients are not finite", state, task)
     rate = task.learning_rate(state.step)
     state.optimizer.step(rate)
     _account(state, task, Figures(loss, right), rate)
@@ -44,14 +42,16 @@ def step(state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Calla
     return stops > 0
 
 
-def _check_gradients(state: State, epoch: int) -> None:
-    """A finite loss may have gradients that are not: one step along them, and every later checkpoint is worthless."""
+def _gradients_are_finite(state: State) -> bool:
     gradients = [parameter.grad for parameter in state.network.parameters() if parameter.grad is not None]
-    if not torch.nn.utils.get_total_norm(gradients).isfinite():
-        raise PipelineError(
-            f"the gradients are not finite in epoch {epoch + 1}, step {state.step}: lower the learning rate; "
-            "the last good checkpoint is kept"
-        )
+    return bool(torch.nn.utils.get_total_norm(gradients).isfinite())
+
+
+def _diverged(what: str, state: State, task: Task) -> PipelineError:
+    epoch = state.step // task.steps_per_epoch + 1
+    return PipelineError(
+        f"{what} in epoch {epoch}, step {state.step}: lower the learning rate; the last good checkpoint is kept"
+    )
 
 
 def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:

@@ -36,8 +36,8 @@ GPUS = gpus_per_job(config["device"])
 TRAINING_GPUS = gpus_per_job(config["device"], config.get("gpus", 1))
 # Snakemake opens it when it makes the report.
 OPENING_PAGE = str(Path(RESULTS, "tables", "opening.rst").absolute())
-ALLOWED = workflow.global_resources.get("gpu")
-ALLOWED = getattr(ALLOWED, "value", ALLOWED)
+LIMIT = workflow.global_resources.get("gpu")
+ALLOWED = getattr(LIMIT, "value", LIMIT)
 WARNING = oversubscription(ALLOWED, config["device"], config.get("gpu_share", 1))
 if WARNING and workflow.is_main_process:
     LOGGER.warning(WARNING)
