@@ -151,7 +151,8 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     table = table[table["column"] != PARAMETERS]
     rows, columns = list(table["row"].unique()), list(table["column"].unique())
     width = max(1.5 + 1.45 * len(columns), 6.5)
-    figure = new_figure(width, 0.34 * len(rows) + 1.35)
+    heading = textwrap.fill(f"{title or table['table'].iloc[0]}: accuracy (%)", int(10 * width))
+    figure = new_figure(width, 0.34 * len(rows) + 1.35 + 0.2 * heading.count("\n"))
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15})[0]
     best = table.groupby("column")["measured"].max().round(1)
     for record in table.to_dict("records"):
@@ -159,7 +160,7 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
         draw_cell(panel, height, record, "bold" if round(record["measured"], 1) == best[record["column"]] else "normal")
     for panel, column in zip(panels, columns, strict=True):
         finish_column(panel, column, rows)
-    figure.suptitle(f"{title or table['table'].iloc[0]}: accuracy (%)", x=0.01, ha="left", weight="bold", size=11)
+    figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=11)
     kinds = table_legend()[: 2 if table["paper"].notna().any() else 1]
     figure.legend(
         handles=kinds,
