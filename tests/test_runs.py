@@ -60,6 +60,24 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert (tmp_path / "out").read_text() == "old"
 
 
+def begin_and_die(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_killed_job_had_begun_goes_with_the_next_result(tmp_path):
+    for path in tmp_path / "out[1].csv", tmp_path / "other":
+        killed = multiprocessing.get_context("fork").Process(target=begin_and_die, args=(path,))
+        killed.start()
+        killed.join()
+    assert len(list(tmp_path.iterdir())) == 2
+    with replacing(tmp_path / "out[1].csv") as temporary:
+        temporary.write_text("whole")
+    other, result = sorted(path.name for path in tmp_path.iterdir())
+    assert (result, other.startswith(".other.")) == ("out[1].csv", True)
+
+
 def test_a_full_disk_names_the_file(tmp_path):
     with pytest.raises(PipelineError, match="out: no space left"), replacing(tmp_path / "out") as temporary:
         temporary.write_text("part")

@@ -6,6 +6,7 @@ by a hash of everything the job depends on. Another configuration can never resu
 
 import errno
 import fcntl
+import glob
 import os
 import shutil
 import signal
@@ -38,6 +39,8 @@ def run_folder(root: Path, key: str) -> Iterator[Path]:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`; on success its content is on disk and takes the place of `path` at once.
 
+    What killed jobs had begun for the same path goes then; an orphaned job that still writes fails, and nobody waits.
+
     Raises:
         PipelineError: no space left on the device.
     """
@@ -48,6 +51,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            begun.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeErrors when it closes a file
         raise explained(error, path) from error
     finally:
