@@ -8,15 +8,14 @@ PGD of torchattacks, foolbox, ART and cleverhans runs beside ours where they are
 All take their turns in one run; a ratio is the median over rounds, so that a slow spell of the machine hits all.
 """
 
-import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import torch
+from common import headline, network_and_clips, parsed, parser_of, seconds, spread
 from libraries import installed
 from torch import Tensor, nn
 
@@ -36,10 +35,7 @@ from pipeline_lib.attacks import (
 )
 from pipeline_lib.attacks.losses import attacking, cross_entropy
 from pipeline_lib.modeling import channels_last
-from pipeline_lib.models.resnet import ResNet3D
 
-TINY = ResNet3D(depth=10, width=16, stem_kernel=3, stem_pool=False)
-FULL = ResNet3D(depth=18, shortcut="A")
 EPSILON, STEP = 4 / 255, 1 / 255
 
 
@@ -93,21 +89,6 @@ def floor(network: nn.Module, clips: Tensor, labels: Tensor, steps: int) -> None
             torch.autograd.grad(loss(leaf).sum(), leaf)
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Time of one call, until the device has finished: CPU time on the CPU, which other processes hardly disturb."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    synchronize(device)
-    start = clock()
-    work()
-    synchronize(device)
-    return clock() - start
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def measure(timed: dict[str, Timed], rounds: int, device: torch.device) -> list[dict[str, float]]:
     """Seconds of each work in each round, each round in another order, after one that is not counted."""
     names, found = list(timed), []
@@ -122,38 +103,19 @@ def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: int) ->
     print("| work | ms per batch | clips/s | share of its floor |\n|---|---:|---:|---:|")
     for name, (_, own) in timed.items():
         median = statistics.median(times[name] for times in found)
-        ratios = sorted(times[name] / times["floor"] * passes / own for times in found)
-        share = f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+        share = spread(times[name] / times["floor"] * passes / own for times in found)
         print(f"| {name}, {own} passes | {median * 1000:.1f} | {clips / median:.1f} | {share} |")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="3D ResNet-18 at 112 x 112, not a tiny network at 32 x 32")
+    parser = parser_of(__doc__, rounds=20)
     parser.add_argument("--all", action="store_true", help="every attack, not PGD alone")
-    parser.add_argument("--frames", type=int, help="default: 8, or 16 with --full")
-    parser.add_argument("--size", type=int, help="default: 32, or 112 with --full")
-    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-
-    frames = options.frames or (16 if options.full else 8)
-    size = options.size or (112 if options.full else 32)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = channels_last((FULL if options.full else TINY)(101)).eval().to(options.device)
-        clips = torch.rand(options.batch, 3, frames, size, size).to(options.device)
-    timed = works(network, clips, options.steps, options.all)
+    options = parsed(parser)
+    network, clips = network_and_clips(options)
+    timed = works(channels_last(network).eval(), clips, options.steps, options.all)
     found = measure(timed, options.rounds, clips.device)
-    name = "3D ResNet-18" if options.full else "tiny 3D ResNet-10"
-    print(
-        f"\n{name}, clips {tuple(clips.shape)}, {options.device}, torch {torch.__version__}, {options.rounds} rounds\n"
-    )
+    print(headline(options))
     table(timed, found, len(clips))
 
 

@@ -8,11 +8,11 @@ which also computes the gradients of all parameters. Both attack the same clips 
 Goal: a third of the cost, and the same flags (right or wrong) for every clip in fp32.
 """
 
-import argparse
 import statistics
 import time
 
 import torch
+from common import headline, network_and_clips, parsed, parser_of, spread
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,11 +22,8 @@ from pipeline_lib.attacks.perturbations import AdditiveLinf
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import Border, RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import Constant, UniformNoise
-from pipeline_lib.models.resnet import ResNet3D
 from pipeline_lib.precision import autocast, computing_in
 
-TINY = ResNet3D(depth=10, width=12, stem_kernel=3, stem_pool=False)
-FULL = ResNet3D(depth=18, shortcut="A")
 BOX = AdditiveLinf(epsilon=1.0, step_size=70 / 255)
 LINF = AdditiveLinf(epsilon=4 / 255, step_size=1 / 255)
 
@@ -85,20 +82,12 @@ def union(way, network: nn.Module, clips: Tensor, labels: Tensor, steps: int, *m
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="3D ResNet-18 at 112 x 112, not a tiny network at 32 x 32")
-    parser.add_argument("--clips", type=int, default=16)
+    parser = parser_of(__doc__, rounds=5)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda")
     parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    frames, side = (16, 112) if options.full else (8, 32)
-    torch.manual_seed(0)
-    network = (FULL if options.full else TINY)(6).to(options.device).eval()
-    clips = torch.rand(options.clips, 3, frames, side, side).to(options.device)
+    options = parsed(parser)
+    network, clips = network_and_clips(options, classes=6)
+    network.eval()
     with computing_in(options.precision):
         labels = network(clips).argmax(1)
         rounds = [
@@ -108,13 +97,12 @@ def main() -> None:
             )
             for _ in range(options.rounds + 1)
         ][1:]
-    ratios = sorted(fast / slow for (slow, _), (fast, _) in rounds)
     different = sum(int((a != b).sum()) for (_, a), (_, b) in rounds)
-    print(f"\n{'3D ResNet-18' if options.full else 'tiny 3D ResNet-10'}, {options.device}, torch {torch.__version__}\n")
+    print(headline(options))
     print("| usual way, s | here, s | share of the usual cost | flags that differ |\n|---:|---:|---:|---:|")
     slow, fast = (statistics.median(pair[k][0] for pair in rounds) for k in (0, 1))
-    spread = f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
-    print(f"| {slow:.2f} | {fast:.2f} | {spread} | {different} of {options.rounds * 4 * options.clips} |")
+    share = spread(fast / slow for (slow, _), (fast, _) in rounds)
+    print(f"| {slow:.2f} | {fast:.2f} | {share} | {different} of {options.rounds * 4 * options.batch} |")
 
 
 if __name__ == "__main__":

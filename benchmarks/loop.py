@@ -4,7 +4,7 @@
     python benchmarks/loop.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112; with two GPUs two processes
 
 Bare steps are the defense's loss, its backward pass and the optimizer's step on clips that lie on the device already.
-All are timed in turn in one run; ratios are medians over rounds.
+All are timed in turn in one run; ratios are medians over rounds. Two processes have the global batch of one.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import headline, parsed, parser_of, seconds, spread
 
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import as_clips
@@ -29,8 +30,6 @@ from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.modeling import new_network
 from pipeline_lib.training.job import train_model
 
-TINY = {"depth": 10, "width": 12, "shortcut": "A", "stages": 3, "stem_kernel": 3, "stem_pool": False}
-FULL = {"depth": 18, "shortcut": "A"}
 PGD = {
     "method": "pipeline_lib.attacks.ascent:Ascent",
     "perturbation": {
@@ -47,7 +46,7 @@ DEFENSES: dict[str, dict[str, Any]] = {
 
 
 def entry_of(defense: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    network = {"method": "pipeline_lib.models.resnet:ResNet3D"} | (FULL if options.full else TINY)
+    network = {"method": "pipeline_lib.models.resnet:ResNet3D"} | options.network
     schedule = {"method": "pipeline_lib.training.schedules:OneCycle"}
     training = {"epochs": 1, "batch_size": options.batch, "learning_rate": 0.01, "schedule": schedule}
     training["precision"] = options.precision
@@ -106,55 +105,59 @@ class Waits(logging.Handler):
             self.seen.append(float(record.args[1]))  # type: ignore[arg-type, index]
 
 
-def seconds(work: Callable[[], None], device: torch.device) -> float:
-    """CPU time on the CPU, which other processes hardly disturb; else the time until the work has finished."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    start = clock()
-    work()
-    return clock() - start
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="3D ResNet-18 at 112 x 112, not a tiny network at 32 x 32")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--clips", type=int, default=320)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
-    parser.add_argument(
-        "--processes", type=int, default=1, help="also with as many; their start counts and takes seconds"
-    )
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    device, side = torch.device(options.device), 112 if options.full else 32
-    waits = Waits()
-    LOGGER.addHandler(waits)
-    LOGGER.setLevel("INFO")
-    print(f"\n{'3D ResNet-18' if options.full else 'tiny 3D ResNet-10'}, {device}, torch {torch.__version__}\n")
+def one_process(path: Path, options: argparse.Namespace, waits: Waits) -> None:
     print(
         "| defense | bare steps, s | epoch, s | epoch over bare steps | waiting for data |\n|---|---:|---:|---:|---:|"
     )
+    device = torch.device(options.device)
+    for name, defense in DEFENSES.items():
+        entry = entry_of(defense, options)
+        works = [bare_steps(entry, Clips(path), device), epoch(entry, path, device, 1)]
+        pairs = [[seconds(work, device) for work in works] for _ in range(options.rounds + 1)][1:]
+        bare, whole = (statistics.median(times) for times in zip(*pairs, strict=True))
+        ratio, waited = spread(whole / bare for bare, whole in pairs), statistics.median(waits.seen)
+        print(f"| {name} | {bare:.2f} | {whole:.2f} | {ratio} | {waited:.2f} % |", flush=True)
+
+
+def several_processes(path: Path, options: argparse.Namespace) -> None:
+    """Wall time of the second of two epochs in proportion: what starting them takes is in both runs."""
+    print(f"\n| defense | clips/s, 1 process | clips/s, {options.processes} | ratio |\n|---|---:|---:|---:|")
+    device = torch.device(options.device)
+    for name, defense in DEFENSES.items():
+        rates = [
+            [clips_per_second(entry_of(defense, options), path, device, count) for count in (1, options.processes)]
+            for _ in range(options.rounds)
+        ]
+        alone, together = (statistics.median(rate) for rate in zip(*rates, strict=True))
+        print(f"| {name} | {alone:.1f} | {together:.1f} | {spread(b / a for a, b in rates)} |", flush=True)
+
+
+def clips_per_second(entry: dict[str, Any], path: Path, device: torch.device, processes: int) -> float:
+    """Of the second epoch: the difference between a run of two epochs and a run of one."""
+    spent = []
+    for epochs in (1, 2):
+        start = time.perf_counter()
+        longer = entry | {"training": entry["training"] | {"epochs": epochs}}
+        epoch(longer, path, device, processes)()
+        spent.append(time.perf_counter() - start)
+    return len(Clips(path)) / (spent[1] - spent[0])
+
+
+def main() -> None:
+    parser = parser_of(__doc__, rounds=5)
+    parser.add_argument("--clips", type=int, default=320)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
+    parser.add_argument("--processes", type=int, default=2, help="compared with one; their start is taken off")
+    options = parsed(parser)
+    LOGGER.addHandler(waits := Waits())
+    LOGGER.setLevel("INFO")
+    print(headline(options))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "train.h5")
-        write_clips(path, options.clips, (16 if options.full else 8, side, side, 3))
-        for name, defense in DEFENSES.items():
-            entry = entry_of(defense, options)
-            works = [bare_steps(entry, Clips(path), device), epoch(entry, path, device, 1)]
-            pairs = [[seconds(work, device) for work in works] for _ in range(options.rounds + 1)][1:]
-            ratios = sorted(whole / bare for bare, whole in pairs)
-            bare, whole = (statistics.median(times) for times in zip(*pairs, strict=True))
-            spread = f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
-            print(
-                f"| {name} | {bare:.2f} | {whole:.2f} | {spread} | {statistics.median(waits.seen):.2f} % |", flush=True
-            )
-            if options.processes > 1:
-                start = time.perf_counter()
-                epoch(entry, path, device, options.processes)()
-                print(
-                    f"| {name}, {options.processes} processes | | {time.perf_counter() - start:.2f} | | |", flush=True
-                )
+        write_clips(path, options.clips, (options.frames, options.size, options.size, 3))
+        one_process(path, options, waits)
+        if options.processes > 1:
+            several_processes(path, options)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ bare calls of the plain network: gradients to the input with frozen parameters, 
 the training passes. Both are timed in turn in one run; the ratio is the median over pairs. Goal: 1.15.
 """
 
-import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from common import headline, network_and_clips, parsed, parser_of, seconds, spread
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,8 +33,6 @@ from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.trades import Trades
 from pipeline_lib.models.resnet import ResNet3D
 
-TINY = ResNet3D(depth=10, width=16, stem_kernel=3, stem_pool=False)
-FULL = ResNet3D(depth=18, shortcut="A")
 SELECTOR = ResNet3D(depth=10, width=8, stem_kernel=3, stem_pool=False)
 GOAL = 1.15
 
@@ -115,21 +112,6 @@ def step(network: nn.Module, defense: Defense, clips: Tensor, labels: Tensor) ->
     defense.objective(network, clips, labels, draw).loss.backward()
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Time of one call, until the device has finished: CPU time on the CPU, which other processes hardly disturb."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    synchronize(device)
-    start = clock()
-    work()
-    synchronize(device)
-    return clock() - start
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def compare(network: nn.Module, case: Case, clips: Tensor, labels: Tensor, rounds: int) -> list[tuple[float, float]]:
     """(floor, step) in seconds, `rounds` pairs in alternating order after one unmeasured pair."""
     extended = case.defense.extend(network).train()
@@ -146,39 +128,24 @@ def compare(network: nn.Module, case: Case, clips: Tensor, labels: Tensor, round
 
 
 def row(name: str, pairs: list[tuple[float, float]]) -> str:
-    ratios = sorted(taken / base for base, taken in pairs)
+    ratios = [taken / base for base, taken in pairs]
     floors, steps = (statistics.median(times) * 1000 for times in zip(*pairs, strict=True))
-    middle = statistics.median(ratios)
-    verdict = "" if middle <= GOAL else f" above {GOAL}"
-    return f"| {name} | {floors:.1f} | {steps:.1f} | {middle:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}){verdict} |"
+    verdict = "" if statistics.median(ratios) <= GOAL else f" above {GOAL}"
+    return f"| {name} | {floors:.1f} | {steps:.1f} | {spread(ratios)}{verdict} |"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="3D ResNet-18 at 112 x 112, not a tiny network at 32 x 32")
-    parser.add_argument("--frames", type=int, help="default: 8, or 16 with --full")
-    parser.add_argument("--batch", type=int, default=8)
+    parser = parser_of(__doc__, rounds=10)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
     parser.add_argument("--only", nargs="*", help="names of defenses; default: all")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-
-    frames = options.frames or (16 if options.full else 8)
-    size = 112 if options.full else 32
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = (FULL if options.full else TINY)(101).to(options.device).train()
-        clips = torch.rand(options.batch, 3, frames, size, size).to(options.device)
+    options = parsed(parser)
+    network, clips = network_and_clips(options)
     labels = torch.arange(options.batch, device=clips.device)
-    print(f"\n{'3D ResNet-18' if options.full else 'tiny 3D ResNet-10'}, {options.device}, torch {torch.__version__}\n")
-    print("| defense | floor, ms | step, ms | share of the floor |\n|---|---:|---:|---:|")
+    print(headline(options))
+    print("| defense | floor, ms | step, ms | over the floor |\n|---|---:|---:|---:|")
     for name, case in cases(options.steps).items():
         if not options.only or name in options.only:
-            print(row(name, compare(network, case, clips, labels, options.rounds)), flush=True)
+            print(row(name, compare(network.train(), case, clips, labels, options.rounds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
-"""Transforms of the input: time for each, and halftoning by fronts against the loops that it replaces.
+"""Transforms of the input: time for each, over the library that does the same, and halftoning over the usual loops.
 
     python benchmarks/transforms.py                    # a batch of 128 images of 32 x 32, a clip of 40 x 112 x 112
     python benchmarks/transforms.py --device cuda --rounds 20
 
 Times are medians over the rounds, ratios those of neighbors in time, so that a slow spell of the machine hits both.
+Libraries (on the CPU) get what they take, converted before the clock starts; only what is installed is there
+(`pip install opencv-python-headless scikit-image`). Goal: 1.5 of theirs.
 """
 
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
-from attack import seconds
+from common import seconds, spread
 from torch import Tensor
 
 from pipeline_lib.attacks.randomness import clip_generators
@@ -21,6 +25,8 @@ from pipeline_lib.registry import build
 from pipeline_lib.transforms.bpda import transformed
 from pipeline_lib.transforms.drawing import drawing
 from pipeline_lib.transforms.halftone import Halftone
+from pipeline_lib.transforms.jpeg import jpeg_file
+from pipeline_lib.transforms.layout import as_bytes
 
 NAMES = [name for name, target in METHODS.items() if target.startswith("pipeline_lib.transforms.")]
 # Takes seconds for a clip on a CPU.
@@ -83,6 +89,46 @@ def applied(name: str, clips: Tensor) -> Callable[[], object]:
     return work
 
 
+def library_calls(clip: Tensor) -> dict[str, tuple[str, Callable[[], object]]]:
+    """What libraries offer for a clip (1, 3, T, H, W): their name and the call, by the transform's name."""
+    from PIL import Image
+    from scipy import ndimage
+    from torchvision.transforms.v2 import functional as vision
+
+    frames = clip[0].transpose(0, 1).contiguous()
+    pictures, array = as_bytes(frames).permute(0, 2, 3, 1).contiguous().numpy(), clip.numpy()
+    calls: dict[str, tuple[str, Callable[[], object]]] = {
+        "gaussian_blur": ("torchvision", lambda: vision.gaussian_blur(frames, [3, 3], [1.0, 1.0])),
+        "grey_scale": ("torchvision", lambda: vision.rgb_to_grayscale(frames, 3)),
+        "histogram_equalization": ("torchvision", lambda: vision.equalize(as_bytes(frames))),
+        "jpeg": ("Pillow", lambda: [np.asarray(Image.open(jpeg_file(picture, 75))) for picture in pictures]),
+        "mean_filter": ("scipy", lambda: ndimage.uniform_filter(array, (1, 1, 1, 3, 3), mode="mirror")),
+        "median_filter": ("scipy", lambda: ndimage.median_filter(array, (1, 1, 1, 3, 3), mode="mirror")),
+        "fourier_truncation": ("numpy", lambda: np.fft.irfft2(np.fft.rfft2(array)).clip(0, 1)),
+        "bit_depth": ("numpy", lambda: (array * 7).round() / 7),
+    }
+    if find_spec("cv2"):
+        import cv2
+
+        planes, grey = array.reshape(-1, *array.shape[-2:]), as_bytes(clip).numpy().reshape(-1, *array.shape[-2:])
+        calls["bilateral_filter"] = ("OpenCV", lambda: [cv2.bilateralFilter(plane, 5, 0.1, 2.0) for plane in planes])
+        calls["nonlocal_means"] = ("OpenCV", lambda: [cv2.fastNlMeansDenoising(p, None, 10, 7, 21) for p in grey])
+    if find_spec("skimage"):
+        from skimage.transform import swirl
+
+        colors = [frame.permute(1, 2, 0).numpy() for frame in frames]
+        calls["swirl"] = ("scikit-image", lambda: [swirl(frame, strength=1, radius=56) for frame in colors])
+    return calls
+
+
+def library_table(clip: Tensor, rounds: int) -> None:
+    print("\n| transform | library | ms per clip | ratio |\n|---|---|---:|---:|")
+    for name, (library, call) in library_calls(clip).items():
+        pairs = timed([applied(name, clip), call], 1 if name in SLOW else rounds, clip.device)
+        theirs = statistics.median(pair[1] for pair in pairs) * 1000
+        print(f"| {name} | {library} | {theirs:.1f} | {spread((a / b for a, b in pairs), digits=2)} |", flush=True)
+
+
 def transform_table(images: Tensor, clip: Tensor, rounds: int) -> None:
     print("| transform | ms per image | ms per clip |\n|---|---:|---:|")
     for name in NAMES:
@@ -101,8 +147,7 @@ def halftone_table(images: Tensor, clip: Tensor, rounds: int) -> None:
             if not torch.equal(fronts(clips), loop(clips)):
                 raise SystemExit(f"{name}: other bits than the fronts")
             pairs = timed([lambda x=clips: fronts(x), lambda x=clips, f=loop: f(x)], rounds, clips.device)  # type: ignore[misc]
-            ratios = sorted(slow / fast for fast, slow in pairs)
-            cells.append(f"{statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})")
+            cells.append(spread((slow / fast for fast, slow in pairs), digits=1))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
@@ -123,6 +168,7 @@ def main() -> None:
     print(f"\n{options.device}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
     transform_table(images, clip, options.rounds)
     halftone_table(images, clip, options.rounds)
+    library_table(clip.cpu(), options.rounds)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.lp_perturbations import AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
-from pipeline_lib.attacks.regions import RandomPixels, RandomRectangle
+from pipeline_lib.attacks.regions import FirstSampleOnly, RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import UniformNoise
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.evaluation import adversarial
@@ -190,6 +190,11 @@ FAULTS = {
         "bound broken",
     ),
     "outside of [0, 1]": (Brightness, OutsideTheBox(perturbation=BEYOND, steps=1), "bound broken"),
+    "mask of the first clip only": (
+        Brightness,
+        Ascent(perturbation=ANYWHERE, region=FirstSampleOnly(region=RandomPixels(count=40)), steps=2),
+        "clips left out",
+    ),
     "attack that is too weak": (Brightness, Ascent(perturbation=WEAK, steps=3), "no effect"),
 }
 

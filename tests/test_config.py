@@ -145,7 +145,11 @@ ERRORS = {
     "boolean for a number": ("attacks.pgd.steps", True, r"attacks.pgd.steps: expected an integer, got True"),
     "bad fraction": ("attacks.pgd.perturbation.epsilon", "8/0", "epsilon: expected a number or a fraction"),
     "no entry": ("attacks.pgd.region", 3, "attacks.pgd.region: expected an entry with 'method', got 3"),
-    "unknown network": ("models.avg.network", "tony", r"models.avg.network: unknown network 'tony'; known: tiny"),
+    "unknown network": (
+        "models.avg.network",
+        "tony",
+        r"models.avg.network: unknown network 'tony'; known: r3d_18",
+    ),
     "unknown training": ("models.avg.training", "x", r"models.avg.training: unknown training 'x'; known: finetune"),
     "unknown attack": (
         "models.at_af.defense.attack",
@@ -220,6 +224,13 @@ ERRORS = {
     "decoding": ("datasets.synthetic.decoding", {"deadlin": 3}, "decoding.deadlin: unknown key; known: .*deadline"),
     "own module": ("attacks.pgd.method", "no_such_module:X", "no file for the Python module 'no_such_module'"),
     "own class": ("attacks.pgd.method", "pipeline_lib.jobs.logs:X", "has no class 'X'"),
+    "transform out of range": (
+        "models.shapes_halftone.defense.transform",
+        {"method": "bit_depth", "bits": 9},
+        r"models.shapes_halftone.defense.transform.bits: 9 must be from 1 to 8",
+    ),
+    "number out of range": ("attacks.pgd.steps", 0, "attacks.pgd.steps: 0 must be at least 1"),
+    "fraction out of range": ("attacks.pgd.perturbation.epsilon", "-4/255", "epsilon: -0.0156.* must be above 0"),
     "negative seed": ("seeds", [-1], "seeds.0"),
     "device": ("device", "tpu", "device: 'tpu' is not one of"),
 }

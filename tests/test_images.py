@@ -53,8 +53,11 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+RESIZED = ImageFiles(size=16, resize=True)
+
+
 def decoded(*paths: Path, size: int = 16, workers: int = 1, **decoding: int) -> list[DecodedClip]:
-    return list(ImageFiles(size=size).decode(paths, Decoding(**decoding), workers))
+    return list(ImageFiles(size=size, resize=True, convert=True).decode(paths, Decoding(**decoding), workers))
 
 
 def store(out: Path, root: Path, lists: object, decoder: ImageFiles, part: str = "train", workers: int = 1) -> Path:
@@ -116,6 +119,22 @@ def test_other_kinds_of_pixels_become_rgb(tmp_path: Path, mode: str) -> None:
     assert clip.frames.shape == (1, 16, 16, 3)
 
 
+@pytest.mark.parametrize(
+    ("size", "mode", "message"),
+    [
+        ((16, 16), "L", "pixels of mode L, not RGB: images.convert: true converts them"),
+        ((16, 16), "RGBA", "pixels of mode RGBA, not RGB"),
+        ((17, 16), "RGB", "17 x 16 pixels, not 16 x 16: images.resize: true resizes and cuts it"),
+    ],
+)
+def test_images_are_not_changed_without_a_word(root: Path, size: tuple[int, int], mode: str, message: str) -> None:
+    for name in ("a/one two.png", "b.png", "c.png"):
+        Image.fromarray(PHOTO[:16, :16]).save(root / "images" / name)
+    Image.new(mode, size).save(root / "images/b.png")
+    with pytest.raises(PipelineError, match=f"b.png: {message}"):
+        store(root / "train.h5", root, ImageLists(), ImageFiles(size=16))
+
+
 def test_a_long_thin_image_needs_no_memory_for_what_is_cut_away(tmp_path: Path) -> None:
     Image.new("RGB", (100_000, 1), (1, 2, 3)).save(tmp_path / "a.png")
     [clip] = decoded(tmp_path / "a.png", size=256)  # whole, it would be 20 GB
@@ -160,16 +179,18 @@ def test_too_large_an_image_fails(tmp_path: Path) -> None:
 
 def test_failed_images_are_named_and_may_be_left_out(root: Path) -> None:
     (root / "images/b.png").unlink()
-    with pytest.raises(PipelineError, match=r"b\.png: the file does not exist"):
-        store(root / "train.h5", root, ImageLists(), ImageFiles(size=16))
+    with pytest.raises(
+        PipelineError, match=r"1 of the 2 files in the train list do not exist below .*images:\n  b\.png\n.*tolerate"
+    ):
+        store(root / "train.h5", root, ImageLists(), RESIZED)
     assert not (root / "train.h5").exists()
     tolerant = Decoding(tolerate=["b.png"])
-    decode_to_store(root / "train.h5", root, "train", ImageLists(), ImageFiles(size=16), tolerant, 1)
+    decode_to_store(root / "train.h5", root, "train", ImageLists(), RESIZED, tolerant, 1)
     assert Clips(root / "train.h5").videos == ["a/one two.png"]
 
 
 def test_the_store_is_that_of_videos_with_one_frame(root: Path) -> None:
-    clips = Clips(store(root / "train.h5", root, ImageLists(), ImageFiles(size=16)))
+    clips = Clips(store(root / "train.h5", root, ImageLists(), RESIZED))
     assert clips.shape == (1, 16, 16, 3)
     assert (clips.labels.tolist(), clips.classes) == ([0, 2], ["cat", "dog", "frog"])
     assert clips.index.tolist() == [[0], [0]]
@@ -182,7 +203,7 @@ def test_the_number_of_threads_is_no_part_of_the_store(root: Path) -> None:
         Image.fromarray(np.roll(PHOTO, number, 0)).save(root / f"images/{number}.png")
         lines.append(f"{number}.png cat")
     (root / "lists/train.txt").write_text("\n".join(lines))
-    one, three = (store(root / f"{n}.h5", root, ImageLists(), ImageFiles(size=16), workers=n) for n in (1, 3))
+    one, three = (store(root / f"{n}.h5", root, ImageLists(), RESIZED, workers=n) for n in (1, 3))
     assert one.read_bytes() == three.read_bytes()
 
 

@@ -149,8 +149,8 @@ def test_the_cost_is_what_is_documented():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SearchedRectangle(height=0, width=1, search="gradient"), "height and width are 0 and 1"),
-        (lambda: SearchedRectangle(height=1, width=1, search="gradient", stride=0), "stride and candidates are 0"),
+        (lambda: SearchedRectangle(height=0, width=1, search="gradient"), "height is 0: it must be at least 1"),
+        (lambda: SearchedRectangle(height=1, width=1, search="gradient", stride=0), "stride is 0"),
         (
             lambda: SearchedRectangle(height=8, width=1, search="exhaustive").place(loss, GREY, CLIPS, generators()),
             "8 x 1 has no position in frames of 7 x 6",

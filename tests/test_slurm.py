@@ -33,6 +33,7 @@ FEWER = {
         "multibn_selection": FEWER_COLUMNS,
         "multav": {"rows": dict.fromkeys(["R3D18+3DDenoise Add", "R3D18+2DDenoise Add"])},
         "oudefend": {"rows": dict.fromkeys(["Xie-A", "Xie-B"])},
+        "variants": None,
         "multibn_images": None,
         "halftone": None,
     },

@@ -96,15 +96,6 @@ def test_unknown_class_is_named_with_the_known_ones(ucf: Path, hmdb: Path, lists
         lists.read(ucf, "train")
 
 
-def test_missing_video_is_named_with_list_and_line(ucf: Path, hmdb: Path) -> None:
-    (ucf / "UCF-101/Boxing/b1.avi").unlink()
-    with pytest.raises(PipelineError, match=r"trainlist01.txt, line 2: the video .*Boxing/b1.avi does not exist"):
-        Ucf101().read(ucf, "train")
-    (hmdb / "hmdb51_org/wave/w2.avi").unlink()
-    with pytest.raises(PipelineError, match=r"wave_test_split1.txt, line 2: the video .*wave/w2.avi does not exist"):
-        Hmdb51().read(hmdb, "test")
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

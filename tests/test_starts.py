@@ -49,7 +49,7 @@ def test_a_clip_starts_alike_in_any_batch_and_with_or_without_a_frame_dimension(
     ("make", "message"),
     [
         (lambda: UniformBox(radius=0), "radius is 0: it must be above 0"),
-        (lambda: GaussianNoise(deviation=-1), "deviation is -1: it cannot be below 0"),
+        (lambda: GaussianNoise(deviation=-1), "deviation is -1: it must be at least 0"),
     ],
 )
 def test_impossible_starts_are_refused(make, message):

@@ -181,6 +181,22 @@ def test_a_decoded_store_holds_the_decoded_clips(root: Path, tmp_path: Path) -> 
         assert json.loads(file.attrs["spec"]) == {"size": 32, "sampling": sampling}
 
 
+def test_missing_videos_are_told_before_any_is_decoded_or_left_out(tmp_path: Path) -> None:
+    replace(DESIGN, train_per_class=2).render(tmp_path, workers=1)
+    gone = [video.path for video in Ucf101().read(tmp_path, "train")][1:3]
+    for path in gone:
+        (tmp_path / "UCF-101" / path).unlink()
+    finished: list[int] = []
+    call = (tmp_path / "train.h5", tmp_path, "train", Ucf101(), SPEC)
+    with pytest.raises(
+        PipelineError, match=f"2 of the 4 files in the train list .*UCF-101:\n  {gone[0]}\n  {gone[1]}\n"
+    ):
+        decode_to_store(*call, Decoding(), 1, finished.append)
+    assert finished == []
+    decode_to_store(*call, Decoding(tolerate=gone), 1)
+    assert len(Clips(tmp_path / "train.h5")) == 2
+
+
 def test_a_broken_video_of_a_data_set_is_named_or_tolerated(tmp_path: Path) -> None:
     replace(DESIGN, train_per_class=2).render(tmp_path, workers=1)
     broken = "MoveUpLeft/v_MoveUpLeft_g08_c01.mp4"

@@ -9,12 +9,20 @@ from pipeline_lib.configuration.sweeps import Sweep
 from pipeline_lib.errors import PipelineError
 
 BRANCHES = {"clean": [], "lp": [{"steps": 1}]}
-STANDARD = {"defense": {"method": "a:Standard"}, "seed": 0}
+STANDARD = {"method": "a:Standard"}
+
+
+def model(defense: dict, seed: int = 0, epochs: int = 1, initial: str | None = None) -> dict:
+    return {"defense": defense, "seed": seed, "training": {"epochs": epochs}, "initial": initial}
+
+
 MODELS = {
-    **{f"plain-s{seed}": STANDARD for seed in (0, 1)},
-    **{f"manual-s{seed}": {"defense": {"branches": BRANCHES}, "seed": seed} for seed in (0, 1)},
-    "soft-s0": {"defense": {"branches": BRANCHES, "selector": {}}, "seed": 0},
-    "wrapped-s0": {"defense": {"transform": {}, "defense": {"branches": BRANCHES, "selector": {}}}, "seed": 0},
+    **{f"plain-s{seed}": model(STANDARD, seed) for seed in (0, 1)},
+    **{f"twin-s{seed}": model({"transform": {}, "defense": STANDARD}, seed, 0, f"plain-s{seed}") for seed in (0, 1)},
+    **{f"tuned-s{seed}": model(STANDARD, seed, 1, f"plain-s{seed}") for seed in (0, 1)},
+    **{f"manual-s{seed}": model({"branches": BRANCHES}, seed) for seed in (0, 1)},
+    "soft-s0": model({"branches": BRANCHES, "selector": {}}),
+    "wrapped-s0": model({"transform": {}, "defense": {"branches": BRANCHES, "selector": {}}}),
 }
 ATTACKS = {"pgd": {"steps": 1}, "roa": {"steps": 2}, "aimed": {"steps": 1, "loss": {"type": "lp", "weight": 1.0}}}
 PLAN = {"datasets": {"d": {}}, "models": MODELS, "attacks": ATTACKS}
@@ -56,6 +64,13 @@ def test_what_a_column_leaves_open_is_said_by_the_row_and_then_by_the_study():
     assert first["gray"] == cell("plain-s0", "pgd", "soft-s0")
     assert first["open"] == cell("plain-s0", "roa", "soft-s0-lp")
     assert rows["S"]["pgd"][1] == cell("plain-s1", "pgd", "soft-s0-clean")  # another model: its first seed
+
+
+def test_a_gray_box_attack_is_made_on_the_weights_of_the_same_seed():
+    """Without the transform in front of them; weights that were trained on are another model's."""
+    rows = rows_of({"pgd": "pgd"}, {"Gray": {"target": "twin", "source": "plain"}, "Tuned": "tuned"}, source="twin")
+    assert rows["Gray"]["pgd"] == [cell(f"twin-s{seed}", "pgd", f"plain-s{seed}") for seed in (0, 1)]
+    assert rows["Tuned"]["pgd"] == [cell(f"tuned-s{seed}", "pgd", "twin-s0") for seed in (0, 1)]
 
 
 def test_a_row_may_have_an_attack_for_each_column():

@@ -286,6 +286,9 @@ def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
         ({"model_gap": 0.06, "gap_allowed": 0.2}, "ok"),  # an attack in bf16
         ({"model_gap": 0.21, "gap_allowed": 0.2}, "other model evaluated"),
         ({"zero_gradients": 0.01}, "ok"),
+        ({"unchanged_clips": 0.01}, "ok"),
+        ({"unchanged_clips": 0.02}, "clips left out"),
+        ({"unchanged_clips": 1.0, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
         ({"zero_gradients": 0.0101}, "masked gradient"),
         ({"stored_accuracy": 90.0, "end_loss": 0.21}, "masked gradient"),
         ({"stored_accuracy": 90.0001, "end_loss": 0.21}, "masked gradient"),  # rounding, not a clip

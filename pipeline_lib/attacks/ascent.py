@@ -16,6 +16,7 @@ from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.precision import Precision, check_precision
+from pipeline_lib.ranges import Count, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +35,17 @@ class Ascent:
     """
 
     perturbation: Perturbation
-    steps: int
+    steps: Count
     region: Region = field(default_factory=AllPixels)
     start: Start = field(default_factory=AtClean)
     goal: Goal = field(default_factory=Untargeted)
-    restarts: int = 1
+    restarts: Count = 1
     keep: Literal["last", "best"] = "last"
     unmasked_first_gradient: bool = False
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise PipelineError(f"steps is {self.steps}: an attack takes at least one")
-        if self.restarts < 1:
-            raise PipelineError(f"restarts is {self.restarts}: an attack climbs at least once")
+        check_ranges(self)
         if check_precision("precision", self.precision) == "tf32":
             raise PipelineError("precision is tf32: for all attacks of a run it is evaluation.precision")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.losses import Loss, expectation
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Count, check_ranges
 
 
 class Attack(Protocol):
@@ -27,11 +27,10 @@ class Expectation:
     """
 
     attack: Attack
-    samples: int = 10
+    samples: Count = 10
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise PipelineError(f"samples is {self.samples}: an expectation needs one or more")
+        check_ranges(self)
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return self.attack(expectation(loss, self.samples), clips, generators)

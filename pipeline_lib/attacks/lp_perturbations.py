@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.balls import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball
-from pipeline_lib.attacks.perturbations import DARKEST, growing, lifted, require_above, tell_of_large_steps
+from pipeline_lib.attacks.perturbations import DARKEST, growing, lifted, tell_of_large_steps
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import AboveOne, Count, Positive, check_ranges
 
 # What the authors divide by at least, so that a vanishing gradient is no direction.
 SMALLEST_NORM = 1e-6
@@ -28,11 +29,11 @@ class AdditiveL2:
     step_size: length of a step along the gradient.
     """
 
-    epsilon: float
-    step_size: float
+    epsilon: Positive
+    step_size: Positive
 
     def __post_init__(self) -> None:
-        require_above(0, epsilon=self.epsilon, step_size=self.step_size)
+        check_ranges(self)
         tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -59,14 +60,13 @@ class RatioL2:
     zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, whose multiples are then its change (floor).
     """
 
-    epsilon: float
-    step_size: float
+    epsilon: Positive
+    step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
     zeros: Literal["keep", "floor"] = "keep"
 
     def __post_init__(self) -> None:
-        require_above(0, epsilon=self.epsilon)
-        require_above(1, step_size=self.step_size)
+        check_ranges(self)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return ratio_step(growing(clips, gradient, self.zeros), gradient, self.step_size)
@@ -101,13 +101,12 @@ class PrintedRatioL2:
     scales the whole clip down, to a bit more than an eighth. For all pixels only. Pixels at 0 stay 0, and do not count.
     """
 
-    epsilon: float
-    step_size: float
+    epsilon: Positive
+    step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
 
     def __post_init__(self) -> None:
-        require_above(0, epsilon=self.epsilon)
-        require_above(1, step_size=self.step_size)
+        check_ranges(self)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return ratio_step(clips, gradient, self.step_size)
@@ -148,14 +147,14 @@ class AdditiveL1:
     for all k (Maini et al., 2020). Their code also never moves an element at 0 or 1; here it may move inwards.
     """
 
-    epsilon: float
-    step_size: float
-    fewest: int = 5
-    most: int = 20
+    epsilon: Positive
+    step_size: Positive
+    fewest: Count = 5
+    most: Count = 20
 
     def __post_init__(self) -> None:
-        require_above(0, epsilon=self.epsilon, step_size=self.step_size)
-        if not 1 <= self.fewest <= self.most:
+        check_ranges(self)
+        if self.fewest > self.most:
             raise PipelineError(f"fewest and most are {self.fewest} and {self.most}: give 1 <= fewest <= most")
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.balls import TOLERANCE
-from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.ranges import AboveOne, Positive, check_ranges
 
 # What a pixel at 0 grows from under `zeros: floor`: the darkest grey level above it.
 DARKEST = 1 / 255
@@ -40,11 +40,11 @@ class Perturbation(Protocol):
 class AdditiveLinf:
     """|x_adv - x| <= epsilon for every pixel; both fields on the [0, 1] scale (PGD, Madry et al. 2018)."""
 
-    epsilon: float
-    step_size: float
+    epsilon: Positive
+    step_size: Positive
 
     def __post_init__(self) -> None:
-        require_above(0, epsilon=self.epsilon, step_size=self.step_size)
+        check_ranges(self)
         tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -69,12 +69,12 @@ class RatioLinf:
     measured from (floor).
     """
 
-    epsilon: float
-    step_size: float
+    epsilon: AboveOne
+    step_size: AboveOne
     zeros: Literal["keep", "floor"] = "keep"
 
     def __post_init__(self) -> None:
-        require_above(1, epsilon=self.epsilon, step_size=self.step_size)
+        check_ranges(self)
         tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -112,12 +112,6 @@ def nearest_level(clips: Tensor, low: Tensor, high: Tensor) -> Tensor:
     low = (low * 255 - TOLERANCE).ceil()
     high = (high * 255 + TOLERANCE).floor()
     return (clips * 255).round().clamp(low, high).clamp(0, 255) / 255
-
-
-def require_above(limit: float, **fields: float) -> None:
-    for name, value in fields.items():
-        if not value > limit:
-            raise PipelineError(f"{name} is {value}: it must be above {limit}")
 
 
 def tell_of_large_steps(epsilon: float, step_size: float) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Count, check_ranges
 
 
 class Region(Protocol):
@@ -42,13 +43,13 @@ class RandomRectangle:
     per: a position for each `frame` (MultiBN's ROA), or one for all frames of a `video`.
     """
 
-    height: int
-    width: int
+    height: Count
+    width: Count
     last_position: bool = False
     per: Literal["frame", "video"] = "frame"
 
     def __post_init__(self) -> None:
-        require_rectangle(self.height, self.width)
+        check_ranges(self)
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         frames, size = clips.shape[2:-2], clips.shape[-2:]
@@ -70,11 +71,6 @@ class RandomRectangle:
             )
         draw = [torch.randint(n, tuple(frames), generator=generator, device=generator.device) for n in positions]
         return torch.stack(draw, dim=-1)
-
-
-def require_rectangle(height: int, width: int) -> None:
-    if min(height, width) < 1:
-        raise PipelineError(f"height and width are {height} and {width}: a rectangle has a pixel or more")
 
 
 def rectangles(corners: Tensor, sides: tuple[int, int], size: Sequence[int]) -> Tensor:
@@ -130,12 +126,11 @@ class RandomPixels:
     replace: drawn with replacement, as the authors do, so that some may be the same; otherwise no two are alike.
     """
 
-    count: int
+    count: Count
     replace: bool = True
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise PipelineError(f"count is {self.count}: draw one pixel or more in each frame")
+        check_ranges(self)
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         frames, (height, width) = clips.shape[2:-2], clips.shape[-2:]

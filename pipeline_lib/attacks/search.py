@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from pipeline_lib.attacks.balls import per_clip
 from pipeline_lib.attacks.losses import Loss, loss_and_gradient
-from pipeline_lib.attacks.regions import RandomRectangle, fits_rectangle, rectangles, require_rectangle
+from pipeline_lib.attacks.regions import RandomRectangle, fits_rectangle, rectangles
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Count, check_ranges
 
 # Where this share of the places that were tried has the largest loss, it says nothing: the place is drawn.
 UNDECIDED = 0.9
@@ -28,17 +29,15 @@ class SearchedRectangle:
     it is 0, the place is drawn.
     """
 
-    height: int
-    width: int
+    height: Count
+    width: Count
     search: Literal["exhaustive", "gradient"]
-    stride: int = 1
-    candidates: int = 20
+    stride: Count = 1
+    candidates: Count = 20
     per: Literal["frame", "video"] = "video"
 
     def __post_init__(self) -> None:
-        require_rectangle(self.height, self.width)
-        if min(self.stride, self.candidates) < 1:
-            raise PipelineError(f"stride and candidates are {self.stride} and {self.candidates}: one or more")
+        check_ranges(self)
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Drawn, where no loss is there to search with."""

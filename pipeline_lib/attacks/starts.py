@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.balls import of_clip, onto_l2_ball
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import NonNegative, Positive, check_ranges
 
 
 class Start(Protocol):
@@ -35,11 +36,10 @@ class AtClean:
 class UniformNoise:
     """x + U(-radius, radius), one generator per clip; radius on the [0, 1] scale (PGD's random start)."""
 
-    radius: float
+    radius: NonNegative
 
     def __post_init__(self) -> None:
-        if not self.radius >= 0:
-            raise PipelineError(f"radius is {self.radius}: it cannot be below 0")
+        check_ranges(self)
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return clips + drawn(clips, generators, lambda noise, g: noise.uniform_(-self.radius, self.radius, generator=g))
@@ -73,11 +73,10 @@ class UniformBox:
     On large clips u - x is far longer than the papers' radius, so that the start lies on the bound (advertorch).
     """
 
-    radius: float
+    radius: Positive
 
     def __post_init__(self) -> None:
-        if not self.radius > 0:
-            raise PipelineError(f"radius is {self.radius}: it must be above 0")
+        check_ranges(self)
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         anywhere = drawn(clips, generators, lambda noise, g: noise.uniform_(generator=g))
@@ -91,11 +90,10 @@ class UniformBox:
 class GaussianNoise:
     """x + N(0, deviation^2), one generator per clip; deviation on the [0, 1] scale (TRADES: 0.001)."""
 
-    deviation: float
+    deviation: NonNegative
 
     def __post_init__(self) -> None:
-        if not self.deviation >= 0:
-            raise PipelineError(f"deviation is {self.deviation}: it cannot be below 0")
+        check_ranges(self)
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return clips + drawn(clips, generators, lambda noise, g: noise.normal_(0, self.deviation, generator=g))

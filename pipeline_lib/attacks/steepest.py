@@ -12,6 +12,7 @@ from pipeline_lib.attacks.balls import per_clip
 from pipeline_lib.attacks.goals import Goal, Untargeted
 from pipeline_lib.attacks.losses import Loss, loss_and_gradient
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Count, check_ranges
 
 # By this name the configuration takes the names of its attacks as well as their entries.
 Attack = Ascent
@@ -30,13 +31,12 @@ class Steepest:
     """
 
     attacks: list[Attack]
-    steps: int
+    steps: Count
     keep: Literal["best", "last"] = "best"
     goal: Goal = field(default_factory=Untargeted)
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise PipelineError(f"steps is {self.steps}: an attack takes at least one")
+        check_ranges(self)
         if not self.attacks:
             raise PipelineError("attacks is empty: steepest chooses among one or more")
         for i, attack in enumerate(self.attacks):

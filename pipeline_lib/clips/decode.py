@@ -11,8 +11,9 @@ import numpy as np
 
 from pipeline_lib.clips.splits import Lists
 from pipeline_lib.clips.status import DecodedClip, Status
-from pipeline_lib.clips.store_writer import write_store
+from pipeline_lib.clips.store_writer import FAILURES_TOLD, write_store
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Count, Positive, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +25,14 @@ class Decoding:
     tolerate: videos or images (paths as in the lists) that may fail; they are left out.
     """
 
-    videos_per_process: int = 8
-    deadline: float = 120.0
-    max_pixels: int = 4096 * 4096
-    max_frames: int = 100_000
+    videos_per_process: Count = 8
+    deadline: Positive = 120.0
+    max_pixels: Count = 4096 * 4096
+    max_frames: Count = 100_000
     tolerate: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.videos_per_process < 1:
-            raise PipelineError(f"decoding.videos_per_process: {self.videos_per_process} must be at least 1.")
+        check_ranges(self)
 
 
 class Decoder(Protocol):
@@ -69,11 +69,12 @@ def decode_to_store(
     """Decode a part ("train" or "test") of the data set below `root` to the store `out`.
 
     `progress` is called with the number of finished clips. The file is the same, byte for byte, whatever `workers`
-    and `decoding`. PipelineError names the place in a list that is wrong, or the files that failed and are not in
-    `decoding.tolerate`.
+    and `decoding`. PipelineError names the place in a list that is wrong, or the files that are missing or failed and
+    are not in `decoding.tolerate`.
     """
     items = lists.read(root, part)
     folder = lists.video_root(root)
+    require_present([item.path for item in items if item.path not in decoding.tolerate], folder, part)
     write_store(
         out,
         items,
@@ -85,6 +86,18 @@ def decode_to_store(
         tolerate=decoding.tolerate,
         progress=progress,
     )
+
+
+def require_present(paths: Sequence[str], folder: Path, part: str) -> None:
+    """Tells all files of a list that are missing, before what may be hours of decoding. A path may go on below a file:
+    it is a record in it."""
+    missing = [path for path in paths if not (folder / path).is_file() and not (folder / path).parent.is_file()]
+    if missing:
+        named = "".join(f"\n  {path}" for path in missing[:FAILURES_TOLD])
+        raise PipelineError(
+            f"{len(missing)} of the {len(paths)} files in the {part} list do not exist below {folder}:{named}\n"
+            "Get them again, or list them under `decoding.tolerate` to leave them out."
+        )
 
 
 def in_order(

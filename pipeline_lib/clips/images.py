@@ -21,9 +21,16 @@ FILES_PER_CALL = 64
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFiles:
-    """Image files, cut to `size` x `size` pixels as videos are. There is no sampling: an image is its only frame."""
+    """Image files of `size` x `size` pixels. There is no sampling: an image is its only frame.
+
+    resize: take images of other sizes too, resized and cut as videos are. convert: take grey images, palettes, CMYK and
+    images with transparency too, as Pillow turns them into RGB. Either changes what the images show, so that it has to
+    be said.
+    """
 
     size: int
+    resize: bool = False
+    convert: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -51,10 +58,18 @@ class ImageFiles:
         if not path.is_file():
             return failed(self.shape, "not a regular file" if path.exists() else "the file does not exist")
         try:
-            return one_frame(fitted(opened(path, max_pixels), self.size))
+            return one_frame(fitted(self._checked(opened(path, max_pixels)), self.size))
         # Damaged files raise errors of many kinds from Pillow's parsers; the store names every one of them.
         except Exception as error:
             return failed(self.shape, str(error).replace(str(path), path.name) or type(error).__name__)
+
+    def _checked(self, image: Image.Image) -> Image.Image:
+        if image.size != (self.size, self.size) and not self.resize:
+            size = f"{image.width} x {image.height} pixels, not {self.size} x {self.size}"
+            raise PipelineError(f"{size}: images.resize: true resizes and cuts it")
+        if image.mode != "RGB" and not self.convert:
+            raise PipelineError(f"pixels of mode {image.mode}, not RGB: images.convert: true converts them")
+        return image.convert("RGB")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +96,15 @@ def records(path: Path) -> np.ndarray:
 
 
 def opened(path: Path, max_pixels: int) -> Image.Image:
-    """An image file as 8-bit RGB, its first frame; errors for what would be wrong or too large in memory."""
+    """An image file of 8 bits a color, its first frame; errors for what would be wrong or too large in memory."""
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > max_pixels:
             raise PipelineError(f"{image.width} x {image.height} pixels are more than max_pixels = {max_pixels}")
         if image.mode.startswith(("I", "F")):
             # Pillow would cut all values above 255 off.
             raise PipelineError(f"pixels of mode {image.mode}: convert the image to 8 bits for each color")
-        return image.convert("RGB")
+        image.load()
+        return image.copy()
 
 
 def fitted(image: Image.Image, size: int) -> Image.Image:

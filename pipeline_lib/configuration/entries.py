@@ -12,6 +12,7 @@ from typing import Any
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.methods import METHODS
 from pipeline_lib.precision import check_precision
+from pipeline_lib.ranges import RANGES
 from pipeline_lib.registry import fields
 
 # What a field may name instead of giving the entry itself: by the field's annotation, e.g. "Attack", the entries of
@@ -67,6 +68,15 @@ def _value(where: str, value: Any, annotation: str, sections: Sections) -> Any:
     return _typed(where, value, ast.parse(annotation, mode="eval").body, sections)
 
 
+def _ranged(where: str, value: Any, name: str) -> Any:
+    """A number of an annotation of `ranges.py`, in its range."""
+    plain, wanted = RANGES[name]
+    number = _SCALARS[plain](where, value)
+    if not wanted.holds(number):
+        raise fail(where, f"{number} must be {wanted.words}")
+    return number
+
+
 def _typed(where: str, value: Any, kind: ast.expr, sections: Sections) -> Any:
     """A value converted to the annotated type: scalars, unions, lists and mappings of them, or nested entries."""
     if isinstance(kind, ast.BinOp):
@@ -76,6 +86,8 @@ def _typed(where: str, value: Any, kind: ast.expr, sections: Sections) -> Any:
     name = "None" if isinstance(kind, ast.Constant) else ast.unparse(kind)
     if name in _SCALARS:
         return _SCALARS[name](where, value)
+    if name in RANGES:
+        return _ranged(where, value, name)
     if name in sections and isinstance(value, str):
         return named(where, value, name, sections)
     return resolve(where, value, sections)

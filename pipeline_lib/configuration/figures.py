@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeline_lib.configuration.entries import fail, lookup
-from pipeline_lib.configuration.targets import CLEAN, source_for, split_target
+from pipeline_lib.configuration.targets import CLEAN, source_for, split_target, trained
 
 Plan = Mapping[str, Any]
 Targets = Callable[[str, str], list[str]]
@@ -48,7 +48,8 @@ def masking(where: str, entry: Mapping[str, Any], plan: Plan, targets: Targets) 
     if "eot" in entry:
         parts.append(_part("eot", _expectation(f"{where}.eot", entry["eot"], plan), own))
     if "transfer" in entry:
-        parts.append(_part("transfer", attack, own, targets(f"{where}.transfer", entry["transfer"])))
+        sources = targets(f"{where}.transfer", entry["transfer"])
+        parts.append(_part("transfer", attack, own, [source_for(one, sources, plan["models"]) for one in own]))
     for key, part, measure in (("bounds", "bound", epsilon_of), ("steps", "steps", steps_of)):
         names = entry.get(key, [])
         for name, value in zip(names, _growing(f"{where}.{key}", names, measure, plan), strict=True):
@@ -59,8 +60,8 @@ def masking(where: str, entry: Mapping[str, Any], plan: Plan, targets: Targets) 
 
 
 def _part(part: str, attack: str, own: list[str], sources: list[str] | None = None) -> dict[str, Any]:
-    """Clips of the attack made on the source, or on each target itself, as the targets see them."""
-    cells = [{"target": t, "attack": attack, "source": source_for(t, sources or [t])} for t in own]
+    """Clips of the attack made on the source of each target, or on the target itself, as the targets see them."""
+    cells = [{"target": t, "attack": attack, "source": s} for t, s in zip(own, sources or own, strict=True)]
     return {"part": part, "attack": attack, "value": None, "cells": cells}
 
 
@@ -73,18 +74,10 @@ def _plain(where: str, entry: Mapping[str, Any], own: list[str], plan: Plan, tar
     models = [split_target(target)[0] for target in plain]
     if any(plan["models"][model]["defense"].get("backward") != "none" for model in models):
         raise fail(where, f"model {name!r} is attacked by BPDA as well: give its defense `backward: none`")
-    if [_trained(model, plan) for model in models] != [_trained(split_target(one)[0], plan) for one in own]:
+    if [trained(one, plan["models"]) for one in plain] != [trained(one, plan["models"]) for one in own]:
         hint = f"give it `initial: {entry['target']}` and a training of 0 epochs"
         raise fail(where, f"model {name!r} has other weights than {entry['target']!r}: {hint}")
     return [_part("without_bpda", entry["attack"], plain)]
-
-
-def _trained(model: str, plan: Plan) -> str:
-    """The model, or file, whose weights a model of 0 epochs has; else the model itself."""
-    entry = plan["models"][model]
-    if entry["training"]["epochs"] or not entry["initial"]:
-        return model
-    return _trained(entry["initial"], plan) if isinstance(entry["initial"], str) else str(entry["initial"]["file"])
 
 
 def _expectation(where: str, name: str, plan: Plan) -> str:

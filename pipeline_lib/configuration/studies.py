@@ -16,7 +16,8 @@ def cell(where: str, target: str, attack: str, source: str | None, plan: Plan) -
     """What is predicted: clips of `attack` made on `source` (as written; the target itself if None), by `target`."""
     if attack == CLEAN:
         return {"target": target, "attack": CLEAN, "source": None}
-    made_on = target if source is None else source_for(target, targets_of(f"{where}.source", source, plan["models"]))
+    models = plan["models"]
+    made_on = target if source is None else source_for(target, targets_of(f"{where}.source", source, models), models)
     check_loss(where, attack, made_on, plan)
     return {"target": target, "attack": attack, "source": made_on}
 

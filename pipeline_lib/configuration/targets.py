@@ -56,9 +56,20 @@ def targets_of(where: str, written: str, models: Mapping[str, dict]) -> list[str
     return [f"{model}-{branch}" if slash else model for model in own]
 
 
-def source_for(target: str, sources: list[str]) -> str:
+def source_for(target: str, sources: list[str], models: Mapping[str, dict]) -> str:
     """Of a source's targets, one per seed, the one for sets that `target` is tested on.
 
-    Another view of the same model is that of the same seed; another model is its first seed.
+    Another view of the same weights (a branch, or the model without its transform) is that of the same seed; another
+    model is its first seed.
     """
-    return next((source for source in sources if split_target(source)[0] == split_target(target)[0]), sources[0])
+    own = trained(target, models)
+    return next((source for source in sources if trained(source, models) == own), sources[0])
+
+
+def trained(target: str, models: Mapping[str, dict]) -> str:
+    """The model, or file, whose weights a target has: of a model of 0 epochs, what it starts from."""
+    model = split_target(target)[0]
+    entry = models[model]
+    if entry["training"]["epochs"] or not entry["initial"]:
+        return model
+    return trained(entry["initial"], models) if isinstance(entry["initial"], str) else str(entry["initial"]["file"])

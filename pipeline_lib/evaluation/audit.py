@@ -75,12 +75,14 @@ def recorded_columns(recorded: RecordedLoss, final: Scores, labels: np.ndarray) 
 
 
 def measured_columns(attack: LatticeAttack, live: Tensor, stored: Tensor, clean: Tensor) -> Columns:
-    """(n,) each: how much of the bound the live and the stored clips use, and how far live ones leave [0, 1]."""
+    """(n,) each: how much of the bound the live and the stored clips use, how far live ones leave [0, 1], and which
+    stored ones are still the clean ones."""
     excess = torch.maximum(live - 1, -live).flatten(1).amax(1).clamp_min(0)
     return {
         "live_bound_ratio": attack.ratio_to_bound(live, clean).cpu().numpy(),
         "bound_ratio": attack.ratio_to_bound(stored, clean).cpu().numpy(),
         "box_excess": excess.cpu().numpy(),
+        "unchanged": (stored == clean).flatten(1).all(1).cpu().numpy(),
     }
 
 
@@ -109,6 +111,7 @@ def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32
         "start_loss": float(columns["trace_loss"][:, 0].mean()),
         "end_loss": float(columns["trace_loss"][:, -1].mean()),
         "changed_predictions": float((columns["stored_prediction"] != columns["clean_prediction"]).mean()),
+        "unchanged_clips": float(columns["unchanged"].mean()),
         "live_bound_ratio": float(columns["live_bound_ratio"].max()),
         "bound_ratio": float(columns["bound_ratio"].max()),
         "box_excess": float(columns["box_excess"].max()),

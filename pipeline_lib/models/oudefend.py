@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models.extension import Network, add_after, last_norm, stage_of
-
-HALF = (1, 2, 2)
+from pipeline_lib.models.pooling import halved
 
 
 def pointwise(inputs: int, outputs: int) -> nn.Module:
@@ -30,9 +29,9 @@ def rectified(features: Tensor) -> Tensor:
 
 
 def enlarged(features: Tensor, height: int, width: int) -> Tensor:
-    """Each frame interpolated to height x width; the number of frames stays."""
-    size = (features.shape[2], height, width)
-    return F.interpolate(features, size=size, mode="trilinear", align_corners=False)
+    """Each frame of (N, C, T, H, W) interpolated to height x width."""
+    frames = F.interpolate(features.flatten(1, 2), size=(height, width), mode="bilinear", align_corners=False)
+    return frames.unflatten(1, features.shape[1:3])
 
 
 class Overcomplete(nn.Module):
@@ -56,7 +55,7 @@ class Overcomplete(nn.Module):
             if i < len(self.skips):
                 skipped.append(rectified(self.skips[i](features)))
         for convolution in self.decoder:
-            features = rectified(F.max_pool3d(convolution(features), HALF))
+            features = rectified(halved(convolution(features)))
             if skipped:
                 features = features + skipped.pop()
         return features
@@ -76,8 +75,8 @@ class Undercomplete(nn.Module):
             raise PipelineError(
                 f"after: OUDefend halves its features, and these are {height} x {width}: name an earlier stage"
             )
-        halved = rectified(F.max_pool3d(self.encoder(features), HALF))
-        return rectified(enlarged(self.decoder(halved), height, width))
+        small = rectified(halved(self.encoder(features)))
+        return rectified(enlarged(self.decoder(small), height, width))
 
 
 def both(width: int, time: int) -> list[nn.Module]:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.models.pooling import MaxPool3d
 
 Shortcut = Callable[[int, int, int], nn.Module]
 
@@ -22,7 +23,7 @@ class Layers(NamedTuple):
 
 LAYERS = {
     2: Layers(nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d),
-    3: Layers(nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d),
+    3: Layers(nn.Conv3d, nn.BatchNorm3d, MaxPool3d),
 }
 
 

@@ -19,6 +19,7 @@ AUDIT_COLUMNS = (
     "start_loss",
     "end_loss",
     "changed_predictions",
+    "unchanged_clips",
     "live_bound_ratio",
     "bound_ratio",
     "box_excess",
@@ -32,24 +33,25 @@ SOUND = "ok"
 MASKED = "masked gradient"
 BROKEN = "bound broken"
 OTHER_MODEL = "other model evaluated"
+UNTOUCHED = "clips left out"
 NO_EFFECT = "no effect"
 ZERO_GRADIENTS_ALLOWED = 0.01
 ZERO_ELEMENTS_ALLOWED = 0.5
+UNCHANGED_ALLOWED = 0.01
 # Of the bound and of [0, 1]: above the rounding of float32, below half a grey level for every bound in use.
 ROUNDING = 1e-3
 RISE_EXPECTED = 0.01
 CAPTION = (
     "One row per adversarial set: the model it was made on (source), the iterations, the share of clips whose first "
-    "gradient is "
-    "exactly zero and the share of zero elements in it, the mean loss before and after, the share of changed "
-    "predictions, the largest ratio to the bound of the attack's own tensors (live) and of the stored 8-bit clips, "
-    "how far live pixels leave [0, 1], how far the attacked model's loss is from the evaluated model's on the same "
-    "clips, and the accuracy in percent on clean, live and stored clips. "
-    'Verdicts: "bound broken": a ratio above 1, pixels outside the region, or values outside [0, 1]. "other model '
-    'evaluated": a gap above the allowed one, which is larger for attacks in bf16. "masked gradient": more than 1 % of '
-    "the gradients or 50 % of their elements are zero, or the stored accuracy equals the clean one and the loss hardly "
-    "rose, although the attack moved the clips. "
-    '"no effect": that accuracy is equal although the loss rose, so the attack is too weak. Such numbers are no '
+    "gradient is exactly zero and the share of zero elements in it, the mean loss before and after, the share of "
+    "changed predictions and of unchanged clips, the largest ratio to the bound of the attack's own tensors (live) "
+    "and of the stored 8-bit clips, how far live pixels leave [0, 1], how far the attacked model's loss is from the "
+    "evaluated model's on the same clips, and the accuracy in percent on clean, live and stored clips. Verdicts: "
+    '"bound broken": a ratio above 1, pixels outside the region, or values outside [0, 1]. "other model evaluated": a '
+    'gap above the allowed one, which is larger for attacks in bf16. "masked gradient": more than 1 % of the '
+    "gradients or 50 % of their elements are zero, or the stored accuracy equals the clean one and the loss hardly "
+    'rose, although the attack moved the clips. "clips left out": more than 1 % of the clips are still the clean '
+    'ones. "no effect": that accuracy is equal although the loss rose, so the attack is too weak. Such numbers are no '
     "robustness."
 )
 
@@ -98,6 +100,8 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     # Without iterations no gradient was asked for, and none can be masked.
     if vanishing or (unchanged and not rose and audit["iterations"] > 0):
         return MASKED
+    if audit["unchanged_clips"] > UNCHANGED_ALLOWED and audit["bound_ratio"] > 0:
+        return UNTOUCHED
     return NO_EFFECT if unchanged else SOUND
 
 
@@ -112,7 +116,7 @@ def write_audit(audit: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, 
 
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as text, indexed by data set: verdict in front, shares in percent, headings in words."""
-    shares = ["zero_gradients", "zero_elements", "changed_predictions"]
+    shares = ["zero_gradients", "zero_elements", "changed_predictions", "unchanged_clips"]
     sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
     accuracies = ["clean", "live", "stored"]
     text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
@@ -127,5 +131,5 @@ def readable(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def html_verdict(cell: str) -> str:
-    found = (MASKED, BROKEN, OTHER_MODEL, NO_EFFECT)
+    found = (MASKED, BROKEN, OTHER_MODEL, UNTOUCHED, NO_EFFECT)
     return f'<b class="masked">{cell}</b>' if cell in found else markup.escape(cell)

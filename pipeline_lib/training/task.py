@@ -9,8 +9,8 @@ import torch
 from pipeline_lib.clips.augmentation import Augmentation, Unchanged
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
-from pipeline_lib.errors import PipelineError
 from pipeline_lib.precision import Precision
+from pipeline_lib.ranges import Count, Natural, NonNegative, Part, Share, check_ranges
 from pipeline_lib.training.processes import ALONE, Processes
 from pipeline_lib.training.schedules import Schedule
 from pipeline_lib.training.selection import Selection
@@ -26,24 +26,21 @@ class Training:
         class's training clips, not trained on), the last, or the most accurate one on the test clips.
     """
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
+    epochs: Natural
+    batch_size: Count
+    learning_rate: NonNegative
     schedule: Schedule
-    momentum: float = 0.9
-    weight_decay: float = 1e-5
+    momentum: Share = 0.9
+    weight_decay: NonNegative = 1e-5
     augmentation: Augmentation = field(default_factory=Unchanged)
     precision: Precision = "fp32"
-    accumulate: int = 1
+    accumulate: Count = 1
     compile: bool = False
     select_on: Literal["held_out", "last", "test"] = "held_out"
-    held_out: float = 0.1
+    held_out: Part = 0.1
 
     def __post_init__(self) -> None:
-        if self.accumulate < 1:
-            raise PipelineError(f"training.accumulate is {self.accumulate}: it is 1 or more")
-        if not 0 < self.held_out < 1:
-            raise PipelineError(f"training.held_out is {self.held_out}: it is a share between 0 and 1")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Bits, check_ranges
 from pipeline_lib.transforms.layout import require_rgb, without_rounding
-from pipeline_lib.transforms.levels import require_bits
 
 # ITU-R BT.601, as JPEG uses it.
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
@@ -34,11 +34,11 @@ class ColorQuantization:
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
 
-    luma_bits: int = 6
-    chroma_bits: int = 4
+    luma_bits: Bits = 6
+    chroma_bits: Bits = 4
 
     def __post_init__(self) -> None:
-        require_bits(luma_bits=self.luma_bits, chroma_bits=self.chroma_bits)
+        check_ranges(self)
         if self.chroma_bits < 2:
             raise PipelineError("chroma_bits is 1: it leaves no color; use 2 or more, or grey_scale")
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
-from pipeline_lib.transforms.layout import mirrored, on_planes, require_odd, require_positive, without_rounding
+from pipeline_lib.ranges import Odd, Positive, check_ranges
+from pipeline_lib.transforms.layout import mirrored, on_planes, without_rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +20,11 @@ class GaussianBlur:
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
 
-    size: int = 3
-    sigma: float = 1.0
+    size: Odd = 3
+    sigma: Positive = 1.0
 
     def __post_init__(self) -> None:
-        require_odd(size=self.size)
-        require_positive(sigma=self.sigma)
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return without_rounding(
@@ -39,10 +39,10 @@ class MeanFilter:
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
 
-    size: int = 3
+    size: Odd = 3
 
     def __post_init__(self) -> None:
-        require_odd(size=self.size)
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return without_rounding(on_planes(self._average, clips))
@@ -58,10 +58,10 @@ class MedianFilter:
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
 
-    size: int = 3
+    size: Odd = 3
 
     def __post_init__(self) -> None:
-        require_odd(size=self.size)
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return on_planes(self._median, clips)
@@ -82,13 +82,12 @@ class BilateralFilter:
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
 
-    size: int = 5
-    sigma_space: float = 2.0
-    sigma_color: float = 0.1
+    size: Odd = 5
+    sigma_space: Positive = 2.0
+    sigma_color: Positive = 0.1
 
     def __post_init__(self) -> None:
-        require_odd(size=self.size)
-        require_positive(sigma_space=self.sigma_space, sigma_color=self.sigma_color)
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return without_rounding(on_planes(self._filter, clips))

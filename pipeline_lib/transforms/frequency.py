@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Share, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,10 @@ class FourierTruncation:
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
 
-    keep: float = 0.5
+    keep: Share = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.keep <= 1:
-            raise PipelineError(f"keep is {self.keep}: it is a share from 0 to 1")
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         height, width = clips.shape[-2:]

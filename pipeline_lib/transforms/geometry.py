@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.transforms.layout import on_planes, require_positive, without_rounding
+from pipeline_lib.ranges import Positive, check_ranges
+from pipeline_lib.transforms.layout import without_rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +26,10 @@ class Swirl:
     stochastic: ClassVar[bool] = False
 
     strength: float = 1.0
-    radius: float = 2.0
+    radius: Positive = 2.0
 
     def __post_init__(self) -> None:
-        require_positive(radius=self.radius)
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         height, width = clips.shape[-2:]
@@ -37,14 +38,23 @@ class Swirl:
         decay = 5 / math.log(2) / (self.radius * min(height, width) / 2)
         distance = torch.hypot(rows, columns)
         angle = torch.atan2(rows, columns) + self.strength * (-decay * distance).exp()
-        grid = torch.stack([distance * angle.cos() * 2 / width, distance * angle.sin() * 2 / height], dim=-1)
-        return without_rounding(on_planes(lambda planes: sampled(planes, grid.to(clips)), clips))
+        places = distance * angle.sin() + (height - 1) / 2, distance * angle.cos() + (width - 1) / 2
+        return without_rounding(sampled(clips, *places))
 
 
-def sampled(planes: Tensor, grid: Tensor) -> Tensor:
-    """Planes (M, 1, H, W) at the positions of one grid (H, W, 2): x, y from -1 to 1, edge to edge."""
-    moved = F.grid_sample(planes.transpose(0, 1), grid[None], padding_mode="border", align_corners=False)
-    return moved.transpose(0, 1)
+def sampled(clips: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Every frame (..., H, W) at the places (H, W), in pixels, bilinear; outside it repeats its border.
+
+    By indices, not `grid_sample`, whose gradient has no deterministic form on a GPU.
+    """
+    height, width = clips.shape[-2:]
+    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    top, left = rows.floor().long(), columns.floor().long()
+    bottom, right = (top + 1).clamp(max=height - 1), (left + 1).clamp(max=width - 1)
+    down, across = rows - top, columns - left
+    above = clips[..., top, left] * (1 - across) + clips[..., top, right] * across
+    below = clips[..., bottom, left] * (1 - across) + clips[..., bottom, right] * across
+    return above * (1 - down) + below * down
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Quality, check_ranges
 from pipeline_lib.transforms.layout import as_bytes, on_frames, require_rgb
 
 
@@ -24,11 +24,10 @@ class Jpeg:
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
 
-    quality: int = 75
+    quality: Quality = 75
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise PipelineError(f"quality is {self.quality}: it must be from 1 to 100")
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         require_rgb(clips)
@@ -40,7 +39,7 @@ class Jpeg:
         return torch.from_numpy(decoded).to(frames.device).permute(0, 3, 1, 2).to(frames.dtype) / 255
 
 
-def jpeg_file(picture: np.ndarray, quality: int) -> io.BytesIO:
+def jpeg_file(picture: np.ndarray, quality: Quality) -> io.BytesIO:
     """A picture (H, W, 3) of uint8 as a JPEG file."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling="4:2:0")

@@ -61,17 +61,3 @@ def require_rgb(clips: Tensor) -> None:
     """Raises PipelineError unless the clips have three channels."""
     if clips.shape[1] != 3:
         raise PipelineError(f"a transform of colors meets clips with {clips.shape[1]} channels; it needs 3")
-
-
-def require_odd(**sizes: int) -> None:
-    """Raises PipelineError for the side of a window that has no middle pixel."""
-    for name, size in sizes.items():
-        if size < 1 or size % 2 == 0:
-            raise PipelineError(f"{name} is {size}: it must be an odd number of pixels")
-
-
-def require_positive(**values: float) -> None:
-    """Raises PipelineError for a value that is not above 0."""
-    for name, value in values.items():
-        if not value > 0:
-            raise PipelineError(f"{name} is {value}: it must be above 0")

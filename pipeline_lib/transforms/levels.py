@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 from torchvision.transforms.v2.functional import equalize_image
 
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.ranges import Bits, check_ranges
 from pipeline_lib.transforms.layout import as_bytes, on_planes
 
 
@@ -17,10 +17,10 @@ class BitDepth:
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
 
-    bits: int = 3
+    bits: Bits = 3
 
     def __post_init__(self) -> None:
-        require_bits(bits=self.bits)
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         top = 2**self.bits - 1
@@ -36,10 +36,3 @@ class HistogramEqualization:
 
     def __call__(self, clips: Tensor) -> Tensor:
         return on_planes(equalize_image, as_bytes(clips)).to(clips.dtype) / 255
-
-
-def require_bits(**fields: int) -> None:
-    """Raises PipelineError for bits that are not from 1 to 8."""
-    for name, bits in fields.items():
-        if not 1 <= bits <= 8:
-            raise PipelineError(f"{name} is {bits}: it must be from 1 to 8")

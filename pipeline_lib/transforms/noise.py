@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline_lib.transforms.layout import require_positive
+from pipeline_lib.ranges import Positive, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +20,10 @@ class NoiseInjection:
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = True
 
-    sigma: float = 0.05
+    sigma: Positive = 0.05
 
     def __post_init__(self) -> None:
-        require_positive(sigma=self.sigma)
+        check_ranges(self)
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         noise = [

@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline_lib.transforms.layout import mirrored, on_planes, require_odd, require_positive
+from pipeline_lib.ranges import Odd, Positive, check_ranges
+from pipeline_lib.transforms.layout import mirrored, on_planes
 
 # Pixels at a time: what a CPU has in its caches, and what keeps any other device busy.
 CPU_PIXELS, DEVICE_PIXELS = 2**18, 2**26
@@ -24,13 +25,12 @@ class NonlocalMeans:
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
 
-    strength: float = 10 / 255
-    patch: int = 7
-    search: int = 21
+    strength: Positive = 10 / 255
+    patch: Odd = 7
+    search: Odd = 21
 
     def __post_init__(self) -> None:
-        require_odd(patch=self.patch, search=self.search)
-        require_positive(strength=self.strength)
+        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return on_planes(self._denoise, clips.detach()).clamp_(0, 1)

@@ -228,7 +228,7 @@ def study_layout(name):
         }
         for label, row in study["rows"].items()
     ]
-    note = PLAN["datasets"][study["dataset"]]["note"]
+    note = f"{PLAN['datasets'][study['dataset']]['note']} {config.get('note', '')}".strip()
     layout = {key: study[key] for key in ("title", "dataset", "paper", "summaries", "types")}
     return layout | {
         "name": name,

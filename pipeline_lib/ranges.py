@@ -1,0 +1,45 @@
+"""Numbers with a range, as annotations of fields: checked when a configuration is read, and when a class is called.
+
+A field `bits: Bits` is an `int` to Python; the configuration's reader knows the annotation by its name.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, get_args
+
+from pipeline_lib.errors import PipelineError
+
+
+class Range(NamedTuple):
+    """What a number has to be, as a question and in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+Positive = Annotated[float, Range(lambda value: value > 0, "above 0")]
+NonNegative = Annotated[float, Range(lambda value: value >= 0, "at least 0")]
+AboveOne = Annotated[float, Range(lambda value: value > 1, "above 1")]
+Share = Annotated[float, Range(lambda value: 0 <= value <= 1, "a share from 0 to 1")]
+Part = Annotated[float, Range(lambda value: 0 < value < 1, "a share between 0 and 1")]
+Natural = Annotated[int, Range(lambda value: value >= 0, "at least 0")]
+Count = Annotated[int, Range(lambda value: value >= 1, "at least 1")]
+Odd = Annotated[int, Range(lambda value: value >= 1 and value % 2 == 1, "an odd number of pixels")]
+Bits = Annotated[int, Range(lambda value: 1 <= value <= 8, "from 1 to 8")]
+Quality = Annotated[int, Range(lambda value: 1 <= value <= 100, "from 1 to 100")]
+
+# Name of an annotation -> the name of Python's type, and the range.
+RANGES = {
+    name: (get_args(kind)[0].__name__, get_args(kind)[1])
+    for name, kind in list(globals().items())
+    if get_args(kind) and isinstance(get_args(kind)[-1], Range)
+}
+
+
+def check_ranges(instance: Any) -> None:
+    """Raises PipelineError, with the name and the value, for a field of a dataclass that is not in its range."""
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        for wanted in getattr(field.type, "__metadata__", ()):
+            if not wanted.holds(value):
+                raise PipelineError(f"{field.name} is {value}: it must be {wanted.words}")

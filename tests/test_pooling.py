@@ -1,0 +1,47 @@
+"""The pooling that a GPU takes, against torch's own on the CPU."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline_lib.models.pooling import MaxPool3d, by_axes, halved
+
+
+def with_gradient(function, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    leaf = features.clone().requires_grad_()
+    pooled = function(leaf)
+    weights = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(1), dtype=pooled.dtype)
+    (gradient,) = torch.autograd.grad((pooled * weights).sum(), leaf)
+    return pooled.detach(), gradient
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 1)])
+@pytest.mark.parametrize("size", [(8, 9, 7), (3, 3, 3), (5, 6, 8)])
+def test_axis_by_axis_is_torchs_in_value_and_gradient(kernel, stride, padding, size):
+    features = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    found = with_gradient(lambda x: by_axes(x, kernel, stride, padding), features)
+    expected = with_gradient(lambda x: F.max_pool3d(x, kernel, stride, padding), features)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+
+
+def test_the_layer_is_torchs():
+    features = torch.randn(2, 3, 8, 9, 7, generator=torch.Generator().manual_seed(0))
+    assert MaxPool3d(3, stride=2, padding=1)(features).equal(F.max_pool3d(features, 3, 2, 1))
+
+
+def test_halved_is_torchs_within_each_frame():
+    features = torch.randn(2, 3, 4, 7, 6, generator=torch.Generator().manual_seed(0))
+    assert halved(features).equal(F.max_pool3d(features, (1, 2, 2)))
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_gradient_twice():
+    features = torch.randn(4, 16, 8, 28, 28, device="cuda")
+    layer = MaxPool3d(3, stride=2, padding=1)
+    torch.set_deterministic_debug_mode("error")
+    try:
+        leaf = features.requires_grad_()
+        first, second = (torch.autograd.grad(layer(leaf).square().sum(), leaf)[0] for _ in range(2))
+    finally:
+        torch.set_deterministic_debug_mode("default")
+    assert first.equal(second)
