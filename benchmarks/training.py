@@ -74,7 +74,7 @@ def cases(steps: int) -> dict[str, Case]:
     roa = Ascent(perturbation=box, region=RandomRectangle(height=8, width=8), start=Constant(value=0.5), steps=steps)
     choices = [Ascent(perturbation=perturbation, steps=1) for perturbation in (linf, l2, l1)]
     msd = Steepest(attacks=choices, steps=steps)
-    branches: dict[str, list[Attack]] = {"clean": [], "lp": [pgd], "physical": [roa]}
+    branches: dict[str, list[Attack | None]] = {"clean": [], "lp": [pgd], "physical": [roa]}
     return {
         "standard": Case(Standard()),
         "AT-PGD": Case(AdversarialTraining(attack=pgd), steps),

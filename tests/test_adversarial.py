@@ -66,6 +66,7 @@ def predicted_again(made: Path, out: Path) -> str:
         clips=made / "clips.h5",
         adversarial=out / "set.h5",
         output=out / "again.csv",
+        runs=out / "runs",
         batch_size=4,
         device=CPU,
     )

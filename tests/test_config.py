@@ -360,6 +360,17 @@ def test_an_attack_belongs_to_one_branch():
     branches = SOFT["branches"] | {"physical": ["pgd"]}
     with pytest.raises(PipelineError, match=re.escape("branches.physical[0]: this attack has the branch 'lp' already")):
         resolved(changed("models.multibn_manual.defense.branches", branches))
+    wrapped = {"method": "transformed", "transform": {"method": "jpeg"}, "defense": SOFT | {"branches": branches}}
+    with pytest.raises(PipelineError, match="this attack has the branch 'lp' already"):
+        resolved(changed("models.multibn.defense", wrapped))
+    with pytest.raises(PipelineError, match=re.escape("branches.b[0]: clean clips have the branch 'a' already")):
+        resolved(changed("models.multibn.defense.branches", {"a": ["clean", "pgd"], "b": []}))
+
+
+def test_clean_clips_may_share_a_branch_with_an_attack():
+    written = {"both": ["clean", "pgd"], "physical": ["roa"]}
+    plan = resolved(changed("models.multibn_gumbel.defense.branches", written))
+    assert plan["models"]["multibn_gumbel-s0"]["defense"]["branches"]["both"] == [None, plan["attacks"]["pgd"]]
 
 
 @pytest.mark.parametrize("where", ["training.scratch.precision", "evaluation.precision"])

@@ -108,7 +108,7 @@ def test_stopped_learning_goes_on_to_the_same_pattern(made, tmp_path):
     learn(UNIVERSAL, Sides(), data, 0, tmp_path / "whole.pt", CPU)
     with pytest.raises(SystemExit):
         learn(UNIVERSAL, Sides(), data, 0, tmp_path / "stopped.pt", CPU, stop=lambda: True)
-    assert torch.load(tmp_path / "stopped.pt")["epochs"] == 1
+    assert torch.load(tmp_path / "stopped.pt")["steps"] == 1
     learn(UNIVERSAL, Sides(), data, 0, tmp_path / "stopped.pt", CPU)
     whole, stopped = (load_pattern(tmp_path / f"{name}.pt", CPU) for name in ("whole", "stopped"))
     assert torch.equal(whole, stopped)

@@ -9,7 +9,9 @@ from torch import nn
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.perturbations import AdditiveLinf
 from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.defenses.multi_perturbation import Average
 from pipeline_lib.defenses.multibn import MultiBN, MultiBNManual
+from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.models.resnet import ResNet3D
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -25,7 +27,7 @@ def draw(name: str) -> list[torch.Generator]:
     return clip_generators(0, [f"{name} {i}" for i in range(len(CLIPS))])
 
 
-def extended(defense: MultiBN | MultiBNManual) -> nn.Module:
+def extended(defense: Defense) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return defense.extend(NETWORK(5))
@@ -102,3 +104,16 @@ def test_shortcuts_have_branches_by_configuration(branch_shortcuts):
     soft = MultiBN(branches=BRANCHES, selector=NETWORK, branch_shortcuts=branch_shortcuts)
     for keys in (extended(manual).state_dict(), extended(soft).target.state_dict()):
         assert any("downsample" in key and ".branches." in key for key in keys) == branch_shortcuts
+
+
+def test_one_branch_of_clean_clips_and_attacks_trains_as_avg():
+    """No BatchNorm parts them: the same loss, logits and statistics as one network on the mixture."""
+    manual = MultiBNManual(branches={"all": [None, PGD, ROA]}, branch_shortcuts=True)
+    average = Average(attacks=[PGD, ROA])
+    branched, plain = extended(manual), extended(average)
+    with_branch, without = (
+        defense.objective(network, CLIPS, LABELS, draw) for defense, network in ((manual, branched), (average, plain))
+    )
+    torch.testing.assert_close(with_branch.loss, without.loss)
+    torch.testing.assert_close(with_branch.logits, without.logits)
+    torch.testing.assert_close(branched.bn1.branches[0].running_var, plain.bn1.running_var)

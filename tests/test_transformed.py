@@ -166,6 +166,7 @@ def predicted(weights: Path, made: Path, out: Path, batch_size: int, adversarial
         clips=made / "clips.h5",
         adversarial=adversarial,
         output=out / "again.csv",
+        runs=out / "runs",
         batch_size=batch_size,
         device=CPU,
     )

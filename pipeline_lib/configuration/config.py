@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.configuration.entries import (
+    CLEAN,
     Sections,
     fail,
     known,
@@ -16,7 +17,7 @@ from pipeline_lib.configuration.entries import (
 )
 from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_models
 from pipeline_lib.configuration.sweeps import written_out
-from pipeline_lib.configuration.targets import CLEAN
+from pipeline_lib.configuration.targets import core_defense
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance import canonical
 
@@ -110,10 +111,11 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
 def _defense(where: str, entry: Mapping[str, Any], sections: Sections) -> dict:
     defense = resolve(where, entry, sections)
     owner: dict[str, str] = {}
-    for branch, attacks in defense.get("branches", {}).items():
-        for i, attack in enumerate(map(canonical, attacks)):
+    for branch, attacks in core_defense({"defense": defense}).get("branches", {}).items():
+        for i, attack in enumerate(map(canonical, attacks or [None])):
             if owner.setdefault(attack, branch) != branch:
-                raise fail(f"{where}.branches.{branch}[{i}]", f"this attack has the branch {owner[attack]!r} already")
+                what = "this attack has" if attacks and attacks[i] else "clean clips have"
+                raise fail(f"{where}.branches.{branch}[{i}]", f"{what} the branch {owner[attack]!r} already")
     return defense
 
 

@@ -19,6 +19,8 @@ from pipeline_lib.registry import fields
 # that section of the configuration as written.
 Sections = Mapping[str, Mapping[str, Any]]
 
+CLEAN = "clean"  # in the place of an attack: its absence
+
 
 def fail(where: str, message: str) -> PipelineError:
     """The error for a config key; `where` is its dotted path."""
@@ -114,7 +116,8 @@ def named(where: str, name: str, kind: str, sections: Sections) -> dict:
 
 
 def _union(where: str, value: Any, kind: ast.BinOp, sections: Sections) -> Any:
-    if value is None and ast.unparse(kind.right) == "None":
+    absent = value is None or (value == CLEAN and ast.unparse(kind.left) == "Attack")
+    if absent and ast.unparse(kind.right) == "None":
         return None
     return _typed(where, value, kind.left, sections)
 

@@ -6,8 +6,8 @@ A cell is what is predicted: clips of `attack` made on `source`, by `target`.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, lookup
-from pipeline_lib.configuration.targets import CLEAN, source_for, split_target, trained
+from pipeline_lib.configuration.entries import CLEAN, fail, lookup
+from pipeline_lib.configuration.targets import source_for, split_target, trained
 
 Plan = Mapping[str, Any]
 Targets = Callable[[str, str], list[str]]

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, known, lookup
+from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.figures import features, figure_cells, masking
 from pipeline_lib.configuration.sweeps import Sweep, positions
-from pipeline_lib.configuration.targets import CLEAN, branches, selects, source_for, split_target, targets_of
+from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
 
 ROW_KEYS = ("target", "attack", "source")
 Plan = Mapping[str, Any]

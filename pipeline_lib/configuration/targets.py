@@ -10,8 +10,6 @@ from typing import Any
 
 from pipeline_lib.configuration.entries import fail, known
 
-CLEAN = "clean"  # in the place of an attack: its absence
-
 
 def core_defense(model: Mapping[str, Any]) -> Mapping[str, Any]:
     """The defense of a resolved model entry, without those wrapped around it."""

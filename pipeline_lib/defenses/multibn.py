@@ -13,7 +13,7 @@ from pipeline_lib.models.bn_selector import Mixture, SelectedNetwork, Softmax, W
 from pipeline_lib.models.extension import Network
 from pipeline_lib.models.multi_batchnorm import branch_out, through, through_groups
 
-Branches = Mapping[str, Sequence[Attack]]
+Branches = Mapping[str, Sequence[Attack | None]]
 
 # The authors' networks share the BatchNorm of a shortcut among the branches.
 SHARED = ("downsample",)
@@ -40,10 +40,13 @@ def crafted_inputs(
     labels: Tensor,
     draw: Draw,
 ) -> Inputs:
-    """For each branch the examples of its attacks, crafted on `model_of(branch)`; the clean clips if it has none."""
+    """For each branch the examples of its attacks, crafted on `model_of(branch)`; None is the clean clips, and so is no
+    attack at all."""
     examples = {
         branch: [
             adversarial_examples(network, model_of(branch), attack, clips, labels, draw(f"{branch} {i}"))
+            if attack
+            else clips
             for i, attack in enumerate(attacks)
         ]
         or [clips]
@@ -62,11 +65,12 @@ def shared_norms(branch_shortcuts: bool) -> tuple[str, ...]:
 class MultiBNManual:
     """MultiBN whose branch is chosen by hand: each type of input is crafted on, and normalized by, its own branch.
 
-    `branches` gives the attacks of each branch; none means the clean clips. Clean clips and all examples pass in one
-    forward (shared convolutions, and the shared shortcut BatchNorm sees the mixture), as in the authors' code.
+    `branches` gives the attacks of each branch; None among them, or an empty list, means the clean clips. They and all
+    examples pass in one forward (shared convolutions, and the shared shortcut BatchNorm sees the mixture), as in the
+    authors' code.
     """
 
-    branches: dict[str, list[Attack]]
+    branches: dict[str, list[Attack | None]]
     branch_shortcuts: bool = False
 
     def extend(self, network: nn.Module) -> nn.Module:
@@ -89,7 +93,7 @@ class MultiBN:
         when it is trained; `by_weight`: each clip as much as the selection weighs the branch.
     """
 
-    branches: dict[str, list[Attack]]
+    branches: dict[str, list[Attack | None]]
     selector: Network
     weighting: Weighting = field(default_factory=Softmax)
     selection_weight: float = 1.0

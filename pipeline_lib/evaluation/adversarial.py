@@ -32,13 +32,13 @@ from pipeline_lib.evaluation.audit import (
     recorded_columns,
     trace_rows,
 )
-from pipeline_lib.evaluation.fitting import Fitting
+from pipeline_lib.evaluation.fitting import Fitting, memory_of
 from pipeline_lib.evaluation.learning import load_pattern
 from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.precision import Precision, autocast, computing_in
+from pipeline_lib.precision import Precision, autocast, computing_in, stated
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.transforms.drawing import drawing
@@ -77,8 +77,10 @@ def make_adversarial_set(
     key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
         crafting = Crafting(attack, climbed, source.network, view(source.network, branch), seed, precision, device)
+        fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, entry, list(data.shape)))
         with computing_in("fp32"):
-            shards = _attack_batches(crafting, data, batch_size, folder, stop)
+            shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
+        LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
         columns = _columns(shards)
         write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
@@ -122,14 +124,14 @@ class Crafting:
 
 
 def _attack_batches(
-    crafting: Crafting, data: Clips, batch_size: int, folder: Path, stop: Callable[[], bool]
+    crafting: Crafting, data: Clips, batch_size: int, fitting: Fitting, folder: Path, stop: Callable[[], bool]
 ) -> list[Path]:
     """The finished batches of a run, those of an earlier attempt included."""
     parts = list(batches(np.arange(len(data)), batch_size))
     shards = [folder / f"batch{number:05d}.npz" for number in range(len(parts))]
     missing = [(rows, shard) for rows, shard in zip(parts, shards, strict=True) if not shard.exists()]
     done = len(data) - sum(len(rows) for rows, _ in missing)
-    progress, fitting = Progress("attacking", len(data), "clips", start=done), Fitting(batch_size)
+    progress = Progress("attacking", len(data), "clips", start=done)
     with Prefetched(data, (rows for rows, _ in missing), crafting.device) as prefetched:
         for (_, shard), (rows, frames) in zip(missing, prefetched, strict=True):
             work = partial(_attack_part, crafting, data, rows, frames)

@@ -1,12 +1,15 @@
 """Batches that fit into the memory of a device: halved when they do not, and remembered."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.jobs.runs import replacing
+from pipeline_lib.provenance import canonical, digest
 
 T = TypeVar("T")
 
@@ -14,11 +17,14 @@ T = TypeVar("T")
 class Fitting:
     """Does work on at most `size` clips at once, and on half as many, from then on, when the memory is too small.
 
-    Only for work whose clips do not depend on each other: networks in eval mode.
+    Only for work whose clips do not depend on each other: networks in eval mode. What fitted is written to the file
+    `memory`, where there is one, and the next job of its kind begins with it.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, memory: Path | None = None) -> None:
+        self.size, self.memory = size, memory
+        if memory is not None and memory.is_file():
+            self.size = min(size, int(memory.read_text()))
 
     def __call__(self, work: Callable[[slice], T], count: int) -> list[T]:
         """The results of `work` on consecutive slices of `count` clips. PipelineError if one clip is too much."""
@@ -40,3 +46,14 @@ class Fitting:
             raise PipelineError("out of memory with a single clip: use smaller clips or a larger GPU") from error
         self.size = clips // 2
         LOGGER.warning("out of memory with %d clips at once: going on with %d", clips, self.size)
+        if self.memory is not None:
+            with replacing(self.memory) as temporary:
+                temporary.write_text(f"{self.size}\n")
+
+
+def memory_of(folder: Path, device: torch.device, *work: Any) -> Path | None:
+    """The file for one kind of work (plain data) on one kind of GPU; on a CPU there is none."""
+    if device.type != "cuda":
+        return None
+    facts = torch.cuda.get_device_properties(device)
+    return folder / digest(canonical([facts.name, facts.total_memory, *work]))

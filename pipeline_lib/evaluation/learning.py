@@ -1,5 +1,6 @@
 """Attacks that are learned once for a model, on training clips, before they meet a test clip (universal ones)."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,13 +12,13 @@ from torch import Tensor
 from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.attacks.losses import attacking, cross_entropy
 from pipeline_lib.clips.adversarial_store import enlarged
-from pipeline_lib.clips.loader import as_clips, batches
+from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.audit import LatticeAttack
 from pipeline_lib.jobs.logs import LOGGER, Progress
-from pipeline_lib.jobs.runs import STOPPED, publish, replacing, run_folder, stop_requests
+from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED, publish, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.precision import computing_in
 from pipeline_lib.provenance import canonical, digest, file_digest
@@ -56,7 +57,7 @@ def learn_attack(
     output: Path,
     device: torch.device,
 ) -> None:
-    """Learns an attack's pattern on a source and publishes it; an interrupted run goes on after its last epoch."""
+    """Learns an attack's pattern on a source and publishes it; an interrupted run goes on after its last save."""
     data, attack = Clips(clips), build(attack_entry)
     source = load_model(weights, device)
     check_classes(source, data.classes, weights)
@@ -77,52 +78,67 @@ def learn(
     device: torch.device,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Climbs the mean cross-entropy over the pattern; `state` holds the pattern after each epoch."""
+    """Climbs the mean cross-entropy over the pattern; `state` holds it after some of the steps, and after the last."""
     how = attack.learning
     frames, height, width, channels = data.shape
     larger = height + 2 * attack.margin, width + 2 * attack.margin
     pattern = attack.pattern((channels, frames, *larger)).to(device).requires_grad_()
     optimizer = torch.optim.Adam([pattern], how.learning_rate, maximize=True)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, how.decay_every, how.decay)
-    done = _restore(state, pattern, optimizer, schedule)
-    progress = Progress("learning", how.epochs * len(data), "clips")
-    for epoch in range(done, how.epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(data))
-        for rows in batches(order, how.batch_size):
-            labels = torch.from_numpy(data.labels[rows]).to(device)
-            shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
-            optimizer.zero_grad()
-            cross_entropy(model, labels)(shown).mean().backward()
-            _check_finite(pattern, epoch)
-            optimizer.step()
-            progress.advance(len(rows))
-        schedule.step()
-        parts = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-        with replacing(state) as temporary:
-            torch.save({"pattern": pattern.detach(), "epochs": epoch + 1} | parts, temporary)
-        if stop() and epoch + 1 < how.epochs:
-            LOGGER.info("asked to stop after %d of %d epochs", epoch + 1, how.epochs)
+    done, per_epoch = _restore(state, pattern, optimizer, schedule), -(-len(data) // how.batch_size)
+    total, saved = how.epochs * per_epoch, time.monotonic()
+    progress = Progress("learning", total, "batches", start=done)
+    for number in range(done, total):
+        rows = _rows(number, per_epoch, len(data), how.batch_size, seed)
+        labels = torch.from_numpy(data.labels[rows]).to(device)
+        shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
+        optimizer.zero_grad()
+        cross_entropy(model, labels)(shown).mean().backward()
+        _check_finite(pattern, number)
+        optimizer.step()
+        progress.advance(1, epoch=number // per_epoch + 1)
+        last, stopping = number + 1 == total, stop()
+        if (number + 1) % per_epoch == 0:
+            schedule.step()
+        if last or stopping or time.monotonic() - saved > SAVE_EVERY_SECONDS:
+            _save(state, pattern, optimizer, schedule, number + 1)
+            saved = time.monotonic()
+        if stopping and not last:
+            LOGGER.info("asked to stop after %d of %d batches", number + 1, total)
             raise SystemExit(STOPPED)
     progress.close()
 
 
-def _check_finite(pattern: Tensor, epoch: int) -> None:
+def _rows(number: int, per_epoch: int, clips: int, batch_size: int, seed: int) -> np.ndarray:
+    """The clips of a step: each epoch has an order of its own, drawn from (seed, epoch)."""
+    epoch, first = divmod(number, per_epoch)
+    order = np.random.default_rng([seed, epoch]).permutation(clips)
+    return order[first * batch_size : (first + 1) * batch_size]
+
+
+def _check_finite(pattern: Tensor, number: int) -> None:
     if pattern.grad is None or not pattern.grad.isfinite().all():
         raise PipelineError(
-            f"learning, epoch {epoch + 1}: the gradient is not finite, the network or its loss overflows; the pattern "
-            "of the epoch before is kept"
+            f"learning, batch {number + 1}: the gradient is not finite, the network or its loss overflows; what was "
+            "saved before is kept"
         )
 
 
+def _save(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any, steps: int) -> None:
+    parts = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+    with replacing(state) as temporary:
+        torch.save({"pattern": pattern.detach(), "steps": steps} | parts, temporary)
+
+
 def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
-    """The number of epochs that are done."""
+    """The number of batches that are done."""
     if not state.exists():
         return 0
     saved = torch.load(state, map_location=pattern.device, weights_only=True)
     pattern.data.copy_(saved["pattern"])
     optimizer.load_state_dict(saved["optimizer"])
     schedule.load_state_dict(saved["schedule"])
-    return saved["epochs"]
+    return saved["steps"]
 
 
 def load_pattern(path: Path, device: torch.device) -> Tensor:

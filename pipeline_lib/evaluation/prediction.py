@@ -16,12 +16,12 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
-from pipeline_lib.evaluation.fitting import Fitting
-from pipeline_lib.jobs.logs import Progress
+from pipeline_lib.evaluation.fitting import Fitting, memory_of
+from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import replacing
 from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.models.bn_selector import hearing_selections
-from pipeline_lib.precision import computing_in
+from pipeline_lib.precision import computing_in, stated
 from pipeline_lib.transforms.drawing import drawing
 
 
@@ -51,10 +51,10 @@ def score_videos(model: Model, clips: Tensor, labels: Tensor, videos: Sequence[s
         return score(model, clips, labels)
 
 
-def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device) -> Scores:
-    """The scores of every clip, in the order of the set."""
+def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device, memory: Path | None = None) -> Scores:
+    """The scores of every clip, in the order of the set. memory: see `Fitting`."""
     progress = Progress("predicting", len(data), "clips")
-    parts, fitting = [], Fitting(batch_size)
+    parts, fitting = [], Fitting(batch_size, memory)
     with Prefetched(data, batches(np.arange(len(data)), batch_size), device) as prefetched:
         for rows, frames in prefetched:
             work = partial(_score_part, model, data, rows, frames, device)
@@ -83,6 +83,7 @@ def predict(
     clips: Path,
     adversarial: Path | None,
     output: Path,
+    runs: Path,
     batch_size: int,
     device: torch.device,
 ) -> None:
@@ -92,7 +93,9 @@ def predict(
     model = load_model(weights, device)
     check_classes(model, clean.classes, weights)
     with computing_in("fp32"):
-        scores = score_all(view(model.network, branch), data, batch_size, device)
+        memory = memory_of(runs, device, "predict", model.entry, list(clean.shape))
+        scores = score_all(view(model.network, branch), data, batch_size, device, memory)
+        LOGGER.info("predicted with %s", stated("fp32", device))
     write_predictions(output, data, scores, branches_of(model.network))
 
 

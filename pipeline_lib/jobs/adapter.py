@@ -31,6 +31,8 @@ def job(snakemake: Any) -> Iterator[None]:
         except PipelineError as error:
             _stop(f"rule {snakemake.rule}: {error}")
         except Exception as error:
+            if type(error).__name__ == "AcceleratorError":  # torch's, which may not be loaded
+                _stop(f"rule {snakemake.rule}: the GPU failed; what is finished is kept: run again ({error})")
             LOGGER.error(traceback.format_exc())
             _stop(f"rule {snakemake.rule}: {type(error).__name__}: {error} (traceback in {snakemake.log[0]})")
     if adapter:

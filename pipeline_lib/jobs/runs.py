@@ -18,6 +18,7 @@ from types import FrameType
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 
+SAVE_EVERY_SECONDS = 300.0
 STOPPED = 143  # the exit status of a process that ended on SIGTERM
 
 

@@ -14,14 +14,12 @@ from torch import nn
 from pipeline_lib.clips.loader import Prefetched
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, Progress
-from pipeline_lib.jobs.runs import STOPPED
+from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED
 from pipeline_lib.training.optimizer import MomentumDescent
 from pipeline_lib.training.selection import Selection, accuracy
 from pipeline_lib.training.state import State
 from pipeline_lib.training.step import step
 from pipeline_lib.training.task import Task
-
-SAVE_EVERY_SECONDS = 300.0
 
 
 def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bool] = lambda: False) -> State:

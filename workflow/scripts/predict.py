@@ -14,6 +14,7 @@ with job(snakemake):
         clips=Path(snakemake.input.clips),
         adversarial=Path(adversarial) if adversarial else None,
         output=Path(snakemake.output[0]),
+        runs=Path(snakemake.config["results"], ".runs", "fitting"),
         batch_size=snakemake.params.batch_size,
         device=torch_device(snakemake.config),
     )

@@ -1,0 +1,47 @@
+"""Batches that fit: halved when they do not, and remembered for the next job of the kind."""
+
+import pytest
+import torch
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.fitting import Fitting, memory_of
+
+
+class SmallDevice:
+    """Has memory for `clips` at once, and notes what it was given."""
+
+    def __init__(self, clips: int) -> None:
+        self.clips, self.given = clips, []
+
+    def __call__(self, part: slice) -> list[int]:
+        self.given.append(part.stop - part.start)
+        if self.given[-1] > self.clips:
+            raise torch.OutOfMemoryError
+        return list(range(part.start, part.stop))
+
+
+def test_halved_until_it_fits_without_losing_a_clip():
+    device = SmallDevice(3)
+    assert [clip for part in Fitting(8)(device, 10) for clip in part] == list(range(10))
+    assert device.given == [8, 4, 2, 2, 2, 2, 2]
+
+
+def test_what_fitted_is_remembered_and_never_more_than_asked_for(tmp_path):
+    memory = tmp_path / "fitting" / "key"
+    Fitting(8, memory)(SmallDevice(3), 10)
+    device = SmallDevice(3)
+    Fitting(8, memory)(device, 4)
+    assert device.given == [2, 2]
+    assert Fitting(1, memory).size == 1
+    assert Fitting(8, tmp_path / "other").size == 8
+
+
+def test_nothing_is_written_where_everything_fits(tmp_path):
+    Fitting(8, tmp_path / "key")(SmallDevice(8), 10)
+    assert list(tmp_path.iterdir()) == []
+    assert memory_of(tmp_path, torch.device("cpu"), "predict") is None
+
+
+def test_one_clip_too_much_is_told():
+    with pytest.raises(PipelineError, match="out of memory with a single clip"):
+        Fitting(2)(SmallDevice(0), 2)
