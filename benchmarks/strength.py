@@ -64,10 +64,12 @@ def accuracy(right: Tensor) -> str:
 
 
 def difference(right: Tensor, reference: Tensor) -> str:
-    """In percentage points, with the interval of paired differences."""
-    delta = right.float() - reference.float()
-    half = 1.96 * (delta.var(correction=0) / len(delta)).sqrt()
-    return f"{100 * delta.mean():+.1f} [{100 * (delta.mean() - half):+.1f}, {100 * (delta.mean() + half):+.1f}]"
+    """In percentage points, with the 95 % interval for pairs (Agresti and Min, 2005: half a clip more in each cell, so
+    that no disagreement among n clips is not taken for certainty)."""
+    more, less, n = int((right & ~reference).sum()), int((reference & ~right).sum()), len(right)
+    middle = (more - less) / (n + 2)
+    half = 1.96 * ((more + less + 1) - (more - less) ** 2 / (n + 2)) ** 0.5 / (n + 2)
+    return f"{100 * (more - less) / n:+.1f} [{100 * (middle - half):+.1f}, {100 * (middle + half):+.1f}]"
 
 
 def main() -> None:

@@ -8,16 +8,17 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
-from pipeline_lib.jobs import warm
 from pipeline_lib.configuration.config import check_structure, check_weight_files, resolve_config, without_nulls
+from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.studies import used_cells, used_models
+from pipeline_lib.configuration.targets import split_target, views
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs import warm
 from pipeline_lib.jobs.costs import memory_mb, minutes, passes
 from pipeline_lib.jobs.devices import gpus_per_job, oversubscription
-from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.provenance import canonical, fingerprint
 from pipeline_lib.registry import build
-from pipeline_lib.configuration.studies import used_cells, used_models
-from pipeline_lib.configuration.targets import CLEAN, split_target, views
 
 ROOT = Path(workflow.main_snakefile).resolve().parent
 ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
