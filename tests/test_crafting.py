@@ -21,6 +21,7 @@ from pipeline_lib.attacks import (
 )
 from pipeline_lib.methods import METHODS
 from pipeline_lib.models.resnet import ResNet3D
+from profiling import peak
 
 CLIPS = torch.randint(0, 256, (4, 3, 2, 16, 16), generator=torch.Generator().manual_seed(0)) / 255
 LABELS = torch.tensor([0, 1, 2, 3])
@@ -197,15 +198,3 @@ def test_memory_is_that_of_one_forward_and_backward_pass():
     floor, ours = peak(one_pass), peak(lambda: craft(network, clips, labels, replace(PGD, steps=2)))
     assert floor > 10 * clips.nbytes
     assert ours <= 1.1 * floor
-
-
-def peak(work) -> int:
-    work()
-    with torch.profiler.profile(profile_memory=True) as profile:
-        work()
-    live, highest = 0, 0
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        highest = max(highest, live)
-    return highest

@@ -20,6 +20,7 @@ from pipeline_lib.defenses.trades import Trades
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models.resnet import ResNet3D
 from pipeline_lib.registry import build
+from profiling import peak
 
 CLIPS = torch.rand(4, 3, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -272,3 +273,18 @@ def test_average_over_one_attack_without_clean_clips_is_adversarial_training():
 def test_average_of_no_attacks_is_refused():
     with pytest.raises(PipelineError, match="attacks is empty: average"):
         Average(attacks=[])
+
+
+def test_an_inner_attack_hardly_adds_to_the_memory_of_a_step():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ResNet3D(depth=10, width=16, stem_kernel=3, stem_pool=False)(3).train()
+    clips = torch.rand(4, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def step(defense: AdversarialTraining | Standard) -> None:
+        network.zero_grad(set_to_none=True)
+        defense.objective(network, clips, LABELS, draw).loss.backward()
+
+    plain, adversarial = peak(lambda: step(Standard())), peak(lambda: step(AdversarialTraining(attack=PGD)))
+    assert plain > 10 * clips.nbytes
+    assert adversarial <= 1.15 * plain
