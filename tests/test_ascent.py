@@ -9,7 +9,7 @@ from torch import nn
 
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking, cross_entropy, divergence
-from pipeline_lib.attacks.lp_perturbations import AdditiveL2, RatioL2
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, RatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import RandomRectangle
@@ -310,6 +310,18 @@ def test_pgd_l2_meets_the_box_before_the_ball():
     assert delta.norm() > 0.9
     expected = (clip + delta * 0.9 / delta.norm()).clamp(0, 1)
     torch.testing.assert_close(ascent(linear, clip, generators(1)), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [9.0, 0.4])
+def test_pgd_l1_is_its_closed_form_on_a_linear_loss(epsilon):
+    """The same k elements in every step: alpha T in each of them, or an equal share of a bound that is less."""
+    clips, k, alpha, steps = 0.3 + 0.4 * SMALL, 5, 0.04, 3
+    l1 = AdditiveL1(epsilon=epsilon, step_size=alpha, fewest=k, most=k)
+    found = Ascent(perturbation=l1, steps=steps)(linear, clips, generators()) - clips
+    largest = WEIGHT.abs().flatten().topk(k).indices
+    expected = torch.zeros(WEIGHT.numel())
+    expected[largest] = min(alpha * steps, epsilon / k) * WEIGHT.flatten()[largest].sign()
+    torch.testing.assert_close(found, expected.view_as(WEIGHT).expand_as(found), rtol=0, atol=1e-6)
 
 
 def test_multav_l2_is_its_closed_form_on_a_linear_loss():

@@ -369,8 +369,8 @@ def test_an_attack_belongs_to_one_branch():
 
 def test_clean_clips_may_share_a_branch_with_an_attack():
     written = {"both": ["clean", "pgd"], "physical": ["roa"]}
-    plan = resolved(changed("models.multibn_gumbel.defense.branches", written))
-    assert plan["models"]["multibn_gumbel-s0"]["defense"]["branches"]["both"] == [None, plan["attacks"]["pgd"]]
+    plan = resolved(changed("models.shapes_multibn_gumbel.defense.branches", written))
+    assert plan["models"]["shapes_multibn_gumbel-s0"]["defense"]["branches"]["both"] == [None, plan["attacks"]["pgd"]]
 
 
 @pytest.mark.parametrize("where", ["training.scratch.precision", "evaluation.precision"])

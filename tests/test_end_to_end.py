@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from planning import ROOT
+from readme import example
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +20,9 @@ RESULTS += ("results/synthetic/adversarial/*/*", "results/synthetic/predictions/
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.Popen:
-    config = ["--configfile", str(ROOT / "config/config.yaml"), str(ROOT / "tests/minimal.yaml")]
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder), *arguments, *config]
+    configs = ["--configfile", str(ROOT / "config/config.yaml"), str(ROOT / "tests/minimal.yaml")]
+    configs += [str(path) for path in folder.glob("*.yaml")]  # of the user
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder), *arguments, *configs]
     log = (folder / "snakemake.log").open("a")
     return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
@@ -76,6 +78,17 @@ def test_everything_killed_at_once_and_run_again(whole, tmp_path, appears):
     finish(tmp_path, "--unlock")
     finish(tmp_path, TARGET)
     assert different(contents(tmp_path), contents(whole)) == set()
+
+
+def test_an_attack_of_ones_own(whole):
+    """The README's file and entry, from the command line: its set, its predictions, its audit."""
+    (whole / "my_attack.py").write_text(example("python", "class Flicker"))
+    (whole / "mine.yaml").write_text(example("yaml", "my_attack:Flicker"))
+    predictions = "results/synthetic/predictions/standard-s0/standard-s0/flicker.csv"
+    finish(whole, predictions)
+    (whole / "mine.yaml").unlink()
+    assert (whole / predictions).read_text().count("\n") == 7
+    assert "bound_ratio" in (whole / "results/synthetic/adversarial/standard-s0/flicker.audit.csv").read_text()
 
 
 def test_a_killed_job_is_named_and_a_broken_input_explained(whole, tmp_path):

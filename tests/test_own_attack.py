@@ -1,10 +1,10 @@
 """A user's own attack: one file beside the Snakefile, one entry (README, "Adding to it")."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import tiny
 from pipeline_lib.clips.adversarial_store import AdversarialClips
@@ -12,16 +12,17 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.adversarial import make_adversarial_set
+from readme import example
 from test_adversarial import CPU, rows_of
 from test_training import trained
 
-ENTRY = {"method": "my_attack:Flicker", "epsilon": "8/255", "steps": 5}
+ENTRY = yaml.safe_load(example("yaml", "my_attack:Flicker"))["attacks"]["flicker"]
 
 
 @pytest.fixture
 def beside(tmp_path, monkeypatch) -> Path:
     """A working folder with the user's file."""
-    shutil.copy(Path(__file__).parent / "flicker.py", tmp_path / "my_attack.py")
+    (tmp_path / "my_attack.py").write_text(example("python", "class Flicker"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
