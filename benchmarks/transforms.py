@@ -11,16 +11,18 @@ Libraries (on the CPU) get what they take, converted before the clock starts; on
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 from common import seconds, spread
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.methods import METHODS
+from pipeline_lib.models.resnet import ResNet2D, ResNet3D
 from pipeline_lib.registry import build
 from pipeline_lib.transforms.bpda import transformed
 from pipeline_lib.transforms.drawing import drawing
@@ -151,6 +153,24 @@ def halftone_table(images: Tensor, clip: Tensor, rounds: int) -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
+def training_pass(network: nn.Module, clips: Tensor) -> None:
+    network(clips).sum().backward()
+
+
+def training_step_table(clip: Tensor, rounds: int) -> None:
+    """Halftoning beside the forward and the full backward pass of the network behind it."""
+    print("\n| network | training step, ms | halftone, ms | share |\n|---|---:|---:|---:|")
+    for name, network, clips in (
+        ("2D ResNet-18, 8 images of 32 x 32", ResNet2D(depth=18)(10), clip[:, :, 0, :32, :32].repeat(8, 1, 1, 1)),
+        ("3D ResNet-18, a clip of 40 x 112 x 112", ResNet3D(depth=18, shortcut="A")(101), clip),
+    ):
+        network.to(clips.device)
+        work = partial(training_pass, network, clips)
+        pairs = timed([work, applied("halftone", clips)], rounds, clips.device)
+        step, halftone = (statistics.median(column) * 1000 for column in zip(*pairs, strict=True))
+        print(f"| {name} | {step:.1f} | {halftone:.1f} | {spread(b / a for a, b in pairs)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=128, help="images")
@@ -168,6 +188,7 @@ def main() -> None:
     print(f"\n{options.device}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
     transform_table(images, clip, options.rounds)
     halftone_table(images, clip, options.rounds)
+    training_step_table(clip, options.rounds)
     library_table(clip.cpu(), options.rounds)
 
 
