@@ -33,6 +33,9 @@ def build(entry: Any) -> Any:
 
 def _load(target: str) -> Any:
     name, _, attribute = target.partition(":")
+    # A user's own file in the working folder: Python looks beside the script, which Snakemake keeps elsewhere.
+    if source_file(name).is_relative_to(Path.cwd()) and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     return getattr(importlib.import_module(name), attribute)
 
 

@@ -18,7 +18,7 @@ SHAPES = {
     "evaluation": {"batch_size": 6},
     "datasets": {
         "shapes": {
-            "render": {"method": "synthetic_shapes", "train_per_class": 2, "test_per_class": 1},
+            "render": {"method": "synthetic_shapes", "size": 24, "train_per_class": 2, "test_per_class": 1},
             "lists": {"method": "image_lists"},
             "images": {"method": "image_files"},
             "size": 24,
