@@ -23,7 +23,7 @@ class GreyScale:
 
     def __call__(self, clips: Tensor) -> Tensor:
         require_rgb(clips)
-        return without_rounding(luma(clips)).expand_as(clips).contiguous()
+        return without_rounding(luma(clips)).expand_as(clips)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,4 +57,4 @@ class ColorQuantization:
 
 def luma(clips: Tensor) -> Tensor:
     """(N, 1, ...)."""
-    return RED * clips[:, :1] + GREEN * clips[:, 1:2] + BLUE * clips[:, 2:]
+    return (RED * clips[:, :1]).add(clips[:, 1:2], alpha=GREEN).add(clips[:, 2:], alpha=BLUE)

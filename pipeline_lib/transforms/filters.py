@@ -6,11 +6,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
 from pipeline_lib.ranges import Odd, Positive, check_ranges
-from pipeline_lib.transforms.layout import mirrored, on_planes, without_rounding
+from pipeline_lib.transforms.layout import mirrored, on_frames, on_planes, sliding_sum, without_rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class GaussianBlur:
 
     def __call__(self, clips: Tensor) -> Tensor:
         return without_rounding(
-            on_planes(lambda planes: gaussian_blur(planes, [self.size] * 2, [self.sigma] * 2), clips)
+            on_frames(lambda frames: gaussian_blur(frames, [self.size] * 2, [self.sigma] * 2), clips)
         )
 
 
@@ -48,7 +47,8 @@ class MeanFilter:
         return without_rounding(on_planes(self._average, clips))
 
     def _average(self, planes: Tensor) -> Tensor:
-        return F.avg_pool2d(mirrored(planes, self.size // 2), self.size, stride=1)
+        padded = mirrored(planes, self.size // 2)
+        return sliding_sum(sliding_sum(padded, self.size, 2), self.size, 3) / self.size**2
 
 
 @dataclass(frozen=True, kw_only=True)

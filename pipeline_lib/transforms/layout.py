@@ -4,6 +4,7 @@ Clips are (N, C, T, H, W) or images (N, C, H, W), float32 in [0, 1].
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,20 +37,38 @@ def mirrored(pictures: Tensor, margin: int) -> Tensor:
     height, width = pictures.shape[-2:]
     if margin >= min(height, width):
         raise PipelineError(f"a transform reaches {margin} pixels far, frames are {height} x {width}: make it smaller")
-    # By indices: the gradient of `pad` has no deterministic form on a GPU.
-    rows, columns = (_mirror(size, margin, pictures.device) for size in (height, width))
-    return pictures[..., rows, :][..., columns]
+    # Piece by piece: the gradient of `pad` has no deterministic form on a GPU.
+    for axis in (-2, -1):
+        size = pictures.shape[axis]
+        before = pictures.narrow(axis, 1, margin).flip(axis)
+        behind = pictures.narrow(axis, size - 1 - margin, margin).flip(axis)
+        pictures = torch.cat([before, pictures, behind], axis)
+    return pictures
 
 
-def _mirror(size: int, margin: int, device: torch.device) -> Tensor:
-    """The places 0 ... size - 1, with `margin` more on each side, counted back."""
-    places = torch.arange(-margin, size + margin, device=device).abs()
-    return torch.minimum(places, 2 * (size - 1) - places)
+def sliding_sum(values: Tensor, length: int, axis: int) -> Tensor:
+    """Sums of `length` neighbors along an axis, by doubling: about 2 log2(length) additions."""
+    if length == 1:
+        return values
+    half = sliding_sum(values, length // 2, axis)
+    count = values.shape[axis] - length + 1
+    total = half.narrow(axis, 0, count) + half.narrow(axis, length // 2, count)
+    return total + values.narrow(axis, length - 1, count) if length % 2 else total
 
 
 def without_rounding(clips: Tensor) -> Tensor:
     """Takes away what rounding of averages left outside [0, 1]; unlike clamp, it lets the gradient pass there."""
-    return clips + (clips.clamp(0, 1) - clips).detach()
+    return _Clamped.apply(clips)
+
+
+class _Clamped(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, clips: Tensor) -> Tensor:
+        return clips.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
 
 
 def as_bytes(clips: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.ranges import Odd, Positive, check_ranges
-from pipeline_lib.transforms.layout import mirrored, on_planes
+from pipeline_lib.transforms.layout import mirrored, on_planes, sliding_sum
 
 # Pixels at a time: what a CPU has in its caches, and what keeps any other device busy.
-CPU_PIXELS, DEVICE_PIXELS = 2**18, 2**26
+CPU_PIXELS, DEVICE_PIXELS = 2**17, 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +44,28 @@ class NonlocalMeans:
         return torch.cat(parts, dim=2).permute(2, 3, 0, 1)
 
     def _mean(self, padded: Tensor) -> Tensor:
-        """(height + margins, width + margins, planes, 1) -> the same without margins."""
-        reach, edge = self.search - 1, self.patch - 1
-        center = window(padded, reach // 2, reach // 2, reach)
-        total = torch.zeros_like(window(center, 0, 0, edge))
-        norm = torch.zeros_like(total)
-        for row in range(self.search):
-            for column in range(self.search):
-                neighbor = window(padded, row, column, reach)
-                weight = self._weight((neighbor - center).square_())
-                norm += weight
-                total += weight.mul_(window(neighbor, edge // 2, edge // 2, edge))
+        """(height + margins, width + margins, planes, 1) -> the same without margins.
+
+        The weight of two pixels serves both, so that half of the window's offsets are enough.
+        """
+        search, edge = self.search // 2, self.patch // 2
+        margin = search + edge
+        height, width = (size - 2 * margin for size in padded.shape[:2])
+        total = window(padded, margin, margin, height, width).clone()
+        norm = torch.ones_like(total)
+        for down in range(search + 1):
+            for right in range(-search if down else 1, search + 1):
+                left = max(0, right)  # of the image in the weights, which reach as far as the offset
+                rows, columns = height + down, width + abs(right)
+                size = rows + 2 * edge, columns + 2 * edge
+                one = window(padded, search - down, search - left, *size)
+                other = window(padded, search, search - left + right, *size)
+                weight = self._weight((one - other).square_())
+                for top, side, sign in ((down, left, 1), (0, max(0, -right), -1)):
+                    own = window(weight, top, side, height, width)
+                    neighbor = window(padded, margin + sign * down, margin + sign * right, height, width)
+                    norm += own
+                    total.addcmul_(own, neighbor)
         return total.div_(norm)
 
     def _weight(self, squares: Tensor) -> Tensor:
@@ -63,17 +74,5 @@ class NonlocalMeans:
         return distance.mul_(-1 / (self.patch * self.strength) ** 2).clamp_(min=-60).exp_()
 
 
-def window(pictures: Tensor, row: int, column: int, less: int) -> Tensor:
-    """The part that begins at (row, column) and is `less` pixels lower and narrower than the pictures."""
-    height, width = pictures.shape[:2]
-    return pictures[row : row + height - less, column : column + width - less]
-
-
-def sliding_sum(values: Tensor, length: int, axis: int) -> Tensor:
-    """Sums of `length` neighbors along an axis, by doubling: about 2 log2(length) additions."""
-    if length == 1:
-        return values
-    half = sliding_sum(values, length // 2, axis)
-    count = values.shape[axis] - length + 1
-    total = half.narrow(axis, 0, count) + half.narrow(axis, length // 2, count)
-    return total + values.narrow(axis, length - 1, count) if length % 2 else total
+def window(pictures: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    return pictures[top : top + height, left : left + width]
