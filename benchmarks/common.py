@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline_lib.models.resnet import ResNet3D
+
 TINY = {"depth": 10, "width": 16, "stem_kernel": 3, "stem_pool": False}
 FULL = {"depth": 18, "shortcut": "A"}
 
@@ -37,8 +39,6 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 def network_and_clips(options: argparse.Namespace, classes: int = 101) -> tuple[nn.Module, Tensor]:
     """Both with seed 0, on the device."""
-    from pipeline_lib.models.resnet import ResNet3D
-
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network: Any = ResNet3D(**options.network)(classes)

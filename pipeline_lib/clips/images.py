@@ -69,7 +69,7 @@ class ImageFiles:
             raise PipelineError(f"{size}: images.resize: true resizes and cuts it")
         if image.mode != "RGB" and not self.convert:
             raise PipelineError(f"pixels of mode {image.mode}, not RGB: images.convert: true converts them")
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,6 @@ def opened(path: Path, max_pixels: int) -> Image.Image:
         if image.mode.startswith(("I", "F")):
             # Pillow would cut all values above 255 off.
             raise PipelineError(f"pixels of mode {image.mode}: convert the image to 8 bits for each color")
-        image.load()
         return image.copy()
 
 

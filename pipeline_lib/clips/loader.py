@@ -51,6 +51,13 @@ def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield rows[start : start + size]
 
 
+def batch_of(step: int, *, steps_per_epoch: int, count: int, size: int, seed: int) -> np.ndarray:
+    """Which of `count` clips a step takes: every epoch has an order of its own, drawn from (seed, epoch)."""
+    epoch, place = divmod(step, steps_per_epoch)
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    return order[place * size : (place + 1) * size]
+
+
 class Prefetched:
     """Batches of frames in the order of their rows, read ahead by one thread; use it in a `with` statement.
 

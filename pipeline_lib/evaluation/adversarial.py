@@ -32,7 +32,7 @@ from pipeline_lib.evaluation.audit import (
     recorded_columns,
     trace_rows,
 )
-from pipeline_lib.evaluation.fitting import Fitting, memory_of
+from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
 from pipeline_lib.evaluation.learning import load_pattern
 from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
 from pipeline_lib.jobs.logs import LOGGER, Progress
@@ -77,7 +77,8 @@ def make_adversarial_set(
     key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
         crafting = Crafting(attack, climbed, source.network, view(source.network, branch), seed, precision, device)
-        fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, entry, list(data.shape)))
+        work = attack_entry, precision, architecture(source.network), list(data.shape)
+        fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, *work))
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
         LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))

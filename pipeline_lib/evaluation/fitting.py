@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
@@ -49,6 +50,11 @@ class Fitting:
         if self.memory is not None:
             with replacing(self.memory) as temporary:
                 temporary.write_text(f"{self.size}\n")
+
+
+def architecture(network: nn.Module) -> list[list[int]]:
+    """What tells networks of other sizes apart, and not those that were trained otherwise."""
+    return [list(value.shape) for value in network.state_dict().values()]
 
 
 def memory_of(folder: Path, device: torch.device, *work: Any) -> Path | None:

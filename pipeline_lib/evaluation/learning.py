@@ -5,14 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.attacks.losses import attacking, cross_entropy
 from pipeline_lib.clips.adversarial_store import enlarged
-from pipeline_lib.clips.loader import as_clips
+from pipeline_lib.clips.loader import as_clips, batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.errors import PipelineError
@@ -89,7 +88,7 @@ def learn(
     total, saved = how.epochs * per_epoch, time.monotonic()
     progress = Progress("learning", total, "batches", start=done)
     for number in range(done, total):
-        rows = _rows(number, per_epoch, len(data), how.batch_size, seed)
+        rows = batch_of(number, steps_per_epoch=per_epoch, count=len(data), size=how.batch_size, seed=seed)
         labels = torch.from_numpy(data.labels[rows]).to(device)
         shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
         optimizer.zero_grad()
@@ -107,13 +106,6 @@ def learn(
             LOGGER.info("asked to stop after %d of %d batches", number + 1, total)
             raise SystemExit(STOPPED)
     progress.close()
-
-
-def _rows(number: int, per_epoch: int, clips: int, batch_size: int, seed: int) -> np.ndarray:
-    """The clips of a step: each epoch has an order of its own, drawn from (seed, epoch)."""
-    epoch, first = divmod(number, per_epoch)
-    order = np.random.default_rng([seed, epoch]).permutation(clips)
-    return order[first * batch_size : (first + 1) * batch_size]
 
 
 def _check_finite(pattern: Tensor, number: int) -> None:

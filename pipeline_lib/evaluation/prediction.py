@@ -16,7 +16,7 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
-from pipeline_lib.evaluation.fitting import Fitting, memory_of
+from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import replacing
 from pipeline_lib.modeling import check_classes, load_model, view
@@ -93,7 +93,7 @@ def predict(
     model = load_model(weights, device)
     check_classes(model, clean.classes, weights)
     with computing_in("fp32"):
-        memory = memory_of(runs, device, "predict", model.entry, list(clean.shape))
+        memory = memory_of(runs, device, "predict", architecture(model.network), list(clean.shape))
         scores = score_all(view(model.network, branch), data, batch_size, device, memory)
         LOGGER.info("predicted with %s", stated("fp32", device))
     write_predictions(output, data, scores, branches_of(model.network))

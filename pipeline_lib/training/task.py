@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from pipeline_lib.clips.augmentation import Augmentation, Unchanged
+from pipeline_lib.clips.loader import batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.precision import Precision
@@ -65,11 +66,9 @@ class Task:
         return self.settings.epochs * self.steps_per_epoch
 
     def batch(self, step: int) -> np.ndarray:
-        """The rows of a step: every epoch has an order of its own."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        size = self.settings.batch_size
-        return self.rows[order[place * size : (place + 1) * size]]
+        """The rows of a step."""
+        size, count = self.settings.batch_size, len(self.rows)
+        return self.rows[batch_of(step, steps_per_epoch=self.steps_per_epoch, count=count, size=size, seed=self.seed)]
 
     def learning_rate(self, step: int) -> float:
         return self.settings.learning_rate * self.settings.schedule(step / self.steps_per_epoch, self.settings.epochs)

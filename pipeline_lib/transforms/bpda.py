@@ -51,7 +51,7 @@ def transformed(transform: Transform, clips: Tensor, backward: Backward = "bpda"
     if transform.differentiable:
         seen = function(clips)
     else:
-        seen = (_Identity if backward == "bpda" else _Zero).apply(clips, function)
+        seen = (StraightThrough if backward == "bpda" else _Zero).apply(clips, function)
     if seen.shape != clips.shape:
         made = f"{type(transform).__name__} makes {tuple(seen.shape)} of {tuple(clips.shape)}"
         raise PipelineError(f"transform {made}: it has to keep the size")
@@ -59,7 +59,9 @@ def transformed(transform: Transform, clips: Tensor, backward: Backward = "bpda"
 
 
 # Functions and not `clips + (function(clips) - clips).detach()`, whose sum is not exactly function(clips).
-class _Identity(torch.autograd.Function):
+class StraightThrough(torch.autograd.Function):
+    """apply(clips, function): the function forward, the identity backward."""
+
     @staticmethod
     def forward(ctx: Any, clips: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         return function(clips)

@@ -39,7 +39,7 @@ class Jpeg:
         return torch.from_numpy(decoded).to(frames.device).permute(0, 3, 1, 2).to(frames.dtype) / 255
 
 
-def jpeg_file(picture: np.ndarray, quality: Quality) -> io.BytesIO:
+def jpeg_file(picture: np.ndarray, quality: int) -> io.BytesIO:
     """A picture (H, W, 3) of uint8 as a JPEG file."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling="4:2:0")

@@ -4,12 +4,12 @@ Clips are (N, C, T, H, W) or images (N, C, H, W), float32 in [0, 1].
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.transforms.bpda import StraightThrough
 
 Pictures = Callable[[Tensor], Tensor]
 
@@ -58,17 +58,7 @@ def sliding_sum(values: Tensor, length: int, axis: int) -> Tensor:
 
 def without_rounding(clips: Tensor) -> Tensor:
     """Takes away what rounding of averages left outside [0, 1]; unlike clamp, it lets the gradient pass there."""
-    return _Clamped.apply(clips)
-
-
-class _Clamped(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, clips: Tensor) -> Tensor:
-        return clips.clamp(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
+    return StraightThrough.apply(clips, lambda seen: seen.clamp(0, 1))
 
 
 def as_bytes(clips: Tensor) -> Tensor:
