@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean-runs
+.PHONY: demo test test-all lint slurm clean-runs
 
 demo: $(VENV)/.installed
 	$(BIN)/snakemake --cores all
@@ -12,7 +12,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Also the slow tests, and those that start a private SLURM (they need root and Debian's slurm-wlm).
-test-all: $(VENV)/.installed
+test-all: slurm
 	$(BIN)/python -m pytest -m "not gpu"
 
 lint: $(VENV)/.installed
@@ -21,6 +21,9 @@ lint: $(VENV)/.installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+
+# What the profile for SLURM needs besides; see pyproject.toml for why it is apart.
+slurm: $(VENV)/.slurm
 
 # Finished models of earlier configurations are kept in run folders, so that going back costs nothing.
 clean-runs:
@@ -32,4 +35,8 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[test]"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps torchattacks foolbox eagerpy
+	touch $@
+
+$(VENV)/.slurm: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[slurm]"
 	touch $@

@@ -5,7 +5,6 @@ adapter, of every `pipeline_lib` module that the adapter imports, and of the met
 docstrings and formatting do not count.
 """
 
-import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -14,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.registry import source_file
-
-PACKAGE = "pipeline_lib"
+from pipeline_lib.sources import PACKAGE, read_source
 
 # Modules that carry a job along and never touch a result: changing a log line must not retrain a model.
-NEUTRAL = (f"{PACKAGE}.errors", f"{PACKAGE}.provenance", f"{PACKAGE}.registry", f"{PACKAGE}.jobs")
+NEUTRAL = (f"{PACKAGE}.errors", f"{PACKAGE}.provenance", f"{PACKAGE}.registry", f"{PACKAGE}.sources", f"{PACKAGE}.jobs")
 
 
 def canonical(data: Any) -> str:
@@ -42,7 +40,7 @@ def fingerprint(adapter: Path, *entries: Any) -> str:
     files = {adapter}
     for name in (*_imports(adapter), *_modules(entries)):
         files |= _closure(name)
-    return digest(*sorted(_source_digest(file) for file in files))
+    return digest(*sorted(read_source(file).digest for file in files))
 
 
 def _modules(entry: Any) -> Iterator[str]:
@@ -75,24 +73,13 @@ def _is_neutral(name: str) -> bool:
 
 @lru_cache
 def _imports(path: Path) -> tuple[str, ...]:
-    """The package's own modules that a file imports, wherever in the file."""
-    return tuple(sorted(set(_imported(_statements(_tree(path))))))
+    """The package's own modules that a file imports."""
+    return tuple(sorted(set(_imported(read_source(path).imports))))
 
 
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements below a node. `ast.walk` would visit every expression too: twenty times as many nodes."""
-    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-        for child in getattr(node, block, ()):
-            yield child
-            yield from _statements(child)
-
-
-def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:
-    for node in statements:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith(PACKAGE))
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
-            yield from (_module_or_parent(node.module or "", alias.name) for alias in node.names)
+def _imported(imports: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
+    for module, names in imports:
+        yield from (_module_or_parent(module, name) for name in names) if names else [module]
 
 
 def _module_or_parent(parent: str, name: str) -> str:
@@ -100,26 +87,3 @@ def _module_or_parent(parent: str, name: str) -> str:
     folder = source_file(parent).parent
     is_package = source_file(parent).name == "__init__.py"
     return f"{parent}.{name}" if is_package and (folder / f"{name}.py").is_file() else parent
-
-
-@lru_cache
-def _source_digest(path: Path) -> str:
-    return digest(ast.dump(_without_docstrings(_tree(path))))
-
-
-@lru_cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in [tree, *_statements(tree)]:
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return tree

@@ -3,22 +3,14 @@
 Fields are read from the class's source text, so that checking a configuration imports neither torch nor the class.
 """
 
-import ast
 import importlib
 import sys
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline_lib.errors import PipelineError
-
-
-class Field(NamedTuple):
-    """A dataclass field: its annotation as written, and whether the entry must give it."""
-
-    annotation: str
-    required: bool
+from pipeline_lib.sources import Field, read_source
 
 
 def build(entry: Any) -> Any:
@@ -63,15 +55,7 @@ def fields(target: str) -> dict[str, Field]:
     """
     name, _, attribute = target.partition(":")
     path = source_file(name)
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ClassDef) and node.name == attribute:
-            return dict(_annotated(node))
-    raise PipelineError(f"{path} has no class {attribute!r} (wanted by method {target!r})")
-
-
-def _annotated(node: ast.ClassDef) -> Iterator[tuple[str, Field]]:
-    for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            annotation = ast.unparse(item.annotation)
-            if not annotation.startswith("ClassVar"):
-                yield item.target.id, Field(annotation, item.value is None)
+    classes = read_source(path).classes
+    if attribute not in classes:
+        raise PipelineError(f"{path} has no class {attribute!r} (wanted by method {target!r})")
+    return classes[attribute]

@@ -19,12 +19,11 @@ from snakemake.settings.types import (
 
 from snakemake.settings.enums import RerunTrigger  # isort: skip
 
-from pipeline_lib import provenance, registry
+from pipeline_lib import provenance, registry, sources
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "profiles", "resources", "pipeline_lib", "environment.yml")
-CACHES = (registry.fields, registry.source_file, provenance._closure, provenance._imports)
-CACHES += (provenance._source_digest, provenance._tree)
+CACHES = (registry.fields, registry.source_file, provenance._closure, provenance._imports, sources.read_source)
 
 
 def copy_project(folder: Path) -> Path:

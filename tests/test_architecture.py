@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
-    {"errors", "methods", "ranges", "registry", "provenance", "precision", "configuration", "jobs"},
+    {"errors", "methods", "ranges", "registry", "provenance", "sources", "precision", "configuration", "jobs"},
     {"clips", "models", "attacks", "transforms"},
     {"defenses"},
     {"modeling"},

@@ -18,7 +18,8 @@ def parsed(requirement: str) -> tuple[str, str]:
 
 def test_both_files_ask_for_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    pip = dict(map(parsed, project["dependencies"] + project["optional-dependencies"]["test"]))
+    extras = project["optional-dependencies"].values()
+    pip = dict(map(parsed, sum(extras, project["dependencies"])))
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     (from_pip,) = [entry["pip"] for entry in entries if isinstance(entry, dict)]
     asked = [entry for entry in [*entries, *from_pip] if isinstance(entry, str) and entry != "-e ."]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib import provenance, registry
+from pipeline_lib import provenance, registry, sources
 from pipeline_lib.provenance import canonical, digest, file_digest, fingerprint
 
 PGD = {"method": "pipeline_lib.attacks.ascent:Ascent", "perturbation": {"method": "mine:Perturbation"}}
@@ -25,19 +25,17 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "pipeline_lib/jobs/logs.py").write_text("x = 1\n")
     (tmp_path / "mine.py").write_text("class Perturbation: ...\n")
     (tmp_path / "adapter.py").write_text("import pipeline_lib.jobs.logs\n")
-    return tmp_path
+    yield tmp_path
+    forget()  # what was found here would be another test's pipeline_lib
+
+
+def forget() -> None:
+    for cache in (registry.source_file, provenance._closure, provenance._imports, sources.read_source):
+        cache.cache_clear()
 
 
 def code(folder: Path) -> str:
-    caches = (
-        registry.source_file,
-        provenance._closure,
-        provenance._imports,
-        provenance._source_digest,
-        provenance._tree,
-    )
-    for cache in caches:
-        cache.cache_clear()
+    forget()
     return fingerprint(folder / "adapter.py", PGD)
 
 
@@ -82,3 +80,34 @@ def test_digest_keeps_parts_apart():
 def test_file_digest_is_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert file_digest(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_file_is_parsed_again_when_its_text_is_another(package, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    path = package / "mine.py"
+    first = sources.read_source(path)
+    stored = sources._store(path)
+    assert stored.is_file()
+    forget()
+    monkeypatch.setattr(sources, "_parsed", None)  # what is remembered needs no parsing
+    assert sources.read_source(path) == first
+    monkeypatch.undo()
+    path.write_text("class Perturbation:\n    epsilon: float\n    note: str = ''\n")
+    forget()
+    assert sources.read_source(path).classes == {"Perturbation": {"epsilon": ("float", True), "note": ("str", False)}}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', "null"])
+def test_a_damaged_memory_is_no_memory(package, text, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    path = package / "mine.py"
+    first = sources.read_source(path)
+    sources._store(path).write_text(text)
+    forget()
+    assert sources.read_source(path) == first
+
+
+def test_a_folder_that_cannot_be_written_is_read_all_the_same(package, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    (package / "__pycache__").touch()  # a file where the folder would be
+    assert list(sources.read_source(package / "mine.py").classes) == ["Perturbation"]

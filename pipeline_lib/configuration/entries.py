@@ -7,6 +7,7 @@ attacks and networks replaced by their own entries. It is exactly what a job dep
 import ast
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pipeline_lib.errors import PipelineError
@@ -67,7 +68,12 @@ def resolve_fields(where: str, given: dict, target: str, sections: Sections) -> 
 
 
 def _value(where: str, value: Any, annotation: str, sections: Sections) -> Any:
-    return _typed(where, value, ast.parse(annotation, mode="eval").body, sections)
+    return _typed(where, value, _kind(annotation), sections)
+
+
+@lru_cache
+def _kind(annotation: str) -> ast.expr:
+    return ast.parse(annotation, mode="eval").body
 
 
 def _ranged(where: str, value: Any, name: str) -> Any:
