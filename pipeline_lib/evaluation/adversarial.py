@@ -38,7 +38,7 @@ from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.precision import Precision, autocast, computing_in, stated
+from pipeline_lib.precision import Precision, autocast, computing_in, precision_of, stated
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.transforms.drawing import drawing
@@ -86,7 +86,7 @@ def make_adversarial_set(
         write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
-        _write_rows(audit, [audit_row(columns, data.labels, _coarser(precision, attack))])
+        _write_rows(audit, [audit_row(columns, data.labels, precision_of(attack, precision))])
         _write_rows(trace, trace_rows(columns))
         for shard in shards:
             shard.unlink()
@@ -178,7 +178,7 @@ def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequenc
     recorded = RecordedLoss(crafting.in_precision, labels, criterion)
     # What the source draws while it is attacked is not what it draws when it predicts.
     with (
-        attacking(crafting.network),
+        attacking(crafting.network, precision_of(crafting.attack, crafting.precision)),
         computing_in(crafting.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
@@ -198,13 +198,6 @@ def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
 
 def _joined(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _coarser(precision: Precision, attack: object) -> Precision:
-    """Of the run's precision and the attack's own, which may be that of the attack inside of it."""
-    while hasattr(attack, "attack"):
-        attack = attack.attack
-    return "bf16" if getattr(attack, "precision", precision) == "bf16" else precision
 
 
 def _columns(shards: Iterable[Path]) -> Columns:
