@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
-from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
-from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames, batches
+from pipeline_lib.clips.adversarial_store import LATTICE, compressed_delta, enlarged, write_adversarial
+from pipeline_lib.clips.loader import Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.evaluation.audit import (
@@ -35,6 +35,7 @@ from pipeline_lib.evaluation.audit import (
 from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
 from pipeline_lib.evaluation.learning import load_pattern
 from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
+from pipeline_lib.evaluation.storage import KEEP, Keep, on_lattice
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
@@ -65,6 +66,7 @@ def make_adversarial_set(
     """Attacks every clip on the source model and writes the set, the source's own (white-box) predictions on the stored
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration).
 
+    attack_entry: an attack with, beside its fields, the `loss` that it climbs and the `storage` of its clips, if given.
     precision: what the attack computes its gradients in; clips are always scored in fp32."""
     data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
     if learned:
@@ -74,16 +76,18 @@ def make_adversarial_set(
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
     entry |= {"precision": precision}
     patterns = [file_digest(learned)] if learned else []
+    storage = attack_entry.get("storage", LATTICE)
     key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
-        crafting = Crafting(attack, climbed, source.network, view(source.network, branch), seed, precision, device)
+        model, keep = view(source.network, branch), KEEP[storage]
+        crafting = Crafting(attack, climbed, source.network, model, seed, precision, device, keep)
         work = attack_entry, precision, architecture(source.network), list(data.shape)
         fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, *work))
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
         LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
         columns = _columns(shards)
-        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
+        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack), storage)
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
         _write_rows(audit, [audit_row(columns, data.labels, precision_of(attack, precision))])
@@ -94,7 +98,7 @@ def make_adversarial_set(
 
 def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
     """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
-    own = {key: value for key, value in entry.items() if key != "loss"}
+    own = {key: value for key, value in entry.items() if key not in ("loss", "storage")}
     return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
 
 
@@ -114,6 +118,7 @@ class Crafting:
     seed: int
     precision: Precision
     device: torch.device
+    keep: Keep = on_lattice
 
     def in_precision(self, clips: Tensor) -> Tensor:
         """What the model says, computed in the precision of the gradients."""
@@ -153,14 +158,14 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     shown = enlarged(original, margin_of(attack))
     clean = as_clips(shown, device)
     recorded, live = _attacked(crafting, clean, labels, videos)
-    stored = attack.quantize(live, clean)
+    stored, adversarial = crafting.keep(attack, live, clean)
     scores, live_scores, stored_scores = (
         score_videos(crafting.model, clips, labels, videos) for clips in (as_clips(original, device), live, stored)
     )
     with drawing(crafting.draws(videos[:1], "/transform")):
         gap = model_gap(recorded, partial(score, crafting.model))
     measured = recorded_columns(recorded, live_scores, data.labels[rows])
-    measured |= measured_columns(attack, live, stored, clean) | _compressed(as_frames(stored), shown)
+    measured |= measured_columns(attack, live, stored, clean) | _compressed(adversarial, shown)
     return measured | {
         "model_gap": gap,
         "clean_prediction": scores.predictions,
@@ -172,7 +177,7 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
 
 
 def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]) -> tuple[RecordedLoss, Tensor]:
-    """The attack's own clips, not yet on the 8-bit lattice, and what its loss saw on the way."""
+    """The attack's own clips, not on the 8-bit lattice, and what its loss saw on the way."""
     with attacking(crafting.network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.model, clean, labels)
     recorded = RecordedLoss(crafting.in_precision, labels, criterion)
@@ -187,7 +192,7 @@ def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequenc
 
 
 def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
-    """The differences of uint8 clips (n, T, H, W, C) as they will be stored, one after the other."""
+    """The differences of frames (n, T, H, W, C) to the clean uint8 ones as they will be stored, one after the other."""
     chunks = [compressed_delta(new, old) for new, old in zip(adversarial, clean, strict=True)]
     return {
         "crc32": np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
