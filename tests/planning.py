@@ -23,7 +23,8 @@ from pipeline_lib import provenance, registry, sources
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "profiles", "resources", "pipeline_lib", "environment.yml")
-CACHES = (registry.fields, registry.source_file, provenance._closure, provenance._imports, sources.read_source)
+CACHES = (registry.fields, registry.source_file, registry.own_file)
+CACHES += (provenance._closure, provenance._imports, sources.read_source)
 
 
 def copy_project(folder: Path) -> Path:
