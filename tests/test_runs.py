@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,34 +16,35 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import devices
 from pipeline_lib.jobs.adapter import job
 from pipeline_lib.jobs.devices import gpus_per_job, oversubscription, reserved_gpus
-from pipeline_lib.jobs.logs import Progress, logging_to
+from pipeline_lib.jobs.logs import LOGGER, Progress, logging_to
 from pipeline_lib.jobs.runs import publish, replacing, run_folder, stop_requests
 
 
-def hold(root: Path, seconds: float, held) -> None:
+def hold(root: Path, held, release, leaving) -> None:
     with run_folder(root, "key"):
         held.set()
-        time.sleep(seconds)
+        release.wait(60)
+        leaving.set()
 
 
-def test_two_jobs_never_work_in_one_run_folder(tmp_path):
+def test_two_jobs_never_work_in_one_run_folder(tmp_path, monkeypatch):
     context = multiprocessing.get_context("fork")
-    held = context.Event()
-    other = context.Process(target=hold, args=(tmp_path, 0.5, held))
+    held, release, leaving = context.Event(), context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, held, release, leaving))
     other.start()
-    held.wait(10)
-    began = time.monotonic()
+    assert held.wait(60)
+    monkeypatch.setattr(LOGGER, "info", lambda *words: release.set())  # what it says when it has to wait
     with run_folder(tmp_path, "key"):
-        assert time.monotonic() - began > 0.3
+        assert leaving.is_set()
     other.join()
 
 
 def test_a_killed_job_frees_its_run_folder(tmp_path):
     context = multiprocessing.get_context("fork")
-    held = context.Event()
-    other = context.Process(target=hold, args=(tmp_path, 600, held))
+    held, never = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, held, never, never))
     other.start()
-    held.wait(10)
+    assert held.wait(60)
     os.kill(other.pid, signal.SIGKILL)
     with run_folder(tmp_path, "key") as folder:
         assert folder.is_dir()
