@@ -4,9 +4,11 @@ import errno
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -234,3 +236,19 @@ def test_progress_writes_readable_lines(tmp_path, monkeypatch):
     assert "training: 3/4 clips, loss 0.5, accuracy 75, " in lines[0]
     assert "clips/s, 0 s left" in lines[1]
     assert logging.getLogger("pipeline_lib").handlers == []
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch):
+    reader, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    with open(terminal, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        progress = Progress("training", 4, "clips", start=1)
+        progress.advance(2, loss=0.5, accuracy=75.0)
+        progress.bar.refresh()  # tqdm draws at most ten times a second
+        progress.close()
+        drawn = os.read(reader, 10_000).decode().split("\r")
+    os.close(reader)
+    expected = r"training:  75%\|.+\| 3/4 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ clips/s, loss 0\.5, accuracy 75\]"
+    assert any(re.fullmatch(expected, line) for line in drawn)
+    assert drawn[-2].strip() == ""  # the bar leaves nothing behind
