@@ -241,7 +241,7 @@ def test_progress_writes_readable_lines(tmp_path, monkeypatch):
 def test_progress_on_a_terminal_is_a_bar(monkeypatch):
     reader, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 120))
-    with open(terminal, "w") as stream, monkeypatch.context() as patch:
+    with os.fdopen(terminal, "w") as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
         progress = Progress("training", 4, "clips", start=1)
         progress.advance(2, loss=0.5, accuracy=75.0)
