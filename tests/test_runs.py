@@ -1,5 +1,6 @@
 """Run folders, atomic results, requests to stop, GPUs of the pool, and what a job tells when it fails."""
 
+import contextlib
 import errno
 import logging
 import multiprocessing
@@ -247,8 +248,11 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch):
         progress.advance(2, loss=0.5, accuracy=75.0)
         progress.bar.refresh()  # tqdm draws at most ten times a second
         progress.close()
-        drawn = os.read(reader, 10_000).decode().split("\r")
-    os.close(reader)
+    with os.fdopen(reader, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # how a closed terminal ends
+        drawn = b""
+        while part := screen.read(10_000):
+            drawn += part
+    lines = drawn.decode().split("\r")
     expected = r"training:  75%\|.+\| 3/4 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ clips/s, loss 0\.5, accuracy 75\]"
-    assert any(re.fullmatch(expected, line) for line in drawn)
-    assert drawn[-2].strip() == ""  # the bar leaves nothing behind
+    assert any(re.fullmatch(expected, line) for line in lines)
+    assert lines[-2].strip() == ""  # the bar leaves nothing behind
