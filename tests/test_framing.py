@@ -8,6 +8,7 @@ import yaml
 from torch import nn
 
 import tiny
+from limits import file_size_limit
 from pipeline_lib.attacks.framing import Adam, Placed, UniversalFraming
 from pipeline_lib.attacks.losses import cross_entropy
 from pipeline_lib.attacks.regions import Border
@@ -118,6 +119,14 @@ def test_stopped_learning_goes_on_to_the_same_pattern(made, tmp_path):
     learn(UNIVERSAL, Sides(), data, 0, tmp_path / "stopped.pt", CPU)
     whole, stopped = (load_pattern(tmp_path / f"{name}.pt", CPU) for name in ("whole", "stopped"))
     assert torch.equal(whole, stopped)
+
+
+@pytest.mark.parametrize("limit", [0, 3000])
+def test_no_space_for_what_was_learned_names_the_file(made, tmp_path, limit):
+    data, state = Clips(made / "clips.h5"), tmp_path / "state.pt"
+    with pytest.raises(PipelineError, match=f"{state}: no space left"), file_size_limit(limit):
+        learn(UNIVERSAL, Sides(), data, 0, state, CPU)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_learning_rate_falls_by_its_factor(made, tmp_path):

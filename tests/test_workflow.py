@@ -12,7 +12,7 @@ import pytest
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from planning import ROOT, copy_project, plan, pretend_finished
+from planning import ROOT, copy_project, plan, pretend_finished, with_all_that_follows
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
@@ -74,13 +74,15 @@ def test_nothing_changed(finished):
 
 
 def test_epsilon_reruns_its_sets_the_models_trained_on_it_and_what_depends_on_them(finished):
-    everything = plan_of_a_fresh_project(finished)
     jobs = plan(finished, {"attacks": {"pgd": {"perturbation": {"epsilon": "9/255"}}}})
     retrained = {name for name, model in CONFIG["models"].items() if "pgd" in names_in(model["defense"])}
     assert retrained >= {"at_pgd", "avg", "max", "msd", "multibn_manual", "multibn", "oudefend_at_pgd"}
     assert not retrained & {"standard", "surrogate", "at_roa", "trades", "at_multav_linf", "oudefend"}
-    expected = {job for job in computing(everything) if touches(job, "pgd", retrained)}
-    assert computing(jobs) == expected
+    everything = plan_of_a_fresh_project(finished)
+    changed = {job for job in everything if job[0] == "train" and model_of(job[2]) in retrained}
+    changed |= {job for job in everything if job[0] == "attack" and job[3] == "pgd"}
+    assert jobs == with_all_that_follows(finished, changed)
+    assert computing(jobs) == {job for job in computing(everything) if touches(job, "pgd", retrained)}
     assert ("table", "multav") in jobs  # its row "Add" is trained on pgd
 
 
@@ -149,7 +151,7 @@ def test_device_and_threads_are_no_part_of_a_result(finished):
 def test_how_videos_are_decoded_is_no_part_of_a_clip_but_which_may_fail_is(finished):
     assert plan(finished, {"datasets": {"synthetic": {"decoding": {"deadline": 60}}}}) == set()
     jobs = plan(finished, {"datasets": {"synthetic": {"decoding": {"tolerate": ["MoveLeft/v_MoveLeft_g01_c01.mp4"]}}}})
-    assert "decode" in rules(jobs)
+    assert jobs == with_all_that_follows(finished, {("decode", "synthetic", part) for part in ("train", "test")})
 
 
 def test_touched_files(finished):
@@ -338,9 +340,42 @@ def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_other
 
 def test_removed_row(finished, edit):
     edit("config/config.yaml", "      BN-Physical: multibn_manual/physical\n", "")
-    jobs = plan(finished)
-    assert computing(jobs) == set()
-    assert ("table", "multibn_branches") in jobs
+    shown = {("table", "multibn_branches"), ("chart", "multibn_branches")}
+    assert plan(finished) == shown | {("audit_table",), ("report",)}
+
+
+def test_removed_attack(finished):
+    """With the model that was trained on it: what showed them is made again, and nothing is computed."""
+    rows = {"R3D18 Mult": {"af": None}, "R3D18 Add": {"af": None}}
+    gone = {
+        "attacks": {"multav_af": None},
+        "models": {"at_multav_af": None},
+        "studies": {"multav": {"columns": {"af": None}, "rows": rows}},
+        "figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa", "af", "spa", "multav_linf"]}}},
+    }
+    shown = {("table", "multav"), ("chart", "multav"), ("perturbations", "examples"), ("audit_table",)}
+    shown |= {("training_curves", "synthetic"), ("opening",)}  # of all models
+    assert plan(finished, gone) == shown | {("report",)}
+
+
+def test_a_deleted_intermediate_is_made_again_when_it_is_needed(finished):
+    path = finished / "results/synthetic/adversarial/standard-s0/pgd.h5"
+    when = path.stat().st_mtime_ns
+    path.unlink()
+    unneeded = plan(finished)
+    needed = plan(finished, {"figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa"]}}}})
+    path.touch()
+    os.utime(path, ns=(when, when))
+    assert unneeded == set()
+    assert needed == with_all_that_follows(finished, {("attack", "synthetic", "standard-s0", "pgd")})
+
+
+def test_a_touched_input_is_read_and_found_the_same(finished, edit):
+    edit("resources/paper/multav.csv", "\n", "\n")
+    assert plan(finished) == set()
+    edit("resources/paper/multav.csv", "MultAV", "MultAv")
+    studies = CONFIG["studies"]
+    assert plan(finished) == {(rule, study) for rule in ("table", "chart") for study in studies} | {("report",)}
 
 
 def test_second_seed_leaves_the_first_alone(finished):

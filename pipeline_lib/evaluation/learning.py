@@ -17,8 +17,9 @@ from pipeline_lib.defenses.objective import Model
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.audit import LatticeAttack
 from pipeline_lib.jobs.logs import LOGGER, Progress
-from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED, publish, replacing, run_folder, stop_requests
+from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED, publish, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
+from pipeline_lib.models import checkpoint
 from pipeline_lib.precision import computing_in
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
@@ -118,8 +119,7 @@ def _check_finite(pattern: Tensor, number: int) -> None:
 
 def _save(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any, steps: int) -> None:
     parts = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    with replacing(state) as temporary:
-        torch.save({"pattern": pattern.detach(), "steps": steps} | parts, temporary)
+    checkpoint.write(state, {"pattern": pattern.detach(), "steps": steps} | parts)
 
 
 def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
