@@ -104,9 +104,9 @@ class Ascent:
         return self.ratio_to_bound(start, clips) > 1 + 1e-4
 
     def place(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """The region's mask: drawn, or searched for with what the start shows."""
+        """The region's mask: drawn, or searched for."""
         if isinstance(self.region, SearchedRectangle):
-            return self.region.place(loss, self.start.first(clips, generators).clamp(0, 1), clips, generators)
+            return self.region.place(loss, clips, generators)
         return self.region.mask(clips, generators)
 
     def advance(
