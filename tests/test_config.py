@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
+TARGETED = CONFIG["attacks"]["pgd"] | {"goal": {"method": "next_class"}}
+
 
 def changed(path: str, value: object) -> dict:
     """The default configuration with one value set, by its dotted path."""
@@ -195,6 +197,23 @@ ERRORS = {
         "attacks.af.loss",
         {"method": "adaptive", "type": "lp"},
         "models.at_af.defense.attack: attack 'af' has a loss of its own",
+    ),
+    "goal in trades": (
+        "attacks.trades.goal",
+        {"method": "next_class"},
+        "models.trades.defense.attack: trades climbs a divergence, and this attack has a goal",
+    ),
+    "goal in wrapped trades": (
+        "models.trades.defense",
+        {
+            "method": "transformed",
+            "transform": {"method": "halftone"},
+            "defense": {
+                "method": "trades",
+                "attack": {"method": "expectation", "attack": TARGETED},
+            },
+        },
+        "models.trades.defense.attack: trades climbs a divergence, and this attack has a goal",
     ),
     "learning in a defense": (
         "attacks.af",
