@@ -107,6 +107,7 @@ def test_audit_and_trace_tell_what_happened(made, tmp_path):
     (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
     right = [row["label"] == row["prediction"] for row in rows_of(out / "predictions.csv")]
     assert float(audit["stored_accuracy"]) == pytest.approx(100 * np.mean(right))
+    assert float(audit["reached_goals"]) == pytest.approx(1 - np.mean(right))
     assert float(audit["clips"]) == 10
     assert float(audit["zero_gradients"]) == 0
     assert float(audit["bound_ratio"]) <= 1 + 1e-4
