@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
+LONG = next(iter(CONFIG["figures"]["iterations"].values()))["attack"]
 TARGETED = CONFIG["attacks"]["pgd"] | {"goal": {"method": "next_class"}}
 
 
@@ -219,6 +220,11 @@ ERRORS = {
         "attacks.af",
         {"method": "universal_framing", "width": 1, "learning": {"method": "adam"}},
         "models.at_af.defense.attack: attack 'af' has to be learned on a trained model first",
+    ),
+    "restarts in a figure of iterations": (
+        f"attacks.{LONG}.restarts",
+        4,
+        rf"figures.iterations.\w+.attack: attack '{LONG}' has restarts: a trace would show all climbs as one",
     ),
     "unknown data set": (
         "studies.multav.dataset",
