@@ -15,10 +15,11 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.adversarial import make_adversarial_set
+from pipeline_lib.evaluation.adversarial import Crafting, _attack_part, make_adversarial_set
 from pipeline_lib.evaluation.audit import RecordedLoss
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.registry import build
+from profiling import peak
 from test_training import trained
 
 CPU = torch.device("cpu")
@@ -107,6 +108,7 @@ def test_audit_and_trace_tell_what_happened(made, tmp_path):
     (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
     right = [row["label"] == row["prediction"] for row in rows_of(out / "predictions.csv")]
     assert float(audit["stored_accuracy"]) == pytest.approx(100 * np.mean(right))
+    assert float(audit["reached_goals"]) == pytest.approx(1 - np.mean(right))
     assert float(audit["clips"]) == 10
     assert float(audit["zero_gradients"]) == 0
     assert float(audit["bound_ratio"]) <= 1 + 1e-4
@@ -278,3 +280,25 @@ def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_
     assert (frames_of(made, found) == frames_of(made, expected)).all()
     assert (found / "predictions.csv").read_text() == (expected / "predictions.csv").read_text()
     assert "out of memory with 4 clips at once: going on with 2" in caplog.text
+
+
+@pytest.mark.parametrize(("keep", "copies"), [("last", 2.5), ("best", 3.5)])
+def test_the_memory_of_a_batch_is_that_of_one_forward_and_backward_pass(tmp_path, keep, copies):
+    """And of two copies of the clips, or three: records, measurements and scores are made when the passes are over.
+
+    The largest sum of live allocations, as torch's profiler notes them."""
+    data = Clips(tiny.write_clips(tmp_path / "clips.h5", count=4, shape=(8, 32, 32, 3)))
+    with torch.random.fork_rng():
+        network = build(tiny.NETWORK | {"width": 16, "stages": 2})(2).eval().requires_grad_(False)
+    rows, frames = np.arange(4), torch.from_numpy(data.read(range(4)))
+    clips, labels = as_clips(frames, CPU), torch.from_numpy(data.labels)
+
+    def one_pass():
+        leaf = clips.clone().requires_grad_()
+        torch.autograd.grad(nn.functional.cross_entropy(network(leaf), labels, reduction="sum"), leaf)
+
+    attack = build(tiny.PGD | {"steps": 5, "keep": keep})
+    crafting = Crafting(attack, lambda loss: loss, network, network, 0, "fp32", CPU)
+    floor, ours = peak(one_pass), peak(lambda: _attack_part(crafting, data, rows, frames, slice(None)))
+    assert floor > 10 * clips.nbytes
+    assert ours <= floor + copies * clips.nbytes

@@ -9,11 +9,11 @@ from torch import nn
 
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking, cross_entropy, in_bfloat16, loss_and_gradient
-from pipeline_lib.attacks.lp_perturbations import RatioL2
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2, RatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import Border, FirstSampleOnly, RandomPixels, RandomRectangle
-from pipeline_lib.attacks.starts import Constant, LogUniform, UniformNoise
+from pipeline_lib.attacks.starts import Constant, LogUniform, UniformBox, UniformNoise
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models.resnet import ResNet3D
 
@@ -296,11 +296,43 @@ def test_a_step_larger_than_the_bound_is_allowed_and_told_once(caplog):
         found = ascent(wavy, CLIPS, generators())
         ascent(wavy, CLIPS, generators())
         AdditiveLinf(epsilon=4 / 255, step_size=4 / 255)
+        AdditiveL1(epsilon=2.0, step_size=0.1, most=20)
+        AdditiveL1(epsilon=2.0, step_size=0.11, most=20)
     assert [record.getMessage() for record in caplog.records] == [
-        "step_size 1 is larger than epsilon 0.01569: each step ends on the bound"
+        "a step of 1 is larger than epsilon 0.01569: each step ends on the bound",
+        "a step of 2.2 is larger than epsilon 2: each step ends on the bound",
     ]
     corner = ((found - CLIPS).abs() * 255 - 4).abs() < 1e-3
     assert (corner | (found == 0) | (found == 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("perturbation", "start", "size"),
+    [
+        (AdditiveLinf(epsilon=0.1, step_size=0.1), UniformNoise, "radius"),
+        (AdditiveL2(epsilon=0.1, step_size=0.1), UniformBox, "radius"),
+        (RatioLinf(epsilon=1.1, step_size=1.1), LogUniform, "ratio"),
+    ],
+)
+def test_a_start_outside_of_the_bound_is_allowed_and_told_once(caplog, perturbation, start, size):
+    with caplog.at_level(logging.INFO, logger="pipeline_lib"):
+        Ascent(perturbation=perturbation, start=start(**{size: perturbation.epsilon}), steps=5)
+        ascent = Ascent(perturbation=perturbation, start=start(**{size: 2.0}), steps=1)
+        seen = []
+        found = ascent(lambda clips: seen.append(clips.detach()) or wavy(clips), CLIPS, generators())
+    epsilon = perturbation.epsilon
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the start's {size} 2 is larger than epsilon {epsilon:.4g}: it is outside of the bound"
+    ]
+    assert ascent.ratio_to_bound(seen[0], CLIPS).min() > 1 + 1e-4
+    assert ascent.ratio_to_bound(found, CLIPS).max() <= 1 + 1e-5
+
+
+def test_the_printed_l2_bound_is_for_all_pixels():
+    printed = PrintedRatioL2(epsilon=160, step_size=3.55)
+    Ascent(perturbation=printed, steps=1)
+    with pytest.raises(PipelineError, match="region is Border: PrintedRatioL2 bounds the whole clip, use it with all"):
+        Ascent(perturbation=printed, region=Border(width=2), steps=1)
 
 
 @pytest.mark.parametrize("frames", [(), (5,)])

@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
+LONG = next(iter(CONFIG["figures"]["iterations"].values()))["attack"]
+TARGETED = CONFIG["attacks"]["pgd"] | {"goal": {"method": "next_class"}}
+
 
 def changed(path: str, value: object) -> dict:
     """The default configuration with one value set, by its dotted path."""
@@ -213,10 +216,32 @@ ERRORS = {
         {"method": "adaptive", "type": "lp"},
         "models.at_af.defense.attack: attack 'af' has a loss of its own",
     ),
+    "goal in trades": (
+        "attacks.trades.goal",
+        {"method": "next_class"},
+        "models.trades.defense.attack: trades climbs a divergence, and this attack has a goal",
+    ),
+    "goal in wrapped trades": (
+        "models.trades.defense",
+        {
+            "method": "transformed",
+            "transform": {"method": "halftone"},
+            "defense": {
+                "method": "trades",
+                "attack": {"method": "expectation", "attack": TARGETED},
+            },
+        },
+        "models.trades.defense.attack: trades climbs a divergence, and this attack has a goal",
+    ),
     "learning in a defense": (
         "attacks.af",
         {"method": "universal_framing", "width": 1, "learning": {"method": "adam"}},
         "models.at_af.defense.attack: attack 'af' has to be learned on a trained model first",
+    ),
+    "restarts in a figure of iterations": (
+        f"attacks.{LONG}.restarts",
+        4,
+        rf"figures.iterations.\w+.attack: attack '{LONG}' has restarts: a trace would show all climbs as one",
     ),
     "unknown data set": (
         "studies.multav.dataset",

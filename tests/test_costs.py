@@ -4,11 +4,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import tiny
 from pipeline_lib.jobs.costs import memory_mb, minutes, passes
+from pipeline_lib.registry import build
 from planning import ROOT
 
+SHAPE = (4, 40, 30)
 PGD_5 = tiny.PGD | {"steps": 5}
 
 
@@ -44,16 +47,49 @@ def test_more_gpus_for_a_training_than_are_allowed(tmp_path, allowed, status):
 
 
 def test_a_training_step_passes_what_it_trains_on_and_the_steps_of_its_attacks():
-    assert passes(tiny.STANDARD) == 1
-    assert passes(tiny.AVERAGE | {"attacks": [PGD_5, PGD_5]}) == 1 + 2 * (5 + 1)
-    assert passes(tiny.MULTIBN | {"branches": {"clean": [], "lp": [PGD_5], "physical": [PGD_5]}}) == 1 + 2 * (5 + 1)
+    assert passes(tiny.STANDARD, SHAPE) == 1
+    assert passes(tiny.AVERAGE | {"attacks": [PGD_5, PGD_5]}, SHAPE) == 1 + 2 * (5 + 1)
+    branches = {"clean": [], "lp": [PGD_5], "physical": [PGD_5]}
+    assert passes(tiny.MULTIBN | {"branches": branches}, SHAPE) == 1 + 2 * (5 + 1)
 
 
 def test_an_attack_that_chooses_takes_its_own_steps_only():
     """Each with a forward pass of every choice; the steps of the choices are not taken."""
     steepest = tiny.STEEPEST | {"attacks": [PGD_5, PGD_5, PGD_5], "steps": 4}
-    assert passes(steepest) == 1 + 4 * (1 + 3) + 1
+    assert passes(steepest, SHAPE) == 1 + 4 * (1 + 3) + 1
 
 
 def test_an_expectation_multiplies_the_passes_of_its_attack():
-    assert passes({"method": "a:Expectation", "attack": PGD_5, "samples": 10}) == 1 + 10 * (5 + 1)
+    assert passes({"method": "a:Expectation", "attack": PGD_5, "samples": 10}, SHAPE) == 1 + 10 * (5 + 1)
+
+
+@pytest.mark.parametrize(
+    ("region", "tried"),
+    [
+        ({"search": "exhaustive"}, 30 * 20),
+        ({"search": "exhaustive", "last_position": True}, 31 * 21),
+        ({"search": "exhaustive", "stride": 7}, 4 * 2),
+        ({"search": "exhaustive", "per": "frame"}, 4 * 30 * 20),
+        ({"search": "gradient"}, 1 + 20),
+        ({"search": "gradient", "per": "frame", "candidates": 5}, 1 + 4 * 5),
+        ({"search": "gradient", "stride": 7}, 1 + 8),
+    ],
+)
+def test_a_search_tries_the_places_of_its_region(region, tried):
+    """As many calls of the loss as the search itself makes."""
+    entry = {"method": "pipeline_lib.attacks.search:SearchedRectangle", "height": 10, "width": 10} | region
+    assert passes(PGD_5 | {"region": entry}, SHAPE) == 1 + tried + 5 + 1
+    calls = []
+
+    def counted(clips):
+        calls.append(len(clips))
+        return clips.flatten(1).sum(1)
+
+    build(entry).place(counted, torch.rand(1, 3, *SHAPE), [torch.Generator()])
+    assert len(calls) == tried
+
+
+def test_ends_that_are_compared_cost_a_pass_each():
+    assert passes(PGD_5 | {"keep": "best"}, SHAPE) == 1 + (5 + 1) + 1
+    assert passes(PGD_5 | {"restarts": 3}, SHAPE) == 1 + 3 * (5 + 1) + 1
+    assert passes(PGD_5 | {"restarts": 3, "keep": "best"}, SHAPE) == 1 + 3 * (5 + 1) + 1

@@ -17,10 +17,12 @@ from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.config import resolve_config
+from pipeline_lib.defenses.transformed import PreHook
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern
 from pipeline_lib.registry import build
 from pipeline_lib.reporting.examples import attack_examples
+from pipeline_lib.transforms.noise import NoiseInjection
 from test_adversarial import attacked, frames_of, predicted_again, rows_of
 from test_audit import Brightness
 from test_training import trained
@@ -127,6 +129,43 @@ def test_no_space_for_what_was_learned_names_the_file(made, tmp_path, limit):
     with pytest.raises(PipelineError, match=f"{state}: no space left"), file_size_limit(limit):
         learn(UNIVERSAL, Sides(), data, 0, state, CPU)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stochastic_transform_draws_for_each_video_and_step(made, tmp_path):
+    """Learning is the same again; the noise of the next step is another one, and each clip has its own."""
+    data, seen = Clips(made / "clips.h5"), []
+
+    class Noisy(Sides):
+        def forward(self, clips):
+            (noise,) = PreHook(NoiseInjection(sigma=0.1), "bpda")(self, (clips,))
+            seen.append((noise - clips).detach())
+            return super().forward(noise)
+
+    how = Adam(epochs=2, batch_size=10, learning_rate=0.3)
+    for name in ("once", "again"):
+        learn(UniversalFraming(width=2, learning=how), Noisy(), data, 0, tmp_path / f"{name}.pt", CPU)
+    once, again = (load_pattern(tmp_path / f"{name}.pt", CPU) for name in ("once", "again"))
+    assert torch.equal(once, again)
+    assert [torch.equal(seen[0], noise) for noise in seen] == [True, False, True, False]
+    assert not torch.equal(seen[0][0], seen[0][1])
+
+
+def test_a_framing_is_learned_on_a_model_behind_noise(made, tmp_path):
+    noise = {"method": "pipeline_lib.transforms.noise:NoiseInjection", "sigma": 0.1}
+    defense = {"method": "pipeline_lib.defenses.transformed:Transformed", "transform": noise, "defense": tiny.STANDARD}
+    trained(tmp_path, tiny.model_entry(defense), made / "clips.h5", "noisy")
+    learn_attack(
+        ENTRY,
+        weights=tmp_path / "noisy.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        runs=tmp_path / "runs",
+        code="code",
+        seed=0,
+        output=tmp_path / "learned.pt",
+        device=CPU,
+    )
+    assert load_pattern(tmp_path / "learned.pt", CPU).abs().max() > 0
 
 
 def test_the_learning_rate_falls_by_its_factor(made, tmp_path):

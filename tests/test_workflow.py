@@ -181,7 +181,7 @@ def test_behavior_of_sampling_decodes_again_and_renders_nothing(finished, edit):
 
 
 def test_behavior_of_the_perturbations_reruns_every_attack(finished, edit):
-    edit("pipeline_lib/attacks/perturbations.py", "if step_size > epsilon:", "if not step_size <= epsilon:")
+    edit("pipeline_lib/attacks/perturbations.py", "if length > epsilon:", "if not length <= epsilon:")
     attacked = {job[3] for job in plan(finished) if job[0] == "attack"}
     evaluated = {"pgd", "pgd_20", "roa", "af", "spa", "multav_linf", "multav_af", "pgd_unbounded"}
     assert attacked == evaluated | {f"pgd_bound_{epsilon}_255" for epsilon in (2, 4, 8, 16)}

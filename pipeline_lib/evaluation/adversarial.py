@@ -27,6 +27,7 @@ from pipeline_lib.evaluation.audit import (
     LatticeAttack,
     RecordedLoss,
     audit_row,
+    goal_reached,
     measured_columns,
     model_gap,
     recorded_columns,
@@ -168,6 +169,7 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     measured |= measured_columns(attack, live, stored, clean) | _compressed(adversarial, shown)
     return measured | {
         "model_gap": gap,
+        "goal_reached": goal_reached(recorded, stored_scores.predictions, len(data.classes)),
         "clean_prediction": scores.predictions,
         "live_prediction": live_scores.predictions,
         "stored_prediction": stored_scores.predictions,

@@ -20,6 +20,7 @@ AUDIT_COLUMNS = (
     "start_loss",
     "end_loss",
     "changed_predictions",
+    "reached_goals",
     "unchanged_clips",
     "live_bound_ratio",
     "bound_ratio",
@@ -46,7 +47,8 @@ RISE_EXPECTED = 0.01
 CAPTION = (
     "One row per adversarial set: the model it was made on (source), the iterations, the share of clips whose first "
     "gradient is exactly zero and the share of zero elements in it, the mean loss before and after, the share of "
-    "changed predictions and of unchanged clips, the largest ratio to the bound of the attack's own tensors (live) "
+    "changed predictions, of stored clips that reached the attack's goal (its target; without one, any wrong class), "
+    "and of unchanged clips, the largest ratio to the bound of the attack's own tensors (live) "
     "and of the stored clips (storage: 8-bit ones on the lattice, or float32), how far live pixels leave "
     "[0, 1], how far the attacked model's loss is from the evaluated model's on the same clips, and the accuracy in "
     "percent on clean, live and stored clips. Verdicts: "
@@ -143,7 +145,7 @@ def write_audit(audit: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, 
 
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as text, indexed by data set: verdict in front, shares in percent, headings in words."""
-    shares = ["zero_gradients", "zero_elements", "changed_predictions", "unchanged_clips"]
+    shares = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
     sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
     accuracies = ["clean", "live", "stored"]
     text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(

@@ -46,11 +46,7 @@ rule attack:
     resources:
         gpu=GPUS,
         mem_mb=source_memory,
-        runtime=lambda wildcards, attempt: minutes(
-            passes(PLAN["attacks"][wildcards.attack]),
-            decoded_shape(wildcards.dataset),
-            attempt,
-        ),
+        runtime=attack_minutes,
     params:
         entry=lambda wildcards: plain(PLAN["attacks"][wildcards.attack]),
         branch=lambda wildcards: split_target(wildcards.source)[1],

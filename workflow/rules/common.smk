@@ -191,11 +191,17 @@ def training_memory(wildcards, attempt):
 
 def training_minutes(wildcards, attempt):
     entry = PLAN["models"][wildcards.model]
+    shape = decoded_shape(wildcards.dataset)
     return minutes(
-        entry["training"]["epochs"] * passes(entry["defense"]),
-        decoded_shape(wildcards.dataset),
+        entry["training"]["epochs"] * passes(entry["defense"], shape),
+        shape,
         attempt,
     )
+
+
+def attack_minutes(wildcards, attempt):
+    shape = decoded_shape(wildcards.dataset)
+    return minutes(passes(PLAN["attacks"][wildcards.attack], shape), shape, attempt)
 
 
 def learning_memory(wildcards, attempt):
