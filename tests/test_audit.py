@@ -9,12 +9,14 @@ from torch import nn
 
 import tiny
 from pipeline_lib.attacks.ascent import Ascent
-from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.framing import Placed
+from pipeline_lib.attacks.losses import attacking, loss_and_gradient
 from pipeline_lib.attacks.lp_perturbations import AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.regions import FirstSampleOnly, RandomPixels, RandomRectangle
-from pipeline_lib.attacks.starts import UniformNoise
+from pipeline_lib.attacks.starts import Constant, UniformNoise
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation import adversarial
 from pipeline_lib.evaluation.audit import RecordedLoss, audit_row
 from pipeline_lib.evaluation.prediction import score
@@ -79,6 +81,13 @@ class OtherBranch(nn.Module):
         return self.branches[0 if torch.is_grad_enabled() and clips.requires_grad else 1](clips)
 
 
+class Overflowing(Brightness):
+    """A network whose logits are not finite on bright clips."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return super().forward(clips) + 0 * (0.45 - clips.mean((1, 2, 3, 4), keepdim=True)[:, :, 0, 0, 0]).log()
+
+
 class MeanOfHalves(RecordedLoss):
     """The mean over the batch, with its gradient in float16."""
 
@@ -94,6 +103,23 @@ class WrongMask(RandomPixels):
 
     def mask(self, clips, generators):
         return RandomPixels(count=2 * self.count + 8).mask(clips, generators)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flicker:
+    """A user's own attack: one step along the sign of the mean gradient, which is 0 where that is NaN."""
+
+    epsilon: float
+
+    def __call__(self, loss, clips, generators):
+        _, gradient = loss_and_gradient(loss, clips)
+        return (clips + self.epsilon * gradient.mean((1, 3, 4), keepdim=True).sign()).clamp(0, 1)
+
+    def quantize(self, adversarial, clean):
+        return (adversarial * 255).round() / 255
+
+    def ratio_to_bound(self, adversarial, clean):
+        return (adversarial - clean).abs().flatten(1).amax(1) / self.epsilon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +229,19 @@ FAULTS = {
 def test_planted_faults_are_seen(clips, network, attack, expected):
     row = audit(clips, network(), attack)
     assert verdict(row) == expected, row
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [PGD, Flicker(epsilon=0.1), Placed(region=RandomPixels(count=4), start=Constant(value=0.0))],
+    ids=["pgd", "own attack", "placed"],
+)
+def test_clips_on_which_the_network_overflows_are_named(clips, attack):
+    """Neither a gradient of NaN, whose sign is 0, nor a framing that asks for none passes for robustness."""
+    with pytest.raises(
+        PipelineError, match=r"not finite for Right/v_01\.avi, Right/v_03\.avi, Right/v_05\.avi and 5 more"
+    ):
+        audit(clips, Overflowing(), attack)
 
 
 def test_half_precision_of_a_mean_is_seen(clips, monkeypatch):

@@ -273,6 +273,9 @@ def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
     ("changes", "verdict"),
     [
         ({}, "ok"),
+        ({"end_loss": float("nan")}, "not finite"),
+        ({"end_loss": float("inf")}, "not finite"),
+        ({"model_gap": float("nan"), "bound_ratio": 2.0}, "not finite"),  # before all others
         ({"zero_elements": 0.5}, "ok"),
         ({"zero_elements": 0.51}, "masked gradient"),
         ({"bound_ratio": 1.0009}, "ok"),  # rounding

@@ -30,6 +30,7 @@ from pipeline_lib.evaluation.audit import (
     measured_columns,
     model_gap,
     recorded_columns,
+    require_finite,
     trace_rows,
 )
 from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
@@ -153,10 +154,14 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     shown = enlarged(original, margin_of(attack))
     clean = as_clips(shown, device)
     recorded, live = _attacked(crafting, clean, labels, videos)
+    require_finite(videos, "the attacked clips are", live)
+    require_finite(videos, "the loss under attack is", *recorded.losses)
     stored = attack.quantize(live, clean)
     scores, live_scores, stored_scores = (
         score_videos(crafting.model, clips, labels, videos) for clips in (as_clips(original, device), live, stored)
     )
+    evaluated = (scores.losses, live_scores.losses, stored_scores.losses)
+    require_finite(videos, "the loss as evaluated is", *map(torch.from_numpy, evaluated))
     with drawing(crafting.draws(videos[:1], "/transform")):
         gap = model_gap(recorded, partial(score, crafting.model))
     measured = recorded_columns(recorded, live_scores, data.labels[rows])

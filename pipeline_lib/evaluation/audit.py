@@ -1,6 +1,6 @@
 """What is measured while an adversarial set is made: facts that tell robustness from an attack that went wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,10 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline_lib.defenses.objective import Attack, Model
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import Scores
 from pipeline_lib.precision import Precision, gap_allowed
 
 Columns = dict[str, np.ndarray]
+# In place of a gap, which is not negative. Not NaN, which has to stay what it is: a loss that is not finite.
+NOT_MEASURED = -1.0
 
 
 class LatticeAttack(Attack, Protocol):
@@ -74,6 +77,16 @@ def recorded_columns(recorded: RecordedLoss, final: Scores, labels: np.ndarray) 
     }
 
 
+def require_finite(videos: Sequence[str], what: str, *values: Tensor) -> None:
+    """Raises PipelineError naming the videos whose entries (N, ...) are NaN or infinite: no comparison would see them,
+    and the sign of a gradient of NaN is 0, so that such a clip looks as if it withstood the attack."""
+    finite = [value.reshape(len(videos), -1).isfinite().all(1).tolist() for value in values]
+    broken = [video for video, *fine in zip(videos, *finite, strict=True) if not all(fine)]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise PipelineError(f"{what} not finite for {', '.join(broken[:3])}{more}: the network or its loss overflows")
+
+
 def measured_columns(attack: LatticeAttack, live: Tensor, stored: Tensor, clean: Tensor) -> Columns:
     """(n,) each: how much of the bound the live and the stored clips use, how far live ones leave [0, 1], and which
     stored ones are still the clean ones."""
@@ -87,9 +100,9 @@ def measured_columns(attack: LatticeAttack, live: Tensor, stored: Tensor, clean:
 
 
 def model_gap(recorded: RecordedLoss, evaluate: Callable[[Tensor, Tensor], Scores]) -> np.ndarray:
-    """(n,): for the first clip, how far its loss as evaluated is from its loss as attacked, |a - b| / (1 + b); NaN
-    for the others. One clip of a batch is enough to see that the two are not the same model."""
-    gap = np.full(len(recorded.labels), np.nan)
+    """(n,): for the first clip, how far its loss as evaluated is from its loss as attacked, |a - b| / (1 + b);
+    `NOT_MEASURED` for the others. One clip of a batch is enough to see that the two are not the same model."""
+    gap = np.full(len(recorded.labels), NOT_MEASURED)
     if recorded.first_clip is not None:
         evaluated = evaluate(recorded.first_clip, recorded.labels[:1]).losses[0]
         gap[0] = abs(recorded.losses[0][0].item() - evaluated) / (1 + evaluated)
@@ -102,7 +115,7 @@ def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32
     def accuracy(name: str) -> float:
         return float((columns[name] == labels).mean() * 100)
 
-    gaps = columns["model_gap"][~np.isnan(columns["model_gap"])]
+    gaps = columns["model_gap"][columns["model_gap"] != NOT_MEASURED]
     return {
         "clips": len(labels),
         "iterations": columns["trace_loss"].shape[1] - 1,

@@ -1,6 +1,7 @@
 """The audits of the adversarial sets in one table, with a verdict on each: robustness, or a masked gradient?"""
 
 import html as markup
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ AUDIT_COLUMNS = (
     "stored_accuracy",
 )
 SOUND = "ok"
+NOT_FINITE = "not finite"
 MASKED = "masked gradient"
 BROKEN = "bound broken"
 OTHER_MODEL = "other model evaluated"
@@ -47,8 +49,9 @@ CAPTION = (
     "changed predictions and of unchanged clips, the largest ratio to the bound of the attack's own tensors (live) "
     "and of the stored 8-bit clips, how far live pixels leave [0, 1], how far the attacked model's loss is from the "
     "evaluated model's on the same clips, and the accuracy in percent on clean, live and stored clips. Verdicts: "
-    '"bound broken": a ratio above 1, pixels outside the region, or values outside [0, 1]. "other model evaluated": a '
-    'gap above the allowed one, which is larger for attacks in bf16. "masked gradient": more than 1 % of the '
+    '"not finite": a loss that is no number. "bound broken": a ratio above 1, pixels outside the region, or values '
+    'outside [0, 1]. "other model evaluated": a gap above the allowed one, which is larger for attacks in bf16. '
+    '"masked gradient": more than 1 % of the '
     "gradients or 50 % of their elements are zero, or the stored accuracy equals the clean one and the loss hardly "
     'rose, although the attack moved the clips. "clips left out": more than 1 % of the clips are still the clean '
     'ones. "no effect": that accuracy is equal although the loss rose, so the attack is too weak. Such numbers are no '
@@ -89,6 +92,9 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     Accuracies are the same if they differ by less than half a clip. An attack that moved nothing (`bound_ratio` 0,
     a bound of zero) may well leave the accuracy as it is.
     """
+    # An infinite ratio is one of pixels outside the region.
+    if any(math.isnan(audit[name]) for name in AUDIT_COLUMNS) or math.isinf(audit["end_loss"]):
+        return NOT_FINITE
     if max(audit["bound_ratio"], audit["live_bound_ratio"]) > 1 + ROUNDING or audit["box_excess"] > ROUNDING:
         return BROKEN
     if audit["model_gap"] > audit["gap_allowed"]:
@@ -131,5 +137,5 @@ def readable(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def html_verdict(cell: str) -> str:
-    found = (MASKED, BROKEN, OTHER_MODEL, UNTOUCHED, NO_EFFECT)
+    found = (NOT_FINITE, MASKED, BROKEN, OTHER_MODEL, UNTOUCHED, NO_EFFECT)
     return f'<b class="masked">{cell}</b>' if cell in found else markup.escape(cell)
