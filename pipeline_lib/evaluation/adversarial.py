@@ -24,6 +24,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.evaluation.audit import (
     Columns,
+    FirstStep,
     LatticeAttack,
     RecordedLoss,
     audit_row,
@@ -153,7 +154,7 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     videos, labels = [data.videos[row] for row in rows], torch.from_numpy(data.labels[rows]).to(device)
     shown = enlarged(original, margin_of(attack))
     clean = as_clips(shown, device)
-    recorded, live = _attacked(crafting, clean, labels, videos)
+    recorded, live, first_step = _attacked(crafting, clean, labels, videos)
     require_finite(videos, "the attacked clips are", live)
     require_finite(videos, "the loss under attack is", *recorded.losses)
     stored = attack.quantize(live, clean)
@@ -164,7 +165,7 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     require_finite(videos, "the loss as evaluated is", *map(torch.from_numpy, evaluated))
     with drawing(crafting.draws(videos[:1], "/transform")):
         gap = model_gap(recorded, partial(score, crafting.model))
-    measured = recorded_columns(recorded, live_scores, data.labels[rows])
+    measured = recorded_columns(recorded, live_scores, data.labels[rows]) | first_step
     measured |= measured_columns(attack, live, stored, clean) | _compressed(as_frames(stored), shown)
     return measured | {
         "model_gap": gap,
@@ -176,8 +177,10 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     }
 
 
-def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]) -> tuple[RecordedLoss, Tensor]:
-    """The attack's own clips, not yet on the 8-bit lattice, and what its loss saw on the way."""
+def _attacked(
+    crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]
+) -> tuple[RecordedLoss, Tensor, Columns]:
+    """The attack's own clips, not yet on the 8-bit lattice, what its loss saw on the way, and its first step."""
     with attacking(crafting.network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.model, clean, labels)
     recorded = RecordedLoss(crafting.in_precision, labels, criterion)
@@ -187,8 +190,9 @@ def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequenc
         computing_in(crafting.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
-        live = crafting.attack(crafting.climbed(recorded), clean, crafting.draws(videos)).detach()
-    return recorded, live
+        first_step = FirstStep(crafting.climbed(recorded))
+        live = crafting.attack(first_step, clean, crafting.draws(videos)).detach()
+        return recorded, live, first_step.columns(live, clean)
 
 
 def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:

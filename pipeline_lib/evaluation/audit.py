@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline_lib.attacks.balls import per_clip
+from pipeline_lib.attacks.losses import Loss
 from pipeline_lib.defenses.objective import Attack, Model
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import Scores
@@ -31,7 +33,7 @@ class LatticeAttack(Attack, Protocol):
 class RecordedLoss:
     """A criterion of the logits, by default cross-entropy to the true labels, that notes what it sees: cross-entropies
     and right answers of each call that takes a gradient, or of the first call if none does (not of clips that an attack
-    only tries), the first gradient, and one clip of the first call. Recording costs no further pass."""
+    only tries), and one clip of the first call. Recording costs no further pass."""
 
     model: Model
     labels: Tensor
@@ -39,7 +41,6 @@ class RecordedLoss:
     losses: list[Tensor] = field(default_factory=list)
     right: list[Tensor] = field(default_factory=list)
     first_clip: Tensor | None = None
-    zero_elements: Tensor | None = None
     climbing: bool = False
 
     def __call__(self, clips: Tensor) -> Tensor:
@@ -52,7 +53,6 @@ class RecordedLoss:
             self.climbing = True
             # What an attack tried before its first gradient is no iterate.
             self.losses, self.right = [], []
-            clips.register_hook(self._note_gradient)
         if not self.losses:
             self.first_clip = clips.detach()[:1].clone()
         if not self.losses or clips.requires_grad:
@@ -60,21 +60,71 @@ class RecordedLoss:
             self.right.append(logits.detach().argmax(1) == self.labels)
         return losses if self.criterion is None else self.criterion(logits)
 
-    def _note_gradient(self, gradient: Tensor) -> None:
-        self.zero_elements = (gradient == 0).flatten(1).float().mean(1)
+
+@dataclass
+class FirstStep:
+    """What an attack climbs, noting the first gradient g at clips a, and whether the loss rises as it says at the next
+    clips b that the attack asks for: by <g, b - a>, were the loss linear. It costs no further pass, but one forward
+    pass for an attack that never asks again."""
+
+    loss: Loss
+    first: tuple[Tensor, Tensor] | None = None
+    gradient: Tensor | None = None
+    rises: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        losses = self.loss(clips)
+        if self.first is None and clips.requires_grad:
+            # A copy: an attack may go on in the same memory.
+            self.first = clips.detach().clone(), losses.detach()
+            clips.register_hook(self._note)
+        elif self.first is not None and self.gradient is not None and self.rises is None:
+            self.rises = rises(*self.first, self.gradient, clips.detach(), losses.detach())
+        return losses
+
+    def _note(self, gradient: Tensor) -> None:
+        self.gradient = gradient
+
+    @torch.no_grad()
+    def columns(self, live: Tensor, clean: Tensor) -> Columns:
+        """(n,) each: how far the gradient says that the loss rises in the first step, how far it rises, whether the
+        gradient is zero, and which share of it is in the attacked region."""
+        found = dict.fromkeys(
+            ("promised_rise", "first_rise", "zero_gradient", "zero_elements"), torch.zeros(len(clean))
+        )
+        if self.first is not None and self.gradient is not None:
+            if self.rises is None:
+                self(live)
+            found["zero_gradient"] = (self.gradient == 0).flatten(1).all(1)
+            found["zero_elements"] = zero_elements(self.gradient, self.first[0], live, clean)
+        if self.rises is not None:
+            found["promised_rise"], found["first_rise"] = self.rises
+        return {name: values.cpu().numpy() for name, values in found.items()}
+
+
+def rises(
+    start: Tensor, before: Tensor, gradient: Tensor, clips: Tensor, losses: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """(N,) each: what a gradient at the start says of the loss at the next clips, and what it is; nothing for clips
+    that are the first ones again, or other ones."""
+    if clips.shape != start.shape or torch.equal(clips, start):
+        return None
+    return (gradient * (clips - start)).flatten(1).sum(1), losses - before
+
+
+def zero_elements(gradient: Tensor, start: Tensor, live: Tensor, clean: Tensor) -> Tensor:
+    """(N,): the share of zeros in the attacked region: pixels that differ from the clean ones at the start or the end;
+    all, if none does. (One that has no gradient and starts clean is not known to belong to it.)"""
+    region = ((start != clean) | (live != clean)).any(1, keepdim=True)
+    region = (region | ~per_clip(region.flatten(1).any(1), region)).expand_as(clean)
+    return ((gradient == 0) & region).flatten(1).sum(1) / region.flatten(1).sum(1)
 
 
 def recorded_columns(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> Columns:
-    """Loss and right answer (n, T + 1) from the start to the final live clip, and the share (n,) of the first
-    gradient that is zero."""
+    """Loss and right answer (n, T + 1) from the start to the final live clip."""
     losses = [*(loss.cpu().numpy() for loss in recorded.losses), final.losses]
     right = [*(answer.cpu().numpy() for answer in recorded.right), final.predictions == labels]
-    zero = recorded.zero_elements
-    return {
-        "trace_loss": np.stack(losses, 1),
-        "trace_right": np.stack(right, 1),
-        "zero_elements": np.zeros(len(labels)) if zero is None else zero.cpu().numpy(),
-    }
+    return {"trace_loss": np.stack(losses, 1), "trace_right": np.stack(right, 1)}
 
 
 def require_finite(videos: Sequence[str], what: str, *values: Tensor) -> None:
@@ -119,10 +169,12 @@ def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32
     return {
         "clips": len(labels),
         "iterations": columns["trace_loss"].shape[1] - 1,
-        "zero_gradients": float((columns["zero_elements"] == 1).mean()),
+        "zero_gradients": float(columns["zero_gradient"].mean()),
         "zero_elements": float(columns["zero_elements"].mean()),
         "start_loss": float(columns["trace_loss"][:, 0].mean()),
         "end_loss": float(columns["trace_loss"][:, -1].mean()),
+        "promised_rise": float(columns["promised_rise"].mean()),
+        "first_rise": float(columns["first_rise"].mean()),
         "changed_predictions": float((columns["stored_prediction"] != columns["clean_prediction"]).mean()),
         "unchanged_clips": float(columns["unchanged"].mean()),
         "live_bound_ratio": float(columns["live_bound_ratio"].max()),
