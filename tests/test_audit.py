@@ -327,14 +327,16 @@ def test_half_precision_of_a_mean_is_seen(clips, monkeypatch):
 
 
 def test_another_branch_is_seen_in_a_real_network(clips, monkeypatch):
-    """The attack sees one branch, the scores another."""
-    network = branched()
-    monkeypatch.setattr(adversarial, "score", scored_through(network, "clean"))
+    """The attack sees one branch, all that is evaluated another."""
+    network, scored = branched(), []
+
+    def other(model, seen, labels):
+        scored.append(len(seen))
+        return score(view(network, "clean"), seen, labels)
+
+    monkeypatch.setattr(adversarial, "score", other)
     assert verdict(audit(clips, network, PGD, "lp")) == "other model evaluated"
-
-
-def scored_through(network: nn.Module, branch: str):
-    return lambda model, clips, labels: score(view(network, branch), clips, labels)
+    assert scored == [16, 16, 16, 1] * 2  # clean, live and stored clips of a batch, and the probe
 
 
 def test_a_gradient_that_nothing_leads_to_is_zero_and_no_error():

@@ -36,7 +36,7 @@ from pipeline_lib.evaluation.audit import (
 )
 from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
 from pipeline_lib.evaluation.learning import load_pattern
-from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
+from pipeline_lib.evaluation.prediction import Scores, branches_of, prediction_draws, score, write_predictions
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
@@ -122,6 +122,12 @@ class Crafting:
         with autocast(self.precision, self.device):
             return self.model(clips)
 
+    def score(self, clips: Tensor, labels: Tensor, draws: Sequence[torch.Generator]) -> Scores:
+        """What all clips of the set are evaluated with, and the probe of the audit that asks whether the same model is
+        attacked."""
+        with drawing(draws):
+            return score(self.model, clips, labels)
+
     def draws(self, videos: Sequence[str], purpose: str = "") -> list[torch.Generator]:
         return clip_generators(self.seed, [video + purpose for video in videos], self.device)
 
@@ -159,12 +165,12 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     require_finite(videos, "the loss under attack is", *recorded.losses)
     stored = attack.quantize(live, clean)
     scores, live_scores, stored_scores = (
-        score_videos(crafting.model, clips, labels, videos) for clips in (as_clips(original, device), live, stored)
+        crafting.score(clips, labels, prediction_draws(videos, device))
+        for clips in (as_clips(original, device), live, stored)
     )
     evaluated = (scores.losses, live_scores.losses, stored_scores.losses)
     require_finite(videos, "the loss as evaluated is", *map(torch.from_numpy, evaluated))
-    with drawing(crafting.draws(videos[:1], "/transform")):
-        gap = model_gap(recorded, partial(score, crafting.model))
+    gap = model_gap(recorded, partial(crafting.score, draws=crafting.draws(videos[:1], "/transform")))
     measured = recorded_columns(recorded, live_scores, data.labels[rows]) | first_step
     measured |= measured_columns(attack, live, stored, clean) | _compressed(as_frames(stored), shown)
     return measured | {
@@ -206,7 +212,15 @@ def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
 
 
 def _joined(parts: list[Columns]) -> Columns:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate(_equally_long([part[name] for part in parts])) for name in parts[0]}
+
+
+def _equally_long(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Traces (n, T + 1) of an attack that stops sooner on one batch than on another stay at their last value."""
+    if arrays[0].ndim == 1:
+        return arrays
+    longest = max(array.shape[1] for array in arrays)
+    return [np.pad(array, ((0, 0), (0, longest - array.shape[1])), mode="edge") for array in arrays]
 
 
 def _coarser(precision: Precision, attack: object) -> Precision:
