@@ -28,6 +28,7 @@ from pipeline_lib.evaluation.audit import (
     LatticeAttack,
     RecordedLoss,
     audit_row,
+    learned_columns,
     measured_columns,
     model_gap,
     recorded_columns,
@@ -35,7 +36,7 @@ from pipeline_lib.evaluation.audit import (
     trace_rows,
 )
 from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
-from pipeline_lib.evaluation.learning import load_pattern
+from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
 from pipeline_lib.evaluation.prediction import Scores, branches_of, prediction_draws, score, write_predictions
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
@@ -88,6 +89,8 @@ def make_adversarial_set(
         write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
+        if learned:
+            columns |= learned_columns(load_zero_elements(learned), len(data))
         _write_rows(audit, [audit_row(columns, data.labels, _coarser(precision, attack))])
         _write_rows(trace, trace_rows(columns))
         for shard in shards:

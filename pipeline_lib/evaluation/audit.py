@@ -120,6 +120,12 @@ def zero_elements(gradient: Tensor, start: Tensor, live: Tensor, clean: Tensor) 
     return ((gradient == 0) & region).flatten(1).sum(1) / region.flatten(1).sum(1)
 
 
+def learned_columns(zero_elements: float, clips: int) -> Columns:
+    """(n,) each, of a pattern that all clips share: it asks for no gradient when it is shown, but did when it was
+    learned."""
+    return {"zero_gradient": np.full(clips, zero_elements == 1), "zero_elements": np.full(clips, zero_elements)}
+
+
 def recorded_columns(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> Columns:
     """Loss and right answer (n, T + 1) from the start to the final live clip."""
     losses = [*(loss.cpu().numpy() for loss in recorded.losses), final.losses]
