@@ -257,6 +257,48 @@ def test_the_same_table_gives_the_same_bytes_and_leaves_no_temporary_file(tmp_pa
 BROKEN_PROMISE = {"stored_accuracy": 90.0, "end_loss": 0.21, "promised_rise": 0.4, "first_rise": 0.01}
 
 
+@pytest.fixture
+def marked(tmp_path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """A table whose first row has a masked set under `pgd`, by its audit, and its second a weak one."""
+    rows = {"Bare": {"clean": ["1110"], "pgd": ["1110"]}, "With BPDA": {"clean": ["1111"], "pgd": ["1000"]}}
+    layout = layout_of(tmp_path, rows)
+    for row, changes in zip(layout["rows"], ({"zero_gradients": 1.0}, {"stored_accuracy": 90.0}), strict=True):
+        folder = tmp_path / row["label"]
+        folder.mkdir()
+        row["audits"] = {"clean": [], "pgd": [audit_entry(folder, **changes)["audit"]]}
+    return layout, written(tmp_path / "out", layout)
+
+
+def test_numbers_that_an_audit_denies_are_marked(marked) -> None:
+    _, texts = marked
+    bare, bpda = (
+        next(line for line in texts["markdown"].splitlines() if f"| {row}" in line) for row in ("Bare", "With BPDA")
+    )
+    assert [cell.strip().partition(" ")[0] for cell in bare.split("|")[2:-1]] == ["75.0", "75.0†", "75.0†", "75.0†"]
+    assert "†" not in bpda  # no effect may be that of a robust model
+    for kind in ("markdown", "latex", "html"):
+        assert "† No measure of robustness, see the table audit: masked gradient." in texts[kind]
+        assert texts[kind].count("†") == 4  # the number, its mean and union, and the caption
+
+
+def test_a_marked_number_is_never_the_best(marked) -> None:
+    parser = Cells()
+    parser.feed(marked[1]["html"])
+    assert parser.bold == ["100.0", "25.0", "62.5", "25.0"]
+
+
+def test_marks_are_not_in_the_csv(marked) -> None:
+    layout, texts = marked
+    unmarked = build_table({**layout, "rows": [row | {"audits": {}} for row in layout["rows"]]}, PAPER)
+    assert texts["csv"] == unmarked.round(4).to_csv(index=False, lineterminator="\n")
+
+
+def test_a_table_of_sound_sets_says_nothing_of_audits(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"None": {"clean": ["10"], "pgd": ["10"]}})
+    layout["rows"][0]["audits"] = {"pgd": [audit_entry(tmp_path)["audit"]]}
+    assert not any("†" in text or "audit" in text for text in written(tmp_path / "out", layout).values())
+
+
 def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
     facts = dict.fromkeys(AUDIT_COLUMNS, 0.0) | {
         "clips": 300,

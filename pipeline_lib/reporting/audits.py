@@ -39,6 +39,8 @@ BROKEN = "bound broken"
 OTHER_MODEL = "other model evaluated"
 UNTOUCHED = "clips left out"
 NO_EFFECT = "no effect"
+# Numbers of such sets measure no robustness. A set without an effect may be one of a robust model.
+FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01
 UNCHANGED_ALLOWED = 0.01
 FELL = 1.0  # percent
@@ -157,5 +159,4 @@ def readable(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def html_verdict(cell: str) -> str:
-    found = (NOT_FINITE, MASKED, BROKEN, OTHER_MODEL, UNTOUCHED, NO_EFFECT)
-    return f'<b class="masked">{cell}</b>' if cell in found else markup.escape(cell)
+    return f'<b class="masked">{cell}</b>' if cell in (*FAULTS, NO_EFFECT) else markup.escape(cell)
