@@ -47,8 +47,12 @@ def measured_text(record: Mapping[str, Any]) -> str:
         return ""
     if pd.isna(record["low"]):  # a size in millions: counted, not estimated
         return f"{record['measured']:.3g}"
-    mark = DAGGER if record.get("faults") else ""
-    return f"{record['measured']:.1f}{mark} [{record['low']:.1f}, {record['high']:.1f}]"
+    return f"{accuracy_text(record)} [{record['low']:.1f}, {record['high']:.1f}]"
+
+
+def accuracy_text(record: Mapping[str, Any]) -> str:
+    """Return the accuracy, with a dagger if an audit says that it is none."""
+    return "" if pd.isna(record["measured"]) else f"{record['measured']:.1f}{DAGGER if record.get('faults') else ''}"
 
 
 def paper_text(record: Mapping[str, Any]) -> str:

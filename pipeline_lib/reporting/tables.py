@@ -224,9 +224,13 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
         about += " Parameters in millions."
     if layout["paper"]:
         about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
-    if faults := sorted({*table["faults"]} - {""}):
-        about += f" {formats.DAGGER} No measure of robustness, see the table audit: {'; '.join(faults)}."
-    return f"{about} {layout['note']}".strip()
+    return " ".join(filter(None, (about, fault_note(table), layout["note"])))
+
+
+def fault_note(table: pd.DataFrame) -> str:
+    """Return what the dagger means, if a number has one."""
+    faults = sorted({*table["faults"]} - {""})
+    return f"{formats.DAGGER} No measure of robustness, see the table audit: {'; '.join(faults)}." if faults else ""
 
 
 def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.DataFrame:
@@ -239,5 +243,6 @@ def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.Da
 
 def with_best(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with a column `best`: whether the accuracy, as shown and sound, is the largest of its column."""
-    shown = table["measured"].where((table["column"] != PARAMETERS) & (table["faults"] == "")).round(1)
+    sound = table["faults"] == "" if "faults" in table else True
+    shown = table["measured"].where((table["column"] != PARAMETERS) & sound).round(1)
     return table.assign(best=shown == shown.groupby(table["column"]).transform("max"))

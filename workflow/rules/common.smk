@@ -266,8 +266,14 @@ def study_files(name):
     """All predictions that a study's table needs, the audits of its white-box sets, and histories if it shows sizes."""
     rows = study_layout(name)["rows"]
     histories = {row["history"] for row in rows if row["history"]}
-    columns = [paths for row in rows for key in ("cells", "audits") for paths in row[key].values()]
-    return sorted({path for paths in columns for path in paths} | histories)
+    predictions = {path for row in rows for cells in row["cells"].values() for path in cells}
+    return sorted(predictions | histories | {*study_audits(name)})
+
+
+def study_audits(name):
+    """The audits of a study's white-box sets."""
+    rows = study_layout(name)["rows"]
+    return sorted({path for row in rows for audits in row["audits"].values() for path in audits})
 
 
 def perturbation_files(wildcards):
