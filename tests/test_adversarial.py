@@ -187,8 +187,9 @@ def test_masked_gradients_are_seen():
     assert climbed.columns(live, clips)["zero_elements"].tolist() == [1, 1, 1]
 
 
-def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypatch):
-    whole = attacked(made, tmp_path / "whole")
+@pytest.mark.parametrize("entry", [tiny.PGD, tiny.PGD | {"storage": "float32"}], ids=["lattice", "float32"])
+def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypatch, entry):
+    whole = attacked(made, tmp_path / "whole", entry)
     calls = 0
 
     def crash(*args):
@@ -203,9 +204,9 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
     original = adversarial._attack_part
     monkeypatch.setattr(adversarial, "_attack_part", crash)
     with pytest.raises(KeyboardInterrupt):
-        attacked(made, tmp_path / "killed")
+        attacked(made, tmp_path / "killed", entry)
     assert not (tmp_path / "killed/set.h5").exists()
-    attacked(made, tmp_path / "killed")
+    attacked(made, tmp_path / "killed", entry)
     assert calls == 2 + 2  # three batches, the first one is not attacked again
     for name in ("set.h5", "predictions.csv", "audit.csv", "trace.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes()

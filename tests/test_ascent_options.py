@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline_lib.attacks.ascent import Ascent
-from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.attacks.losses import attacking, cross_entropy, in_bfloat16, loss_and_gradient
 from pipeline_lib.attacks.lp_perturbations import RatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.randomness import clip_generators
@@ -198,6 +198,41 @@ def test_bfloat16_finds_nearly_the_same_clips():
         gain, other = ((loss(found) - loss(CLIPS)) for found in (exact, rounded))
     assert not torch.equal(exact, rounded)
     torch.testing.assert_close(other, gain, rtol=0.1, atol=0)
+
+
+def rounded_and_autocast(network, clips):
+    """What a network says in bfloat16: with weights rounded once, and as autocast does it."""
+    found = []
+    for precision in ("bf16", "fp32"):
+        with attacking(network, precision), torch.autocast("cpu", torch.bfloat16):
+            found.append(network(clips))
+    return found
+
+
+def test_weights_rounded_once_are_those_that_autocast_rounds():
+    layers = nn.Sequential(nn.Conv3d(2, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(8, 5))
+    once, always = rounded_and_autocast(layers, torch.rand(4, 2, 5, 9, 9))
+    assert once.dtype == torch.bfloat16
+    assert torch.equal(once, always)
+
+
+def test_a_fourth_channel_of_zeros_changes_nothing_but_the_order_of_sums():
+    stem = nn.Conv3d(3, 64, 7, (1, 2, 2), 3)
+    once, always = rounded_and_autocast(stem, CLIPS)
+    torch.testing.assert_close(once, always)
+    with attacking(stem, "bf16"):
+        _, gradient = loss_and_gradient(in_bfloat16(lambda clips: stem(clips).square().sum((1, 2, 3, 4))), CLIPS)
+    assert gradient.shape == CLIPS.shape
+
+
+def test_a_network_attacked_in_bfloat16_is_left_as_it_was():
+    network = ResNet3D(depth=10, width=8, stages=2)(5)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(KeyError), attacking(network, "bf16"), attacking(network, "bf16"):
+        assert network.conv1.weight.dtype == torch.bfloat16
+        raise KeyError
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not network.conv1._forward_pre_hooks
 
 
 def test_log_uniform_starts_are_ratios():

@@ -190,6 +190,21 @@ ERRORS = {
         "attacks.mine_3.stepz: unknown key; known: goal, keep, perturbation",
     ),
     "sweep as a column": ("studies.multav.columns.x", "swept", "columns.x: unknown attack 'swept'"),
+    "storage": (
+        "attacks.pgd.storage",
+        "float16",
+        r"attacks.pgd.storage: 'float16' is not one of \['lattice', 'float32'\]",
+    ),
+    "swept storage": (
+        "attacks.mine",
+        {"base": "pgd", "sweep": {"storage": ["lattice", "uint8"]}},
+        r"attacks.mine_uint8.storage: expected one of \['lattice', 'float32'\], got 'uint8'",
+    ),
+    "storage of a part": (
+        "models.at_pgd.defense.attack",
+        CONFIG["attacks"]["pgd"] | {"storage": "float32"},
+        "models.at_pgd.defense.attack.storage: unknown key",
+    ),
     "loss": ("attacks.pgd_20.loss", {"method": "adaptive"}, r"attacks.pgd_20.loss.type: missing \(str\)"),
     "loss in a defense": (
         "attacks.af.loss",
@@ -274,6 +289,21 @@ def test_a_loss_stands_beside_the_fields_of_its_attack():
     assert attacks["aimed_1_2"]["loss"]["weight"] == 0.5
 
 
+def test_the_usual_storage_is_as_if_nothing_was_said_and_another_stands_beside_the_fields():
+    """So that a set's job has the parameters that it had without the key."""
+    plan = resolved(changed("attacks.kept", {"base": "pgd", "sweep": {"storage": ["lattice", "float32"]}}))
+    attacks = plan["attacks"]
+    assert attacks["kept_lattice"] == attacks["pgd"] == resolved(CONFIG)["attacks"]["pgd"]
+    assert attacks["kept_float32"] == attacks["pgd"] | {"storage": "float32"}
+
+
+def test_storage_is_nothing_that_a_model_or_another_attack_depends_on():
+    plan, plain = resolved(changed("attacks.pgd.storage", "float32")), resolved(CONFIG)
+    assert plan["models"] == plain["models"]
+    assert plan["attacks"]["msd"] == plain["attacks"]["msd"]
+    assert plan["attacks"]["pgd"] == plain["attacks"]["pgd"] | {"storage": "float32"}
+
+
 def test_every_key_is_documented():
     text = (ROOT / "config/README.md").read_text()
     documented = [
@@ -304,6 +334,7 @@ def test_every_key_is_documented():
         "base",
         "sweep",
         "loss",
+        "storage",
         "attack",
         "target",
         "panels",

@@ -1,7 +1,10 @@
 """Framings: where they show, that a learned one is the same everywhere, and that learning beats the baselines."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from torch import nn
 
 import tiny
@@ -12,14 +15,17 @@ from pipeline_lib.attacks.starts import Constant, UniformBox
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern, load_zero_elements
+from pipeline_lib.registry import build
 from pipeline_lib.reporting.audits import read_audit, verdict
 from pipeline_lib.reporting.examples import attack_examples
 from test_adversarial import attacked, frames_of, predicted_again, rows_of
 from test_audit import Brightness
 from test_training import trained
 
+ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 CLIPS = torch.rand(3, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
 GENERATORS = [torch.Generator().manual_seed(i) for i in range(3)]
@@ -218,3 +224,18 @@ def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path
     assert shown.shape == adversarial.shape == (4, 14, 14, 3)
     with pytest.raises(PipelineError, match="margin is -1"):
         Placed(region=Border(width=1), start=Constant(value=0), margin=-1)
+
+
+@pytest.mark.parametrize("overlay", ["multibn_sweeps", "demo_sweeps"])
+def test_the_overlays_framings_lie_around_the_picture_and_random_is_uniform(overlay):
+    config, added = (yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("config", overlay))
+    framings = {name: entry for name, entry in added["attacks"].items() if name.endswith("_framing")}
+    entries = resolve_config(config | {"attacks": config["attacks"] | framings})["attacks"]
+    built = {name: build(entry) for name, entry in entries.items() if "_framing_" in name}
+    assert len(built) == 12
+    for name, framing in built.items():
+        assert framing.margin == int(name[-1]), name
+    shown = built["random_framing_2"](None, torch.full((2, 3, 4, 36, 36), 0.3), [torch.Generator() for _ in range(2)])
+    border = torch.cat([shown[..., :2].flatten(), shown[..., -2:].flatten()])
+    assert border.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert border.var().item() == pytest.approx(1 / 12, abs=0.005)

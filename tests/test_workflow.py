@@ -56,6 +56,11 @@ def model_of(target: str) -> str:
     return target.partition("-s")[0]
 
 
+def names_of(jobs: set) -> set[str]:
+    """All wildcards of jobs."""
+    return {name for job in jobs for name in job[1:]}
+
+
 def computing(jobs: set) -> set:
     return {job for job in jobs if job[0] not in REPORTING}
 
@@ -292,6 +297,17 @@ def test_an_adaptive_attack_is_an_attack_of_its_own(finished):
     assert computing(jobs) == {("attack", "synthetic", "multibn-s0", "aimed_1")}
 
 
+@pytest.mark.parametrize(("storage", "is_another"), [("lattice", False), ("float32", True)])
+def test_another_storage_makes_the_sets_again_and_what_reads_them_and_trains_nothing(finished, storage, is_another):
+    jobs = plan(finished, {"attacks": {"pgd": {"storage": storage}}})
+    everything = computing(plan_of_a_fresh_project(finished))
+    own = {"pgd", *(name for name in names_of(everything) if name.startswith("pgd_bound_"))}  # their base is pgd
+    reading = {job for job in everything if own & set(job[2:])}
+    assert rules(reading) == {"attack", "predict_transfer", "features"}
+    assert computing(jobs) == (reading if is_another else set())
+    assert (("perturbations", "examples") in jobs) == (("audit_table",) in jobs) == is_another
+
+
 FRAMING = {"method": "universal_framing", "learning": {"method": "adam", "epochs": 2}, "sweep": {"width": [1, 2]}}
 BLACK = {
     "method": "placed",
@@ -315,6 +331,19 @@ def test_a_universal_attack_is_learned_before_it_is_placed(finished):
     expected = {(rule, "synthetic", "standard-s0", f"universal_{w}") for rule in ("learn", "attack") for w in (1, 2)}
     expected |= {("attack", "synthetic", "standard-s0", f"black_{width}") for width in (1, 2)}
     assert computing(jobs) == expected
+
+
+def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_otherwise(tmp_path):
+    project = copy_project(tmp_path)
+    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    config["attacks"]["universal"] = {key: value for key, value in FRAMING.items() if key != "sweep"} | {"width": 1}
+    columns, rows = {"clean": "clean", "AF": "universal"}, {"No Defense": "standard"}
+    config["studies"] = {"framing": {"title": "Framing", "dataset": "synthetic", "columns": columns, "rows": rows}}
+    config["figures"] = {"perturbations": {}, "iterations": {}}
+    (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    pretend_finished(project)
+    jobs = plan(project, {"attacks": {"universal": {"storage": "float32"}}})
+    assert computing(jobs) == {("attack", "synthetic", "standard-s0", "universal")}
 
 
 def test_removed_row(finished, edit):

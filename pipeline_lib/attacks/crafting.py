@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pipeline_lib.attacks.goals import check_labels, goal_of
 from pipeline_lib.attacks.losses import Criterion, Loss, attacking, on_logits
 from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.precision import precision_of
 
 
 class Attack(Protocol):
@@ -41,6 +42,7 @@ def craft(
     generators = clip_generators(seed, names, clips.device)
     with attacking(network):
         criterion = goal_of(attack).criterion(network, clips, labels)
+    with attacking(network, precision_of(attack, "fp32")):
         adversarial = attack(on_logits(network, _checked(criterion, labels)), clips, generators).detach()
     _require_finite(adversarial)
     return adversarial

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
-from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
-from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames, batches
+from pipeline_lib.clips.adversarial_store import LATTICE, compressed_delta, enlarged, write_adversarial
+from pipeline_lib.clips.loader import Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.evaluation.audit import (
@@ -38,10 +38,11 @@ from pipeline_lib.evaluation.audit import (
 from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
 from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
 from pipeline_lib.evaluation.prediction import Scores, branches_of, prediction_draws, score, write_predictions
+from pipeline_lib.evaluation.storage import KEEP, Keep, on_lattice
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.precision import Precision, autocast, computing_in, stated
+from pipeline_lib.precision import Precision, autocast, computing_in, precision_of, stated
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.transforms.drawing import drawing
@@ -68,6 +69,7 @@ def make_adversarial_set(
     """Attacks every clip on the source model and writes the set, the source's own (white-box) predictions on the stored
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration).
 
+    attack_entry: an attack with, beside its fields, the `loss` that it climbs and the `storage` of its clips, if given.
     precision: what the attack computes its gradients in; clips are always scored in fp32."""
     data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
     if learned:
@@ -77,21 +79,21 @@ def make_adversarial_set(
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
     entry |= {"precision": precision}
     patterns = [file_digest(learned)] if learned else []
+    storage = attack_entry.get("storage", LATTICE)
     key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
-        crafting = Crafting(attack, climbed, source.network, view(source.network, branch), seed, precision, device)
+        model, keep = view(source.network, branch), KEEP[storage]
+        crafting = Crafting(attack, climbed, source.network, model, seed, precision, device, keep)
         work = attack_entry, precision, architecture(source.network), list(data.shape)
         fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, *work))
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
         LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
-        columns = _columns(shards)
-        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
+        columns = _columns(shards) | (learned_columns(load_zero_elements(learned), len(data)) if learned else {})
+        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack), storage)
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
-        if learned:
-            columns |= learned_columns(load_zero_elements(learned), len(data))
-        _write_rows(audit, [audit_row(columns, data.labels, _coarser(precision, attack))])
+        _write_rows(audit, [audit_row(columns, data.labels, precision_of(attack, precision))])
         _write_rows(trace, trace_rows(columns))
         for shard in shards:
             shard.unlink()
@@ -99,7 +101,7 @@ def make_adversarial_set(
 
 def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
     """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
-    own = {key: value for key, value in entry.items() if key != "loss"}
+    own = {key: value for key, value in entry.items() if key not in ("loss", "storage")}
     return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
 
 
@@ -119,6 +121,7 @@ class Crafting:
     seed: int
     precision: Precision
     device: torch.device
+    keep: Keep = on_lattice
 
     def in_precision(self, clips: Tensor) -> Tensor:
         """What the model says, computed in the precision of the gradients."""
@@ -166,7 +169,7 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     recorded, live, first_step = _attacked(crafting, clean, labels, videos)
     require_finite(videos, "the attacked clips are", live)
     require_finite(videos, "the loss under attack is", *recorded.losses)
-    stored = attack.quantize(live, clean)
+    stored, adversarial = crafting.keep(attack, live, clean)
     scores, live_scores, stored_scores = (
         crafting.score(clips, labels, prediction_draws(videos, device))
         for clips in (as_clips(original, device), live, stored)
@@ -175,7 +178,7 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     require_finite(videos, "the loss as evaluated is", *map(torch.from_numpy, evaluated))
     gap = model_gap(recorded, partial(crafting.score, draws=crafting.draws(videos[:1], "/transform")))
     measured = recorded_columns(recorded, live_scores, data.labels[rows]) | first_step
-    measured |= measured_columns(attack, live, stored, clean) | _compressed(as_frames(stored), shown)
+    measured |= measured_columns(attack, live, stored, clean) | _compressed(adversarial, shown)
     return measured | {
         "model_gap": gap,
         "clean_prediction": scores.predictions,
@@ -189,13 +192,13 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
 def _attacked(
     crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]
 ) -> tuple[RecordedLoss, Tensor, Columns]:
-    """The attack's own clips, not yet on the 8-bit lattice, what its loss saw on the way, and its first step."""
+    """The attack's own clips, not on the 8-bit lattice, what its loss saw on the way, and its first step."""
     with attacking(crafting.network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.model, clean, labels)
     recorded = RecordedLoss(crafting.in_precision, labels, criterion)
     # What the source draws while it is attacked is not what it draws when it predicts.
     with (
-        attacking(crafting.network),
+        attacking(crafting.network, precision_of(crafting.attack, crafting.precision)),
         computing_in(crafting.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
@@ -205,7 +208,7 @@ def _attacked(
 
 
 def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
-    """The differences of uint8 clips (n, T, H, W, C) as they will be stored, one after the other."""
+    """The differences of frames (n, T, H, W, C) to the clean uint8 ones as they will be stored, one after the other."""
     chunks = [compressed_delta(new, old) for new, old in zip(adversarial, clean, strict=True)]
     return {
         "crc32": np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
@@ -224,13 +227,6 @@ def _equally_long(arrays: list[np.ndarray]) -> list[np.ndarray]:
         return arrays
     longest = max(array.shape[1] for array in arrays)
     return [np.pad(array, ((0, 0), (0, longest - array.shape[1])), mode="edge") for array in arrays]
-
-
-def _coarser(precision: Precision, attack: object) -> Precision:
-    """Of the run's precision and the attack's own, which may be that of the attack inside of it."""
-    while hasattr(attack, "attack"):
-        attack = attack.attack
-    return "bf16" if getattr(attack, "precision", precision) == "bf16" else precision
 
 
 def _columns(shards: Iterable[Path]) -> Columns:

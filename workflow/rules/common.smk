@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
 from pipeline_lib.configuration.config import check_structure, check_weight_files, resolve_config, without_nulls
-from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.entries import CLEAN, STORAGES
 from pipeline_lib.configuration.studies import used_cells, used_models
 from pipeline_lib.configuration.targets import split_target, views
 from pipeline_lib.errors import PipelineError
@@ -157,6 +157,11 @@ def selection_clips(wildcards):
     """The test clips where a model's epoch is selected on them, as the authors did."""
     training = PLAN["models"][wildcards.model]["training"]
     return [clips(wildcards.dataset, "test")] if training.get("select_on") == "test" else []
+
+
+def learned_entry(attack):
+    """What a universal attack is learned with: all but how its sets are stored."""
+    return plain({key: value for key, value in PLAN["attacks"][attack].items() if key != "storage"})
 
 
 def source_weights(wildcards):
@@ -345,6 +350,11 @@ def masking_layout(name):
 
 def masking_files(name):
     return sorted({path for part in masking_layout(name) for key in ("predictions", "audits") for path in part[key]})
+
+
+def stored_sets():
+    """Data set, source, attack and storage of every audited set."""
+    return [(*item, PLAN["attacks"][item[2]].get("storage", STORAGES[0])) for item in audited_sets()]
 
 
 def audited_sets():
