@@ -16,7 +16,7 @@ from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.adversarial import Crafting, _attack_part, make_adversarial_set
-from pipeline_lib.evaluation.audit import RecordedLoss
+from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.registry import build
 from profiling import peak
@@ -169,7 +169,10 @@ def test_a_goal_is_climbed_and_the_trace_is_of_the_true_labels(made, tmp_path):
     assert (frames_of(made, targeted) != frames_of(made, untargeted)).mean() < 0.01
     for name in ("trace.csv", "audit.csv"):
         for row, other in zip(rows_of(targeted / name), rows_of(untargeted / name), strict=True):
-            assert [float(x) for x in row.values()] == pytest.approx([float(x) for x in other.values()], rel=1e-3)
+            climbed = {"promised_rise", "first_rise"}  # of minus the cross-entropy to the wrong class
+            assert {key: float(row[key]) for key in row.keys() - climbed} == pytest.approx(
+                {key: float(other[key]) for key in other.keys() - climbed}, rel=1e-3
+            )
 
 
 def test_masked_gradients_are_seen():
@@ -180,10 +183,10 @@ def test_masked_gradients_are_seen():
             return torch.stack([clips.round().mean((1, 2, 3, 4)), clips.mean((1, 2, 3, 4)) * 0], 1)
 
     network, labels = Rounding(), torch.zeros(3, dtype=torch.long)
-    recorded = RecordedLoss(network, labels)
+    climbed, clips = FirstStep(RecordedLoss(network, labels)), torch.rand(3, 3, 4, 8, 8)
     with attacking(network):
-        build(tiny.PGD)(recorded, torch.rand(3, 3, 4, 8, 8), [torch.Generator() for _ in range(3)])
-    assert recorded.zero_elements.tolist() == [1, 1, 1]
+        live = build(tiny.PGD)(climbed, clips, [torch.Generator() for _ in range(3)])
+    assert climbed.columns(live, clips)["zero_elements"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("entry", [tiny.PGD, tiny.PGD | {"storage": "float32"}], ids=["lattice", "float32"])
@@ -282,9 +285,9 @@ def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_
     assert "out of memory with 4 clips at once: going on with 2" in caplog.text
 
 
-@pytest.mark.parametrize(("keep", "copies"), [("last", 2.5), ("best", 3.5)])
+@pytest.mark.parametrize(("keep", "copies"), [("last", 3.75), ("best", 4.75)])
 def test_the_memory_of_a_batch_is_that_of_one_forward_and_backward_pass(tmp_path, keep, copies):
-    """And of two copies of the clips, or three: records, measurements and scores are made when the passes are over.
+    """And of four copies of the clips, or five: measurements and scores are made when the passes are over.
 
     The largest sum of live allocations, as torch's profiler notes them."""
     data = Clips(tiny.write_clips(tmp_path / "clips.h5", count=4, shape=(8, 32, 32, 3)))

@@ -1,5 +1,6 @@
 """Audits: faults that are planted into a model or an attack are all seen, and sound runs are not flagged."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,21 +10,26 @@ from torch import nn
 
 import tiny
 from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.expectation import Expectation
+from pipeline_lib.attacks.framing import Placed
 from pipeline_lib.attacks.goals import LeastLikely, NextClass, TargetClass, Untargeted
-from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.losses import attacking, loss_and_gradient
 from pipeline_lib.attacks.lp_perturbations import AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.regions import FirstSampleOnly, RandomPixels, RandomRectangle
-from pipeline_lib.attacks.starts import UniformNoise
+from pipeline_lib.attacks.starts import Constant, UniformNoise
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation import adversarial
-from pipeline_lib.evaluation.audit import RecordedLoss, audit_row, goal_reached
+from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss, audit_row, goal_reached
 from pipeline_lib.evaluation.prediction import score
 from pipeline_lib.modeling import channels_last, view
 from pipeline_lib.models.multi_batchnorm import branch_out
 from pipeline_lib.precision import Precision
 from pipeline_lib.registry import build
 from pipeline_lib.reporting.audits import AUDIT_COLUMNS, verdict
+from pipeline_lib.transforms.bpda import Transform, transformed
+from test_transforms import TRANSFORMS
 
 CPU = torch.device("cpu")
 
@@ -61,6 +67,49 @@ class Codec(nn.Module):
         return self.network(coded)
 
 
+class Shattered(nn.Module):
+    """A network whose input is jagged: the gradient is steep, and says nothing of a step of some grey levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Brightness()
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return self.network(clips + 0.005 * (2000 * clips).sin())
+
+
+class OneBranchCut(nn.Module):
+    """A network of two branches that sees its clips through a detached codec in one of them, the stronger one."""
+
+    def __init__(self, other: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.network, self.other = Codec("detached"), other
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return self.network(clips) + self.other(clips)
+
+
+def against(clips: torch.Tensor) -> torch.Tensor:
+    """The same answer, but the other way around."""
+    return -0.5 * Brightness()(clips)
+
+
+def contrast(clips: torch.Tensor) -> torch.Tensor:
+    """What the classes do not differ in."""
+    return torch.stack([clips.std((1, 2, 3, 4)), -clips.std((1, 2, 3, 4))], 1)
+
+
+class Behind(nn.Module):
+    """The network behind a transform, attacked by BPDA where that has no gradient."""
+
+    def __init__(self, transform: Transform, slope: float = 12.0) -> None:
+        super().__init__()
+        self.transform, self.network = transform, Brightness(slope)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return self.network(transformed(self.transform, clips))
+
+
 class ClippedInput(nn.Module):
     """A network that normalizes its input and then clips it to [0, 1], as if it were a picture."""
 
@@ -80,6 +129,13 @@ class OtherBranch(nn.Module):
         return self.branches[0 if torch.is_grad_enabled() and clips.requires_grad else 1](clips)
 
 
+class Overflowing(Brightness):
+    """A network whose logits are not finite on bright clips."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return super().forward(clips) + 0 * (0.45 - clips.mean((1, 2, 3, 4), keepdim=True)[:, :, 0, 0, 0]).log()
+
+
 class MeanOfHalves(RecordedLoss):
     """The mean over the batch, with its gradient in float16."""
 
@@ -95,6 +151,23 @@ class WrongMask(RandomPixels):
 
     def mask(self, clips, generators):
         return RandomPixels(count=2 * self.count + 8).mask(clips, generators)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flicker:
+    """A user's own attack: one step along the sign of the mean gradient, which is 0 where that is NaN."""
+
+    epsilon: float
+
+    def __call__(self, loss, clips, generators):
+        _, gradient = loss_and_gradient(loss, clips)
+        return (clips + self.epsilon * gradient.mean((1, 3, 4), keepdim=True).sign()).clamp(0, 1)
+
+    def quantize(self, adversarial, clean):
+        return (adversarial * 255).round() / 255
+
+    def ratio_to_bound(self, adversarial, clean):
+        return (adversarial - clean).abs().flatten(1).amax(1) / self.epsilon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +191,8 @@ class OutsideTheBox(Ascent):
 # The classes are 60 levels apart: these bounds are large enough to move a clip over.
 LINF = AdditiveLinf(epsilon=40 / 255, step_size=20 / 255)
 PGD = Ascent(perturbation=LINF, start=UniformNoise(radius=40 / 255), steps=3)
-WEAK = AdditiveLinf(epsilon=8 / 255, step_size=4 / 255)
+STEP = Ascent(perturbation=AdditiveLinf(epsilon=40 / 255, step_size=40 / 255), steps=1)
+WEAK = Ascent(perturbation=AdditiveLinf(epsilon=8 / 255, step_size=4 / 255), steps=3)
 BEYOND = AdditiveLinf(epsilon=2.0, step_size=0.5)
 ANYWHERE = AdditiveLinf(epsilon=1.0, step_size=0.5)
 
@@ -150,13 +224,35 @@ def branched() -> nn.Module:
 
 SOUND = {
     "pgd": (Brightness, PGD),
-    "one step": (Brightness, Ascent(perturbation=AdditiveLinf(epsilon=40 / 255, step_size=40 / 255), steps=1)),
+    "one step": (Brightness, STEP),
     "rectangle": (Brightness, Ascent(perturbation=ANYWHERE, region=RandomRectangle(height=6, width=6), steps=2)),
     "pixels": (Brightness, Ascent(perturbation=ANYWHERE, region=RandomPixels(count=40), steps=2)),
     "straight-through codec": (lambda: Codec("straight through"), PGD),
     "ratio": (Brightness, Ascent(perturbation=RatioLinf(epsilon=1.6, step_size=1.3), steps=2)),
+    "noise with EOT": (lambda: Behind(TRANSFORMS["noise_injection"]), Expectation(attack=PGD, samples=3)),
     "l2": (Brightness, Ascent(perturbation=AdditiveL2(epsilon=6.0, step_size=3.0), steps=2)),
 }
+
+
+SPOTS = Ascent(perturbation=ANYWHERE, region=RandomPixels(count=1), start=Constant(value=0.0), steps=2)
+
+
+@pytest.mark.parametrize("network", [Brightness, lambda: Behind(TRANSFORMS["median_filter"])], ids=["plain", "median"])
+@pytest.mark.parametrize("attack", [WEAK, SPOTS], ids=["small bound", "few pixels"])
+def test_a_model_that_withstands_a_weak_attack_is_not_masked(clips, network, attack):
+    row = audit(clips, network(), attack)
+    assert row["clean_accuracy"] == row["stored_accuracy"] == 100
+    assert verdict(row) == "no effect", row
+
+
+# Equalization takes away the brightness, which is all that the network looks at.
+@pytest.mark.parametrize("name", TRANSFORMS.keys() - {"histogram_equalization"})
+@pytest.mark.parametrize(("levels", "expected"), [(2, "no effect"), pytest.param(40, "ok", marks=pytest.mark.slow)])
+def test_no_transform_masks_what_bpda_passes(clips, name, levels, expected):
+    linf = AdditiveLinf(epsilon=levels / 255, step_size=levels / 510)
+    attack = Ascent(perturbation=linf, start=UniformNoise(radius=levels / 255), steps=3)
+    row = audit(clips, Behind(TRANSFORMS[name]), attack)
+    assert verdict(row) == expected, row
 
 
 @pytest.mark.parametrize(("network", "attack"), SOUND.values(), ids=SOUND)
@@ -196,7 +292,10 @@ FAULTS = {
         Ascent(perturbation=ANYWHERE, region=FirstSampleOnly(region=RandomPixels(count=40)), steps=2),
         "clips left out",
     ),
-    "attack that is too weak": (Brightness, Ascent(perturbation=WEAK, steps=3), "no effect"),
+    "shattered gradient": (Shattered, PGD, "masked gradient"),
+    "shattered gradient of a step": (Shattered, STEP, "masked gradient"),
+    "one branch cut, the other leads astray": (lambda: OneBranchCut(against), PGD, "masked gradient"),
+    "one branch cut, the other is weak": (lambda: OneBranchCut(contrast), PGD, "no effect"),
 }
 
 
@@ -204,6 +303,19 @@ FAULTS = {
 def test_planted_faults_are_seen(clips, network, attack, expected):
     row = audit(clips, network(), attack)
     assert verdict(row) == expected, row
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [PGD, Flicker(epsilon=0.1), Placed(region=RandomPixels(count=4), start=Constant(value=0.0))],
+    ids=["pgd", "own attack", "placed"],
+)
+def test_clips_on_which_the_network_overflows_are_named(clips, attack):
+    """Neither a gradient of NaN, whose sign is 0, nor a framing that asks for none passes for robustness."""
+    with pytest.raises(
+        PipelineError, match=r"not finite for Right/v_01\.avi, Right/v_03\.avi, Right/v_05\.avi and 5 more"
+    ):
+        audit(clips, Overflowing(), attack)
 
 
 def test_half_precision_of_a_mean_is_seen(clips, monkeypatch):
@@ -216,21 +328,52 @@ def test_half_precision_of_a_mean_is_seen(clips, monkeypatch):
 
 
 def test_another_branch_is_seen_in_a_real_network(clips, monkeypatch):
-    """The attack sees one branch, the scores another."""
-    network = branched()
-    monkeypatch.setattr(adversarial, "score", scored_through(network, "clean"))
+    """The attack sees one branch, all that is evaluated another."""
+    network, scored = branched(), []
+
+    def other(model, seen, labels):
+        scored.append(len(seen))
+        return score(view(network, "clean"), seen, labels)
+
+    monkeypatch.setattr(adversarial, "score", other)
     assert verdict(audit(clips, network, PGD, "lp")) == "other model evaluated"
-
-
-def scored_through(network: nn.Module, branch: str):
-    return lambda model, clips, labels: score(view(network, branch), clips, labels)
+    assert scored == [16, 16, 16, 1] * 2  # clean, live and stored clips of a batch, and the probe
 
 
 def test_a_gradient_that_nothing_leads_to_is_zero_and_no_error():
-    recorded = RecordedLoss(Codec("detached"), torch.zeros(3, dtype=torch.long))
+    climbed = FirstStep(RecordedLoss(Codec("detached"), torch.zeros(3, dtype=torch.long)))
+    clips = torch.rand(3, 3, 4, 8, 8)
     with attacking(nn.Module()):
-        PGD(recorded, torch.rand(3, 3, 4, 8, 8), [torch.Generator() for _ in range(3)])
-    assert recorded.zero_elements.tolist() == [1, 1, 1]
+        live = PGD(climbed, clips, [torch.Generator() for _ in range(3)])
+    assert climbed.columns(live, clips)["zero_elements"].tolist() == [1, 1, 1]
+
+
+def quadratic(clips: torch.Tensor) -> torch.Tensor:
+    """(N,): half the sum of squares of the first channel."""
+    return clips[:, 0].square().flatten(1).sum(1) / 2
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_first_step_is_compared_with_its_gradient(steps):
+    """From x by d where the gradient is x: promised x d, and d^2 / 2 more comes of it, for each element."""
+    clips, step = torch.full((2, 3, 4, 8, 8), 0.5), 0.1
+    climbed = FirstStep(quadratic)
+    attack = Ascent(perturbation=AdditiveLinf(epsilon=0.4, step_size=step), steps=steps)
+    measured = climbed.columns(attack(climbed, clips, [torch.Generator()] * 2), clips)
+    elements = 4 * 8 * 8
+    assert measured["promised_rise"] == pytest.approx([elements * 0.5 * step] * 2, rel=1e-5)
+    assert measured["first_rise"] == pytest.approx([elements * (0.5 * step + step**2 / 2)] * 2, rel=1e-5)
+    assert measured["zero_elements"] == pytest.approx([2 / 3] * 2)
+
+
+def test_zero_elements_are_counted_where_the_attack_is():
+    """Two of three channels are looked at by nothing, and of the first one the upper half."""
+    clips = torch.rand(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.5
+    for rows, share in ((slice(0, 4), 1.0), (slice(4, 8), 2 / 3), (slice(2, 6), 5 / 6)):
+        climbed, start = FirstStep(lambda seen: quadratic(seen[..., 4:, :])), clips.clone()
+        start[..., rows, :] = 0.6
+        loss_and_gradient(climbed, start)
+        assert climbed.columns(start, clips)["zero_elements"] == pytest.approx([share] * 2)
 
 
 def test_recording_changes_no_loss_and_no_gradient():

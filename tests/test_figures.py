@@ -257,6 +257,19 @@ def test_table_figure_prints_every_measured_value_and_draws_every_interval() -> 
         assert best == [f"{column['measured'].max():.1f}"]
 
 
+def test_a_number_that_an_audit_denies_is_marked_in_the_chart_and_never_the_best() -> None:
+    cells = table().query("column == 'clean'")
+    best = cells["measured"].idxmax()
+    faults = pd.Series("", cells.index)
+    faults[best] = "masked gradient"
+    (panel,) = draw_table(cells.assign(faults=faults)).axes
+    assert [text.get_text() for text in panel.texts if "\u2020" in text.get_text()] == [
+        f"{cells['measured'][best]:.1f}\u2020"
+    ]
+    bold = [text.get_text() for text in panel.texts if text.get_fontweight() == "bold"]
+    assert bold == [f"{cells['measured'].drop(best).max():.1f}"]
+
+
 def test_magnified_difference_is_gray_fifteenfold_and_cut() -> None:
     clean = np.full((1, 1, 5, 3), 100, np.uint8)
     adversarial = clean + np.array([0, 4, 8, 9, 155], np.uint8)[:, None]

@@ -19,8 +19,9 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.defenses.transformed import PreHook
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern
+from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern, load_zero_elements
 from pipeline_lib.registry import build
+from pipeline_lib.reporting.audits import read_audit, verdict
 from pipeline_lib.reporting.examples import attack_examples
 from pipeline_lib.transforms.noise import NoiseInjection
 from test_adversarial import attacked, frames_of, predicted_again, rows_of
@@ -110,6 +111,53 @@ def test_a_learned_framing_raises_the_loss_above_the_baselines(made, tmp_path):
     grey = UNIVERSAL.learned(torch.zeros(3, 8, 8))
     reached = mean_loss(learned, data, Sides())
     assert reached > max(mean_loss(attack, data, Sides()) for attack in (grey, BLACK, RANDOM))
+
+
+class Detached(nn.Module):
+    """A network that sees a detached copy of some rows."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows, self.network = rows, Sides()
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return self.network(torch.cat([clips[..., : self.rows, :].detach(), clips[..., self.rows :, :]], -2))
+
+
+@pytest.mark.parametrize(("rows", "share"), [(0, 0), (8, 1), (2, 16 / 48)])
+def test_the_first_gradient_of_a_pattern_is_counted_inside_the_border(made, tmp_path, rows, share):
+    """A border of two pixels on eight rows and columns: 48 pixels, 16 of them in the first two rows."""
+    how = Adam(epochs=2, batch_size=10)
+    learn(UniversalFraming(width=2, learning=how), Detached(rows), Clips(made / "clips.h5"), 0, tmp_path / "s.pt", CPU)
+    assert load_zero_elements(tmp_path / "s.pt") == pytest.approx(share)
+
+
+BARE = {
+    "method": "pipeline_lib.defenses.transformed:Transformed",
+    "transform": {"method": "pipeline_lib.transforms.levels:BitDepth", "bits": 2},
+    "defense": tiny.STANDARD,
+    "backward": "none",
+}
+
+
+def test_a_framing_learned_through_a_cut_gradient_is_masked(made, tmp_path):
+    trained(tmp_path, tiny.model_entry(BARE), made / "clips.h5", "plain")
+    (tmp_path / "clips.h5").symlink_to(made / "clips.h5")
+    learn_attack(
+        ENTRY,
+        weights=tmp_path / "plain.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        runs=tmp_path / "runs",
+        code="code",
+        seed=0,
+        output=tmp_path / "learned.pt",
+        device=CPU,
+    )
+    attacked(tmp_path, tmp_path, ENTRY, learned=tmp_path / "learned.pt")
+    row = read_audit(tmp_path / "audit.csv")
+    assert row["zero_gradients"] == row["zero_elements"] == 1
+    assert verdict(row) == "masked gradient"
 
 
 def test_stopped_learning_goes_on_to_the_same_pattern(made, tmp_path):
@@ -203,6 +251,7 @@ def test_from_a_model_to_a_set(made, tmp_path, placement):
     assert (frames[:, :, 0] == frames[0, 0, 0]).all()
     (row,) = rows_of(out / "audit.csv")
     assert float(row["bound_ratio"]) <= 1
+    assert float(row["zero_gradients"]) == float(row["zero_elements"]) == 0
     assert predicted_again(made, out) == (out / "predictions.csv").read_text()
 
 

@@ -1,5 +1,6 @@
 """A user's own attack: one file beside the Snakefile, one entry (README, "Adding to it")."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 import yaml
 
 import tiny
+from pipeline_lib.attacks.losses import loss_and_gradient
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.adversarial import make_adversarial_set
 from readme import example
-from test_adversarial import CPU, rows_of
+from test_adversarial import CPU, attacked, rows_of
 from test_training import trained
 
 ENTRY = yaml.safe_load(example("yaml", "my_attack:Flicker"))["attacks"]["flicker"]
@@ -55,6 +57,37 @@ def test_its_entry_is_checked_and_its_clips_are_stored(beside):
     (audit,) = rows_of(outputs["audit"])
     assert float(audit["bound_ratio"]) == pytest.approx(1, abs=1e-4)
     assert float(audit["end_loss"]) > float(audit["start_loss"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Early:
+    """Steps along the sign of the gradient; only one of them on a batch that is not full."""
+
+    steps: int
+
+    def __call__(self, loss, clips, generators):
+        for _ in range(self.steps if len(clips) == 4 else 1):
+            _, gradient = loss_and_gradient(loss, clips)
+            clips = (clips + 4 / 255 * gradient.sign()).clamp(0, 1)
+        return clips
+
+    def quantize(self, adversarial, clean):
+        return (adversarial * 255).round() / 255
+
+    def ratio_to_bound(self, adversarial, clean):
+        return (adversarial - clean).abs().flatten(1).amax(1) * 255 / (4 * self.steps)
+
+
+def test_the_trace_of_an_attack_that_stops_sooner_on_a_batch_stays_at_its_end(tmp_path):
+    """Three steps on two batches of four clips, one on the last two clips."""
+    clips = tiny.write_clips(tmp_path / "clips.h5")
+    trained(tmp_path, tiny.model_entry(tiny.STANDARD), clips, "plain")
+    attacked(tmp_path, tmp_path, {"method": "test_own_attack:Early", "steps": 3}, batch_size=4)
+    (audit,), trace, predictions = (rows_of(tmp_path / f"{name}.csv") for name in ("audit", "trace", "predictions"))
+    assert [row["step"] for row in trace] == ["0", "1", "2", "3"]
+    assert trace[-1]["loss"] == audit["end_loss"]
+    # Whole grey levels: the stored clips are the live ones.
+    assert float(audit["end_loss"]) == pytest.approx(np.mean([float(row["loss"]) for row in predictions]), rel=1e-4)
 
 
 @pytest.mark.parametrize(

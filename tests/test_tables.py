@@ -255,6 +255,51 @@ def test_the_same_table_gives_the_same_bytes_and_leaves_no_temporary_file(tmp_pa
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t.csv", "t.html", "t.md", "t.tex"]
 
 
+BROKEN_PROMISE = {"stored_accuracy": 90.0, "end_loss": 0.21, "promised_rise": 0.4, "first_rise": 0.01}
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """A table whose first row has a masked set under `pgd`, by its audit, and its second a weak one."""
+    rows = {"Bare": {"clean": ["1110"], "pgd": ["1110"]}, "With BPDA": {"clean": ["1111"], "pgd": ["1000"]}}
+    layout = layout_of(tmp_path, rows)
+    for row, changes in zip(layout["rows"], ({"zero_gradients": 1.0}, {"stored_accuracy": 90.0}), strict=True):
+        folder = tmp_path / row["label"]
+        folder.mkdir()
+        row["audits"] = {"clean": [], "pgd": [audit_entry(folder, **changes)["audit"]]}
+    return layout, written(tmp_path / "out", layout)
+
+
+def test_numbers_that_an_audit_denies_are_marked(marked) -> None:
+    _, texts = marked
+    bare, bpda = (
+        next(line for line in texts["markdown"].splitlines() if f"| {row}" in line) for row in ("Bare", "With BPDA")
+    )
+    assert [cell.strip().partition(" ")[0] for cell in bare.split("|")[2:-1]] == ["75.0", "75.0†", "75.0†", "75.0†"]
+    assert "†" not in bpda  # no effect may be that of a robust model
+    for kind in ("markdown", "latex", "html"):
+        assert "† No measure of robustness, see the table audit: masked gradient." in texts[kind]
+        assert texts[kind].count("†") == 4  # the number, its mean and union, and the caption
+
+
+def test_a_marked_number_is_never_the_best(marked) -> None:
+    parser = Cells()
+    parser.feed(marked[1]["html"])
+    assert parser.bold == ["100.0", "25.0", "62.5", "25.0"]
+
+
+def test_marks_are_not_in_the_csv(marked) -> None:
+    layout, texts = marked
+    unmarked = build_table({**layout, "rows": [row | {"audits": {}} for row in layout["rows"]]}, PAPER)
+    assert texts["csv"] == unmarked.round(4).to_csv(index=False, lineterminator="\n")
+
+
+def test_a_table_of_sound_sets_says_nothing_of_audits(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"None": {"clean": ["10"], "pgd": ["10"]}})
+    layout["rows"][0]["audits"] = {"pgd": [audit_entry(tmp_path)["audit"]]}
+    assert not any("†" in text or "audit" in text for text in written(tmp_path / "out", layout).values())
+
+
 def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **changes: float) -> dict[str, str]:
     facts = dict.fromkeys(AUDIT_COLUMNS, 0.0) | {
         "clips": 300,
@@ -275,8 +320,10 @@ def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **c
     ("changes", "verdict"),
     [
         ({}, "ok"),
-        ({"zero_elements": 0.5}, "ok"),
-        ({"zero_elements": 0.51}, "masked gradient"),
+        ({"end_loss": float("nan")}, "not finite"),
+        ({"end_loss": float("inf")}, "not finite"),
+        ({"model_gap": float("nan"), "bound_ratio": 2.0}, "not finite"),  # before all others
+        ({"zero_elements": 0.9}, "ok"),  # a fact: a median of nine hands its gradient to one
         ({"bound_ratio": 1.0009}, "ok"),  # rounding
         ({"bound_ratio": 1.01}, "bound broken"),
         ({"live_bound_ratio": 1.01}, "bound broken"),
@@ -292,12 +339,20 @@ def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **c
         ({"unchanged_clips": 0.02}, "clips left out"),
         ({"unchanged_clips": 1.0, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
         ({"zero_gradients": 0.0101}, "masked gradient"),
-        ({"stored_accuracy": 90.0, "end_loss": 0.21}, "masked gradient"),
-        ({"stored_accuracy": 90.0001, "end_loss": 0.21}, "masked gradient"),  # rounding, not a clip
-        ({"stored_accuracy": 90.0, "end_loss": 0.2, "iterations": 0}, "no effect"),  # no gradient was asked for
-        ({"stored_accuracy": 90.0}, "no effect"),  # the loss rose, so there is a gradient
+        (BROKEN_PROMISE, "masked gradient"),
+        (BROKEN_PROMISE | {"stored_accuracy": 90.5}, "masked gradient"),  # a start of noise
+        (BROKEN_PROMISE | {"stored_accuracy": 89.1}, "masked gradient"),
+        (BROKEN_PROMISE | {"stored_accuracy": 88.9}, "ok"),  # such a step is too large for a promise, and it works
+        (BROKEN_PROMISE | {"promised_rise": 0.02}, "no effect"),  # a robust model, or a weak attack
+        (BROKEN_PROMISE | {"first_rise": 0.05}, "no effect"),  # BPDA promises too much
+        (BROKEN_PROMISE | {"end_loss": 0.25}, "no effect"),
+        (BROKEN_PROMISE | {"first_rise": 0.1, "zero_elements": 0.6}, "masked gradient"),
+        (BROKEN_PROMISE | {"first_rise": 0.25, "zero_elements": 0.6}, "no effect"),  # no attack at all, but a sound one
+        ({"stored_accuracy": 90.0}, "no effect"),
+        ({"stored_accuracy": 90.0001}, "no effect"),  # rounding, not a clip
         ({"stored_accuracy": 90.0 - 100 / 300}, "ok"),  # one clip
-        ({"stored_accuracy": 90.0, "end_loss": 0.2, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
+        ({"stored_accuracy": 90.0, "bound_ratio": 0.0, "unchanged_clips": 1.0}, "ok"),  # nothing was allowed to move
+        ({"stored_accuracy": 90.0, "bound_ratio": 0.0}, "no effect"),  # black pixels that stayed black
     ],
 )
 def test_verdict(tmp_path: Path, changes: dict[str, float], verdict: str) -> None:

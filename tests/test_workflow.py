@@ -135,6 +135,16 @@ def test_title_of_a_study_reruns_its_table_only(finished):
     assert jobs == {("table", "multav"), ("chart", "multav"), ("report",)}
 
 
+@pytest.mark.parametrize(("source", "tables"), [("surrogate-s0", {"networks"}), ("standard-s0", {"multibn_white_box"})])
+def test_an_audit_marks_the_tables_with_white_box_numbers_of_its_set(finished, edit, source, tables):
+    """The set of a black-box table is made on another model than those that it is tested on."""
+    edit(f"results/synthetic/adversarial/{source}/pgd.audit.csv", "", "changed")
+    jobs = plan(finished)
+    assert {job[1] for job in jobs if job[0] == "table"} >= tables
+    assert ("table", "multibn_black_box") not in jobs
+    assert rules(jobs) <= REPORTING
+
+
 def test_order_of_keys_and_spelling_of_numbers(finished, edit):
     edit(
         "config/config.yaml",

@@ -24,18 +24,21 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.evaluation.audit import (
     Columns,
+    FirstStep,
     LatticeAttack,
     RecordedLoss,
     audit_row,
     goal_reached,
+    learned_columns,
     measured_columns,
     model_gap,
     recorded_columns,
+    require_finite,
     trace_rows,
 )
 from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
-from pipeline_lib.evaluation.learning import load_pattern
-from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
+from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
+from pipeline_lib.evaluation.prediction import Scores, branches_of, prediction_draws, score, write_predictions
 from pipeline_lib.evaluation.storage import KEEP, Keep, on_lattice
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
@@ -87,7 +90,7 @@ def make_adversarial_set(
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
         LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
-        columns = _columns(shards)
+        columns = _columns(shards) | (learned_columns(load_zero_elements(learned), len(data)) if learned else {})
         write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack), storage)
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
@@ -126,6 +129,12 @@ class Crafting:
         with autocast(self.precision, self.device):
             return self.model(clips)
 
+    def score(self, clips: Tensor, labels: Tensor, draws: Sequence[torch.Generator]) -> Scores:
+        """What all clips of the set are evaluated with, and the probe of the audit that asks whether the same model is
+        attacked."""
+        with drawing(draws):
+            return score(self.model, clips, labels)
+
     def draws(self, videos: Sequence[str], purpose: str = "") -> list[torch.Generator]:
         return clip_generators(self.seed, [video + purpose for video in videos], self.device)
 
@@ -158,14 +167,18 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     videos, labels = [data.videos[row] for row in rows], torch.from_numpy(data.labels[rows]).to(device)
     shown = enlarged(original, margin_of(attack))
     clean = as_clips(shown, device)
-    recorded, live = _attacked(crafting, clean, labels, videos)
+    recorded, live, first_step = _attacked(crafting, clean, labels, videos)
+    require_finite(videos, "the attacked clips are", live)
+    require_finite(videos, "the loss under attack is", *recorded.losses)
     stored, adversarial = crafting.keep(attack, live, clean)
     scores, live_scores, stored_scores = (
-        score_videos(crafting.model, clips, labels, videos) for clips in (as_clips(original, device), live, stored)
+        crafting.score(clips, labels, prediction_draws(videos, device))
+        for clips in (as_clips(original, device), live, stored)
     )
-    with drawing(crafting.draws(videos[:1], "/transform")):
-        gap = model_gap(recorded, partial(score, crafting.model))
-    measured = recorded_columns(recorded, live_scores, data.labels[rows])
+    evaluated = (scores.losses, live_scores.losses, stored_scores.losses)
+    require_finite(videos, "the loss as evaluated is", *map(torch.from_numpy, evaluated))
+    gap = model_gap(recorded, partial(crafting.score, draws=crafting.draws(videos[:1], "/transform")))
+    measured = recorded_columns(recorded, live_scores, data.labels[rows]) | first_step
     measured |= measured_columns(attack, live, stored, clean) | _compressed(adversarial, shown)
     return measured | {
         "model_gap": gap,
@@ -178,8 +191,10 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     }
 
 
-def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]) -> tuple[RecordedLoss, Tensor]:
-    """The attack's own clips, not on the 8-bit lattice, and what its loss saw on the way."""
+def _attacked(
+    crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]
+) -> tuple[RecordedLoss, Tensor, Columns]:
+    """The attack's own clips, not on the 8-bit lattice, what its loss saw on the way, and its first step."""
     with attacking(crafting.network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.model, clean, labels)
     recorded = RecordedLoss(crafting.in_precision, labels, criterion)
@@ -189,8 +204,9 @@ def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequenc
         computing_in(crafting.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
-        live = crafting.attack(crafting.climbed(recorded), clean, crafting.draws(videos)).detach()
-    return recorded, live
+        first_step = FirstStep(crafting.climbed(recorded))
+        live = crafting.attack(first_step, clean, crafting.draws(videos)).detach()
+        return recorded, live, first_step.columns(live, clean)
 
 
 def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
@@ -204,7 +220,15 @@ def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
 
 
 def _joined(parts: list[Columns]) -> Columns:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate(_equally_long([part[name] for part in parts])) for name in parts[0]}
+
+
+def _equally_long(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Traces (n, T + 1) of an attack that stops sooner on one batch than on another stay at their last value."""
+    if arrays[0].ndim == 1:
+        return arrays
+    longest = max(array.shape[1] for array in arrays)
+    return [np.pad(array, ((0, 0), (0, longest - array.shape[1])), mode="edge") for array in arrays]
 
 
 def _columns(shards: Iterable[Path]) -> Columns:

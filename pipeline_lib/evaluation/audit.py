@@ -1,6 +1,6 @@
 """What is measured while an adversarial set is made: facts that tell robustness from an attack that went wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.losses import to_labels
+from pipeline_lib.attacks.balls import per_clip
+from pipeline_lib.attacks.losses import Loss, to_labels
 from pipeline_lib.defenses.objective import Attack, Model
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import Scores
 from pipeline_lib.precision import Precision, gap_allowed
 
 Columns = dict[str, np.ndarray]
+# In place of a gap, which is not negative. Not NaN, which has to stay what it is: a loss that is not finite.
+NOT_MEASURED = -1.0
 
 
 class LatticeAttack(Attack, Protocol):
@@ -29,7 +33,7 @@ class LatticeAttack(Attack, Protocol):
 class RecordedLoss:
     """A criterion of the logits, by default cross-entropy to the true labels, that notes what it sees: cross-entropies
     and right answers of each call that takes a gradient, or of the first call if none does (not of clips that an attack
-    only tries), the first gradient, and one clip of the first call. Recording costs no further pass."""
+    only tries), and one clip of the first call. Recording costs no further pass."""
 
     model: Model
     labels: Tensor
@@ -37,7 +41,6 @@ class RecordedLoss:
     losses: list[Tensor] = field(default_factory=list)
     right: list[Tensor] = field(default_factory=list)
     first_clip: Tensor | None = None
-    zero_elements: Tensor | None = None
     climbing: bool = False
 
     def __call__(self, clips: Tensor) -> Tensor:
@@ -50,7 +53,6 @@ class RecordedLoss:
             self.climbing = True
             # What an attack tried before its first gradient is no iterate.
             self.losses, self.right = [], []
-            clips.register_hook(self._note_gradient)
         if not self.losses:
             self.first_clip = clips.detach()[:1].clone()
         if not self.losses or clips.requires_grad:
@@ -58,21 +60,88 @@ class RecordedLoss:
             self.right.append(logits.detach().argmax(1) == self.labels)
         return losses if self.criterion is None else self.criterion(logits)
 
-    def _note_gradient(self, gradient: Tensor) -> None:
-        self.zero_elements = (gradient == 0).flatten(1).float().mean(1)
+
+@dataclass
+class FirstStep:
+    """What an attack climbs, noting the first gradient g at clips a, and whether the loss rises as it says at the next
+    clips b that the attack asks for: by <g, b - a>, were the loss linear. It costs no further pass, but one forward
+    pass for an attack that never asks again."""
+
+    loss: Loss
+    start: Tensor | None = None
+    before: Tensor | None = None
+    gradient: Tensor | None = None
+    zeros: Tensor | None = None
+    promised: Tensor | None = None
+    rise: Tensor | None = None
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        self._promise(clips.detach())  # and lets go of the gradient, before the next pass takes its memory
+        losses = self.loss(clips)
+        if self.start is None and clips.requires_grad:
+            # A copy: an attack may go on in the same memory.
+            self.start, self.before = clips.detach().clone(), losses.detach()
+            clips.register_hook(self._note)
+        elif self.promised is not None and self.before is not None and self.rise is None:
+            self.rise = losses.detach() - self.before
+        return losses
+
+    def _note(self, gradient: Tensor) -> None:
+        self.gradient, self.zeros = gradient, gradient == 0
+
+    def _promise(self, clips: Tensor) -> None:
+        """Waits where the clips are the first ones again, or other ones."""
+        if self.gradient is None or self.start is None or clips.shape != self.start.shape:
+            return
+        if not torch.equal(clips, self.start):
+            self.promised = (self.gradient * (clips - self.start)).flatten(1).sum(1)
+            self.gradient = None
+
+    @torch.no_grad()
+    def columns(self, live: Tensor, clean: Tensor) -> Columns:
+        """(n,) each: how far the gradient says that the loss rises in the first step, how far it rises, whether the
+        gradient is zero, and which share of it is in the attacked region."""
+        names = ("promised_rise", "first_rise", "zero_gradient", "zero_elements")
+        found = dict.fromkeys(names, torch.zeros(len(clean)))
+        if self.start is not None and self.zeros is not None:
+            if self.rise is None:
+                self(live)
+            found["zero_gradient"] = self.zeros.flatten(1).all(1)
+            found["zero_elements"] = zero_elements(self.zeros, self.start, live, clean)
+        if self.promised is not None and self.rise is not None:
+            found["promised_rise"], found["first_rise"] = self.promised, self.rise
+        return {name: values.cpu().numpy() for name, values in found.items()}
+
+
+def zero_elements(zeros: Tensor, start: Tensor, live: Tensor, clean: Tensor) -> Tensor:
+    """(N,): the share of zeros in the attacked region: pixels that differ from the clean ones at the start or the end;
+    all, if none does. (One that has no gradient and starts clean is not known to belong to it.)"""
+    region = ((start != clean) | (live != clean)).any(1, keepdim=True)
+    region = (region | ~per_clip(region.flatten(1).any(1), region)).expand_as(clean)
+    return (zeros & region).flatten(1).sum(1) / region.flatten(1).sum(1)
+
+
+def learned_columns(zero_elements: float, clips: int) -> Columns:
+    """(n,) each, of a pattern that all clips share: it asks for no gradient when it is shown, but did when it was
+    learned."""
+    return {"zero_gradient": np.full(clips, zero_elements == 1), "zero_elements": np.full(clips, zero_elements)}
 
 
 def recorded_columns(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> Columns:
-    """Loss and right answer (n, T + 1) from the start to the final live clip, and the share (n,) of the first
-    gradient that is zero."""
+    """Loss and right answer (n, T + 1) from the start to the final live clip."""
     losses = [*(loss.cpu().numpy() for loss in recorded.losses), final.losses]
     right = [*(answer.cpu().numpy() for answer in recorded.right), final.predictions == labels]
-    zero = recorded.zero_elements
-    return {
-        "trace_loss": np.stack(losses, 1),
-        "trace_right": np.stack(right, 1),
-        "zero_elements": np.zeros(len(labels)) if zero is None else zero.cpu().numpy(),
-    }
+    return {"trace_loss": np.stack(losses, 1), "trace_right": np.stack(right, 1)}
+
+
+def require_finite(videos: Sequence[str], what: str, *values: Tensor) -> None:
+    """Raises PipelineError naming the videos whose entries (N, ...) are NaN or infinite: no comparison would see them,
+    and the sign of a gradient of NaN is 0, so that such a clip looks as if it withstood the attack."""
+    finite = [value.reshape(len(videos), -1).isfinite().all(1).tolist() for value in values]
+    broken = [video for video, *fine in zip(videos, *finite, strict=True) if not all(fine)]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise PipelineError(f"{what} not finite for {', '.join(broken[:3])}{more}: the network or its loss overflows")
 
 
 def measured_columns(attack: LatticeAttack, live: Tensor, stored: Tensor, clean: Tensor) -> Columns:
@@ -98,9 +167,9 @@ def goal_reached(recorded: RecordedLoss, predictions: np.ndarray, classes: int) 
 
 
 def model_gap(recorded: RecordedLoss, evaluate: Callable[[Tensor, Tensor], Scores]) -> np.ndarray:
-    """(n,): for the first clip, how far its loss as evaluated is from its loss as attacked, |a - b| / (1 + b); NaN
-    for the others. One clip of a batch is enough to see that the two are not the same model."""
-    gap = np.full(len(recorded.labels), np.nan)
+    """(n,): for the first clip, how far its loss as evaluated is from its loss as attacked, |a - b| / (1 + b);
+    `NOT_MEASURED` for the others. One clip of a batch is enough to see that the two are not the same model."""
+    gap = np.full(len(recorded.labels), NOT_MEASURED)
     if recorded.first_clip is not None:
         evaluated = evaluate(recorded.first_clip, recorded.labels[:1]).losses[0]
         gap[0] = abs(recorded.losses[0][0].item() - evaluated) / (1 + evaluated)
@@ -113,14 +182,16 @@ def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32
     def accuracy(name: str) -> float:
         return float((columns[name] == labels).mean() * 100)
 
-    gaps = columns["model_gap"][~np.isnan(columns["model_gap"])]
+    gaps = columns["model_gap"][columns["model_gap"] != NOT_MEASURED]
     return {
         "clips": len(labels),
         "iterations": columns["trace_loss"].shape[1] - 1,
-        "zero_gradients": float((columns["zero_elements"] == 1).mean()),
+        "zero_gradients": float(columns["zero_gradient"].mean()),
         "zero_elements": float(columns["zero_elements"].mean()),
         "start_loss": float(columns["trace_loss"][:, 0].mean()),
         "end_loss": float(columns["trace_loss"][:, -1].mean()),
+        "promised_rise": float(columns["promised_rise"].mean()),
+        "first_rise": float(columns["first_rise"].mean()),
         "changed_predictions": float((columns["stored_prediction"] != columns["clean_prediction"]).mean()),
         "reached_goals": float(columns["goal_reached"].mean()),
         "unchanged_clips": float(columns["unchanged"].mean()),

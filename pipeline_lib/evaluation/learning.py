@@ -80,7 +80,8 @@ def learn(
     device: torch.device,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Climbs the mean cross-entropy over the pattern; `state` holds it after some of the steps, and after the last.
+    """Climbs the mean cross-entropy over the pattern; `state` holds it after some of the steps, and after the last, and
+    which share of the first gradient was zero.
 
     A stochastic transform in the model draws anew for each video at each step.
     """
@@ -90,7 +91,7 @@ def learn(
     pattern = attack.pattern((channels, frames, *larger)).to(device).requires_grad_()
     optimizer = torch.optim.Adam([pattern], how.learning_rate, maximize=True)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, how.decay_every, how.decay)
-    done, per_epoch = _restore(state, pattern, optimizer, schedule), -(-len(data) // how.batch_size)
+    (done, zero), per_epoch = _restore(state, pattern, optimizer, schedule), -(-len(data) // how.batch_size)
     total, saved = how.epochs * per_epoch, time.monotonic()
     progress = Progress("learning", total, "batches", start=done)
     for number in range(done, total):
@@ -99,15 +100,17 @@ def learn(
         shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
         optimizer.zero_grad()
         with drawing(clip_generators(seed, [f"{data.videos[row]}/transform/{number}" for row in rows], device)):
-            cross_entropy(model, labels)(shown).mean().backward()
-        _check_finite(pattern, number)
+            # Where nothing leads back to the pattern, as behind a detached transform, the gradient is zero, no error.
+            (cross_entropy(model, labels)(shown).mean() + 0 * pattern.sum()).backward()
+        gradient = _finite_gradient(pattern, number)
+        zero = zero_elements(attack, pattern, gradient, shown.detach()) if number == 0 else zero
         optimizer.step()
         progress.advance(1, epoch=number // per_epoch + 1)
         last, stopping = number + 1 == total, stop()
         if (number + 1) % per_epoch == 0:
             schedule.step()
         if last or stopping or time.monotonic() - saved > SAVE_EVERY_SECONDS:
-            _save(state, pattern, optimizer, schedule, number + 1)
+            _save(state, pattern, optimizer, schedule, {"steps": number + 1, "zero_elements": zero})
             saved = time.monotonic()
         if stopping and not last:
             LOGGER.info("asked to stop after %d of %d batches", number + 1, total)
@@ -115,29 +118,43 @@ def learn(
     progress.close()
 
 
-def _check_finite(pattern: Tensor, number: int) -> None:
+def zero_elements(attack: Universal, pattern: Tensor, gradient: Tensor, clips: Tensor) -> float:
+    """The share of zeros in a pattern's gradient, among the elements that clips show: none is zero by the attack."""
+    (reach,) = torch.autograd.grad(attack.show(pattern, clips).sum(), pattern)
+    return (gradient[reach != 0] == 0).float().mean().item()
+
+
+def _finite_gradient(pattern: Tensor, number: int) -> Tensor:
     if pattern.grad is None or not pattern.grad.isfinite().all():
         raise PipelineError(
             f"learning, batch {number + 1}: the gradient is not finite, the network or its loss overflows; what was "
             "saved before is kept"
         )
+    return pattern.grad
 
 
-def _save(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any, steps: int) -> None:
+def _save(
+    state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any, facts: dict[str, float]
+) -> None:
     parts = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    checkpoint.write(state, {"pattern": pattern.detach(), "steps": steps} | parts)
+    checkpoint.write(state, {"pattern": pattern.detach()} | parts | facts)
 
 
-def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
-    """The number of batches that are done."""
+def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> tuple[int, float]:
+    """The number of batches that are done, and the share of the first gradient that was zero."""
     if not state.exists():
-        return 0
+        return 0, 0.0
     saved = torch.load(state, map_location=pattern.device, weights_only=True)
     pattern.data.copy_(saved["pattern"])
     optimizer.load_state_dict(saved["optimizer"])
     schedule.load_state_dict(saved["schedule"])
-    return saved["steps"]
+    return saved["steps"], saved["zero_elements"]
 
 
 def load_pattern(path: Path, device: torch.device) -> Tensor:
     return torch.load(path, map_location=device, weights_only=True)["pattern"]
+
+
+def load_zero_elements(path: Path) -> float:
+    """The share of zeros in the first gradient that a pattern was learned with."""
+    return torch.load(path, map_location="cpu", weights_only=True)["zero_elements"]

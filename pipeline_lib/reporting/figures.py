@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
+from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
 from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.style import INK, MUTED, PALETTE, STYLE, line_styles, new_figure, save
-from pipeline_lib.reporting.tables import PARAMETERS
+from pipeline_lib.reporting.tables import PARAMETERS, with_best
 
 MEASURED = PALETTE[0]
 PRINTED: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": "none", "markeredgecolor": PALETTE[1]}
@@ -52,7 +53,8 @@ def training_figure(histories: Sequence[tuple[str, pd.DataFrame]], out: Path) ->
 def table_figure(table: pd.DataFrame, out: Path, title: str = "", note: str = "") -> None:
     """Write `out`.png and `out`.pdf: a table in long form, measured with its intervals beside the printed values.
 
-    table: as `tables.build_table` returns it. title: the table's name if empty. note: one line at the bottom.
+    table: as `tables.build_table` returns it, or `tables.with_faults`, which marks numbers. title: the table's name if
+        empty. note: one line at the bottom.
     """
     with rc_context(STYLE):
         save(draw_table(table, title, note), out)
@@ -154,10 +156,9 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     heading = textwrap.fill(f"{title or table['table'].iloc[0]}: accuracy (%)", int(10 * width))
     figure = new_figure(width, 0.34 * len(rows) + 1.35 + 0.2 * heading.count("\n"))
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15})[0]
-    best = table.groupby("column")["measured"].max().round(1)
-    for record in table.to_dict("records"):
+    for record in with_best(table).to_dict("records"):
         panel, height = panels[columns.index(record["column"])], rows.index(record["row"])
-        draw_cell(panel, height, record, "bold" if round(record["measured"], 1) == best[record["column"]] else "normal")
+        draw_cell(panel, height, record, "bold" if record["best"] else "normal")
     for panel, column in zip(panels, columns, strict=True):
         finish_column(panel, column, rows)
     figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=11)
@@ -179,7 +180,7 @@ def draw_cell(panel: Axes, height: int, record: Mapping[Any, Any], weight: str) 
     panel.plot([record["low"], record["high"]], [height, height], color=MEASURED, linewidth=1.4)
     panel.plot(measured, height, "o", color=MEASURED, markersize=4, clip_on=False)
     panel.plot(record["paper"], height, "D", **PRINTED, clip_on=False)
-    number = "\u2013" if pd.isna(measured) else f"{measured:.1f}"
+    number = formats.accuracy_text(record) or "\u2013"
     place: dict[str, Any] = {"xy": (1, height), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     panel.annotate(number, xytext=(27, 0), ha="right", va="center", size=8, weight=weight, **place)
 

@@ -16,6 +16,8 @@ LATEX_ESCAPES = {
     ">": r"\ensuremath{>}",
 }
 
+DAGGER = "\u2020"
+
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; color: #1c2530;
@@ -45,7 +47,12 @@ def measured_text(record: Mapping[str, Any]) -> str:
         return ""
     if pd.isna(record["low"]):  # a size in millions: counted, not estimated
         return f"{record['measured']:.3g}"
-    return f"{record['measured']:.1f} [{record['low']:.1f}, {record['high']:.1f}]"
+    return f"{accuracy_text(record)} [{record['low']:.1f}, {record['high']:.1f}]"
+
+
+def accuracy_text(record: Mapping[str, Any]) -> str:
+    """Return the accuracy, with a dagger if an audit says that it is none."""
+    return "" if pd.isna(record["measured"]) else f"{record['measured']:.1f}{DAGGER if record.get('faults') else ''}"
 
 
 def paper_text(record: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting import formats
+from pipeline_lib.reporting.audits import FAULTS, read_audit, verdict
 from pipeline_lib.reporting.metrics import Cell, accuracy, mean, over_seeds, read_predictions, union
 from pipeline_lib.reporting.publish import publish
 
@@ -69,7 +70,8 @@ def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
     layout: `name`; `title` (the name if it lacks); `paper` (names of printed tables); `dataset`; `note`;
         `columns`; `types` (column -> branch: then right is what a selection module chose, else None);
         `summaries` (keys of `SUMMARIES`); `rows`, each with `label`, `seeds` and `cells` (column -> paths
-        of predictions, one per seed), and `history` (path of a model's training history) if the table shows sizes.
+        of predictions, one per seed), `audits` (column -> paths of the audits of white-box sets), and `history`
+        (path of a model's training history) if the table shows sizes.
         Columns may lack in `cells`; a row that lacks one has no summaries.
     paper: the printed numbers (`read_paper`). `difference` is measured - paper.
     """
@@ -176,13 +178,39 @@ def clips_in(where: str, predictions: Sequence[pd.DataFrame]) -> int:
 def write_table(
     table: pd.DataFrame, layout: Mapping[str, Any], *, csv: Path, markdown: Path, latex: Path, html: Path
 ) -> None:
-    """Write the table: long form as CSV (four decimals); wide as Markdown, LaTeX (booktabs) and an HTML page."""
+    """Write the table: long form as CSV (four decimals); wide as Markdown, LaTeX (booktabs) and an HTML page.
+
+    A dagger in the wide forms marks the numbers that an audit says are no robustness.
+    """
+    publish(csv, table.round(4).to_csv(index=False, lineterminator="\n"))
+    table = with_faults(table, layout)
     name, about = layout["name"], caption(table, layout)
     title = layout.get("title", name)
-    publish(csv, table.round(4).to_csv(index=False, lineterminator="\n"))
     publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)))
     publish(latex, formats.latex(name, f"{title}. {about}", formats.with_paper_rows(wide(table, dict))))
     publish(html, formats.html_page(title, about, wide(with_best(table), formats.html_cell)))
+
+
+def with_faults(table: pd.DataFrame, layout: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table with a column `faults`: the verdicts (`FAULTS`) on the white-box sets behind a number, as text.
+
+    A row's summaries have those of all its columns.
+    """
+    found = {row["label"]: faults_of(row) for row in layout["rows"]}
+
+    def faults(row: str, column: str) -> str:
+        here = found[row] if column in layout["summaries"] else {column: found[row].get(column, [])}
+        return ", ".join(sorted({fault for faults in here.values() for fault in faults}))
+
+    return table.assign(faults=list(map(faults, table["row"], table["column"])))
+
+
+def faults_of(row: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return column -> what is wrong with the sets behind it."""
+    verdicts = {
+        column: [verdict(read_audit(path)) for path in paths] for column, paths in row.get("audits", {}).items()
+    }
+    return {column: [one for one in found if one in FAULTS] for column, found in verdicts.items()}
 
 
 def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
@@ -196,7 +224,13 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
         about += " Parameters in millions."
     if layout["paper"]:
         about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
-    return f"{about} {layout['note']}".strip()
+    return " ".join(filter(None, (about, fault_note(table), layout["note"])))
+
+
+def fault_note(table: pd.DataFrame) -> str:
+    """Return what the dagger means, if a number has one."""
+    faults = sorted({*table["faults"]} - {""})
+    return f"{formats.DAGGER} No measure of robustness, see the table audit: {'; '.join(faults)}." if faults else ""
 
 
 def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.DataFrame:
@@ -208,6 +242,7 @@ def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.Da
 
 
 def with_best(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a column `best`: whether the accuracy, as shown, is the largest of its column."""
-    shown = table["measured"].where(table["column"] != PARAMETERS).round(1)
+    """Return the table with a column `best`: whether the accuracy, as shown and sound, is the largest of its column."""
+    sound = table["faults"] == "" if "faults" in table else True
+    shown = table["measured"].where((table["column"] != PARAMETERS) & sound).round(1)
     return table.assign(best=shown == shown.groupby(table["column"]).transform("max"))

@@ -236,6 +236,7 @@ def study_layout(name):
             "label": label,
             "seeds": seeds_of(row),
             "cells": {column: [prediction_of(study, cell) for cell in cells] for column, cells in row.items()},
+            "audits": {column: white_box_audits(study, cells) for column, cells in row.items()},
             "history": row_history(study, row),
         }
         for label, row in study["rows"].items()
@@ -261,16 +262,29 @@ def prediction_of(shown, cell):
     return prediction(shown["dataset"], cell["target"], cell["source"], cell["attack"])
 
 
+def white_box_audits(study, cells):
+    """The audits of sets that were made on the target itself; that of a source says nothing of another target."""
+    made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] == cell["target"]]
+    return [adversarial(study["dataset"], cell["source"], cell["attack"], "audit.csv") for cell in made]
+
+
 def seeds_of(row):
     models = {split_target(cell["target"])[0] for cells in row.values() for cell in cells}
     return sorted({PLAN["models"][model]["seed"] for model in models})
 
 
 def study_files(name):
-    """All predictions that a study's table needs, and the histories if it shows sizes."""
+    """All predictions that a study's table needs, the audits of its white-box sets, and histories if it shows sizes."""
     rows = study_layout(name)["rows"]
     histories = {row["history"] for row in rows if row["history"]}
-    return sorted({path for row in rows for cells in row["cells"].values() for path in cells} | histories)
+    predictions = {path for row in rows for cells in row["cells"].values() for path in cells}
+    return sorted(predictions | histories | {*study_audits(name)})
+
+
+def study_audits(name):
+    """The audits of a study's white-box sets."""
+    rows = study_layout(name)["rows"]
+    return sorted({path for row in rows for audits in row["audits"].values() for path in audits})
 
 
 def perturbation_files(wildcards):

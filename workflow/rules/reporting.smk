@@ -54,7 +54,8 @@ rule audit_table:
 
 rule chart:
     input:
-        f"{RESULTS}/tables/{{study}}.csv",
+        table=f"{RESULTS}/tables/{{study}}.csv",
+        audits=lambda wildcards: study_audits(wildcards.study),
     output:
         png=report(
             f"{RESULTS}/figures/chart_{{study}}.png",
@@ -70,6 +71,7 @@ rule chart:
         "../../environment.yml"
     params:
         title=lambda wildcards: PLAN["studies"][wildcards.study]["title"],
+        layout=lambda wildcards: plain(study_layout(wildcards.study)),
         code=code("chart.py"),
     script:
         "../scripts/chart.py"
