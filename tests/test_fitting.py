@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.fitting import Fitting, memory_of
+from pipeline_lib.fitting import Fitting, memory_of
 
 
 class SmallDevice:

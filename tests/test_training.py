@@ -117,14 +117,16 @@ def test_stopped_at_every_step_it_ends_with_the_same_bytes(tmp_path, clips, monk
     assert interrupted.read_bytes() == expected
 
 
-def trained_step_by_step(folder: Path, entry: dict, clips: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, int]:
+def trained_step_by_step(
+    folder: Path, entry: dict, clips: Path, monkeypatch: pytest.MonkeyPatch, **more: Path
+) -> tuple[Path, int]:
     """The weights of a training that is asked to stop after every step, and how many times it was."""
     stops = 0
     while not (folder / "model.pt").exists():
         with monkeypatch.context() as patch:
             patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
             with contextlib.suppress(SystemExit):
-                trained(folder, entry, clips)
+                trained(folder, entry, clips, **more)
                 continue
             stops += 1
     return folder / "model.pt", stops
@@ -412,12 +414,12 @@ def test_out_of_memory_with_a_single_clip(tmp_path, clips, monkeypatch):
     assert sizes == [4, 2, 1]
 
 
-def stopped_once(tmp_path: Path, entry: dict, clips: Path, monkeypatch, times: int = 1) -> Path:
-    """The run folder of a training that was stopped after each of `times` steps."""
+def stopped_once(tmp_path: Path, entry: dict, clips: Path, monkeypatch, times: int = 1, **more: Path) -> Path:
+    """The run folder of a training that was stopped after each of `times` steps or batches of a selection."""
     for _ in range(times):
         with monkeypatch.context() as patch, pytest.raises(SystemExit):
             patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
-            trained(tmp_path, entry, clips)
+            trained(tmp_path, entry, clips, **more)
     return next((tmp_path / "runs").iterdir())
 
 
@@ -487,11 +489,25 @@ def test_by_default_the_epoch_is_selected_on_held_out_training_clips(tmp_path, c
     assert checkpoint.load(trained(tmp_path, entry, clips))["run"]["select_on"] == "held_out"
 
 
-def test_the_selected_weights_survive_interruptions(tmp_path, clips, monkeypatch):
-    entry = with_training(select_on="held_out", epochs=4)
-    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
-    interrupted, _ = trained_step_by_step(tmp_path / "cut", entry, clips, monkeypatch)
-    assert interrupted.read_bytes() == expected
+@pytest.mark.parametrize("defense", ["standard", "multibn"])
+def test_stopped_at_every_step_and_batch_of_a_selection_it_ends_with_the_same_bytes(
+    tmp_path, clips, monkeypatch, defense
+):
+    entry = with_training(tiny.DEFENSES[defense], select_on="test", epochs=3)
+    test = tiny.write_clips(tmp_path / "test.h5", seed=5)
+    expected = trained(tmp_path / "whole", entry, clips, test=test)
+    interrupted, stops = trained_step_by_step(tmp_path / "cut", entry, clips, monkeypatch, test=test)
+    assert stops == 3 * (2 + 3)  # epochs of two steps, scored in three batches
+    assert interrupted.read_bytes() == expected.read_bytes()
+    assert history(interrupted) == history(expected)
+
+
+def test_a_checkpoint_between_two_batches_of_a_selection_holds_what_is_counted(tmp_path, clips, monkeypatch):
+    entry = with_training(select_on="test")
+    folder = stopped_once(tmp_path, entry, clips, monkeypatch, times=4, test=clips)
+    rows, right, count = checkpoint.load(folder / "checkpoint.pt")["scored"]
+    assert (rows, count) == (8, 8)
+    assert 0 <= right <= 8
 
 
 def test_held_out_clips_are_the_last_of_each_class_and_not_trained_on(clips):

@@ -32,9 +32,9 @@ from pipeline_lib.evaluation.audit import (
     recorded_columns,
     trace_rows,
 )
-from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
 from pipeline_lib.evaluation.learning import load_pattern
 from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
+from pipeline_lib.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view

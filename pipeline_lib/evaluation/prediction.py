@@ -16,7 +16,7 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
-from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
+from pipeline_lib.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import replacing
 from pipeline_lib.modeling import check_classes, load_model, view
