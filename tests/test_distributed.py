@@ -14,9 +14,11 @@ import pytest
 import torch
 
 import tiny
+from pipeline_lib.clips.loader import batch_of
+from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
-from pipeline_lib.training.processes import Processes, run_in_processes
+from pipeline_lib.training.processes import PATIENCE, Processes, run_in_processes
 from test_training import trained
 
 SLOW_TRAINING = {"training": tiny.TRAINING | {"epochs": 200}}
@@ -105,6 +107,33 @@ def test_a_killed_process_ends_the_job_with_a_clear_error_and_training_goes_on_w
     assert 0 < saved["step"] < 400
     resumed = trained(tmp_path, entry, clips)
     assert [int(row["epoch"]) for row in csv.DictReader(resumed.with_suffix(".csv").open())] == list(range(1, 201))
+
+
+def test_a_clip_that_is_damaged_for_one_process_is_named_and_the_other_is_ended(tmp_path):
+    """The other one waits for gradients."""
+    path = tiny.write_clips(tmp_path / "train.h5")
+    row = batch_of(0, steps_per_epoch=2, count=10, size=4, seed=0)[-1]
+    data, content = Clips(path), bytearray(path.read_bytes())
+    content[content.index(data.read([row]).tobytes())] ^= 1
+    path.write_bytes(content)
+    began = time.monotonic()
+    with pytest.raises(PipelineError, match=rf"train\.h5: the clip of {data.videos[row]} is damaged"):
+        trained(tmp_path, tiny.model_entry(tiny.STANDARD), path, processes=2)
+    assert time.monotonic() - began < PATIENCE.total_seconds() / 2
+    assert children() == []
+
+
+def fail_in_the_second(processes: Processes, device: torch.device) -> None:
+    if processes.rank == 1:
+        raise KeyError("surprise")
+    processes.summed([1.0])
+
+
+def test_an_error_is_told_before_those_that_it_causes(caplog):
+    with pytest.raises(PipelineError, match=r"process 2 of the 2 that train together failed: .*KeyError: 'surprise'"):
+        run_in_processes(f"{__name__}:fail_in_the_second", {}, count=2, device=torch.device("cpu"), stop=lambda: False)
+    assert "in fail_in_the_second" in caplog.text
+    assert children() == []
 
 
 PARENT = """
