@@ -6,24 +6,39 @@ import torch
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.fitting import Fitting, memory_of
 
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+]
+
 
 class SmallDevice:
     """Has memory for `clips` at once, and notes what it was given."""
 
-    def __init__(self, clips: int) -> None:
-        self.clips, self.given = clips, []
+    def __init__(self, clips: int, error: RuntimeError = OUT_OF_MEMORY[0]) -> None:
+        self.clips, self.error, self.given = clips, error, []
 
     def __call__(self, part: slice) -> list[int]:
         self.given.append(part.stop - part.start)
         if self.given[-1] > self.clips:
-            raise torch.OutOfMemoryError
+            raise self.error
         return list(range(part.start, part.stop))
 
 
-def test_halved_until_it_fits_without_losing_a_clip():
-    device = SmallDevice(3)
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=str)
+def test_halved_until_it_fits_without_losing_a_clip(error):
+    device = SmallDevice(3, error)
     assert [clip for part in Fitting(8)(device, 10) for clip in part] == list(range(10))
     assert device.given == [8, 4, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("error", [torch.AcceleratorError("CUDA error: misaligned address"), RuntimeError("shapes")])
+def test_other_errors_of_torch_stay_what_they_are(error):
+    with pytest.raises(type(error), match=str(error)):
+        Fitting(8)(SmallDevice(3, error), 10)
 
 
 def test_what_fitted_is_remembered_and_never_more_than_asked_for(tmp_path):

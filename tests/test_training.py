@@ -25,6 +25,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.modeling import load_model, new_network
 from pipeline_lib.models import checkpoint
 from pipeline_lib.registry import build
+from pipeline_lib.training import selection
 from pipeline_lib.training import step as training
 from pipeline_lib.training.job import train_model
 from pipeline_lib.training.loop import train
@@ -32,6 +33,7 @@ from pipeline_lib.training.schedules import MultiStep, OneCycle
 from pipeline_lib.training.selection import split_rows
 from pipeline_lib.training.state import State
 from pipeline_lib.training.task import Task, Training
+from test_fitting import OUT_OF_MEMORY
 
 CPU = torch.device("cpu")
 
@@ -381,7 +383,7 @@ def test_a_run_states_what_its_numbers_depend_on(tmp_path, clips):
     )
 
 
-def out_of_memory_above(monkeypatch, clips_at_once: int) -> list[int]:
+def out_of_memory_above(monkeypatch, clips_at_once: int, error: RuntimeError = OUT_OF_MEMORY[0]) -> list[int]:
     """As on a GPU whose memory holds that many clips: the error comes after the forward pass."""
     sizes, part = [], training._outcome
 
@@ -389,22 +391,41 @@ def out_of_memory_above(monkeypatch, clips_at_once: int) -> list[int]:
         sizes.append(len(rows))
         outcome = part(state, task, rows, frames)
         if len(rows) > clips_at_once:
-            raise torch.OutOfMemoryError("simulated")
+            raise error
         return outcome
 
     monkeypatch.setattr(training, "_outcome", limited)
     return sizes
 
 
-def test_out_of_memory_halves_what_passes_at_once_from_then_on(tmp_path, clips, monkeypatch, caplog):
+@pytest.mark.parametrize("error", OUT_OF_MEMORY[:3], ids=str)
+def test_out_of_memory_halves_what_passes_at_once_from_then_on(tmp_path, clips, monkeypatch, caplog, error):
     expected = checkpoint.load(trained(tmp_path / "parts", with_training(tiny.AT_PGD, accumulate=2), clips))
-    sizes = out_of_memory_above(monkeypatch, 2)
+    sizes = out_of_memory_above(monkeypatch, 2, error)
     weights = trained(tmp_path / "limited", with_training(tiny.AT_PGD), clips)
     assert sizes == [4] + [2] * 8
     found = checkpoint.load(weights)
     assert found["run"]["parts"] == 2
     assert all(torch.equal(found["state"][name], tensor) for name, tensor in expected["state"].items())
     assert "batches of 4 clips now pass in 2 parts" in caplog.text
+
+
+def test_out_of_memory_halves_what_is_scored_at_once_and_not_the_parts_of_a_step(tmp_path, clips, monkeypatch):
+    entry = with_training(select_on="test")
+    expected = trained(tmp_path / "whole", entry, clips, test=clips)
+    sizes, whole = [], selection._right
+
+    def limited(*given):
+        part = given[-1]
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > 1:
+            raise OUT_OF_MEMORY[1]
+        return whole(*given)
+
+    monkeypatch.setattr(selection, "_right", limited)
+    found = trained(tmp_path / "limited", entry, clips, test=clips)
+    assert sizes == 2 * [4, 2, *10 * [1]]
+    assert found.read_bytes() == expected.read_bytes()
 
 
 def test_out_of_memory_with_a_single_clip(tmp_path, clips, monkeypatch):

@@ -12,6 +12,7 @@ from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.defenses.objective import Objective
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.fitting import is_out_of_memory
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import autocast
 from pipeline_lib.training.state import State
@@ -63,7 +64,9 @@ def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tens
         put_back = state.statistics()
         try:
             return _gradients(state, task, rows, frames)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             _check_divisible(task, state.parts, len(rows), error)
         put_back()
         state.network.zero_grad(set_to_none=True)
@@ -80,7 +83,7 @@ def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tens
         )
 
 
-def _check_divisible(task: Task, parts: int, clips: int, error: torch.OutOfMemoryError) -> None:
+def _check_divisible(task: Task, parts: int, clips: int, error: RuntimeError) -> None:
     if task.processes.count > 1:
         raise PipelineError(
             f"out of memory on one of {task.processes.count} GPUs: set `accumulate: {2 * parts}` in the training "
