@@ -15,11 +15,12 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation import adversarial
 from pipeline_lib.evaluation.adversarial import make_adversarial_set
 from pipeline_lib.evaluation.audit import RecordedLoss
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.registry import build
-from test_training import trained
+from test_training import always_asked, trained
 
 CPU = torch.device("cpu")
 SELECTING = tiny.MULTIBN | {"method": "pipeline_lib.defenses.multibn:MultiBN", "selector": tiny.NETWORK}
@@ -195,8 +196,6 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
             raise KeyboardInterrupt
         return original(*args)
 
-    from pipeline_lib.evaluation import adversarial
-
     original = adversarial._attack_part
     monkeypatch.setattr(adversarial, "_attack_part", crash)
     with pytest.raises(KeyboardInterrupt):
@@ -204,8 +203,70 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
     assert not (tmp_path / "killed/set.h5").exists()
     attacked(made, tmp_path / "killed")
     assert calls == 2 + 2  # three batches, the first one is not attacked again
-    for name in ("set.h5", "predictions.csv", "audit.csv", "trace.csv"):
-        assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes()
+    assert same_results(tmp_path / "killed", whole)
+
+
+RESULTS = ("set.h5", "predictions.csv", "audit.csv", "trace.csv")
+
+
+def same_results(found: Path, expected: Path) -> bool:
+    return all((found / name).read_bytes() == (expected / name).read_bytes() for name in RESULTS)
+
+
+def memory_for(clips: int, monkeypatch) -> list[int]:
+    """As on a GPU whose memory holds that many clips; the sizes that were tried."""
+    sizes, original = [], adversarial._attack_part
+
+    def limited(crafting, data, rows, frames, part):
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > clips:
+            raise torch.OutOfMemoryError("simulated")
+        return original(crafting, data, rows, frames, part)
+
+    monkeypatch.setattr(adversarial, "_attack_part", limited)
+    return sizes
+
+
+def stopped_once(made: Path, out: Path, monkeypatch, **more) -> list[Path]:
+    """The shards of a set whose job is asked to stop at once."""
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(adversarial, "stop_requests", always_asked)
+        attacked(made, out, **more)
+    return sorted(out.glob("runs/*/clips*.npz"))
+
+
+def test_stopped_after_each_part_that_the_memory_takes_it_ends_with_the_same_bytes(made, tmp_path, monkeypatch):
+    expected = attacked(made, tmp_path / "whole", batch_size=2)
+    sizes = memory_for(2, monkeypatch)
+    kept = [len(stopped_once(made, tmp_path / "cut", monkeypatch)) for _ in range(5)]
+    assert kept == [1, 2, 3, 4, 5]
+    attacked(made, tmp_path / "cut")
+    assert sizes == [4, 2, 2, 4, 2, 2, 2]  # what is left of a batch is tried, and nothing is attacked twice
+    for name in RESULTS[1:]:
+        assert (tmp_path / "cut" / name).read_bytes() == (expected / name).read_bytes()
+    assert (frames_of(made, tmp_path / "cut") == frames_of(made, expected)).all()
+
+
+@pytest.mark.parametrize("size", [0, 100, -10])
+def test_a_damaged_batch_of_a_stopped_job_is_attacked_again(made, tmp_path, monkeypatch, caplog, size):
+    expected = attacked(made, tmp_path / "whole")
+    for _ in range(2):
+        first, *_ = stopped_once(made, tmp_path / "cut", monkeypatch)
+    first.write_bytes(first.read_bytes()[:size])
+    sizes = memory_for(4, monkeypatch)
+    assert same_results(attacked(made, tmp_path / "cut"), expected)
+    assert sizes == [4, 2]
+    assert f"{first} is damaged" in caplog.text
+
+
+def test_a_flipped_bit_in_a_finished_batch_is_found(made, tmp_path, monkeypatch, caplog):
+    expected = attacked(made, tmp_path / "whole")
+    (shard,) = stopped_once(made, tmp_path / "cut", monkeypatch)
+    content = bytearray(shard.read_bytes())
+    content[content.index(b"stored_loss.npy") + 150] ^= 1
+    shard.write_bytes(content)
+    assert same_results(attacked(made, tmp_path / "cut"), expected)
+    assert "is damaged (Bad CRC-32" in caplog.text
 
 
 def test_each_branch_is_a_source_of_its_own(made, tmp_path):
@@ -260,18 +321,8 @@ def test_crafting_in_bf16_stays_in_the_bound_and_is_scored_in_fp32(made, tmp_pat
 
 
 def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_path, monkeypatch, caplog):
-    from pipeline_lib.evaluation import adversarial
-
     expected = attacked(made, tmp_path / "small", batch_size=2)
-    sizes, original = [], adversarial._attack_part
-
-    def limited(crafting, data, rows, frames, part):
-        sizes.append(part.stop - part.start)
-        if sizes[-1] > 2:
-            raise torch.OutOfMemoryError("simulated")
-        return original(crafting, data, rows, frames, part)
-
-    monkeypatch.setattr(adversarial, "_attack_part", limited)
+    sizes = memory_for(2, monkeypatch)
     found = attacked(made, tmp_path / "large", batch_size=4)
     assert sizes == [4, 2, 2, 2, 2, 2]
     assert (frames_of(made, found) == frames_of(made, expected)).all()

@@ -1,6 +1,6 @@
 """Adversarial sets: every test clip attacked on a source model, cached to disk, with an audit of the attack.
 
-Finished batches stay in the run folder, so that a killed job goes on where it was.
+What is finished stays in the run folder, so that a killed job goes on where it was.
 """
 
 import csv
@@ -19,7 +19,7 @@ from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
-from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames, batches
+from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.evaluation.audit import (
@@ -127,23 +127,54 @@ class Crafting:
 def _attack_batches(
     crafting: Crafting, data: Clips, batch_size: int, fitting: Fitting, folder: Path, stop: Callable[[], bool]
 ) -> list[Path]:
-    """The finished batches of a run, those of an earlier attempt included."""
-    parts = list(batches(np.arange(len(data)), batch_size))
-    shards = [folder / f"batch{number:05d}.npz" for number in range(len(parts))]
-    missing = [(rows, shard) for rows, shard in zip(parts, shards, strict=True) if not shard.exists()]
-    done = len(data) - sum(len(rows) for rows, _ in missing)
-    progress = Progress("attacking", len(data), "clips", start=done)
-    with Prefetched(data, (rows for rows, _ in missing), crafting.device) as prefetched:
-        for (_, shard), (rows, frames) in zip(missing, prefetched, strict=True):
-            work = partial(_attack_part, crafting, data, rows, frames)
-            with replacing(shard) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **_joined(fitting(work, len(rows))))
-            progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.share_waited())
+    """The shards of a run in the order of their clips, those of an earlier attempt included.
+
+    Each holds what was attacked at once: a batch, or as much of it as the memory takes.
+    """
+    missing = _missing(len(data), batch_size, _finished(folder))
+    progress = Progress("attacking", len(data), "clips", start=len(data) - sum(map(len, missing)))
+    with Prefetched(data, missing, crafting.device) as prefetched:
+
+        def work(rows: np.ndarray, frames: Tensor, part: slice) -> None:
+            columns = _attack_part(crafting, data, rows, frames, part)
+            with replacing(_shard(folder, rows[part])) as temporary, temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **columns)
+            progress.advance(len(rows[part]), percent_waiting_for_data=100 * prefetched.share_waited())
             if stop():
                 LOGGER.info("asked to stop: %d of %d clips are kept", progress.done, len(data))
                 raise SystemExit(STOPPED)
+
+        for rows, frames in prefetched:
+            fitting(partial(work, rows, frames), len(rows))
     progress.close()
-    return shards
+    return sorted(folder.glob("clips*.npz"))
+
+
+def _shard(folder: Path, rows: np.ndarray) -> Path:
+    return folder / f"clips{rows[0]:08d}-{rows[-1]:08d}.npz"
+
+
+def _finished(folder: Path) -> list[int]:
+    """The clips in the whole shards of a folder; damaged ones are deleted, with a warning."""
+    found: list[int] = []
+    for shard in folder.glob("clips*.npz"):
+        try:
+            _columns([shard])
+            _ = list(_chunks([shard]))
+        except Exception as error:  # a damaged archive may raise anything
+            LOGGER.warning("%s is damaged (%s): its clips are attacked again", shard, error)
+            shard.unlink()
+            continue
+        first, last = shard.stem.removeprefix("clips").split("-")
+        found += range(int(first), int(last) + 1)
+    return found
+
+
+def _missing(count: int, batch_size: int, finished: list[int]) -> list[np.ndarray]:
+    """What is left of each batch of `count` clips, in runs of consecutive ones."""
+    left = np.setdiff1d(np.arange(count), finished)
+    edges = np.flatnonzero((np.diff(left) > 1) | (left[1:] % batch_size == 0)) + 1
+    return [rows for rows in np.split(left, edges) if len(rows)]
 
 
 def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tensor, part: slice) -> Columns:
