@@ -18,6 +18,7 @@ from pipeline_lib.clips.loader import batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
+from pipeline_lib.training import job, step
 from pipeline_lib.training.processes import PATIENCE, Processes, run_in_processes
 from test_training import trained
 
@@ -134,6 +135,38 @@ def test_an_error_is_told_before_those_that_it_causes(caplog):
         run_in_processes(f"{__name__}:fail_in_the_second", {}, count=2, device=torch.device("cpu"), stop=lambda: False)
     assert "in fail_in_the_second" in caplog.text
     assert children() == []
+
+
+def fit_with_little_memory(**given) -> None:
+    """As on two GPUs of which one has memory for a single clip, from the third step on."""
+    whole = step._outcome
+
+    def limited(state, task, rows, frames):
+        if state.step >= 2 and task.processes.rank == 1 and len(rows) > 1:
+            raise torch.OutOfMemoryError("simulated")
+        return whole(state, task, rows, frames)
+
+    step._outcome = limited
+    job.fit_as_one_of_several(**given)
+
+
+@pytest.mark.slow
+def test_out_of_memory_in_one_process_lets_all_go_on_with_smaller_parts(tmp_path, clips, monkeypatch, caplog):
+    entry = tiny.model_entry(tiny.STANDARD)
+    starts = []
+
+    def run(target: str, *given, **more) -> None:
+        starts.append(target)
+        run_in_processes(f"{__name__}:fit_with_little_memory", *given, **more)
+
+    monkeypatch.setattr(job, "run_in_processes", run)
+    found = checkpoint.load(trained(tmp_path, entry, clips, processes=2))
+    assert len(starts) == 2
+    assert found["run"]["parts"] == 2
+    # An epoch of two steps in one part, and one of two steps in two.
+    assert int(found["state"]["bn1.num_batches_tracked"]) == 2 + 4
+    assert "out of memory in step 2: batches of 4 clips now pass in 2 parts" in caplog.text
+    assert [path.name for path in (tmp_path / "runs").glob("*/parts*")] == []
 
 
 PARENT = """

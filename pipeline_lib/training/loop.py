@@ -16,8 +16,9 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED
 from pipeline_lib.training.optimizer import MomentumDescent
+from pipeline_lib.training.processes import PartTooLargeError
 from pipeline_lib.training.selection import Scored, Selection, scored_batches
-from pipeline_lib.training.state import State
+from pipeline_lib.training.state import State, remember_parts, remembered_parts
 from pipeline_lib.training.step import step
 from pipeline_lib.training.task import Task
 
@@ -30,7 +31,7 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
 
     Raises:
         PipelineError: fewer clips than a batch, a loss that is not finite, a lost GPU, or too little memory for a
-            single clip. The last checkpoint stays.
+            single clip. The last checkpoint stays. PartTooLargeError in one of several processes: call it in all again.
         SystemExit: 143, after saving, when `stop` says so in any process.
     """
     _check_batch(task)
@@ -39,12 +40,17 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
     state = State(network, optimizer, parts=settings.accumulate)
     state.restore(folder)
     if task.processes.count > 1:
-        state.parts = settings.accumulate  # not what the memory of a single GPU once asked for
+        # Not what the memory of a single GPU once asked for.
+        most = settings.batch_size // task.processes.count
+        state.parts = min(max(settings.accumulate, remembered_parts(folder)), most)
     size = settings.batch_size
     progress = Progress("training", task.steps * size, "clips", start=state.step * size)
     try:
         with Prefetched(task.clips, _share(task, state), task.device) as data:
             _run(state, task, data, progress, folder, stop)
+    except PartTooLargeError:
+        remember_parts(folder, task.more_parts(state.parts))
+        raise
     except torch.AcceleratorError as error:
         raise PipelineError(
             f"the GPU failed in step {state.step}; the last checkpoint is kept: run again ({error})"

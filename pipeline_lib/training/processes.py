@@ -36,6 +36,11 @@ from pipeline_lib.jobs.runs import STOPPED
 PATIENCE = timedelta(minutes=10)
 REFUSED = 2  # the exit status of a process that ended with a PipelineError
 DESERTED = 3  # and of one whose exchange with the others failed
+TOO_LARGE = 4  # and of one whose memory is too small
+
+
+class PartTooLargeError(PipelineError):
+    """The memory of one of several processes is too small for its part of a batch: all have to begin again together."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def run_in_processes(
     """Calls `target` (module:function) in `count` processes, with the plain `arguments`, `device` and `processes`.
 
     Raises:
-        PipelineError: one of them failed or was killed; the others were ended.
+        PipelineError: one of them failed or was killed; the others were ended. PartTooLargeError, if it lacked memory.
         SystemExit: 143, when `stop` said so and all have saved what they had.
     """
     with tempfile.TemporaryDirectory(prefix="processes-") as folder:
@@ -141,8 +146,9 @@ def _failure(statuses: list[int | None], folder: Path) -> PipelineError:
     failed = {rank: status for rank, status in enumerate(statuses) if status not in (None, 0, STOPPED)}
     rank, status = min(failed.items(), key=lambda item: _order(item[1]))
     texts = {rank: _errors(folder, rank).read_text(errors="replace").strip() for rank in failed}
-    if status == REFUSED:
-        return PipelineError(texts[rank].splitlines()[-1])
+    if status in (REFUSED, TOO_LARGE):
+        kind = PartTooLargeError if status == TOO_LARGE else PipelineError
+        return kind(texts[rank].splitlines()[-1])
     for other, text in texts.items():
         LOGGER.error("process %d:\n%s", other + 1, text)
     how = f"was killed by signal {-status}" if status and status < 0 else f"failed: {texts[rank].splitlines()[-1:]}"
@@ -154,7 +160,7 @@ def _failure(statuses: list[int | None], folder: Path) -> PipelineError:
 
 def _order(status: int) -> int:
     """Causes before consequences: whoever waits for a process that has ended fails too, or is aborted by NCCL."""
-    if status == REFUSED:
+    if status in (REFUSED, TOO_LARGE):
         return 0
     if status < 0:
         return 3 if status == -signal.SIGABRT else 1
@@ -194,7 +200,7 @@ def _status(error: BaseException) -> int:
     if isinstance(error, SystemExit) and isinstance(error.code, int):
         return error.code
     if isinstance(error, PipelineError):
-        return REFUSED
+        return TOO_LARGE if isinstance(error, PartTooLargeError) else REFUSED
     return DESERTED if isinstance(error, distributed.DistError) or "by peer" in str(error) else 1
 
 

@@ -96,7 +96,16 @@ def _usable(path: Path) -> dict[str, Any] | None:
     return content
 
 
+def remember_parts(folder: Path, parts: int) -> None:
+    """For processes that begin again together; any of them may do so at the same time."""
+    (folder / f"parts{parts}").touch()
+
+
+def remembered_parts(folder: Path) -> int:
+    return max((int(path.name.removeprefix("parts")) for path in folder.glob("parts*")), default=1)
+
+
 def remove(folder: Path) -> None:
-    """Deletes the checkpoints of a run that is finished."""
-    for name in (LATEST, PREVIOUS):
-        (folder / name).unlink(missing_ok=True)
+    """Deletes the checkpoints of a run that is finished, and what its processes remembered."""
+    for path in (folder / LATEST, folder / PREVIOUS, *folder.glob("parts*")):
+        path.unlink(missing_ok=True)
