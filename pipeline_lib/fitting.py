@@ -72,9 +72,9 @@ def architecture(network: nn.Module) -> list[list[int]]:
     return [list(value.shape) for value in network.state_dict().values()]
 
 
-def memory_of(folder: Path, device: torch.device, *work: Any) -> Path | None:
-    """The file for one kind of work (plain data) on one kind of GPU; on a CPU there is none."""
+def memory_of(folder: Path, device: torch.device, gpu_share: int, *work: Any) -> Path | None:
+    """The file for one kind of work (plain data) on one kind of GPU with so many jobs; on a CPU there is none."""
     if device.type != "cuda":
         return None
     facts = torch.cuda.get_device_properties(device)
-    return folder / digest(canonical([facts.name, facts.total_memory, *work]))
+    return folder / digest(canonical([facts.name, facts.total_memory, gpu_share, *work]))

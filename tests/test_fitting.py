@@ -1,5 +1,7 @@
 """Batches that fit: halved when they do not, and remembered for the next job of the kind."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -54,7 +56,14 @@ def test_what_fitted_is_remembered_and_never_more_than_asked_for(tmp_path):
 def test_nothing_is_written_where_everything_fits(tmp_path):
     Fitting(8, tmp_path / "key")(SmallDevice(8), 10)
     assert list(tmp_path.iterdir()) == []
-    assert memory_of(tmp_path, torch.device("cpu"), "predict") is None
+    assert memory_of(tmp_path, torch.device("cpu"), 1, "predict") is None
+
+
+def test_what_fits_beside_other_jobs_is_remembered_apart(tmp_path, monkeypatch):
+    card = SimpleNamespace(name="card", total_memory=1 << 34)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    keys = {memory_of(tmp_path, torch.device("cuda"), share, "predict") for share in (1, 2, 2)}
+    assert len(keys) == 2
 
 
 def test_one_clip_too_much_is_told():

@@ -56,6 +56,7 @@ def make_adversarial_set(
     batch_size: int,
     seed: int,
     precision: Precision = "fp32",
+    gpu_share: int = 1,
     adversarial: Path,
     predictions: Path,
     audit: Path,
@@ -65,7 +66,7 @@ def make_adversarial_set(
     """Attacks every clip on the source model and writes the set, the source's own (white-box) predictions on the stored
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration).
 
-    precision: what the attack computes its gradients in; clips are always scored in fp32."""
+    precision: what the attack computes its gradients in; clips are always scored in fp32. gpu_share: jobs on a GPU."""
     data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
     if learned:
         attack = attack.learned(load_pattern(learned, device))
@@ -78,7 +79,7 @@ def make_adversarial_set(
     with run_folder(runs, key) as folder, stop_requests() as stop:
         crafting = Crafting(attack, climbed, source.network, view(source.network, branch), seed, precision, device)
         work = attack_entry, precision, architecture(source.network), list(data.shape)
-        fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, *work))
+        fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, gpu_share, *work))
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
         LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
