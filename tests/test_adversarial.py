@@ -1,6 +1,8 @@
 """Adversarial sets: exact on disk, tied to their clips, audited, and independent of batches and interruptions."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -267,6 +269,37 @@ def test_a_flipped_bit_in_a_finished_batch_is_found(made, tmp_path, monkeypatch,
     shard.write_bytes(content)
     assert same_results(attacked(made, tmp_path / "cut"), expected)
     assert "is damaged (Bad CRC-32" in caplog.text
+
+
+KILLED_AGAIN_AND_AGAIN = """
+import os, random, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_adversarial
+made, out, draws = Path(sys.argv[2]), Path(sys.argv[3]), random.Random(0)
+for kill in range(4):
+    kept = len(list(out.glob("runs/*/clips*.npz")))
+    child = os.fork()
+    if child == 0:
+        test_adversarial.attacked(made, out, test_adversarial.LONG, batch_size=1)
+        os._exit(0)
+    while len(list(out.glob("runs/*/clips*.npz"))) == kept:
+        time.sleep(0.001)
+    time.sleep(draws.uniform(0, 0.05))
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+"""
+LONG = tiny.PGD | {"steps": 50}
+
+
+@pytest.mark.slow
+def test_a_set_whose_job_is_killed_again_and_again_ends_with_the_same_bytes(made, tmp_path):
+    """SIGKILL of the real process, at any time after it has finished a clip more."""
+    arguments = [str(Path(__file__).parent), str(made), str(tmp_path / "killed")]
+    subprocess.run([sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, *arguments], check=True)
+    assert 4 <= len(list(tmp_path.glob("killed/runs/*/clips*.npz"))) < 10
+    expected = attacked(made, tmp_path / "whole", LONG, batch_size=1)
+    assert same_results(attacked(made, tmp_path / "killed", LONG, batch_size=1), expected)
 
 
 def test_each_branch_is_a_source_of_its_own(made, tmp_path):

@@ -131,6 +131,7 @@ def trained_step_by_step(
                 trained(folder, entry, clips, **more)
                 continue
             stops += 1
+            assert stops < 100, "nothing is kept"
     return folder / "model.pt", stops
 
 
@@ -185,36 +186,50 @@ sys.path.insert(0, sys.argv[1])
 import test_training, tiny
 from pipeline_lib.training import loop
 loop.SAVE_EVERY_SECONDS = 0.0
-whole, draws = loop.step, random.Random(0)
+draws = random.Random(0)
+# Functions, and within how many lines that are executed in each the process dies.
+PLACES = {
+    "step": 30, "MomentumDescent.step": 20, "State.save": 20, "State.keep_if_best": 3, "scored_batches": 30,
+    "_right": 20,
+}
 
-def step(state, *rest):
-    stopping = whole(state, *rest)
-    step.left -= 1
-    if step.left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return stopping
+def die_in(place):
+    left = draws.randint(1, PLACES[place])
 
-loop.step = step
-for _ in range(20):
-    step.left = draws.randint(1, 4)  # this step is done, and not saved
+    def count(frame, event, argument):
+        nonlocal left
+        left -= event == "line"
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+    def called(frame, event, argument):
+        code = frame.f_code
+        return count if code.co_qualname == place and "pipeline_lib/training" in code.co_filename else None
+
+    sys.settrace(called)
+
+for place in 4 * list(PLACES):
     child = os.fork()
     if child == 0:
-        entry = tiny.model_entry(tiny.AVERAGE) | {"training": tiny.TRAINING | {"epochs": 40}}
-        test_training.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]))
+        die_in(place)
+        folder, clips = map(Path, sys.argv[2:])
+        test_training.trained(folder, test_training.LONG, clips, test=clips)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    draws.random()  # so that the next child draws something else
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, place
 """
+LONG = tiny.model_entry(tiny.AT_PGD) | {"training": tiny.TRAINING | {"epochs": 40, "select_on": "test"}}
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_steps_it_ends_with_the_same_bytes(tmp_path, clips):
+def test_killed_anywhere_in_a_step_a_save_and_a_selection_it_ends_with_the_same_bytes(tmp_path, clips):
     folders = [str(Path(__file__).parent), str(tmp_path / "killed"), str(clips)]
     subprocess.run([sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, *folders], check=True)
     (kept,) = tmp_path.glob("killed/runs/*/checkpoint.pt")
-    assert 20 < checkpoint.load(kept)["step"] < 80
-    entry = tiny.model_entry(tiny.AVERAGE) | {"training": tiny.TRAINING | {"epochs": 40}}
-    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
-    assert trained(tmp_path / "killed", entry, clips).read_bytes() == expected
+    assert 0 < checkpoint.load(kept)["step"] < 80
+    expected = trained(tmp_path / "whole", LONG, clips, test=clips).read_bytes()
+    assert trained(tmp_path / "killed", LONG, clips, test=clips).read_bytes() == expected
 
 
 def test_a_finished_run_is_published_again_without_training(tmp_path, clips, monkeypatch):
