@@ -5,7 +5,7 @@ What is finished stays in the run folder, so that a killed job goes on where it 
 
 import csv
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from pipeline_lib.evaluation.audit import (
 )
 from pipeline_lib.evaluation.learning import load_pattern
 from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
+from pipeline_lib.evaluation.shards import compressed_clips, finished_rows, joined_columns, missing_rows, shard_of
 from pipeline_lib.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
@@ -83,8 +84,8 @@ def make_adversarial_set(
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
         LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
-        columns = _columns(shards)
-        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack))
+        columns = joined_columns(shards)
+        write_adversarial(adversarial, data, compressed_clips(shards), columns["crc32"], entry, margin_of(attack))
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
         _write_rows(audit, [audit_row(columns, data.labels, _coarser(precision, attack))])
@@ -132,13 +133,13 @@ def _attack_batches(
 
     Each holds what was attacked at once: a batch, or as much of it as the memory takes.
     """
-    missing = _missing(len(data), batch_size, _finished(folder))
+    missing = missing_rows(len(data), batch_size, finished_rows(folder))
     progress = Progress("attacking", len(data), "clips", start=len(data) - sum(map(len, missing)))
     with Prefetched(data, missing, crafting.device) as prefetched:
 
         def work(rows: np.ndarray, frames: Tensor, part: slice) -> None:
             columns = _attack_part(crafting, data, rows, frames, part)
-            with replacing(_shard(folder, rows[part])) as temporary, temporary.open("wb") as file:
+            with replacing(shard_of(folder, rows[part])) as temporary, temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **columns)
             progress.advance(len(rows[part]), percent_waiting_for_data=100 * prefetched.share_waited())
             if stop():
@@ -149,33 +150,6 @@ def _attack_batches(
             fitting(partial(work, rows, frames), len(rows))
     progress.close()
     return sorted(folder.glob("clips*.npz"))
-
-
-def _shard(folder: Path, rows: np.ndarray) -> Path:
-    return folder / f"clips{rows[0]:08d}-{rows[-1]:08d}.npz"
-
-
-def _finished(folder: Path) -> list[int]:
-    """The clips in the whole shards of a folder; damaged ones are deleted, with a warning."""
-    found: list[int] = []
-    for shard in folder.glob("clips*.npz"):
-        try:
-            _columns([shard])
-            _ = list(_chunks([shard]))
-        except Exception as error:  # a damaged archive may raise anything
-            LOGGER.warning("%s is damaged (%s): its clips are attacked again", shard, error)
-            shard.unlink()
-            continue
-        first, last = shard.stem.removeprefix("clips").split("-")
-        found += range(int(first), int(last) + 1)
-    return found
-
-
-def _missing(count: int, batch_size: int, finished: list[int]) -> list[np.ndarray]:
-    """What is left of each batch of `count` clips, in runs of consecutive ones."""
-    left = np.setdiff1d(np.arange(count), finished)
-    edges = np.flatnonzero((np.diff(left) > 1) | (left[1:] % batch_size == 0)) + 1
-    return [rows for rows in np.split(left, edges) if len(rows)]
 
 
 def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tensor, part: slice) -> Columns:
@@ -228,32 +202,11 @@ def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
     }
 
 
-def _joined(parts: list[Columns]) -> Columns:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def _coarser(precision: Precision, attack: object) -> Precision:
     """Of the run's precision and the attack's own, which may be that of the attack inside of it."""
     while hasattr(attack, "attack"):
         attack = attack.attack
     return "bf16" if getattr(attack, "precision", precision) == "bf16" else precision
-
-
-def _columns(shards: Iterable[Path]) -> Columns:
-    """The arrays of all batches, joined; without the compressed clips."""
-    return _joined([_without_chunks(shard) for shard in shards])
-
-
-def _without_chunks(shard: Path) -> Columns:
-    with np.load(shard) as arrays:
-        return {name: arrays[name] for name in arrays.files if name not in ("chunks", "length")}
-
-
-def _chunks(shards: Iterable[Path]) -> Iterable[bytes]:
-    for shard in shards:
-        with np.load(shard) as arrays:
-            joined, ends = arrays["chunks"].tobytes(), np.cumsum(arrays["length"])
-        yield from (joined[end - length : end] for end, length in zip(ends, np.diff(ends, prepend=0), strict=True))
 
 
 def _write_rows(output: Path, rows: list[dict[str, float]]) -> None:
