@@ -1,6 +1,8 @@
 """Adversarial sets: exact on disk, tied to their clips, audited, and independent of batches and interruptions."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -15,12 +17,13 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation import adversarial
 from pipeline_lib.evaluation.adversarial import Crafting, _attack_part, make_adversarial_set
 from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.registry import build
 from profiling import peak
-from test_training import trained
+from test_training import always_asked, trained
 
 CPU = torch.device("cpu")
 SELECTING = tiny.MULTIBN | {"method": "pipeline_lib.defenses.multibn:MultiBN", "selector": tiny.NETWORK}
@@ -201,8 +204,6 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
             raise KeyboardInterrupt
         return original(*args)
 
-    from pipeline_lib.evaluation import adversarial
-
     original = adversarial._attack_part
     monkeypatch.setattr(adversarial, "_attack_part", crash)
     with pytest.raises(KeyboardInterrupt):
@@ -210,8 +211,101 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
     assert not (tmp_path / "killed/set.h5").exists()
     attacked(made, tmp_path / "killed", entry)
     assert calls == 2 + 2  # three batches, the first one is not attacked again
-    for name in ("set.h5", "predictions.csv", "audit.csv", "trace.csv"):
-        assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes()
+    assert same_results(tmp_path / "killed", whole)
+
+
+RESULTS = ("set.h5", "predictions.csv", "audit.csv", "trace.csv")
+
+
+def same_results(found: Path, expected: Path) -> bool:
+    return all((found / name).read_bytes() == (expected / name).read_bytes() for name in RESULTS)
+
+
+def memory_for(clips: int, monkeypatch) -> list[int]:
+    """As on a GPU whose memory holds that many clips; the sizes that were tried."""
+    sizes, original = [], adversarial._attack_part
+
+    def limited(crafting, data, rows, frames, part):
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > clips:
+            raise torch.OutOfMemoryError("simulated")
+        return original(crafting, data, rows, frames, part)
+
+    monkeypatch.setattr(adversarial, "_attack_part", limited)
+    return sizes
+
+
+def stopped_once(made: Path, out: Path, monkeypatch, **more) -> list[Path]:
+    """The shards of a set whose job is asked to stop at once."""
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(adversarial, "stop_requests", always_asked)
+        attacked(made, out, **more)
+    return sorted(out.glob("runs/*/clips*.npz"))
+
+
+def test_stopped_after_each_part_that_the_memory_takes_it_ends_with_the_same_bytes(made, tmp_path, monkeypatch):
+    expected = attacked(made, tmp_path / "whole", batch_size=2)
+    sizes = memory_for(2, monkeypatch)
+    kept = [len(stopped_once(made, tmp_path / "cut", monkeypatch)) for _ in range(5)]
+    assert kept == [1, 2, 3, 4, 5]
+    attacked(made, tmp_path / "cut")
+    assert sizes == [4, 2, 2, 4, 2, 2, 2]  # what is left of a batch is tried, and nothing is attacked twice
+    for name in RESULTS[1:]:
+        assert (tmp_path / "cut" / name).read_bytes() == (expected / name).read_bytes()
+    assert (frames_of(made, tmp_path / "cut") == frames_of(made, expected)).all()
+
+
+@pytest.mark.parametrize("size", [0, 100, -10])
+def test_a_damaged_batch_of_a_stopped_job_is_attacked_again(made, tmp_path, monkeypatch, caplog, size):
+    expected = attacked(made, tmp_path / "whole")
+    for _ in range(2):
+        first, *_ = stopped_once(made, tmp_path / "cut", monkeypatch)
+    first.write_bytes(first.read_bytes()[:size])
+    sizes = memory_for(4, monkeypatch)
+    assert same_results(attacked(made, tmp_path / "cut"), expected)
+    assert sizes == [4, 2]
+    assert f"{first} is damaged" in caplog.text
+
+
+def test_a_flipped_bit_in_a_finished_batch_is_found(made, tmp_path, monkeypatch, caplog):
+    expected = attacked(made, tmp_path / "whole")
+    (shard,) = stopped_once(made, tmp_path / "cut", monkeypatch)
+    content = bytearray(shard.read_bytes())
+    content[content.index(b"stored_loss.npy") + 150] ^= 1
+    shard.write_bytes(content)
+    assert same_results(attacked(made, tmp_path / "cut"), expected)
+    assert "is damaged (Bad CRC-32" in caplog.text
+
+
+KILLED_AGAIN_AND_AGAIN = """
+import os, random, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_adversarial
+made, out, draws = Path(sys.argv[2]), Path(sys.argv[3]), random.Random(0)
+for kill in range(4):
+    kept = len(list(out.glob("runs/*/clips*.npz")))
+    child = os.fork()
+    if child == 0:
+        test_adversarial.attacked(made, out, test_adversarial.LONG, batch_size=1)
+        os._exit(0)
+    while len(list(out.glob("runs/*/clips*.npz"))) == kept:
+        time.sleep(0.001)
+    time.sleep(draws.uniform(0, 0.05))
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+"""
+LONG = tiny.PGD | {"steps": 50}
+
+
+@pytest.mark.slow
+def test_a_set_whose_job_is_killed_again_and_again_ends_with_the_same_bytes(made, tmp_path):
+    """SIGKILL of the real process, at any time after it has finished a clip more."""
+    arguments = [str(Path(__file__).parent), str(made), str(tmp_path / "killed")]
+    subprocess.run([sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, *arguments], check=True)
+    assert 4 <= len(list(tmp_path.glob("killed/runs/*/clips*.npz"))) < 10
+    expected = attacked(made, tmp_path / "whole", LONG, batch_size=1)
+    assert same_results(attacked(made, tmp_path / "killed", LONG, batch_size=1), expected)
 
 
 def test_each_branch_is_a_source_of_its_own(made, tmp_path):
@@ -256,9 +350,18 @@ def test_network_in_eval_mode_is_left_as_it_was(made):
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-def test_crafting_in_bf16_stays_in_the_bound_and_is_scored_in_fp32(made, tmp_path):
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"precision": "bf16"},
+        {"entry": tiny.PGD | {"precision": "bf16"}},
+        {"entry": tiny.PGD | {"precision": "bf16", "steps": 1}},
+    ],
+    ids=["run", "attack", "attack of one step"],
+)
+def test_crafting_in_bf16_stays_in_the_bound_and_is_scored_in_fp32(made, tmp_path, given):
     """The stored predictions are those that any other job makes of the set."""
-    out = attacked(made, tmp_path, precision="bf16")
+    out = attacked(made, tmp_path, **given)
     frames, clean = frames_of(made, out).astype(int), Clips(made / "clips.h5").read(range(10)).astype(int)
     assert 0 < np.abs(frames - clean).max() <= 8
     assert (frames != frames_of(made, attacked(made, tmp_path / "exact")).astype(int)).any()
@@ -266,18 +369,8 @@ def test_crafting_in_bf16_stays_in_the_bound_and_is_scored_in_fp32(made, tmp_pat
 
 
 def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_path, monkeypatch, caplog):
-    from pipeline_lib.evaluation import adversarial
-
     expected = attacked(made, tmp_path / "small", batch_size=2)
-    sizes, original = [], adversarial._attack_part
-
-    def limited(crafting, data, rows, frames, part):
-        sizes.append(part.stop - part.start)
-        if sizes[-1] > 2:
-            raise torch.OutOfMemoryError("simulated")
-        return original(crafting, data, rows, frames, part)
-
-    monkeypatch.setattr(adversarial, "_attack_part", limited)
+    sizes = memory_for(2, monkeypatch)
     found = attacked(made, tmp_path / "large", batch_size=4)
     assert sizes == [4, 2, 2, 2, 2, 2]
     assert (frames_of(made, found) == frames_of(made, expected)).all()

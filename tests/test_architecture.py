@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
     {"errors", "methods", "ranges", "registry", "provenance", "sources", "precision", "configuration", "jobs"},
-    {"clips", "models", "attacks", "transforms"},
+    {"clips", "models", "attacks", "transforms", "fitting"},
     {"defenses"},
     {"modeling"},
     {"training", "evaluation"},

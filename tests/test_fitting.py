@@ -1,29 +1,46 @@
 """Batches that fit: halved when they do not, and remembered for the next job of the kind."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.fitting import Fitting, memory_of
+from pipeline_lib.fitting import Fitting, memory_of
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+]
 
 
 class SmallDevice:
     """Has memory for `clips` at once, and notes what it was given."""
 
-    def __init__(self, clips: int) -> None:
-        self.clips, self.given = clips, []
+    def __init__(self, clips: int, error: RuntimeError = OUT_OF_MEMORY[0]) -> None:
+        self.clips, self.error, self.given = clips, error, []
 
     def __call__(self, part: slice) -> list[int]:
         self.given.append(part.stop - part.start)
         if self.given[-1] > self.clips:
-            raise torch.OutOfMemoryError
+            raise self.error
         return list(range(part.start, part.stop))
 
 
-def test_halved_until_it_fits_without_losing_a_clip():
-    device = SmallDevice(3)
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=str)
+def test_halved_until_it_fits_without_losing_a_clip(error):
+    device = SmallDevice(3, error)
     assert [clip for part in Fitting(8)(device, 10) for clip in part] == list(range(10))
     assert device.given == [8, 4, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("error", [torch.AcceleratorError("CUDA error: misaligned address"), RuntimeError("shapes")])
+def test_other_errors_of_torch_stay_what_they_are(error):
+    with pytest.raises(type(error), match=str(error)):
+        Fitting(8)(SmallDevice(3, error), 10)
 
 
 def test_what_fitted_is_remembered_and_never_more_than_asked_for(tmp_path):
@@ -39,7 +56,14 @@ def test_what_fitted_is_remembered_and_never_more_than_asked_for(tmp_path):
 def test_nothing_is_written_where_everything_fits(tmp_path):
     Fitting(8, tmp_path / "key")(SmallDevice(8), 10)
     assert list(tmp_path.iterdir()) == []
-    assert memory_of(tmp_path, torch.device("cpu"), "predict") is None
+    assert memory_of(tmp_path, torch.device("cpu"), 1, "predict") is None
+
+
+def test_what_fits_beside_other_jobs_is_remembered_apart(tmp_path, monkeypatch):
+    card = SimpleNamespace(name="card", total_memory=1 << 34)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    keys = {memory_of(tmp_path, torch.device("cuda"), share, "predict") for share in (1, 2, 2)}
+    assert len(keys) == 2
 
 
 def test_one_clip_too_much_is_told():

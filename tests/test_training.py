@@ -25,6 +25,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.modeling import load_model, new_network
 from pipeline_lib.models import checkpoint
 from pipeline_lib.registry import build
+from pipeline_lib.training import selection
 from pipeline_lib.training import step as training
 from pipeline_lib.training.job import train_model
 from pipeline_lib.training.loop import train
@@ -32,6 +33,7 @@ from pipeline_lib.training.schedules import MultiStep, OneCycle
 from pipeline_lib.training.selection import split_rows
 from pipeline_lib.training.state import State
 from pipeline_lib.training.task import Task, Training
+from test_fitting import OUT_OF_MEMORY
 
 CPU = torch.device("cpu")
 
@@ -117,16 +119,19 @@ def test_stopped_at_every_step_it_ends_with_the_same_bytes(tmp_path, clips, monk
     assert interrupted.read_bytes() == expected
 
 
-def trained_step_by_step(folder: Path, entry: dict, clips: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, int]:
+def trained_step_by_step(
+    folder: Path, entry: dict, clips: Path, monkeypatch: pytest.MonkeyPatch, **more: Path
+) -> tuple[Path, int]:
     """The weights of a training that is asked to stop after every step, and how many times it was."""
     stops = 0
     while not (folder / "model.pt").exists():
         with monkeypatch.context() as patch:
             patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
             with contextlib.suppress(SystemExit):
-                trained(folder, entry, clips)
+                trained(folder, entry, clips, **more)
                 continue
             stops += 1
+            assert stops < 100, "nothing is kept"
     return folder / "model.pt", stops
 
 
@@ -181,36 +186,50 @@ sys.path.insert(0, sys.argv[1])
 import test_training, tiny
 from pipeline_lib.training import loop
 loop.SAVE_EVERY_SECONDS = 0.0
-whole, draws = loop.step, random.Random(0)
+draws = random.Random(0)
+# Functions, and within how many lines that are executed in each the process dies.
+PLACES = {
+    "step": 30, "MomentumDescent.step": 20, "State.save": 20, "State.keep_if_best": 3, "scored_batches": 30,
+    "_right": 20,
+}
 
-def step(state, *rest):
-    stopping = whole(state, *rest)
-    step.left -= 1
-    if step.left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return stopping
+def die_in(place):
+    left = draws.randint(1, PLACES[place])
 
-loop.step = step
-for _ in range(20):
-    step.left = draws.randint(1, 4)  # this step is done, and not saved
+    def count(frame, event, argument):
+        nonlocal left
+        left -= event == "line"
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+    def called(frame, event, argument):
+        code = frame.f_code
+        return count if code.co_qualname == place and "pipeline_lib/training" in code.co_filename else None
+
+    sys.settrace(called)
+
+for place in 4 * list(PLACES):
     child = os.fork()
     if child == 0:
-        entry = tiny.model_entry(tiny.AVERAGE) | {"training": tiny.TRAINING | {"epochs": 40}}
-        test_training.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]))
+        die_in(place)
+        folder, clips = map(Path, sys.argv[2:])
+        test_training.trained(folder, test_training.LONG, clips, test=clips)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    draws.random()  # so that the next child draws something else
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, place
 """
+LONG = tiny.model_entry(tiny.AT_PGD) | {"training": tiny.TRAINING | {"epochs": 40, "select_on": "test"}}
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_steps_it_ends_with_the_same_bytes(tmp_path, clips):
+def test_killed_anywhere_in_a_step_a_save_and_a_selection_it_ends_with_the_same_bytes(tmp_path, clips):
     folders = [str(Path(__file__).parent), str(tmp_path / "killed"), str(clips)]
     subprocess.run([sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, *folders], check=True)
     (kept,) = tmp_path.glob("killed/runs/*/checkpoint.pt")
-    assert 20 < checkpoint.load(kept)["step"] < 80
-    entry = tiny.model_entry(tiny.AVERAGE) | {"training": tiny.TRAINING | {"epochs": 40}}
-    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
-    assert trained(tmp_path / "killed", entry, clips).read_bytes() == expected
+    assert 0 < checkpoint.load(kept)["step"] < 80
+    expected = trained(tmp_path / "whole", LONG, clips, test=clips).read_bytes()
+    assert trained(tmp_path / "killed", LONG, clips, test=clips).read_bytes() == expected
 
 
 def test_a_finished_run_is_published_again_without_training(tmp_path, clips, monkeypatch):
@@ -379,7 +398,7 @@ def test_a_run_states_what_its_numbers_depend_on(tmp_path, clips):
     )
 
 
-def out_of_memory_above(monkeypatch, clips_at_once: int) -> list[int]:
+def out_of_memory_above(monkeypatch, clips_at_once: int, error: RuntimeError = OUT_OF_MEMORY[0]) -> list[int]:
     """As on a GPU whose memory holds that many clips: the error comes after the forward pass."""
     sizes, part = [], training._outcome
 
@@ -387,22 +406,41 @@ def out_of_memory_above(monkeypatch, clips_at_once: int) -> list[int]:
         sizes.append(len(rows))
         outcome = part(state, task, rows, frames)
         if len(rows) > clips_at_once:
-            raise torch.OutOfMemoryError("simulated")
+            raise error
         return outcome
 
     monkeypatch.setattr(training, "_outcome", limited)
     return sizes
 
 
-def test_out_of_memory_halves_what_passes_at_once_from_then_on(tmp_path, clips, monkeypatch, caplog):
+@pytest.mark.parametrize("error", OUT_OF_MEMORY[:3], ids=str)
+def test_out_of_memory_halves_what_passes_at_once_from_then_on(tmp_path, clips, monkeypatch, caplog, error):
     expected = checkpoint.load(trained(tmp_path / "parts", with_training(tiny.AT_PGD, accumulate=2), clips))
-    sizes = out_of_memory_above(monkeypatch, 2)
+    sizes = out_of_memory_above(monkeypatch, 2, error)
     weights = trained(tmp_path / "limited", with_training(tiny.AT_PGD), clips)
     assert sizes == [4] + [2] * 8
     found = checkpoint.load(weights)
     assert found["run"]["parts"] == 2
     assert all(torch.equal(found["state"][name], tensor) for name, tensor in expected["state"].items())
     assert "batches of 4 clips now pass in 2 parts" in caplog.text
+
+
+def test_out_of_memory_halves_what_is_scored_at_once_and_not_the_parts_of_a_step(tmp_path, clips, monkeypatch):
+    entry = with_training(select_on="test")
+    expected = trained(tmp_path / "whole", entry, clips, test=clips)
+    sizes, whole = [], selection._right
+
+    def limited(*given):
+        part = given[-1]
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > 1:
+            raise OUT_OF_MEMORY[1]
+        return whole(*given)
+
+    monkeypatch.setattr(selection, "_right", limited)
+    found = trained(tmp_path / "limited", entry, clips, test=clips)
+    assert sizes == 2 * [4, 2, *10 * [1]]
+    assert found.read_bytes() == expected.read_bytes()
 
 
 def test_out_of_memory_with_a_single_clip(tmp_path, clips, monkeypatch):
@@ -412,12 +450,12 @@ def test_out_of_memory_with_a_single_clip(tmp_path, clips, monkeypatch):
     assert sizes == [4, 2, 1]
 
 
-def stopped_once(tmp_path: Path, entry: dict, clips: Path, monkeypatch, times: int = 1) -> Path:
-    """The run folder of a training that was stopped after each of `times` steps."""
+def stopped_once(tmp_path: Path, entry: dict, clips: Path, monkeypatch, times: int = 1, **more: Path) -> Path:
+    """The run folder of a training that was stopped after each of `times` steps or batches of a selection."""
     for _ in range(times):
         with monkeypatch.context() as patch, pytest.raises(SystemExit):
             patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
-            trained(tmp_path, entry, clips)
+            trained(tmp_path, entry, clips, **more)
     return next((tmp_path / "runs").iterdir())
 
 
@@ -484,11 +522,25 @@ def test_by_default_the_epoch_is_selected_on_held_out_training_clips(tmp_path, c
     assert checkpoint.load(trained(tmp_path, entry, clips))["run"]["select_on"] == "held_out"
 
 
-def test_the_selected_weights_survive_interruptions(tmp_path, clips, monkeypatch):
-    entry = with_training(select_on="held_out", epochs=4)
-    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
-    interrupted, _ = trained_step_by_step(tmp_path / "cut", entry, clips, monkeypatch)
-    assert interrupted.read_bytes() == expected
+@pytest.mark.parametrize("defense", ["standard", "multibn"])
+def test_stopped_at_every_step_and_batch_of_a_selection_it_ends_with_the_same_bytes(
+    tmp_path, clips, monkeypatch, defense
+):
+    entry = with_training(tiny.DEFENSES[defense], select_on="test", epochs=3)
+    test = tiny.write_clips(tmp_path / "test.h5", seed=5)
+    expected = trained(tmp_path / "whole", entry, clips, test=test)
+    interrupted, stops = trained_step_by_step(tmp_path / "cut", entry, clips, monkeypatch, test=test)
+    assert stops == 3 * (2 + 3)  # epochs of two steps, scored in three batches
+    assert interrupted.read_bytes() == expected.read_bytes()
+    assert history(interrupted) == history(expected)
+
+
+def test_a_checkpoint_between_two_batches_of_a_selection_holds_what_is_counted(tmp_path, clips, monkeypatch):
+    entry = with_training(select_on="test")
+    folder = stopped_once(tmp_path, entry, clips, monkeypatch, times=4, test=clips)
+    rows, right, count = checkpoint.load(folder / "checkpoint.pt")["scored"]
+    assert (rows, count) == (8, 8)
+    assert 0 <= right <= 8
 
 
 def test_held_out_clips_are_the_last_of_each_class_and_not_trained_on(clips):

@@ -1,11 +1,11 @@
 """Adversarial sets: every test clip attacked on a source model, cached to disk, with an audit of the attack.
 
-Finished batches stay in the run folder, so that a killed job goes on where it was.
+What is finished stays in the run folder, so that a killed job goes on where it was.
 """
 
 import csv
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import LATTICE, compressed_delta, enlarged, write_adversarial
-from pipeline_lib.clips.loader import Prefetched, as_clips, batches
+from pipeline_lib.clips.loader import Prefetched, as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.evaluation.audit import (
@@ -36,10 +36,11 @@ from pipeline_lib.evaluation.audit import (
     require_finite,
     trace_rows,
 )
-from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
 from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
 from pipeline_lib.evaluation.prediction import Scores, branches_of, prediction_draws, score, write_predictions
+from pipeline_lib.evaluation.shards import compressed_clips, finished_rows, joined_columns, missing_rows, shard_of
 from pipeline_lib.evaluation.storage import KEEP, Keep, on_lattice
+from pipeline_lib.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
@@ -61,6 +62,7 @@ def make_adversarial_set(
     batch_size: int,
     seed: int,
     precision: Precision = "fp32",
+    gpu_share: int = 1,
     adversarial: Path,
     predictions: Path,
     audit: Path,
@@ -71,7 +73,7 @@ def make_adversarial_set(
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration).
 
     attack_entry: an attack with, beside its fields, the `loss` that it climbs and the `storage` of its clips, if given.
-    precision: what the attack computes its gradients in; clips are always scored in fp32."""
+    precision: what the attack computes its gradients in; clips are always scored in fp32. gpu_share: jobs on a GPU."""
     data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
     if learned:
         attack = attack.learned(load_pattern(learned, device))
@@ -86,14 +88,14 @@ def make_adversarial_set(
         model, keep = view(source.network, branch), KEEP[storage]
         crafting = Crafting(attack, climbed, source.network, model, seed, precision, device, keep)
         work = attack_entry, precision, architecture(source.network), list(data.shape)
-        fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, *work))
+        fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, gpu_share, *work))
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
         LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
-        columns = _columns(shards) | (learned_columns(load_zero_elements(learned), len(data)) if learned else {})
-        write_adversarial(adversarial, data, _chunks(shards), columns["crc32"], entry, margin_of(attack), storage)
-        scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
-        write_predictions(predictions, data, scores, branches_of(source.network))
+        columns = joined_columns(shards) | (learned_columns(load_zero_elements(learned), len(data)) if learned else {})
+        chunks = compressed_clips(shards)
+        write_adversarial(adversarial, data, chunks, columns["crc32"], entry, margin_of(attack), storage)
+        write_predictions(predictions, data, _stored_scores(columns), branches_of(source.network))
         _write_rows(audit, [audit_row(columns, data.labels, precision_of(attack, precision))])
         _write_rows(trace, trace_rows(columns))
         for shard in shards:
@@ -142,23 +144,27 @@ class Crafting:
 def _attack_batches(
     crafting: Crafting, data: Clips, batch_size: int, fitting: Fitting, folder: Path, stop: Callable[[], bool]
 ) -> list[Path]:
-    """The finished batches of a run, those of an earlier attempt included."""
-    parts = list(batches(np.arange(len(data)), batch_size))
-    shards = [folder / f"batch{number:05d}.npz" for number in range(len(parts))]
-    missing = [(rows, shard) for rows, shard in zip(parts, shards, strict=True) if not shard.exists()]
-    done = len(data) - sum(len(rows) for rows, _ in missing)
-    progress = Progress("attacking", len(data), "clips", start=done)
-    with Prefetched(data, (rows for rows, _ in missing), crafting.device) as prefetched:
-        for (_, shard), (rows, frames) in zip(missing, prefetched, strict=True):
-            work = partial(_attack_part, crafting, data, rows, frames)
-            with replacing(shard) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **_joined(fitting(work, len(rows))))
-            progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.share_waited())
+    """The shards of a run in the order of their clips, those of an earlier attempt included.
+
+    Each holds what was attacked at once: a batch, or as much of it as the memory takes.
+    """
+    missing = missing_rows(len(data), batch_size, finished_rows(folder))
+    progress = Progress("attacking", len(data), "clips", start=len(data) - sum(map(len, missing)))
+    with Prefetched(data, missing, crafting.device) as prefetched:
+
+        def work(rows: np.ndarray, frames: Tensor, part: slice) -> None:
+            columns = _attack_part(crafting, data, rows, frames, part)
+            with replacing(shard_of(folder, rows[part])) as temporary, temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **columns)
+            progress.advance(len(rows[part]), percent_waiting_for_data=100 * prefetched.share_waited())
             if stop():
                 LOGGER.info("asked to stop: %d of %d clips are kept", progress.done, len(data))
                 raise SystemExit(STOPPED)
+
+        for rows, frames in prefetched:
+            fitting(partial(work, rows, frames), len(rows))
     progress.close()
-    return shards
+    return sorted(folder.glob("clips*.npz"))
 
 
 def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tensor, part: slice) -> Columns:
@@ -198,15 +204,17 @@ def _attacked(
     with attacking(crafting.network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.model, clean, labels)
     recorded = RecordedLoss(crafting.in_precision, labels, criterion)
+    precision = precision_of(crafting.attack, crafting.precision)
     # What the source draws while it is attacked is not what it draws when it predicts.
     with (
-        attacking(crafting.network, precision_of(crafting.attack, crafting.precision)),
+        attacking(crafting.network, precision),
         computing_in(crafting.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
         first_step = FirstStep(crafting.climbed(recorded))
         live = crafting.attack(first_step, clean, crafting.draws(videos)).detach()
-        return recorded, live, first_step.columns(live, clean)
+        with autocast(precision, crafting.device):
+            return recorded, live, first_step.columns(live, clean)
 
 
 def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
@@ -219,33 +227,8 @@ def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
     }
 
 
-def _joined(parts: list[Columns]) -> Columns:
-    return {name: np.concatenate(_equally_long([part[name] for part in parts])) for name in parts[0]}
-
-
-def _equally_long(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """Traces (n, T + 1) of an attack that stops sooner on one batch than on another stay at their last value."""
-    if arrays[0].ndim == 1:
-        return arrays
-    longest = max(array.shape[1] for array in arrays)
-    return [np.pad(array, ((0, 0), (0, longest - array.shape[1])), mode="edge") for array in arrays]
-
-
-def _columns(shards: Iterable[Path]) -> Columns:
-    """The arrays of all batches, joined; without the compressed clips."""
-    return _joined([_without_chunks(shard) for shard in shards])
-
-
-def _without_chunks(shard: Path) -> Columns:
-    with np.load(shard) as arrays:
-        return {name: arrays[name] for name in arrays.files if name not in ("chunks", "length")}
-
-
-def _chunks(shards: Iterable[Path]) -> Iterable[bytes]:
-    for shard in shards:
-        with np.load(shard) as arrays:
-            joined, ends = arrays["chunks"].tobytes(), np.cumsum(arrays["length"])
-        yield from (joined[end - length : end] for end, length in zip(ends, np.diff(ends, prepend=0), strict=True))
+def _stored_scores(columns: Columns) -> Scores:
+    return Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
 
 
 def _write_rows(output: Path, rows: list[dict[str, float]]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
-from pipeline_lib.clips.loader import as_clips, batches
+from pipeline_lib.clips.loader import Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.errors import PipelineError
@@ -45,10 +45,16 @@ def measure_features(
     check_classes(model, clean.classes, weights)
     seen, totals = view(model.network, branch), Totals()
     progress = Progress("comparing features", len(clean), "clips")
-    with comparing(model.network, totals), computing_in("fp32"):
-        for rows in batches(np.arange(len(clean)), max(batch_size // 2, 1)):
+    parts = list(batches(np.arange(len(clean)), max(batch_size // 2, 1)))
+    with (
+        comparing(model.network, totals),
+        computing_in("fp32"),
+        Prefetched(clean, parts, device) as originals,
+        Prefetched(data, parts, device) as changed,
+    ):
+        for (rows, original), (_, attacked) in zip(originals, changed, strict=True):
             videos = [clean.videos[row] for row in rows]
-            pair(seen, as_clips(clean.read(rows), device), as_clips(data.read(rows), device), videos)
+            pair(seen, as_clips(original, device), as_clips(attacked, device), videos)
             progress.advance(len(rows))
     progress.close()
     write_features(output, totals, len(clean))

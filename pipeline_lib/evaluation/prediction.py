@@ -16,7 +16,7 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
-from pipeline_lib.evaluation.fitting import Fitting, architecture, memory_of
+from pipeline_lib.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import replacing
 from pipeline_lib.modeling import check_classes, load_model, view
@@ -89,15 +89,17 @@ def predict(
     output: Path,
     runs: Path,
     batch_size: int,
+    gpu_share: int = 1,
     device: torch.device,
 ) -> None:
-    """Writes a target's predictions on the clean clips, or on an adversarial set made from them."""
+    """Writes a target's predictions on the clean clips, or on an adversarial set made from them. gpu_share: jobs on a
+    GPU."""
     clean = Clips(clips)
     data: ClipSet = AdversarialClips(adversarial, clean) if adversarial else clean
     model = load_model(weights, device)
     check_classes(model, clean.classes, weights)
     with computing_in("fp32"):
-        memory = memory_of(runs, device, "predict", architecture(model.network), list(clean.shape))
+        memory = memory_of(runs, device, gpu_share, "predict", architecture(model.network), list(clean.shape))
         scores = score_all(view(model.network, branch), data, batch_size, device, memory)
         LOGGER.info("predicted with %s", stated("fp32", device))
     write_predictions(output, data, scores, branches_of(model.network))

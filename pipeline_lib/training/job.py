@@ -20,7 +20,7 @@ from pipeline_lib.precision import computing_in, stated
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.training.loop import train
-from pipeline_lib.training.processes import ALONE, Processes, run_in_processes
+from pipeline_lib.training.processes import ALONE, PartTooLargeError, Processes, run_in_processes
 from pipeline_lib.training.selection import Selection, split_rows
 from pipeline_lib.training.state import State, remove
 from pipeline_lib.training.task import Task, Training
@@ -57,10 +57,19 @@ def train_model(
             else:
                 paths = {"clips": clips, "initial": initial, "test": test, "folder": folder}
                 call = {"entry": entry} | {name: path and str(path) for name, path in paths.items()}
-                run_in_processes(f"{__name__}:fit_as_one_of_several", call, count=processes, device=device, stop=stop)
+                _fit_in_processes(call, processes, device, stop)
             remove(folder)
         publish(final, weights)
         write_history(checkpoint.load(final), history)
+
+
+def _fit_in_processes(call: dict[str, Any], count: int, device: torch.device, stop: Callable[[], bool]) -> None:
+    """`fit` in several processes; in all again, from the last checkpoint, when the memory of one was too small."""
+    while True:
+        try:
+            return run_in_processes(f"{__name__}:fit_as_one_of_several", call, count=count, device=device, stop=stop)
+        except PartTooLargeError as error:
+            LOGGER.warning("%s", error)
 
 
 def fit_as_one_of_several(entry: dict[str, Any], **given: Any) -> None:

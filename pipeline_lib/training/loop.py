@@ -16,8 +16,9 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED
 from pipeline_lib.training.optimizer import MomentumDescent
-from pipeline_lib.training.selection import Selection, accuracy
-from pipeline_lib.training.state import State
+from pipeline_lib.training.processes import PartTooLargeError
+from pipeline_lib.training.selection import Scored, Selection, scored_batches
+from pipeline_lib.training.state import State, remember_parts, remembered_parts
 from pipeline_lib.training.step import step
 from pipeline_lib.training.task import Task
 
@@ -25,11 +26,12 @@ from pipeline_lib.training.task import Task
 def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bool] = lambda: False) -> State:
     """Trains `network` in place; the state at the end, with one row of figures for each epoch.
 
-    `folder` holds the checkpoints that an interrupted run continues from; `stop` is asked after every step.
+    `folder` holds the checkpoints that an interrupted run continues from; `stop` is asked after every step and every
+    batch that an epoch is scored on.
 
     Raises:
         PipelineError: fewer clips than a batch, a loss that is not finite, a lost GPU, or too little memory for a
-            single clip. The last checkpoint stays.
+            single clip. The last checkpoint stays. PartTooLargeError in one of several processes: call it in all again.
         SystemExit: 143, after saving, when `stop` says so in any process.
     """
     _check_batch(task)
@@ -38,12 +40,17 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
     state = State(network, optimizer, parts=settings.accumulate)
     state.restore(folder)
     if task.processes.count > 1:
-        state.parts = settings.accumulate  # not what the memory of a single GPU once asked for
+        # Not what the memory of a single GPU once asked for.
+        most = settings.batch_size // task.processes.count
+        state.parts = min(max(settings.accumulate, remembered_parts(folder)), most)
     size = settings.batch_size
     progress = Progress("training", task.steps * size, "clips", start=state.step * size)
     try:
         with Prefetched(task.clips, _share(task, state), task.device) as data:
             _run(state, task, data, progress, folder, stop)
+    except PartTooLargeError:
+        remember_parts(folder, task.more_parts(state.parts))
+        raise
     except torch.AcceleratorError as error:
         raise PipelineError(
             f"the GPU failed in step {state.step}; the last checkpoint is kept: run again ({error})"
@@ -70,14 +77,29 @@ def _share(task: Task, state: State) -> Iterator[np.ndarray]:
         yield np.concatenate([task.processes.share(part) for part in np.array_split(task.batch(number), state.parts)])
 
 
+class Keeper:
+    """Saves the state now and then, and leaves after saving it when the job is asked to stop."""
+
+    def __init__(self, state: State, task: Task, folder: Path) -> None:
+        self.state, self.folder, self.saves = state, folder, task.processes.rank == 0
+        self.saved = time.monotonic()
+
+    def __call__(self, stopping: bool, *, due: bool = False) -> None:
+        if self.saves and (due or stopping or time.monotonic() - self.saved > SAVE_EVERY_SECONDS):
+            self.state.save(self.folder)
+            self.saved = time.monotonic()
+        if stopping:
+            LOGGER.info("asked to stop: saved step %d", self.state.step)
+            raise SystemExit(STOPPED)
+
+
 def _run(
     state: State, task: Task, data: Prefetched, progress: Progress, folder: Path, stop: Callable[[], bool]
 ) -> None:
-    saved = time.monotonic()
-    _select_if_due(state, task)
+    keep = Keeper(state, task, folder)
+    _select_if_due(state, task, keep, stop)
     for rows, frames in data:
         stopping = step(state, task, rows, frames, stop)
-        ended = state.step % task.steps_per_epoch == 0
         row = state.epochs[-1]
         waiting = 100 * data.share_waited()
         progress.advance(
@@ -87,34 +109,34 @@ def _run(
             accuracy=row["accuracy"],
             percent_waiting_for_data=waiting,
         )
-        if task.processes.rank == 0 and (ended or stopping or time.monotonic() - saved > SAVE_EVERY_SECONDS):
-            state.save(folder)
-            saved = time.monotonic()
-        if stopping:
-            LOGGER.info("asked to stop: saved step %d", state.step)
-            raise SystemExit(STOPPED)
-        _select_if_due(state, task)
+        keep(stopping, due=state.step % task.steps_per_epoch == 0)
+        _select_if_due(state, task, keep, stop)
     LOGGER.info("waited for data: %.2f s, %.2f %% of the time", data.waited, 100 * data.share_waited())
 
 
-def _select_if_due(state: State, task: Task) -> None:
-    """Scores an epoch that has ended and is saved; again after a kill before the next save."""
+def _select_if_due(state: State, task: Task, keep: Keeper, stop: Callable[[], bool]) -> None:
+    """Scores an epoch that has ended and is saved; goes on after a kill where the last save was."""
     ended = state.step > 0 and state.step % task.steps_per_epoch == 0
     if ended and task.selection is not None and "selection_accuracy" not in state.epochs[-1]:
-        _select(state, task, task.selection)
+        _select(state, task, task.selection, keep, stop)
 
 
-def _select(state: State, task: Task, selection: Selection) -> None:
+def _select(state: State, task: Task, selection: Selection, keep: Keeper, stop: Callable[[], bool]) -> None:
     """Scores the present epoch, and keeps its weights if it is the best so far."""
-    score = accuracy(
+    batches = scored_batches(
         state.network,
         task.defense,
         selection,
+        state.scored,
         precision=task.settings.precision,
-        batch_size=max(1, task.settings.batch_size // state.parts // task.processes.count),
+        batch_size=max(1, task.settings.batch_size // state.parts),
         seed=task.seed,
         device=task.device,
         processes=task.processes,
+        stop=stop,
     )
+    for state.scored, stopping in batches:
+        keep(stopping)
+    score, state.scored = state.scored.accuracy, Scored()
     state.epochs[-1]["selection_accuracy"] = score
     state.keep_if_best(score)

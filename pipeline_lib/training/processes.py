@@ -14,12 +14,13 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -30,9 +31,16 @@ from pipeline_lib.jobs.adapter import torch_device
 from pipeline_lib.jobs.logs import LOGGER, logging_to
 from pipeline_lib.jobs.runs import STOPPED
 
-# How long a process waits for the others in one exchange. A dead one is noticed at once, by their parent.
+# How long a process waits for the others in one exchange. A dead one is noticed at once, by their parent; this is for
+# one that hangs, and has to be longer than reading a batch or writing a checkpoint takes on a slow disk.
 PATIENCE = timedelta(minutes=10)
 REFUSED = 2  # the exit status of a process that ended with a PipelineError
+DESERTED = 3  # and of one whose exchange with the others failed
+TOO_LARGE = 4  # and of one whose memory is too small
+
+
+class PartTooLargeError(PipelineError):
+    """The memory of one of several processes is too small for its part of a batch: all have to begin again together."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ def run_in_processes(
     """Calls `target` (module:function) in `count` processes, with the plain `arguments`, `device` and `processes`.
 
     Raises:
-        PipelineError: one of them failed or was killed; the others were ended.
+        PipelineError: one of them failed or was killed; the others were ended. PartTooLargeError, if it lacked memory.
         SystemExit: 143, when `stop` said so and all have saved what they had.
     """
     with tempfile.TemporaryDirectory(prefix="processes-") as folder:
@@ -134,18 +142,29 @@ def _wait(workers: list[subprocess.Popen], folder: Path, stop: Callable[[], bool
 
 
 def _failure(statuses: list[int | None], folder: Path) -> PipelineError:
-    """The error of the process that failed first: killed, refused, or anything else."""
-    failed = [rank for rank, status in enumerate(statuses) if status not in (None, 0, STOPPED)]
-    rank = min(failed, key=lambda rank: (statuses[rank] >= 0, statuses[rank] != REFUSED))  # type: ignore[operator]
-    status, text = statuses[rank], _errors(folder, rank).read_text(errors="replace").strip()
-    if status == REFUSED:
-        return PipelineError(text.splitlines()[-1])
-    LOGGER.error(text)
-    how = f"was killed by signal {-status}" if status and status < 0 else f"failed: {text.splitlines()[-1:]}"
+    """The error that the others' errors come from."""
+    failed = {rank: status for rank, status in enumerate(statuses) if status not in (None, 0, STOPPED)}
+    rank, status = min(failed.items(), key=lambda item: _order(item[1]))
+    texts = {rank: _errors(folder, rank).read_text(errors="replace").strip() for rank in failed}
+    if status in (REFUSED, TOO_LARGE):
+        kind = PartTooLargeError if status == TOO_LARGE else PipelineError
+        return kind(texts[rank].splitlines()[-1])
+    for other, text in texts.items():
+        LOGGER.error("process %d:\n%s", other + 1, text)
+    how = f"was killed by signal {-status}" if status and status < 0 else f"failed: {texts[rank].splitlines()[-1:]}"
     return PipelineError(
         f"process {rank + 1} of the {len(statuses)} that train together {how}; the others were ended. The last "
         "checkpoint is kept: run again"
     )
+
+
+def _order(status: int) -> int:
+    """Causes before consequences: whoever waits for a process that has ended fails too, or is aborted by NCCL."""
+    if status in (REFUSED, TOO_LARGE):
+        return 0
+    if status < 0:
+        return 3 if status == -signal.SIGABRT else 1
+    return 4 if status == DESERTED else 2
 
 
 def work() -> None:
@@ -162,9 +181,27 @@ def work() -> None:
     try:
         with logging_to(Path(log)), _group(processes, Path(call["folder"]), device):
             getattr(importlib.import_module(module), name)(**call["arguments"], device=device, processes=processes)
-    except PipelineError as error:
+    except BaseException as error:
+        _leave(error)
+
+
+def _leave(error: BaseException) -> NoReturn:
+    """Ends this process at once: taking the group apart may wait for processes that wait for this one."""
+    if isinstance(error, PipelineError):
         print(" ".join(str(error).split()), file=sys.stderr)
-        sys.exit(REFUSED)
+    elif not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_status(error))
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    if isinstance(error, PipelineError):
+        return TOO_LARGE if isinstance(error, PartTooLargeError) else REFUSED
+    return DESERTED if isinstance(error, distributed.DistError) or "by peer" in str(error) else 1
 
 
 def _end_with_parent() -> None:
@@ -185,7 +222,5 @@ def _group(processes: Processes, folder: Path, device: torch.device) -> Iterator
         world_size=processes.count,
         timeout=PATIENCE,
     )
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    yield
+    distributed.destroy_process_group()  # not after an error: see `_leave`

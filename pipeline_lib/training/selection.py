@@ -1,16 +1,18 @@
 """Which epoch becomes the model: the last one, or the one most accurate on clips that training does not see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
+from pipeline_lib.fitting import Fitting
 from pipeline_lib.precision import Precision, autocast
 from pipeline_lib.training.processes import Processes
 
@@ -20,6 +22,19 @@ class Selection(NamedTuple):
 
     clips: ClipSet
     rows: np.ndarray
+
+
+class Scored(NamedTuple):
+    """How far an epoch is scored: the first `rows` clips, with `right` of the `examples` made of them."""
+
+    rows: int = 0
+    right: float = 0.0
+    examples: float = 0.0
+
+    @property
+    def accuracy(self) -> float:
+        """Percent."""
+        return 100 * self.right / self.examples
 
 
 def split_rows(clips: Clips, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -36,34 +51,55 @@ def split_rows(clips: Clips, share: float) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
-def accuracy(
+def scored_batches(
     network: nn.Module,
     defense: Defense,
     selection: Selection,
+    so_far: Scored,
     *,
     precision: Precision,
     batch_size: int,
     seed: int,
     device: torch.device,
     processes: Processes,
-) -> float:
-    """Percent right of what the defense trains on (clean clips, examples of its attacks), in eval mode.
+    stop: Callable[[], bool],
+) -> Iterator[tuple[Scored, bool]]:
+    """Scores what the defense trains on (clean clips, examples of its attacks), in eval mode, from where `so_far` ends.
 
     So the adversarial accuracy selects an adversarially trained model, as in the authors' code. The attacks draw the
-    same in every epoch.
+    same in every epoch. After each batch, which the processes share: what all have counted, and whether any of them was
+    asked to stop. A batch that is too large for the memory passes in halves.
     """
     network.eval()
-    right = count = 0.0
-    rows = batches(processes.share(selection.rows), batch_size)
-    with Prefetched(selection.clips, rows, device) as data, torch.no_grad(), autocast(precision, device):
-        for batch, frames in data:
-            labels = torch.from_numpy(selection.clips.labels[batch]).to(device)
-            videos = [selection.clips.videos[row] for row in batch]
-            outcome = defense.objective(network, as_clips(frames, device), labels, _draws(seed, videos, device))
-            right += (outcome.logits.argmax(1) == outcome.labels).sum().item()
-            count += len(outcome.labels)
-    right, count = processes.summed([right, count])
-    return 100 * right / count
+    rows = list(batches(selection.rows[so_far.rows :], batch_size))
+    fitting = Fitting(batch_size)
+    with Prefetched(selection.clips, map(processes.share, rows), device) as data:
+        for batch, (share, frames) in zip(rows, data, strict=True):
+            work = partial(_right, network, defense, selection, share, frames, precision, seed, device)
+            right, count = np.sum([(0, 0), *fitting(work, len(share))], axis=0)
+            right, count, stops = processes.summed([right, count, float(stop())])
+            so_far = Scored(so_far.rows + len(batch), so_far.right + right, so_far.examples + count)
+            yield so_far, stops > 0
+
+
+def _right(
+    network: nn.Module,
+    defense: Defense,
+    selection: Selection,
+    rows: np.ndarray,
+    frames: Tensor,
+    precision: Precision,
+    seed: int,
+    device: torch.device,
+    part: slice,
+) -> tuple[int, int]:
+    """How many examples of some clips are classified rightly, of how many."""
+    labels = torch.from_numpy(selection.clips.labels[rows[part]]).to(device)
+    videos = [selection.clips.videos[row] for row in rows[part]]
+    with torch.no_grad(), autocast(precision, device):
+        clips = as_clips(frames[part], device)
+        outcome = defense.objective(network, clips, labels, _draws(seed, videos, device))
+    return int((outcome.logits.argmax(1) == outcome.labels).sum()), len(outcome.labels)
 
 
 def _draws(seed: int, videos: list[str], device: torch.device) -> Callable[[str], list[torch.Generator]]:

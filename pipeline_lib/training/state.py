@@ -11,8 +11,10 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.models import checkpoint
 from pipeline_lib.training.optimizer import MomentumDescent
+from pipeline_lib.training.selection import Scored
 
 LATEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+FIELDS = ("parts", "step", "epochs", "best", "scored")
 
 
 @dataclass
@@ -20,7 +22,8 @@ class State:
     """What a checkpoint holds. The run is the name of its folder, a hash of all that the result depends on.
 
     step: the next one. epochs: the figures so far (those of the last one may be unfinished). parts: how many passes a
-    batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected.
+    batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected. scored: how far
+    the present epoch is scored for that, at its end.
     """
 
     network: nn.Module
@@ -29,6 +32,7 @@ class State:
     step: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None
+    scored: Scored = field(default_factory=Scored)
 
     def __post_init__(self) -> None:
         # Walking through all modules for them takes longer than copying them.
@@ -47,7 +51,7 @@ class State:
     def save(self, folder: Path) -> None:
         """Raises PipelineError when the disk is full; whenever it is killed, one whole generation stays."""
         fresh, latest = folder / "checkpoint.fresh.pt", folder / LATEST
-        rest = {name: getattr(self, name) for name in ("parts", "step", "epochs", "best")}
+        rest = {name: getattr(self, name) for name in FIELDS}
         optimizer = self.optimizer.state_dict()
         checkpoint.save(fresh, self.network, entry={}, run=folder.name, optimizer=optimizer, **rest)
         if latest.exists():
@@ -61,8 +65,9 @@ class State:
             if content is not None:
                 self.network.load_state_dict(content["state"])
                 self.optimizer.load_state_dict(content["optimizer"])
-                for name in ("parts", "step", "epochs", "best"):
+                for name in FIELDS:
                     setattr(self, name, content[name])
+                self.scored = Scored(*self.scored)  # a plain tuple on disk
                 LOGGER.info("continuing at step %d from %s", self.step, folder)
                 return
 
@@ -87,7 +92,16 @@ def _usable(path: Path) -> dict[str, Any] | None:
     return content
 
 
+def remember_parts(folder: Path, parts: int) -> None:
+    """For processes that begin again together; any of them may do so at the same time."""
+    (folder / f"parts{parts}").touch()
+
+
+def remembered_parts(folder: Path) -> int:
+    return max((int(path.name.removeprefix("parts")) for path in folder.glob("parts*")), default=1)
+
+
 def remove(folder: Path) -> None:
-    """Deletes the checkpoints of a run that is finished."""
-    for name in (LATEST, PREVIOUS):
-        (folder / name).unlink(missing_ok=True)
+    """Deletes the checkpoints of a run that is finished, and what its processes remembered."""
+    for path in (folder / LATEST, folder / PREVIOUS, *folder.glob("parts*")):
+        path.unlink(missing_ok=True)

@@ -12,8 +12,10 @@ from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.defenses.objective import Objective
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.fitting import is_out_of_memory
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import autocast
+from pipeline_lib.training.processes import PartTooLargeError
 from pipeline_lib.training.state import State
 from pipeline_lib.training.task import Task
 
@@ -63,33 +65,31 @@ def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tens
         put_back = state.statistics()
         try:
             return _gradients(state, task, rows, frames)
-        except torch.OutOfMemoryError as error:
-            _check_divisible(task, state.parts, len(rows), error)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            message = _smaller_parts(state, task, error)
+            if task.processes.count > 1:  # the others wait for this one's part of the present pass
+                raise PartTooLargeError(message) from error
         put_back()
         state.network.zero_grad(set_to_none=True)
         if task.device.type == "cuda":
             torch.cuda.empty_cache()
-        state.parts = min(2 * state.parts, len(rows))
-        LOGGER.warning(
-            "out of memory in step %d: batches of %d clips now pass in %d parts, and BatchNorm sees each by itself. "
-            "`accumulate: %d` in the training entry does so from the start",
-            state.step,
-            task.settings.batch_size,
-            state.parts,
-            state.parts,
-        )
+        state.parts = task.more_parts(state.parts)
+        LOGGER.warning(message)
 
 
-def _check_divisible(task: Task, parts: int, clips: int, error: torch.OutOfMemoryError) -> None:
-    if task.processes.count > 1:
-        raise PipelineError(
-            f"out of memory on one of {task.processes.count} GPUs: set `accumulate: {2 * parts}` in the training "
-            "entry; the last checkpoint is kept"
-        ) from error
-    if parts >= clips:
+def _smaller_parts(state: State, task: Task, error: RuntimeError) -> str:
+    """What is done about an error, as a warning. PipelineError if a part has a single clip already."""
+    parts = task.more_parts(state.parts)
+    if parts == state.parts:
         raise PipelineError(
             "out of memory with a single clip: use precision bf16, smaller clips or a larger GPU"
         ) from error
+    return (
+        f"out of memory in step {state.step}: batches of {task.settings.batch_size} clips now pass in {parts} parts, "
+        f"and BatchNorm sees each by itself. `accumulate: {parts}` in the training entry does so from the start"
+    )
 
 
 def _gradients(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:

@@ -70,5 +70,9 @@ class Task:
         size, count = self.settings.batch_size, len(self.rows)
         return self.rows[batch_of(step, steps_per_epoch=self.steps_per_epoch, count=count, size=size, seed=self.seed)]
 
+    def more_parts(self, parts: int) -> int:
+        """Twice as many, as long as each process has a clip in each."""
+        return min(2 * parts, self.settings.batch_size // self.processes.count)
+
     def learning_rate(self, step: int) -> float:
         return self.settings.learning_rate * self.settings.schedule(step / self.steps_per_epoch, self.settings.epochs)

@@ -18,6 +18,7 @@ with job(snakemake):
         batch_size=snakemake.params.evaluation["batch_size"],
         seed=snakemake.params.evaluation["seed"],
         precision=snakemake.params.evaluation.get("precision", "fp32"),
+        gpu_share=snakemake.config.get("gpu_share", 1),
         adversarial=Path(snakemake.output.adversarial),
         predictions=Path(snakemake.output.predictions),
         audit=Path(snakemake.output.audit),

@@ -16,5 +16,6 @@ with job(snakemake):
         output=Path(snakemake.output[0]),
         runs=Path(snakemake.config["results"], ".runs", "fitting"),
         batch_size=snakemake.params.batch_size,
+        gpu_share=snakemake.config.get("gpu_share", 1),
         device=torch_device(snakemake.config),
     )

@@ -14,6 +14,19 @@ from pipeline_lib.provenance import canonical, digest
 
 T = TypeVar("T")
 
+# What CUDA and its libraries say when they have no memory of their own: torch raises plain errors with their words.
+OUT_OF_MEMORY = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch says that the memory of the device is too small."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+
 
 class Fitting:
     """Does work on at most `size` clips at once, and on half as many, from then on, when the memory is too small.
@@ -37,12 +50,14 @@ class Fitting:
                 done.append(work(slice(start, stop)))
                 start = stop
                 continue
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._halve(stop - start, error)
             torch.cuda.empty_cache()
         return done
 
-    def _halve(self, clips: int, error: torch.OutOfMemoryError) -> None:
+    def _halve(self, clips: int, error: RuntimeError) -> None:
         if clips == 1:
             raise PipelineError("out of memory with a single clip: use smaller clips or a larger GPU") from error
         self.size = clips // 2
@@ -57,9 +72,9 @@ def architecture(network: nn.Module) -> list[list[int]]:
     return [list(value.shape) for value in network.state_dict().values()]
 
 
-def memory_of(folder: Path, device: torch.device, *work: Any) -> Path | None:
-    """The file for one kind of work (plain data) on one kind of GPU; on a CPU there is none."""
+def memory_of(folder: Path, device: torch.device, gpu_share: int, *work: Any) -> Path | None:
+    """The file for one kind of work (plain data) on one kind of GPU with so many jobs; on a CPU there is none."""
     if device.type != "cuda":
         return None
     facts = torch.cuda.get_device_properties(device)
-    return folder / digest(canonical([facts.name, facts.total_memory, *work]))
+    return folder / digest(canonical([facts.name, facts.total_memory, gpu_share, *work]))
