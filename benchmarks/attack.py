@@ -1,52 +1,82 @@
-"""Attacks against their floor: as many forward and backward passes to the input, with frozen parameters.
+"""Attacks against their floor: as many bare forward and backward passes to the input, and as many forward passes where
+they make some, with frozen parameters.
 
     python benchmarks/attack.py                        # a tiny network on the CPU
     python benchmarks/attack.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112
     python benchmarks/attack.py --full --all           # every attack
 
 PGD of torchattacks, foolbox, ART and cleverhans runs beside ours where they are installed, called as their READMEs do.
-All take their turns in one run; a ratio is the median over rounds, so that a slow spell of the machine hits all.
+All take their turns in one run; a ratio is the median over rounds, so that a slow spell of the machine hits all. Under
+the table: our time over that of each library, from pairs of the same round.
 """
 
+import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from common import headline, network_and_clips, parsed, parser_of, seconds, spread
-from libraries import installed
+from libraries import LIBRARIES, installed
 from torch import Tensor, nn
 
 from pipeline_lib.attacks import (
+    AdditiveL1,
     AdditiveL2,
     AdditiveLinf,
     Ascent,
     Border,
     Constant,
+    Expectation,
+    LeastLikely,
+    NextClass,
     RandomPixels,
     RandomRectangle,
     RatioL2,
     RatioLinf,
+    SearchedRectangle,
+    Steepest,
     UniformBox,
     UniformNoise,
     craft,
 )
 from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.defenses.adaptive import Adaptive
 from pipeline_lib.modeling import channels_last
+from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax
+from pipeline_lib.models.multi_batchnorm import branch_out
 
 EPSILON, STEP = 4 / 255, 1 / 255
+PLAIN, SELECTING = "the network", "MultiBN"
+THEIRS = "PGD of {}"
+FLOORS = "forward and backward, {}", "forward, {}"
 
 
 class Timed(NamedTuple):
-    """Something to time, and how many forward and backward passes its floor has."""
+    """Something to time, and its floor: forward and backward passes, and forward passes alone, through a network."""
 
     work: Callable[[], object]
-    passes: int
+    gradients: int
+    forwards: int = 0
+    network: str = PLAIN
+
+    def floor(self, times: Mapping[str, float], passes: int) -> float:
+        """Its seconds, by those of a round."""
+        both, alone = (times[kind.format(self.network)] / passes for kind in FLOORS)
+        return self.gradients * both + self.forwards * alone
 
 
-def ours(steps: int, size: int) -> dict[str, Ascent]:
+class Ours(NamedTuple):
+    """An attack and its passes."""
+
+    attack: Any
+    gradients: int
+    forwards: int = 0
+
+
+def papers(steps: int, size: int) -> dict[str, Ascent]:
     """The papers' attacks at their settings for 112 x 112, regions scaled to the size."""
     paint = AdditiveLinf(epsilon=1.0, step_size=70 / 255)
     ratio = RatioLinf(epsilon=3.55, step_size=1.7)
@@ -69,24 +99,73 @@ def ours(steps: int, size: int) -> dict[str, Ascent]:
     }
 
 
-def works(network: nn.Module, clips: Tensor, steps: int, every: bool) -> dict[str, Timed]:
-    """Floor first, then ours, then the other libraries'."""
+def ours(steps: int, size: int) -> dict[str, Ours]:
+    """The papers' attacks and the others, each with its passes."""
+    attacks = papers(steps, size)
+    side = size * 30 // 112
+    pgd, roa = attacks["PGD"], attacks["ROA"]
+    l1 = Ascent(perturbation=AdditiveL1(epsilon=12, step_size=0.1), steps=steps)
+    searched = SearchedRectangle(height=side, width=side, search="gradient")
+    places = min(searched.candidates, (size - side) ** 2)
+    return {name: Ours(attack, attack.steps) for name, attack in attacks.items()} | {
+        "PGD-l1": Ours(l1, steps),
+        "MSD": Ours(Steepest(attacks=[pgd, attacks["PGD-l2"], l1], steps=steps), steps, 3 * steps),
+        "ROA, gradient search": Ours(replace(roa, region=searched), steps + 1, places),
+        "PGD, expectation of 2": Ours(Expectation(attack=pgd, samples=2), 2 * steps),
+        "PGD, next class": Ours(replace(pgd, goal=NextClass()), steps),
+        "PGD, least likely": Ours(replace(pgd, goal=LeastLikely()), steps, 1),
+        "PGD, 2 restarts": Ours(replace(pgd, restarts=2), 2 * steps, 2),
+        "PGD, best": Ours(replace(pgd, keep="best"), steps, 1),
+    }
+
+
+def works(network: nn.Module, selecting: nn.Module, clips: Tensor, steps: int, every: bool) -> dict[str, Timed]:
+    """Floors first, then ours, then the other libraries'."""
     labels = torch.zeros(len(clips), dtype=torch.long, device=clips.device)
     attacks = ours(steps, clips.shape[-1])
-    chosen = attacks if every else {"PGD": attacks["PGD"]}
-    named = {name: Timed(partial(craft, network, clips, labels, a), a.steps) for name, a in chosen.items()}
-    rounded = replace(attacks["PGD"], precision="bf16")
-    named["PGD, bf16"] = Timed(partial(craft, network, clips, labels, rounded), steps)
+    pgd = attacks["PGD"].attack
+    attacks |= {"PGD, bf16": Ours(replace(pgd, precision="bf16"), steps)}
+    chosen = attacks if every else {name: attacks[name] for name in ("PGD", "PGD, bf16")}
+    timed = floors(network, PLAIN, clips, labels, steps)
+    for name, (attack, both, alone) in chosen.items():
+        timed[name] = Timed(partial(craft, network, clips, labels, attack), both, alone)
+    if every:
+        timed |= floors(selecting, SELECTING, clips, labels, steps)
+        joint = partial(craft, selecting, clips, labels, pgd, loss=Adaptive(type="lp"))
+        timed["PGD, adaptive"] = Timed(joint, steps, network=SELECTING)
     for name, prepare in installed().items():
-        named[f"PGD of {name}"] = Timed(prepare(network, clips, labels, EPSILON, STEP, steps), steps)
-    return {"floor": Timed(partial(floor, network, clips, labels, steps), steps)} | named
+        timed[THEIRS.format(name)] = Timed(prepare(network, clips, labels, EPSILON, STEP, steps), steps)
+    return timed
 
 
-def floor(network: nn.Module, clips: Tensor, labels: Tensor, steps: int) -> None:
+def floors(network: nn.Module, name: str, clips: Tensor, labels: Tensor, steps: int) -> dict[str, Timed]:
+    """Bare passes through a network."""
+    both, alone = (kind.format(name) for kind in FLOORS)
+    return {
+        both: Timed(partial(gradients, network, clips, labels, steps), steps, 0, name),
+        alone: Timed(partial(forwards, network, clips, labels, steps), 0, steps, name),
+    }
+
+
+def gradients(network: nn.Module, clips: Tensor, labels: Tensor, passes: int) -> None:
     with attacking(network):
         loss, leaf = cross_entropy(network, labels), clips.clone().requires_grad_()
-        for _ in range(steps):
+        for _ in range(passes):
             torch.autograd.grad(loss(leaf).sum(), leaf)
+
+
+def forwards(network: nn.Module, clips: Tensor, labels: Tensor, passes: int) -> None:
+    with attacking(network), torch.no_grad():
+        loss = cross_entropy(network, labels)
+        for _ in range(passes):
+            loss(clips)
+
+
+def multibn(options: argparse.Namespace) -> nn.Module:
+    """The network with branches, and a selection module of the same kind."""
+    target, _ = network_and_clips(options)
+    selector, _ = network_and_clips(options, classes=3)
+    return SelectedNetwork(branch_out(target, ["clean", "lp", "physical"]), selector, Softmax())
 
 
 def measure(timed: dict[str, Timed], rounds: int, device: torch.device) -> list[dict[str, float]]:
@@ -98,13 +177,19 @@ def measure(timed: dict[str, Timed], rounds: int, device: torch.device) -> list[
     return found[1:]
 
 
-def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: int) -> None:
-    passes = timed["floor"].passes
-    print("| work | ms per batch | clips/s | share of its floor |\n|---|---:|---:|---:|")
-    for name, (_, own) in timed.items():
+def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: int, passes: int) -> None:
+    print("| work | passes | ms per batch | clips/s | share of its floor |\n|---|---|---:|---:|---:|")
+    for name, work in timed.items():
         median = statistics.median(times[name] for times in found)
-        share = spread(times[name] / times["floor"] * passes / own for times in found)
-        print(f"| {name}, {own} passes | {median * 1000:.1f} | {clips / median:.1f} | {share} |")
+        share = spread(times[name] / work.floor(times, passes) for times in found)
+        own = f"{work.gradients}" + (f" + {work.forwards} forward" if work.forwards else "")
+        print(f"| {name} | {own} | {median * 1000:.1f} | {clips / median:.1f} | {share} |")
+
+
+def against(timed: dict[str, Timed], found: list[dict[str, float]]) -> None:
+    for library in LIBRARIES:
+        if (theirs := THEIRS.format(library)) in timed:
+            print(f"PGD, our time over that of {library}: {spread(times['PGD'] / times[theirs] for times in found)}")
 
 
 def main() -> None:
@@ -113,10 +198,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     options = parsed(parser)
     network, clips = network_and_clips(options)
-    timed = works(channels_last(network).eval(), clips, options.steps, options.all)
+    network, selecting = channels_last(network).eval(), channels_last(multibn(options)).eval()
+    timed = works(network, selecting, clips, options.steps, options.all)
     found = measure(timed, options.rounds, clips.device)
     print(headline(options))
-    table(timed, found, len(clips))
+    table(timed, found, len(clips), options.steps)
+    print()
+    against(timed, found)
 
 
 if __name__ == "__main__":

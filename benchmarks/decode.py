@@ -47,7 +47,7 @@ def process_per_video(paths: Sequence[Path], workers: int) -> None:
 
 
 def decoding_alone(paths: Sequence[Path], workers: int) -> None:
-    """ffmpeg that throws the frames away (`-f null`), eight videos per process: no decoder on ffmpeg can be faster."""
+    """ffmpeg that throws the frames away (`-f null`), eight videos per process."""
 
     def decode(batch: Sequence[Path]) -> None:
         outputs = [ffmpeg.input(str(path), threads=1).video.output("-", format="null") for path in batch]

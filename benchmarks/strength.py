@@ -4,7 +4,7 @@
 
 Test clips of a finished run, live (not quantized) adversarial clips, white-box, scored in float32. The same l-inf
 bound, step and number of iterations for all, every one from its own random start, so that differences of a clip or two
-are chance: each comes with its 95 % interval for pairs (Wald, from the clips on which the two disagree).
+are chance: each comes with its 95 % interval for pairs (Agresti and Min, 2005, from the clips on which they disagree).
 """
 
 import argparse

@@ -23,6 +23,13 @@ def check_precision(where: str, value: Any) -> Precision:
     return value
 
 
+def precision_of(attack: object, outer: Precision) -> Precision:
+    """Of an attack's passes: that of whoever runs it, or its own (that of the attack inside of it), if coarser."""
+    while hasattr(attack, "attack"):
+        attack = attack.attack
+    return "bf16" if getattr(attack, "precision", outer) == "bf16" else outer
+
+
 def gap_allowed(precision: Precision) -> float:
     """How far a loss in a precision may be from the same in fp32, |a - b| / (1 + b), as the same model's.
 
@@ -56,7 +63,7 @@ def autocast(precision: Precision, device: Any) -> AbstractContextManager[Any]:
 
     if precision != "bf16":
         return nullcontext()
-    # Weights are used once in a forward pass, so that keeping their copies would save nothing.
+    # Weights are used once in a forward pass, and frozen ones would not be kept: `attacking` rounds those.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 

@@ -1,19 +1,22 @@
 """Fingerprints: what a result depends on, as short hashes that Snakemake can compare.
 
 Snakemake does not see the library behind a rule's script. The fingerprint of a job covers the parsed source of its
-adapter, of every `pipeline_lib` module that the adapter imports, and of the methods that its entries name. Comments,
-docstrings and formatting do not count.
+adapter, of the methods that its entries name, and of every module that these import, of `pipeline_lib` and of the
+user. Comments, docstrings and formatting do not count.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.registry import source_file
-from pipeline_lib.sources import PACKAGE, read_source
+from pipeline_lib.registry import own_file, source_file
+from pipeline_lib.sources import read_source
+
+PACKAGE = "pipeline_lib"
 
 # Modules that carry a job along and never touch a result: changing a log line must not retrain a model.
 NEUTRAL = (f"{PACKAGE}.errors", f"{PACKAGE}.provenance", f"{PACKAGE}.registry", f"{PACKAGE}.sources", f"{PACKAGE}.jobs")
@@ -63,8 +66,14 @@ def _closure(name: str) -> frozenset[Path]:
         current = todo.pop()
         if current not in found and not _is_neutral(current):
             found[current] = source_file(current)
-            todo.extend(_imports(found[current]))
+            todo.extend((*_imports(found[current]), *_package_of(current)))
     return frozenset(found.values())
+
+
+def _package_of(name: str) -> list[str]:
+    """The package around a user's module, whose code runs first. Those of the pipeline have none."""
+    package = name.rpartition(".")[0]
+    return [package] if package.partition(".")[0] not in ("", PACKAGE) and _is_ours(package) else []
 
 
 def _is_neutral(name: str) -> bool:
@@ -73,17 +82,22 @@ def _is_neutral(name: str) -> bool:
 
 @lru_cache
 def _imports(path: Path) -> tuple[str, ...]:
-    """The package's own modules that a file imports."""
-    return tuple(sorted(set(_imported(read_source(path).imports))))
+    """The modules of the package and of the user that a file imports."""
+    return tuple(sorted({name for name in _imported(path) if _is_ours(name)}))
 
 
-def _imported(imports: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
-    for module, names in imports:
-        yield from (_module_or_parent(module, name) for name in names) if names else [module]
-
-
-def _module_or_parent(parent: str, name: str) -> str:
+def _imported(path: Path) -> Iterator[str]:
     """`from pipeline_lib.clips import store` names a module, `from pipeline_lib.clips.store import Clips` does not."""
-    folder = source_file(parent).parent
-    is_package = source_file(parent).name == "__init__.py"
-    return f"{parent}.{name}" if is_package and (folder / f"{name}.py").is_file() else parent
+    for module, names in read_source(path).imports:
+        if not names:
+            yield module
+        for name in names:
+            yield f"{module}.{name}" if _is_ours(f"{module}.{name}") else module
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a module's code belongs to the job's: the standard library's and what is installed do not."""
+    file, top = own_file(name), name.partition(".")[0]
+    if file is None or top == PACKAGE:
+        return file is not None
+    return top not in sys.stdlib_module_names and "site-packages" not in file.parts

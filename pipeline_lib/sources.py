@@ -16,8 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-PACKAGE = "pipeline_lib"
-
 
 class Field(NamedTuple):
     """A dataclass field: its annotation as written, and whether an entry must give it."""
@@ -30,7 +28,7 @@ class Source(NamedTuple):
     """A file: the digest of its code without comments and docstrings, what it imports, its classes' fields."""
 
     digest: str
-    imports: list[tuple[str, list[str]]]  # of this package only: module, and what is taken from it
+    imports: list[tuple[str, list[str]]]  # a module, and what is taken from it
     classes: dict[str, dict[str, Field]]
 
 
@@ -56,7 +54,7 @@ def _remembered(path: Path, key: str) -> Source | None:
         if found["key"] != key:
             return None
         classes = {name: {key: Field(*field) for key, field in own.items()} for name, own in found["classes"].items()}
-        return Source(found["digest"], found["imports"], classes)
+        return Source(found["digest"], [(module, names) for module, names in found["imports"]], classes)
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or not ours
         return None
 
@@ -73,7 +71,7 @@ def _parsed(path: Path, key: str, text: bytes) -> Source:
 
 
 def _remember(store: Path, text: str) -> None:
-    store.parent.mkdir(exist_ok=True)
+    store.parent.mkdir(parents=True, exist_ok=True)  # PYTHONPYCACHEPREFIX names a tree of its own
     temporary = store.with_name(f"{store.name}.{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(store)
@@ -88,12 +86,12 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """The package's own modules that a file imports, wherever in the file."""
+    """The absolute imports of a file, wherever in the file."""
     for node in _statements(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, []) for alias in node.names if alias.name.startswith(PACKAGE))
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
-            yield node.module or "", [alias.name for alias in node.names]
+            yield from ((alias.name, []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module, [alias.name for alias in node.names]
 
 
 def _classes(tree: ast.Module) -> Iterator[tuple[str, dict[str, Field]]]:
@@ -119,6 +117,4 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 
 def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     first = node.body[0] if node.body else None
-    return (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from snakemake.api import SnakemakeApi
@@ -23,7 +24,8 @@ from pipeline_lib import provenance, registry, sources
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "profiles", "resources", "pipeline_lib", "environment.yml")
-CACHES = (registry.fields, registry.source_file, provenance._closure, provenance._imports, sources.read_source)
+CACHES = (registry.fields, registry.source_file, registry.own_file)
+CACHES += (provenance._closure, provenance._imports, sources.read_source)
 
 
 def copy_project(folder: Path) -> Path:
@@ -42,8 +44,15 @@ def triggers(project: Path) -> frozenset[RerunTrigger]:
     return frozenset(RerunTrigger.parse_choice(name) for name in profile["rerun-triggers"])
 
 
-def execute(project: Path, executor: str, config: dict | None = None) -> dict:
-    """Plans (`dryrun`) or accepts (`touch`) the workflow; the jobs that need to run and what they write."""
+class Planned(NamedTuple):
+    """A job: what it writes, each a path and whether it is a folder, and the jobs that it takes files from."""
+
+    outputs: list[tuple[str, bool]]
+    sources: set[tuple[str, ...]]
+
+
+def execute(project: Path, executor: str, config: dict | None = None) -> dict[tuple[str, ...], Planned]:
+    """Plans (`dryrun`) or accepts (`touch`) the workflow; (rule, *wildcards) of the jobs that need to run."""
     for cache in CACHES:
         cache.cache_clear()
     before = Path.cwd()
@@ -62,10 +71,17 @@ def execute(project: Path, executor: str, config: dict | None = None) -> dict:
             forced = executor == "touch"
             dag = workflow.dag(DAGSettings(rerun_triggers=triggers(project), forceall=forced))
             dag.execute_workflow(executor=executor, updated_files=[])
-            jobs = workflow._workflow.dag.needrun_jobs(exclude_finished=False)
-            return {(job.rule.name, *job.wildcards_dict.values()): outputs(job) for job in jobs}
+            planned = workflow._workflow.dag
+            return {
+                name_of(job): Planned(outputs(job), set(map(name_of, planned.dependencies[job])))
+                for job in planned.needrun_jobs(exclude_finished=False)
+            }
     finally:
         os.chdir(before)
+
+
+def name_of(job) -> tuple[str, ...]:
+    return (job.rule.name, *job.wildcards_dict.values())
 
 
 def outputs(job) -> list[tuple[str, bool]]:
@@ -77,10 +93,21 @@ def plan(project: Path, config: dict | None = None) -> set[tuple[str, ...]]:
     return {job for job in execute(project, "dryrun", config) if job[0] not in ("all", "results")}
 
 
+def with_all_that_follows(project: Path, changed: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """The changed jobs and, by the files of a project where nothing is done yet, all that take files from them."""
+    everything = execute(project, "dryrun", {"results": "elsewhere"})
+    assert changed <= everything.keys()
+    found, more = set(), set(changed)
+    while more:
+        found |= more
+        more = {name for name, job in everything.items() if job.sources & more} - found - {("all",)}
+    return found
+
+
 def pretend_finished(project: Path) -> None:
     """Gives every planned output an empty file, and Snakemake the records of jobs that made them."""
-    for made in execute(project, "dryrun").values():
-        for path, is_directory in made:
+    for job in execute(project, "dryrun").values():
+        for path, is_directory in job.outputs:
             target = project / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.mkdir(exist_ok=True) if is_directory else target.touch()

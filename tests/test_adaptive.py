@@ -6,7 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import tiny
+from pipeline_lib.attacks import craft
 from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.defenses.adaptive import Adaptive
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax
@@ -33,6 +35,16 @@ def adversarial(network: nn.Module, weight: float | None) -> torch.Tensor:
     climbed = loss if weight is None else Adaptive(type="lp", weight=weight)(loss)
     with attacking(network):
         return build(tiny.PGD)(climbed, CLIPS, [torch.Generator().manual_seed(i) for i in range(4)])
+
+
+def test_from_python_it_is_the_same_attack(network):
+    attack, loss = build(tiny.PGD), Adaptive(type="lp", weight=2.0)
+    with attacking(network):
+        expected = attack(loss(cross_entropy(network, LABELS)), CLIPS, clip_generators(0, ["0", "1", "2", "3"]))
+    assert torch.equal(craft(network, CLIPS, LABELS, attack, loss=loss), expected)
+    assert not torch.equal(craft(network, CLIPS, LABELS, attack), expected)
+    with pytest.raises(PipelineError, match="this network does not select its branch"):
+        craft(build(tiny.NETWORK)(2), CLIPS, LABELS, attack, loss=loss)
 
 
 def input_gradient(loss, clips: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,11 @@ from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation import adversarial
-from pipeline_lib.evaluation.adversarial import make_adversarial_set
+from pipeline_lib.evaluation.adversarial import Crafting, _attack_part, make_adversarial_set
 from pipeline_lib.evaluation.audit import RecordedLoss
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.registry import build
+from profiling import peak
 from test_training import always_asked, trained
 
 CPU = torch.device("cpu")
@@ -110,6 +111,7 @@ def test_audit_and_trace_tell_what_happened(made, tmp_path):
     (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
     right = [row["label"] == row["prediction"] for row in rows_of(out / "predictions.csv")]
     assert float(audit["stored_accuracy"]) == pytest.approx(100 * np.mean(right))
+    assert float(audit["reached_goals"]) == pytest.approx(1 - np.mean(right))
     assert float(audit["clips"]) == 10
     assert float(audit["zero_gradients"]) == 0
     assert float(audit["bound_ratio"]) <= 1 + 1e-4
@@ -187,8 +189,9 @@ def test_masked_gradients_are_seen():
     assert recorded.zero_elements.tolist() == [1, 1, 1]
 
 
-def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypatch):
-    whole = attacked(made, tmp_path / "whole")
+@pytest.mark.parametrize("entry", [tiny.PGD, tiny.PGD | {"storage": "float32"}], ids=["lattice", "float32"])
+def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypatch, entry):
+    whole = attacked(made, tmp_path / "whole", entry)
     calls = 0
 
     def crash(*args):
@@ -201,9 +204,9 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
     original = adversarial._attack_part
     monkeypatch.setattr(adversarial, "_attack_part", crash)
     with pytest.raises(KeyboardInterrupt):
-        attacked(made, tmp_path / "killed")
+        attacked(made, tmp_path / "killed", entry)
     assert not (tmp_path / "killed/set.h5").exists()
-    attacked(made, tmp_path / "killed")
+    attacked(made, tmp_path / "killed", entry)
     assert calls == 2 + 2  # three batches, the first one is not attacked again
     assert same_results(tmp_path / "killed", whole)
 
@@ -361,3 +364,25 @@ def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_
     assert (frames_of(made, found) == frames_of(made, expected)).all()
     assert (found / "predictions.csv").read_text() == (expected / "predictions.csv").read_text()
     assert "out of memory with 4 clips at once: going on with 2" in caplog.text
+
+
+@pytest.mark.parametrize(("keep", "copies"), [("last", 2.5), ("best", 3.5)])
+def test_the_memory_of_a_batch_is_that_of_one_forward_and_backward_pass(tmp_path, keep, copies):
+    """And of two copies of the clips, or three: records, measurements and scores are made when the passes are over.
+
+    The largest sum of live allocations, as torch's profiler notes them."""
+    data = Clips(tiny.write_clips(tmp_path / "clips.h5", count=4, shape=(8, 32, 32, 3)))
+    with torch.random.fork_rng():
+        network = build(tiny.NETWORK | {"width": 16, "stages": 2})(2).eval().requires_grad_(False)
+    rows, frames = np.arange(4), torch.from_numpy(data.read(range(4)))
+    clips, labels = as_clips(frames, CPU), torch.from_numpy(data.labels)
+
+    def one_pass():
+        leaf = clips.clone().requires_grad_()
+        torch.autograd.grad(nn.functional.cross_entropy(network(leaf), labels, reduction="sum"), leaf)
+
+    attack = build(tiny.PGD | {"steps": 5, "keep": keep})
+    crafting = Crafting(attack, lambda loss: loss, network, network, 0, "fp32", CPU)
+    floor, ours = peak(one_pass), peak(lambda: _attack_part(crafting, data, rows, frames, slice(None)))
+    assert floor > 10 * clips.nbytes
+    assert ours <= floor + copies * clips.nbytes

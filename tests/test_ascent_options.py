@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from pipeline_lib.attacks.ascent import Ascent
-from pipeline_lib.attacks.losses import attacking, cross_entropy
-from pipeline_lib.attacks.lp_perturbations import RatioL2
+from pipeline_lib.attacks.losses import attacking, cross_entropy, in_bfloat16, loss_and_gradient
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2, RatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import Border, FirstSampleOnly, RandomPixels, RandomRectangle
-from pipeline_lib.attacks.starts import Constant, LogUniform, UniformNoise
+from pipeline_lib.attacks.starts import Constant, LogUniform, UniformBox, UniformNoise
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models.resnet import ResNet3D
 
@@ -200,6 +200,41 @@ def test_bfloat16_finds_nearly_the_same_clips():
     torch.testing.assert_close(other, gain, rtol=0.1, atol=0)
 
 
+def rounded_and_autocast(network, clips):
+    """What a network says in bfloat16: with weights rounded once, and as autocast does it."""
+    found = []
+    for precision in ("bf16", "fp32"):
+        with attacking(network, precision), torch.autocast("cpu", torch.bfloat16):
+            found.append(network(clips))
+    return found
+
+
+def test_weights_rounded_once_are_those_that_autocast_rounds():
+    layers = nn.Sequential(nn.Conv3d(2, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(8, 5))
+    once, always = rounded_and_autocast(layers, torch.rand(4, 2, 5, 9, 9))
+    assert once.dtype == torch.bfloat16
+    assert torch.equal(once, always)
+
+
+def test_a_fourth_channel_of_zeros_changes_nothing_but_the_order_of_sums():
+    stem = nn.Conv3d(3, 64, 7, (1, 2, 2), 3)
+    once, always = rounded_and_autocast(stem, CLIPS)
+    torch.testing.assert_close(once, always)
+    with attacking(stem, "bf16"):
+        _, gradient = loss_and_gradient(in_bfloat16(lambda clips: stem(clips).square().sum((1, 2, 3, 4))), CLIPS)
+    assert gradient.shape == CLIPS.shape
+
+
+def test_a_network_attacked_in_bfloat16_is_left_as_it_was():
+    network = ResNet3D(depth=10, width=8, stages=2)(5)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(KeyError), attacking(network, "bf16"), attacking(network, "bf16"):
+        assert network.conv1.weight.dtype == torch.bfloat16
+        raise KeyError
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not network.conv1._forward_pre_hooks
+
+
 def test_log_uniform_starts_are_ratios():
     first = LogUniform(ratio=1.5).first(CLIPS, generators())
     ratio = (first / CLIPS)[CLIPS > 0].log()
@@ -261,11 +296,43 @@ def test_a_step_larger_than_the_bound_is_allowed_and_told_once(caplog):
         found = ascent(wavy, CLIPS, generators())
         ascent(wavy, CLIPS, generators())
         AdditiveLinf(epsilon=4 / 255, step_size=4 / 255)
+        AdditiveL1(epsilon=2.0, step_size=0.1, most=20)
+        AdditiveL1(epsilon=2.0, step_size=0.11, most=20)
     assert [record.getMessage() for record in caplog.records] == [
-        "step_size 1 is larger than epsilon 0.01569: each step ends on the bound"
+        "a step of 1 is larger than epsilon 0.01569: each step ends on the bound",
+        "a step of 2.2 is larger than epsilon 2: each step ends on the bound",
     ]
     corner = ((found - CLIPS).abs() * 255 - 4).abs() < 1e-3
     assert (corner | (found == 0) | (found == 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("perturbation", "start", "size"),
+    [
+        (AdditiveLinf(epsilon=0.1, step_size=0.1), UniformNoise, "radius"),
+        (AdditiveL2(epsilon=0.1, step_size=0.1), UniformBox, "radius"),
+        (RatioLinf(epsilon=1.1, step_size=1.1), LogUniform, "ratio"),
+    ],
+)
+def test_a_start_outside_of_the_bound_is_allowed_and_told_once(caplog, perturbation, start, size):
+    with caplog.at_level(logging.INFO, logger="pipeline_lib"):
+        Ascent(perturbation=perturbation, start=start(**{size: perturbation.epsilon}), steps=5)
+        ascent = Ascent(perturbation=perturbation, start=start(**{size: 2.0}), steps=1)
+        seen = []
+        found = ascent(lambda clips: seen.append(clips.detach()) or wavy(clips), CLIPS, generators())
+    epsilon = perturbation.epsilon
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the start's {size} 2 is larger than epsilon {epsilon:.4g}: it is outside of the bound"
+    ]
+    assert ascent.ratio_to_bound(seen[0], CLIPS).min() > 1 + 1e-4
+    assert ascent.ratio_to_bound(found, CLIPS).max() <= 1 + 1e-5
+
+
+def test_the_printed_l2_bound_is_for_all_pixels():
+    printed = PrintedRatioL2(epsilon=160, step_size=3.55)
+    Ascent(perturbation=printed, steps=1)
+    with pytest.raises(PipelineError, match="region is Border: PrintedRatioL2 bounds the whole clip, use it with all"):
+        Ascent(perturbation=printed, region=Border(width=2), steps=1)
 
 
 @pytest.mark.parametrize("frames", [(), (5,)])

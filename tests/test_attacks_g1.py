@@ -45,6 +45,20 @@ def test_the_attacks_are_the_drafts(configuration):
         assert attacks[f"{name}_first_sample"].region.region == attacks[name].region
 
 
+@pytest.mark.parametrize(
+    ("strength", "epsilon", "side", "width", "count"), [("strong", 8, 45, 10, 200), ("stronger", 16, 60, 20, 400)]
+)
+def test_the_stronger_attacks_are_the_drafts(configuration, strength, epsilon, side, width, count):
+    """Appendix A of the draft."""
+    entries = resolve_config(configuration)["attacks"]
+    pgd, roa, af, spa = (build(entries[f"{name}_{strength}"]) for name in ("pgd", "roa", "af", "spa"))
+    assert pgd.perturbation.epsilon == pgd.start.radius == epsilon / 255
+    assert (roa.region.height, roa.region.width) == (side, side)
+    assert af.region.width == width
+    assert spa.region.count == count
+    assert all(attack.steps == 5 and attack.perturbation.step_size == 1.0 for attack in (pgd, roa, af, spa))
+
+
 def test_its_results_are_kept_apart_and_named(configuration):
     assert configuration["results"] == "results_g1"
     assert "G1" in (CONFIG / "attacks_g1.yaml").read_text().splitlines()[0]

@@ -9,6 +9,7 @@ from torch import nn
 
 import tiny
 from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.goals import LeastLikely, NextClass, TargetClass, Untargeted
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.lp_perturbations import AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
@@ -16,7 +17,7 @@ from pipeline_lib.attacks.regions import FirstSampleOnly, RandomPixels, RandomRe
 from pipeline_lib.attacks.starts import UniformNoise
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.evaluation import adversarial
-from pipeline_lib.evaluation.audit import RecordedLoss, audit_row
+from pipeline_lib.evaluation.audit import RecordedLoss, audit_row, goal_reached
 from pipeline_lib.evaluation.prediction import score
 from pipeline_lib.modeling import channels_last, view
 from pipeline_lib.models.multi_batchnorm import branch_out
@@ -243,6 +244,24 @@ def test_recording_changes_no_loss_and_no_gradient():
     losses.sum().backward()
     expected.sum().backward()
     assert torch.equal(found.grad, plain.grad)
+
+
+@pytest.mark.parametrize(
+    ("goal", "expected"),
+    [
+        (None, [False, True, True, True]),
+        (Untargeted(), [False, True, True, True]),
+        (TargetClass(target=2), [False, False, True, True]),  # the last one's label is 2: away from it
+        (NextClass(), [False, True, False, True]),
+        (LeastLikely(), [False, False, True, False]),
+    ],
+)
+def test_the_share_that_reached_its_goal_is_that_of_the_target(goal, expected):
+    labels, predictions = torch.tensor([0, 0, 0, 2]), np.array([0, 1, 2, 0])
+    logits = torch.tensor([3.0, 2.0, 1.0]).expand(4, -1)
+    criterion = goal.criterion(lambda clips: logits, torch.zeros(4), labels) if goal else None
+    recorded = RecordedLoss(lambda clips: logits, labels, criterion)
+    assert goal_reached(recorded, predictions, 3).tolist() == expected
 
 
 def test_a_criterion_is_climbed_and_cross_entropies_are_noted():

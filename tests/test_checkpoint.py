@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.resnet import ResNet3D
@@ -93,16 +94,21 @@ def test_numpy_numbers_become_plain_ones(tmp_path):
     assert type(checkpoint.load(tmp_path / "m")["entry"]["loss"]) is float
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_other(saved, monkeypatch):
+def test_a_failed_save_leaves_the_old_file_and_no_other(saved):
     before = saved.read_bytes()
     with pytest.raises(TypeError, match="cannot hold a set"):
         checkpoint.save(saved, network(), entry={"a": {1}})
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
 
-    def full_disk(descriptor):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_no_space_is_explained_wherever_it_ends(saved, share):
+    before = saved.read_bytes()
+    expected = pytest.raises(
+        PipelineError, match=r"model\.pt: no space left \(File too large\); free some and run again"
+    )
+    with expected, file_size_limit(int(len(before) * share)):
         checkpoint.save(saved, network(seed=1), entry=ENTRY)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]

@@ -1,8 +1,17 @@
 """What jobs ask for."""
 
-import tiny
-from pipeline_lib.jobs.costs import memory_mb, passes
+import subprocess
+import sys
 
+import pytest
+import torch
+
+import tiny
+from pipeline_lib.jobs.costs import memory_mb, minutes, passes
+from pipeline_lib.registry import build
+from planning import ROOT
+
+SHAPE = (4, 40, 30)
 PGD_5 = tiny.PGD | {"steps": 5}
 
 
@@ -13,17 +22,74 @@ def test_the_memory_of_an_extended_network_is_that_of_its_stem():
     assert memory_mb(plain | {"width": 32}, (8, 32, 32), 64, 1) > memory_mb(plain, (8, 32, 32), 64, 1)
 
 
+def test_a_repeated_job_asks_for_as_many_times_more():
+    for attempt in (1, 2, 3):
+        memory = memory_mb({"width": 16}, (8, 32, 32), 64, attempt)
+        assert memory == pytest.approx(attempt * memory_mb({"width": 16}, (8, 32, 32), 64, 1), abs=attempt)
+        assert minutes(8, (8, 32, 32), attempt) == pytest.approx(attempt * minutes(8, (8, 32, 32), 1), abs=attempt)
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_no_job_asks_for_more_than_a_day(attempt):
+    assert minutes(10_000, (40, 112, 112), attempt) == 24 * 60
+    assert minutes(1, (8, 32, 32), 1000) == 24 * 60
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(1, 1), (2, 0)])
+def test_more_gpus_for_a_training_than_are_allowed(tmp_path, allowed, status):
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--directory", str(tmp_path)]
+    command += ["--configfile", str(ROOT / "config/config.yaml"), "--config", "device=cuda", "gpus=2"]
+    command += ["--resources", f"gpu={allowed}", "--", "results/synthetic/models/standard-s0.pt"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    told = "config: gpus is 2, but only --resources gpu=1 is allowed: give more" in done.stdout + done.stderr
+    assert told == (status == 1)
+
+
 def test_a_training_step_passes_what_it_trains_on_and_the_steps_of_its_attacks():
-    assert passes(tiny.STANDARD) == 1
-    assert passes(tiny.AVERAGE | {"attacks": [PGD_5, PGD_5]}) == 1 + 2 * (5 + 1)
-    assert passes(tiny.MULTIBN | {"branches": {"clean": [], "lp": [PGD_5], "physical": [PGD_5]}}) == 1 + 2 * (5 + 1)
+    assert passes(tiny.STANDARD, SHAPE) == 1
+    assert passes(tiny.AVERAGE | {"attacks": [PGD_5, PGD_5]}, SHAPE) == 1 + 2 * (5 + 1)
+    branches = {"clean": [], "lp": [PGD_5], "physical": [PGD_5]}
+    assert passes(tiny.MULTIBN | {"branches": branches}, SHAPE) == 1 + 2 * (5 + 1)
 
 
 def test_an_attack_that_chooses_takes_its_own_steps_only():
     """Each with a forward pass of every choice; the steps of the choices are not taken."""
     steepest = tiny.STEEPEST | {"attacks": [PGD_5, PGD_5, PGD_5], "steps": 4}
-    assert passes(steepest) == 1 + 4 * (1 + 3) + 1
+    assert passes(steepest, SHAPE) == 1 + 4 * (1 + 3) + 1
 
 
 def test_an_expectation_multiplies_the_passes_of_its_attack():
-    assert passes({"method": "a:Expectation", "attack": PGD_5, "samples": 10}) == 1 + 10 * (5 + 1)
+    assert passes({"method": "a:Expectation", "attack": PGD_5, "samples": 10}, SHAPE) == 1 + 10 * (5 + 1)
+
+
+@pytest.mark.parametrize(
+    ("region", "tried"),
+    [
+        ({"search": "exhaustive"}, 30 * 20),
+        ({"search": "exhaustive", "last_position": True}, 31 * 21),
+        ({"search": "exhaustive", "stride": 7}, 4 * 2),
+        ({"search": "exhaustive", "per": "frame"}, 4 * 30 * 20),
+        ({"search": "gradient"}, 1 + 20),
+        ({"search": "gradient", "per": "frame", "candidates": 5}, 1 + 4 * 5),
+        ({"search": "gradient", "stride": 7}, 1 + 8),
+    ],
+)
+def test_a_search_tries_the_places_of_its_region(region, tried):
+    """As many calls of the loss as the search itself makes."""
+    entry = {"method": "pipeline_lib.attacks.search:SearchedRectangle", "height": 10, "width": 10} | region
+    assert passes(PGD_5 | {"region": entry}, SHAPE) == 1 + tried + 5 + 1
+    calls = []
+
+    def counted(clips):
+        calls.append(len(clips))
+        return clips.flatten(1).sum(1)
+
+    build(entry).place(counted, torch.rand(1, 3, *SHAPE), [torch.Generator()])
+    assert len(calls) == tried
+
+
+def test_ends_that_are_compared_cost_a_pass_each():
+    assert passes(PGD_5 | {"keep": "best"}, SHAPE) == 1 + (5 + 1) + 1
+    assert passes(PGD_5 | {"restarts": 3}, SHAPE) == 1 + 3 * (5 + 1) + 1
+    assert passes(PGD_5 | {"restarts": 3, "keep": "best"}, SHAPE) == 1 + 3 * (5 + 1) + 1

@@ -10,18 +10,26 @@ from torch import nn
 
 from pipeline_lib import attacks
 from pipeline_lib.attacks import (
+    Adam,
     AdditiveLinf,
     Ascent,
+    Border,
     Constant,
+    Expectation,
+    LeastLikely,
+    Placed,
     RandomRectangle,
     RatioLinf,
     TargetClass,
     UniformNoise,
+    UniversalFraming,
+    Untargeted,
     craft,
 )
 from pipeline_lib.methods import METHODS
 from pipeline_lib.models.resnet import ResNet3D
 from profiling import peak
+from readme import example
 
 CLIPS = torch.randint(0, 256, (4, 3, 2, 16, 16), generator=torch.Generator().manual_seed(0)) / 255
 LABELS = torch.tensor([0, 1, 2, 3])
@@ -38,20 +46,45 @@ def small_network() -> nn.Module:
         return nn.Sequential(*layers, nn.AdaptiveAvgPool3d(4), nn.Flatten(), nn.Linear(512, 5))
 
 
-def test_three_lines_of_python():
+def test_the_example_of_the_readme():
     network, clips, labels = small_network().eval(), CLIPS, LABELS
-    # as in the README
-    from pipeline_lib.attacks import AdditiveLinf, Ascent, UniformNoise, craft
-
-    pgd = Ascent(
-        perturbation=AdditiveLinf(epsilon=4 / 255, step_size=1 / 255), start=UniformNoise(radius=4 / 255), steps=5
-    )
-    adversarial = craft(network, clips, labels, pgd)
-
-    loss = nn.CrossEntropyLoss()
-    assert (adversarial - clips).abs().max() <= 4 / 255 + 1e-6
+    names = {"network": network, "clips": clips, "labels": labels}
+    exec(example("python", "craft("), names)
+    adversarial, loss = names["adversarial"], nn.CrossEntropyLoss()
+    assert 0 < (adversarial - clips).abs().max() <= 4 / 255 + 1e-6
     assert loss(network(adversarial), labels) > loss(network(clips), labels)
     assert not adversarial.requires_grad
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 9])
+@pytest.mark.parametrize("goal", [Untargeted(), LeastLikely()], ids=["untargeted", "least likely"])
+def test_the_size_of_a_batch_changes_no_result(size, goal):
+    network, clips, sizes = small_network().double(), CLIPS.double(), []
+    network.register_forward_pre_hook(lambda _, arguments: sizes.append(len(arguments[0])))
+    attack = Expectation(attack=replace(PGD, goal=goal, restarts=2, steps=2), samples=2)
+    whole = craft(network, clips, LABELS, attack)
+    assert set(sizes) == {4}
+    sizes.clear()
+    parts = craft(network, clips, LABELS, attack, batch_size=size)
+    assert max(sizes) == min(size, 4)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-9)
+
+
+def test_another_loss_is_made_of_that_of_the_goal():
+    """Minus the loss is climbed down: the loss falls."""
+    network, loss = small_network().eval(), nn.CrossEntropyLoss()
+    helped = craft(network, CLIPS, LABELS, PGD, loss=lambda climbed: lambda clips: -climbed(clips))
+    assert loss(network(helped), LABELS) < loss(network(CLIPS), LABELS)
+
+
+def test_a_framing_around_the_picture_gets_its_margin():
+    black = Placed(region=Border(width=2), start=Constant(value=1.0), margin=2)
+    framed = craft(small_network(), CLIPS, LABELS, black)
+    assert torch.equal(framed, nn.functional.pad(CLIPS, [2] * 4, value=1.0))
+    framing = UniversalFraming(width=2, learning=Adam())
+    shown = craft(small_network(), CLIPS, LABELS, framing.learned(torch.zeros(3, 16, 16)))
+    assert torch.equal(shown[..., 2:-2, 2:-2], CLIPS[..., 2:-2, 2:-2])
+    assert (shown[..., :2, :] == 0.5).all()
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -149,6 +182,9 @@ class Broken(nn.Module):
         ({"labels": LABELS[:3]}, r"labels are torch.int64 of shape \(3,\): give 4 integers"),
         ({"labels": LABELS.float()}, "labels are torch.float32"),
         ({"names": ["a"]}, "1 generators for 4 clips"),
+        ({"batch_size": 0}, "batch_size is 0: it must be at least 1"),
+        ({"attack": UniversalFraming(width=2, learning=Adam())}, "a UniversalFraming has to be learned on training"),
+        ({"labels": torch.tensor([0, 0, 0, 9]), "batch_size": 1}, "a label is 9"),
         ({"network": Broken(torch.nan), "labels": LABELS % 3}, r"not finite on clips \[1\]"),
         ({"network": Broken(torch.inf), "labels": LABELS % 3}, r"not finite on clips \[1\]"),
         (
@@ -169,7 +205,7 @@ def test_bad_input_is_refused_by_its_value(change, message):
 
 def test_every_method_of_an_attack_is_offered_by_its_class_name():
     classes = {target.rpartition(":")[2] for target in METHODS.values() if ".attacks." in target}
-    assert classes <= {*attacks.__all__, "Expectation"}
+    assert classes <= {*attacks.__all__}
     for name in attacks.__all__:
         assert getattr(attacks, name).__name__ == name
     assert dir(attacks) == attacks.__all__

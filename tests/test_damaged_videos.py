@@ -4,12 +4,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.status import Status
-from pipeline_lib.clips.videos import frames_in_header
+from pipeline_lib.clips.videos import bytes_cut_off, frames_in_header
 from videos import B_FRAMES, decode, encode, every_frame
 
 
@@ -153,6 +154,72 @@ def test_a_truncated_video_keeps_its_frames(good: Path, tmp_path: Path) -> None:
     path = cut_between_packets(good, tmp_path / "cut.avi")
     [clip] = decode(path)
     assert (clip.frames == every_frame(path, 32)[clip.index]).all()
+
+
+@pytest.fixture(scope="module")
+def streamable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MP4 file whose index lies in front of its packets."""
+    path = tmp_path_factory.mktemp("streamable") / "whole.mp4"
+    return encode(path, "-c:v", "libx264", "-movflags", "+faststart")
+
+
+@pytest.mark.parametrize(("into_the_packet", "status"), [(0, Status.TRUNCATED), (100, Status.DAMAGED)])
+def test_a_cut_mp4_with_its_index_in_front(
+    streamable: Path, tmp_path: Path, into_the_packet: int, status: Status
+) -> None:
+    with av.open(str(streamable)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][20]
+    assert packet.pos is not None
+    content, cut = streamable.read_bytes(), tmp_path / "cut.mp4"
+    cut.write_bytes(content[: packet.pos + into_the_packet])
+    assert [clip.status for clip in decode(cut)] == [status]
+    clips = decode(streamable, cut, streamable)
+    assert [clip.status for clip in clips] == [Status.OK, status, Status.OK]
+    if status is Status.TRUNCATED:
+        missing = len(content) - packet.pos
+        assert clips[1].message == f"20 frames, but {missing} bytes are missing at the end of the file"
+
+
+def same(content: bytes) -> bytes:
+    return content
+
+
+def wide(content: bytes) -> bytes:
+    """The size of the packets' box in 64 bits; encoders leave a free box in front of it for that."""
+    place = content.index(b"\0\0\0\x08free") + 8
+    size = int.from_bytes(content[place : place + 4])
+    return content[: place - 8] + struct.pack(">I4sQ", 1, b"mdat", size + 8) + content[place + 8 :]
+
+
+def unbounded(content: bytes) -> bytes:
+    place = content.index(b"mdat")
+    return content[: place - 4] + bytes(4) + content[place:]
+
+
+def followed_by_junk(content: bytes) -> bytes:
+    return content + b"junk of another program"
+
+
+@pytest.mark.parametrize("change", [same, wide, unbounded, followed_by_junk])
+def test_a_whole_mp4_however_its_sizes_are_written(streamable: Path, tmp_path: Path, change: Callable) -> None:
+    path = tmp_path / "whole.mp4"
+    path.write_bytes(change(streamable.read_bytes()))
+    [clip] = decode(path)
+    assert (clip.status, clip.message) == (Status.OK, "")
+    assert (clip.frames == decode(streamable)[0].frames).all()
+
+
+def test_the_64_bit_size_of_a_cut_mp4_is_understood(streamable: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(wide(streamable.read_bytes())[:-7])
+    assert bytes_cut_off(path) == 7
+
+
+@pytest.mark.parametrize("layout", ["+faststart", "+frag_keyframe+empty_moov", "+write_colr"])
+def test_whole_files_lack_nothing(tmp_path: Path, layout: str) -> None:
+    path = encode(tmp_path / "whole.mp4", "-c:v", "libx264", "-g", "10", "-movflags", layout)
+    assert bytes_cut_off(path) == 0
+    assert decode(path)[0].status is Status.OK
 
 
 def test_a_truncated_mp4_fails_or_is_damaged(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """Framings: where they show, that a learned one is the same everywhere, and that learning beats the baselines."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from torch import nn
 
 import tiny
+from limits import file_size_limit
 from pipeline_lib.attacks.framing import Adam, Placed, UniversalFraming
 from pipeline_lib.attacks.losses import cross_entropy
 from pipeline_lib.attacks.regions import Border
@@ -12,13 +16,18 @@ from pipeline_lib.attacks.starts import Constant, UniformBox
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.configuration.config import resolve_config
+from pipeline_lib.defenses.transformed import PreHook
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern
+from pipeline_lib.registry import build
 from pipeline_lib.reporting.examples import attack_examples
+from pipeline_lib.transforms.noise import NoiseInjection
 from test_adversarial import attacked, frames_of, predicted_again, rows_of
 from test_audit import Brightness
 from test_training import trained
 
+ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 CLIPS = torch.rand(3, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
 GENERATORS = [torch.Generator().manual_seed(i) for i in range(3)]
@@ -114,6 +123,51 @@ def test_stopped_learning_goes_on_to_the_same_pattern(made, tmp_path):
     assert torch.equal(whole, stopped)
 
 
+@pytest.mark.parametrize("limit", [0, 3000])
+def test_no_space_for_what_was_learned_names_the_file(made, tmp_path, limit):
+    data, state = Clips(made / "clips.h5"), tmp_path / "state.pt"
+    with pytest.raises(PipelineError, match=f"{state}: no space left"), file_size_limit(limit):
+        learn(UNIVERSAL, Sides(), data, 0, state, CPU)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stochastic_transform_draws_for_each_video_and_step(made, tmp_path):
+    """Learning is the same again; the noise of the next step is another one, and each clip has its own."""
+    data, seen = Clips(made / "clips.h5"), []
+
+    class Noisy(Sides):
+        def forward(self, clips):
+            (noise,) = PreHook(NoiseInjection(sigma=0.1), "bpda")(self, (clips,))
+            seen.append((noise - clips).detach())
+            return super().forward(noise)
+
+    how = Adam(epochs=2, batch_size=10, learning_rate=0.3)
+    for name in ("once", "again"):
+        learn(UniversalFraming(width=2, learning=how), Noisy(), data, 0, tmp_path / f"{name}.pt", CPU)
+    once, again = (load_pattern(tmp_path / f"{name}.pt", CPU) for name in ("once", "again"))
+    assert torch.equal(once, again)
+    assert [torch.equal(seen[0], noise) for noise in seen] == [True, False, True, False]
+    assert not torch.equal(seen[0][0], seen[0][1])
+
+
+def test_a_framing_is_learned_on_a_model_behind_noise(made, tmp_path):
+    noise = {"method": "pipeline_lib.transforms.noise:NoiseInjection", "sigma": 0.1}
+    defense = {"method": "pipeline_lib.defenses.transformed:Transformed", "transform": noise, "defense": tiny.STANDARD}
+    trained(tmp_path, tiny.model_entry(defense), made / "clips.h5", "noisy")
+    learn_attack(
+        ENTRY,
+        weights=tmp_path / "noisy.pt",
+        branch=None,
+        clips=made / "clips.h5",
+        runs=tmp_path / "runs",
+        code="code",
+        seed=0,
+        output=tmp_path / "learned.pt",
+        device=CPU,
+    )
+    assert load_pattern(tmp_path / "learned.pt", CPU).abs().max() > 0
+
+
 def test_the_learning_rate_falls_by_its_factor(made, tmp_path):
     how = Adam(epochs=3, batch_size=10, learning_rate=0.5, decay=0.1, decay_every=2)
     learn(UniversalFraming(width=1, learning=how), Sides(), Clips(made / "clips.h5"), 0, tmp_path / "s.pt", CPU)
@@ -169,3 +223,18 @@ def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path
     assert shown.shape == adversarial.shape == (4, 14, 14, 3)
     with pytest.raises(PipelineError, match="margin is -1"):
         Placed(region=Border(width=1), start=Constant(value=0), margin=-1)
+
+
+@pytest.mark.parametrize("overlay", ["multibn_sweeps", "demo_sweeps"])
+def test_the_overlays_framings_lie_around_the_picture_and_random_is_uniform(overlay):
+    config, added = (yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("config", overlay))
+    framings = {name: entry for name, entry in added["attacks"].items() if name.endswith("_framing")}
+    entries = resolve_config(config | {"attacks": config["attacks"] | framings})["attacks"]
+    built = {name: build(entry) for name, entry in entries.items() if "_framing_" in name}
+    assert len(built) == 12
+    for name, framing in built.items():
+        assert framing.margin == int(name[-1]), name
+    shown = built["random_framing_2"](None, torch.full((2, 3, 4, 36, 36), 0.3), [torch.Generator() for _ in range(2)])
+    border = torch.cat([shown[..., :2].flatten(), shown[..., -2:].flatten()])
+    assert border.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert border.var().item() == pytest.approx(1 / 12, abs=0.005)

@@ -1,6 +1,8 @@
 """Image data sets through the same rules as videos: planned, and run for real."""
 
+import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -135,4 +137,28 @@ def test_images_from_files_to_the_report(tmp_path):
     table = (tmp_path / "results/tables/shapes.md").read_text()
     assert all(row in table for row in ("No Defense", "MultiBN-manual"))
     assert (tmp_path / "results/figures/clips_shapes.html").read_text().count("<img") == 1
-    assert (tmp_path / "results/report.html").exists()
+    check_report((tmp_path / "results/report.html").read_text())
+
+
+def check_report(page: str) -> None:
+    """What it shows, where and with which words; everything is in the page itself."""
+    shown, categories = (embedded(page, name) for name in ("results", "categories"))
+    names = {name: {Path(path).name for part in parts.values() for path in part} for name, parts in categories.items()}
+    assert names == {
+        "Tables": {"shapes.html", "audit.html"},
+        "Figures": {"chart_shapes.png", "perturbations_shapes.png", "training_shapes.png"},
+        "Clips": {"clips_shapes.html"},
+    }
+    assert "Accuracy in percent with its 95 % interval" in shown["results/tables/shapes.html"]["caption"]
+    contents = {path: base64.b64decode(item["data_uri"].partition("base64,")[2]) for path, item in shown.items()}
+    assert all(content.startswith(b"\x89PNG") for path, content in contents.items() if path.endswith(".png"))
+    pages = [page, *(content.decode() for path, content in contents.items() if path.endswith(".html"))]
+    assert "MultiBN-manual" in contents["results/tables/shapes.html"].decode()
+    assert '<img alt="" src="data:image/png;base64,' in contents["results/figures/clips_shapes.html"].decode()
+    outside = r"""(?:src|href)\s*=\s*["']?(?:https?:)?//"""
+    assert [re.findall(outside, text) for text in pages] == [[]] * len(pages)
+
+
+def embedded(page: str, name: str) -> dict:
+    """A variable of the report's own script."""
+    return json.loads(re.search(rf"var {name} = (\{{.*\}});\n", page)[1])

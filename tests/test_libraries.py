@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from oracles import oracle
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.crafting import craft
 from pipeline_lib.attacks.goals import LeastLikely, NextClass
@@ -14,8 +15,8 @@ from pipeline_lib.attacks.perturbations import AdditiveLinf
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.models.resnet import ResNet3D
 
-torchattacks = pytest.importorskip("torchattacks")
-foolbox = pytest.importorskip("foolbox")
+torchattacks = oracle("torchattacks")
+foolbox = oracle("foolbox")
 
 LEVELS = torch.randint(-40, 296, (4, 3, 4, 24, 24), generator=torch.Generator().manual_seed(0)).clamp(0, 255)
 CLIPS = LEVELS / 255

@@ -59,11 +59,9 @@ def test_prefetched_batches_are_those_read_one_by_one_in_order(tmp_path: Path, d
 def test_batches_are_read_while_the_taker_works(tmp_path: Path) -> None:
     data = Slow(stored(tmp_path))
     with Prefetched(data, batches(np.arange(10), 1), torch.device("meta")) as prefetched:  # any device but the CPU
-        for _ in prefetched:
-            time.sleep(0.04)
+        for number, _ in enumerate(prefetched, 1):
+            assert number == 10 or data.begun[number].wait(60)  # the next one, before this one is given back
     assert data.threads == {"prefetch_0"}
-    assert prefetched.waited < 0.2  # of 0.3 s that were spent reading
-    assert 0 < prefetched.share_waited() < 0.5
 
 
 def test_for_the_cpu_each_batch_is_read_when_it_is_taken(tmp_path: Path) -> None:
@@ -73,18 +71,21 @@ def test_for_the_cpu_each_batch_is_read_when_it_is_taken(tmp_path: Path) -> None
             assert data.count == number
     assert data.threads == {threading.main_thread().name}
     assert prefetched.waited >= 0.06
+    assert 0 < prefetched.share_waited() <= 1
 
 
 class Slow:
-    """Clips that take 30 ms to read."""
+    """Clips that take 30 ms to read, and an event for each batch of which the reading has begun."""
 
     def __init__(self, clips: Clips) -> None:
         self.clips, self.threads, self.count = clips, set(), 0
+        self.begun = [threading.Event() for _ in range(10)]
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        time.sleep(0.03)
+        self.begun[self.count].set()
         self.count += 1
         self.threads.add(threading.current_thread().name)
+        time.sleep(0.03)
         return self.clips.read(rows)
 
 

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 import tiny
 from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.expectation import Expectation
+from pipeline_lib.attacks.goals import NextClass
 from pipeline_lib.attacks.perturbations import AdditiveLinf
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.starts import GaussianNoise
@@ -26,6 +28,7 @@ CLIPS = torch.rand(4, 3, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 1])
 EPSILON, ALPHA = 8 / 255, 3 / 255
 PGD = Ascent(perturbation=AdditiveLinf(epsilon=EPSILON, step_size=ALPHA), steps=3)
+TARGETED = Ascent(perturbation=PGD.perturbation, steps=3, goal=NextClass())
 KL_PGD = Ascent(perturbation=PGD.perturbation, start=GaussianNoise(deviation=0.001), steps=3)
 
 
@@ -253,6 +256,8 @@ def test_images_train_as_clips_of_one_frame(name):
     [
         (lambda: Maximum(attacks=[]), "attacks is empty: maximum takes the worst of one or more"),
         (lambda: Trades(attack=PGD, beta=-1), "beta is -1: it cannot be below 0"),
+        (lambda: Trades(attack=TARGETED), r"goal is NextClass\(\): the attack of trades climbs a divergence"),
+        (lambda: Trades(attack=Expectation(attack=TARGETED)), r"goal is NextClass\(\): the attack of trades"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib import provenance, registry, sources
+from pipeline_lib import sources
 from pipeline_lib.provenance import canonical, digest, file_digest, fingerprint
+from planning import CACHES
 
 PGD = {"method": "pipeline_lib.attacks.ascent:Ascent", "perturbation": {"method": "mine:Perturbation"}}
 
@@ -23,14 +24,19 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "pipeline_lib/attacks/steps.py").write_text('"""Doc."""\n\ndef step(x):\n    return x + 1  # one\n')
     (tmp_path / "pipeline_lib/unused.py").write_text("x = 1\n")
     (tmp_path / "pipeline_lib/jobs/logs.py").write_text("x = 1\n")
-    (tmp_path / "mine.py").write_text("class Perturbation: ...\n")
+    (tmp_path / "mine.py").write_text("import colorsys\nimport my_helper\nclass Perturbation: ...\n")
+    (tmp_path / "my_helper.py").write_text("from my_tools.noise import level\nx = 1\n")
+    (tmp_path / "my_tools").mkdir()
+    (tmp_path / "my_tools/__init__.py").write_text("x = 1\n")
+    (tmp_path / "my_tools/noise.py").write_text("def level(x):\n    return x + 1\n")
+    (tmp_path / "colorsys.py").write_text("x = 1\n")
     (tmp_path / "adapter.py").write_text("import pipeline_lib.jobs.logs\n")
     yield tmp_path
     forget()  # what was found here would be another test's pipeline_lib
 
 
 def forget() -> None:
-    for cache in (registry.source_file, provenance._closure, provenance._imports, sources.read_source):
+    for cache in CACHES:
         cache.cache_clear()
 
 
@@ -43,6 +49,9 @@ CHANGES = {
     "method's own module": ("pipeline_lib/attacks/ascent.py", "class Ascent: ...", "class Ascent:\n    x = 1"),
     "module that the method imports": ("pipeline_lib/attacks/steps.py", "x + 1", "x + 2"),
     "nested method of the user's": ("mine.py", "class Perturbation: ...", "class Perturbation:\n    x = 1"),
+    "helper of the user's module": ("my_helper.py", "x = 1", "x = 2"),
+    "module of a package of the user's": ("my_tools/noise.py", "x + 1", "x + 2"),
+    "package of the user's": ("my_tools/__init__.py", "x = 1", "x = 2"),
     "adapter": ("adapter.py", "import pipeline_lib.jobs.logs", "import pipeline_lib.unused"),
 }
 NO_CHANGES = {
@@ -51,6 +60,7 @@ NO_CHANGES = {
     "formatting": ("pipeline_lib/attacks/steps.py", "x + 1", "(x  +  1)"),
     "module that nobody imports": ("pipeline_lib/unused.py", "x = 1", "x = 2"),
     "logging": ("pipeline_lib/jobs/logs.py", "x = 1", "x = 2"),
+    "name of the standard library's": ("colorsys.py", "x = 1", "x = 2"),
 }
 
 
@@ -95,6 +105,14 @@ def test_a_file_is_parsed_again_when_its_text_is_another(package, monkeypatch):
     path.write_text("class Perturbation:\n    epsilon: float\n    note: str = ''\n")
     forget()
     assert sources.read_source(path).classes == {"Perturbation": {"epsilon": ("float", True), "note": ("str", False)}}
+
+
+def test_what_was_read_is_kept_where_python_keeps_its_compiled_files(package, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    monkeypatch.setattr("sys.pycache_prefix", str(package / "compiled/elsewhere"))
+    sources.read_source(package / "mine.py")
+    assert [path.name for path in (package / "compiled").rglob("*.json")] == [sources._store(Path("mine.py")).name]
+    assert not (package / "__pycache__").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', "null"])

@@ -1,13 +1,15 @@
 """Run folders, atomic results, requests to stop, GPUs of the pool, and what a job tells when it fails."""
 
+import contextlib
 import errno
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
+import termios
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,34 +19,35 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import devices
 from pipeline_lib.jobs.adapter import job
 from pipeline_lib.jobs.devices import gpus_per_job, oversubscription, reserved_gpus
-from pipeline_lib.jobs.logs import Progress, logging_to
+from pipeline_lib.jobs.logs import LOGGER, Progress, logging_to
 from pipeline_lib.jobs.runs import publish, replacing, run_folder, stop_requests
 
 
-def hold(root: Path, seconds: float, held) -> None:
+def hold(root: Path, held, release, leaving) -> None:
     with run_folder(root, "key"):
         held.set()
-        time.sleep(seconds)
+        release.wait(60)
+        leaving.set()
 
 
-def test_two_jobs_never_work_in_one_run_folder(tmp_path):
+def test_two_jobs_never_work_in_one_run_folder(tmp_path, monkeypatch):
     context = multiprocessing.get_context("fork")
-    held = context.Event()
-    other = context.Process(target=hold, args=(tmp_path, 0.5, held))
+    held, release, leaving = context.Event(), context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, held, release, leaving))
     other.start()
-    held.wait(10)
-    began = time.monotonic()
+    assert held.wait(60)
+    monkeypatch.setattr(LOGGER, "info", lambda *words: release.set())  # what it says when it has to wait
     with run_folder(tmp_path, "key"):
-        assert time.monotonic() - began > 0.3
+        assert leaving.is_set()
     other.join()
 
 
 def test_a_killed_job_frees_its_run_folder(tmp_path):
     context = multiprocessing.get_context("fork")
-    held = context.Event()
-    other = context.Process(target=hold, args=(tmp_path, 600, held))
+    held, never = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, held, never, never))
     other.start()
-    held.wait(10)
+    assert held.wait(60)
     os.kill(other.pid, signal.SIGKILL)
     with run_folder(tmp_path, "key") as folder:
         assert folder.is_dir()
@@ -234,3 +237,22 @@ def test_progress_writes_readable_lines(tmp_path, monkeypatch):
     assert "training: 3/4 clips, loss 0.5, accuracy 75, " in lines[0]
     assert "clips/s, 0 s left" in lines[1]
     assert logging.getLogger("pipeline_lib").handlers == []
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch):
+    reader, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    with os.fdopen(terminal, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        progress = Progress("training", 4, "clips", start=1)
+        progress.advance(2, loss=0.5, accuracy=75.0)
+        progress.bar.refresh()  # tqdm draws at most ten times a second
+        progress.close()
+    with os.fdopen(reader, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # how a closed terminal ends
+        drawn = b""
+        while part := screen.read(10_000):
+            drawn += part
+    lines = drawn.decode().split("\r")
+    expected = r"training:  75%\|.+\| 3/4 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ clips/s, loss 0\.5, accuracy 75\]"
+    assert any(re.fullmatch(expected, line) for line in lines)
+    assert lines[-2].strip() == ""  # the bar leaves nothing behind

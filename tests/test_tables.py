@@ -1,5 +1,6 @@
 """Tables and audits from predictions: the numbers, the errors, the escaping and the bytes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, write_audit
+from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, storage_cost, write_audit
 from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.tables import COLUMNS, build_table, read_paper, read_table, write_table
 
@@ -254,7 +255,7 @@ def test_the_same_table_gives_the_same_bytes_and_leaves_no_temporary_file(tmp_pa
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t.csv", "t.html", "t.md", "t.tex"]
 
 
-def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
+def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **changes: float) -> dict[str, str]:
     facts = dict.fromkeys(AUDIT_COLUMNS, 0.0) | {
         "clips": 300,
         "iterations": 5,
@@ -264,9 +265,10 @@ def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
         "gap_allowed": 0.05,
     }
     facts |= {"clean_accuracy": 90.0, "live_accuracy": 20.0, "stored_accuracy": 20.0} | changes
-    path = folder / "audit.csv"
+    path = folder / f"{len(list(folder.iterdir()))}.audit.csv"
     pd.DataFrame([facts]).to_csv(path, index=False)
-    return {"dataset": "synthetic", "source": "no_defense", "attack": "pgd", "audit": str(path)}
+    named = {"dataset": "synthetic", "source": "no_defense", "attack": attack, "storage": storage}
+    return named | {"audit": str(path)}
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def audit_entry(folder: Path, **changes: float) -> dict[str, str]:
 def test_verdict(tmp_path: Path, changes: dict[str, float], verdict: str) -> None:
     audit = build_audit([audit_entry(tmp_path, **changes)])
     assert audit["verdict"].tolist() == [verdict]
-    assert audit.columns.tolist() == ["dataset", "source", "attack", *AUDIT_COLUMNS, "verdict"]
+    assert audit.columns.tolist() == ["dataset", "source", "attack", "storage", *AUDIT_COLUMNS, "verdict"]
 
 
 def test_the_written_audit_says_the_rule_and_the_verdict(tmp_path: Path) -> None:
@@ -314,6 +316,26 @@ def test_the_written_audit_says_the_rule_and_the_verdict(tmp_path: Path) -> None
         assert "40.0" in text
         assert text.count("masked gradient") == 2  # caption and cell
     assert '<b class="masked">masked gradient</b>' in paths["html"].read_text()
+
+
+def test_what_storing_costs_is_over_all_clips_of_an_attack_and_the_largest_of_one_set(tmp_path: Path) -> None:
+    """30 of 100 and 30 of 300 live clips are right, 33 and 27 stored ones: none of 400 in sum, 3 points at most."""
+    sets = [
+        audit_entry(tmp_path, clips=100, live_accuracy=30.0, stored_accuracy=33.0),
+        audit_entry(tmp_path, clips=300, live_accuracy=10.0, stored_accuracy=9.0),
+        audit_entry(tmp_path, clips=300, live_accuracy=10.0, stored_accuracy=12.0, attack="l2"),
+        audit_entry(tmp_path, clips=300, live_accuracy=10.0, stored_accuracy=10.0, attack="l2", storage="float32"),
+    ]
+    audit = build_audit(sets)
+    cost = storage_cost(audit).set_index(["attack", "storage"])
+    assert cost.loc[("pgd", "lattice"), "sets":].tolist() == [2, 400, 15.0, 15.0, 0.0, 3.0]
+    assert cost.loc[("l2", "lattice"), "sets":].tolist() == [1, 300, 10.0, 12.0, 2.0, 2.0]
+    assert cost.loc[("l2", "float32"), "sets":].tolist() == [1, 300, 10.0, 10.0, 0.0, 0.0]
+    paths = {kind: tmp_path / f"out.{suffix}" for kind, suffix in KINDS.items()}
+    write_audit(audit, **paths)
+    row = ["synthetic", "l2", "lattice", "1", "300", "10.0", "12.0", "+2.0", "+2.0"]
+    for kind, between in {"markdown": r"\s*\|\s*", "latex": r"\s*&\s*", "html": r"\s*</td><td>\s*"}.items():
+        assert re.search(between.join(map(re.escape, row)), paths[kind].read_text()), kind
 
 
 def test_an_incomplete_audit_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import errno
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ import pytest
 import torch
 
 import tiny
+from limits import file_size_limit
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.augmentation import CropAndFlip, Unchanged
 from pipeline_lib.clips.loader import as_clips
@@ -482,20 +482,17 @@ def test_a_checkpoint_of_another_run_is_ignored_with_a_warning(tmp_path, clips, 
     assert f"belongs to another run ({foreign.name})" in caplog.text
 
 
-def test_a_full_disk_during_a_checkpoint_keeps_the_one_before(tmp_path, clips, monkeypatch):
+@pytest.mark.parametrize("limit", [100, 4000])
+@pytest.mark.parametrize(("steps", "name"), [(1, "checkpoint.fresh.pt"), (4, "final.pt")])
+def test_no_space_for_a_file_of_the_run_names_it_and_loses_nothing(tmp_path, clips, monkeypatch, steps, name, limit):
     entry = with_training()
-    folder = stopped_once(tmp_path, entry, clips, monkeypatch)
-    before = (folder / "checkpoint.pt").read_bytes()
-    with monkeypatch.context() as patch:
-        patch.setattr("pipeline_lib.models.checkpoint.torch.save", full_disk)
-        with pytest.raises(PipelineError, match="no space left on the device"):
-            trained(tmp_path, entry, clips)
-    assert (folder / "checkpoint.pt").read_bytes() == before
-    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.pt", "lock"]
-
-
-def full_disk(content: object, file: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
+    expected = trained(tmp_path / "whole", entry, clips).read_bytes()
+    folder = stopped_once(tmp_path, entry, clips, monkeypatch, times=steps)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(PipelineError, match=f"{folder}/{name}: no space left .*run again"), file_size_limit(limit):
+        trained(tmp_path, entry, clips)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert trained(tmp_path, entry, clips).read_bytes() == expected
 
 
 def test_a_lost_gpu_is_told_and_costs_no_checkpoint(tmp_path, clips, monkeypatch):

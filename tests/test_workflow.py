@@ -12,7 +12,7 @@ import pytest
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from planning import ROOT, copy_project, plan, pretend_finished
+from planning import ROOT, copy_project, plan, pretend_finished, with_all_that_follows
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
@@ -56,6 +56,11 @@ def model_of(target: str) -> str:
     return target.partition("-s")[0]
 
 
+def names_of(jobs: set) -> set[str]:
+    """All wildcards of jobs."""
+    return {name for job in jobs for name in job[1:]}
+
+
 def computing(jobs: set) -> set:
     return {job for job in jobs if job[0] not in REPORTING}
 
@@ -69,13 +74,15 @@ def test_nothing_changed(finished):
 
 
 def test_epsilon_reruns_its_sets_the_models_trained_on_it_and_what_depends_on_them(finished):
-    everything = plan_of_a_fresh_project(finished)
     jobs = plan(finished, {"attacks": {"pgd": {"perturbation": {"epsilon": "9/255"}}}})
     retrained = {name for name, model in CONFIG["models"].items() if "pgd" in names_in(model["defense"])}
     assert retrained >= {"at_pgd", "avg", "max", "msd", "multibn_manual", "multibn", "oudefend_at_pgd"}
     assert not retrained & {"standard", "surrogate", "at_roa", "trades", "at_multav_linf", "oudefend"}
-    expected = {job for job in computing(everything) if touches(job, "pgd", retrained)}
-    assert computing(jobs) == expected
+    everything = plan_of_a_fresh_project(finished)
+    changed = {job for job in everything if job[0] == "train" and model_of(job[2]) in retrained}
+    changed |= {job for job in everything if job[0] == "attack" and job[3] == "pgd"}
+    assert jobs == with_all_that_follows(finished, changed)
+    assert computing(jobs) == {job for job in computing(everything) if touches(job, "pgd", retrained)}
     assert ("table", "multav") in jobs  # its row "Add" is trained on pgd
 
 
@@ -144,7 +151,7 @@ def test_device_and_threads_are_no_part_of_a_result(finished):
 def test_how_videos_are_decoded_is_no_part_of_a_clip_but_which_may_fail_is(finished):
     assert plan(finished, {"datasets": {"synthetic": {"decoding": {"deadline": 60}}}}) == set()
     jobs = plan(finished, {"datasets": {"synthetic": {"decoding": {"tolerate": ["MoveLeft/v_MoveLeft_g01_c01.mp4"]}}}})
-    assert "decode" in rules(jobs)
+    assert jobs == with_all_that_follows(finished, {("decode", "synthetic", part) for part in ("train", "test")})
 
 
 def test_touched_files(finished):
@@ -174,7 +181,7 @@ def test_behavior_of_sampling_decodes_again_and_renders_nothing(finished, edit):
 
 
 def test_behavior_of_the_perturbations_reruns_every_attack(finished, edit):
-    edit("pipeline_lib/attacks/perturbations.py", "if step_size > epsilon:", "if not step_size <= epsilon:")
+    edit("pipeline_lib/attacks/perturbations.py", "if length > epsilon:", "if not length <= epsilon:")
     attacked = {job[3] for job in plan(finished) if job[0] == "attack"}
     evaluated = {"pgd", "pgd_20", "roa", "af", "spa", "multav_linf", "multav_af", "pgd_unbounded"}
     assert attacked == evaluated | {f"pgd_bound_{epsilon}_255" for epsilon in (2, 4, 8, 16)}
@@ -282,6 +289,17 @@ def test_an_adaptive_attack_is_an_attack_of_its_own(finished):
     assert computing(jobs) == {("attack", "synthetic", "multibn-s0", "aimed_1")}
 
 
+@pytest.mark.parametrize(("storage", "is_another"), [("lattice", False), ("float32", True)])
+def test_another_storage_makes_the_sets_again_and_what_reads_them_and_trains_nothing(finished, storage, is_another):
+    jobs = plan(finished, {"attacks": {"pgd": {"storage": storage}}})
+    everything = computing(plan_of_a_fresh_project(finished))
+    own = {"pgd", *(name for name in names_of(everything) if name.startswith("pgd_bound_"))}  # their base is pgd
+    reading = {job for job in everything if own & set(job[2:])}
+    assert rules(reading) == {"attack", "predict_transfer", "features"}
+    assert computing(jobs) == (reading if is_another else set())
+    assert (("perturbations", "examples") in jobs) == (("audit_table",) in jobs) == is_another
+
+
 FRAMING = {"method": "universal_framing", "learning": {"method": "adam", "epochs": 2}, "sweep": {"width": [1, 2]}}
 BLACK = {
     "method": "placed",
@@ -307,11 +325,57 @@ def test_a_universal_attack_is_learned_before_it_is_placed(finished):
     assert computing(jobs) == expected
 
 
+def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_otherwise(tmp_path):
+    project = copy_project(tmp_path)
+    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    config["attacks"]["universal"] = {key: value for key, value in FRAMING.items() if key != "sweep"} | {"width": 1}
+    columns, rows = {"clean": "clean", "AF": "universal"}, {"No Defense": "standard"}
+    config["studies"] = {"framing": {"title": "Framing", "dataset": "synthetic", "columns": columns, "rows": rows}}
+    config["figures"] = {"perturbations": {}, "iterations": {}}
+    (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    pretend_finished(project)
+    jobs = plan(project, {"attacks": {"universal": {"storage": "float32"}}})
+    assert computing(jobs) == {("attack", "synthetic", "standard-s0", "universal")}
+
+
 def test_removed_row(finished, edit):
     edit("config/config.yaml", "      BN-Physical: multibn_manual/physical\n", "")
-    jobs = plan(finished)
-    assert computing(jobs) == set()
-    assert ("table", "multibn_branches") in jobs
+    shown = {("table", "multibn_branches"), ("chart", "multibn_branches")}
+    assert plan(finished) == shown | {("audit_table",), ("report",)}
+
+
+def test_removed_attack(finished):
+    """With the model that was trained on it: what showed them is made again, and nothing is computed."""
+    rows = {"R3D18 Mult": {"af": None}, "R3D18 Add": {"af": None}}
+    gone = {
+        "attacks": {"multav_af": None},
+        "models": {"at_multav_af": None},
+        "studies": {"multav": {"columns": {"af": None}, "rows": rows}},
+        "figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa", "af", "spa", "multav_linf"]}}},
+    }
+    shown = {("table", "multav"), ("chart", "multav"), ("perturbations", "examples"), ("audit_table",)}
+    shown |= {("training_curves", "synthetic"), ("opening",)}  # of all models
+    assert plan(finished, gone) == shown | {("report",)}
+
+
+def test_a_deleted_intermediate_is_made_again_when_it_is_needed(finished):
+    path = finished / "results/synthetic/adversarial/standard-s0/pgd.h5"
+    when = path.stat().st_mtime_ns
+    path.unlink()
+    unneeded = plan(finished)
+    needed = plan(finished, {"figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa"]}}}})
+    path.touch()
+    os.utime(path, ns=(when, when))
+    assert unneeded == set()
+    assert needed == with_all_that_follows(finished, {("attack", "synthetic", "standard-s0", "pgd")})
+
+
+def test_a_touched_input_is_read_and_found_the_same(finished, edit):
+    edit("resources/paper/multav.csv", "\n", "\n")
+    assert plan(finished) == set()
+    edit("resources/paper/multav.csv", "MultAV", "MultAv")
+    studies = CONFIG["studies"]
+    assert plan(finished) == {(rule, study) for rule in ("table", "chart") for study in studies} | {("report",)}
 
 
 def test_second_seed_leaves_the_first_alone(finished):

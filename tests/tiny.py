@@ -69,11 +69,11 @@ def model_entry(defense: dict, seed: int = 0) -> dict:
     return {"network": NETWORK, "defense": defense, "training": TRAINING, "seed": seed}
 
 
-def write_clips(path: Path, count: int = 10, seed: int = 0) -> Path:
+def write_clips(path: Path, count: int = 10, seed: int = 0, shape: tuple[int, int, int, int] = SHAPE) -> Path:
     """Random clips of two classes, the second one brighter, in a real store."""
     generator = np.random.default_rng(seed)
     videos = [Video(f"{CLASSES[i % 2]}/v_{i:02}.avi", i % 2) for i in range(count)]
-    frames = [generator.integers(20, 140, SHAPE, dtype=np.uint8) + np.uint8(60 * (i % 2)) for i in range(count)]
-    clips = [DecodedClip(frame, np.arange(SHAPE[0])) for frame in frames]
-    write_store(path, videos, clips, shape=SHAPE, classes=CLASSES, spec={})
+    frames = [generator.integers(20, 140, shape, dtype=np.uint8) + np.uint8(60 * (i % 2)) for i in range(count)]
+    clips = [DecodedClip(frame, np.arange(shape[0])) for frame in frames]
+    write_store(path, videos, clips, shape=shape, classes=CLASSES, spec={})
     return path

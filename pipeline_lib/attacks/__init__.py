@@ -10,6 +10,7 @@ from typing import Any
 _MODULES = {
     "ascent": ["Ascent"],
     "crafting": ["craft"],
+    "expectation": ["Expectation"],
     "framing": ["Adam", "Placed", "UniversalFraming"],
     "goals": ["LeastLikely", "NextClass", "TargetClass", "Untargeted"],
     "lp_perturbations": ["AdditiveL1", "AdditiveL2", "PrintedRatioL2", "RatioL2"],

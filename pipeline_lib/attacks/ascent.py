@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +15,16 @@ from pipeline_lib.attacks.regions import AllPixels, Region
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import Precision, check_precision
 from pipeline_lib.ranges import Count, check_ranges
+
+# The size of a start where it has the unit of a bound. By name: an attack depends on the classes that it is made of.
+COMPARABLE = {
+    ("UniformNoise", "AdditiveLinf"): "radius",
+    ("UniformBox", "AdditiveL2"): "radius",
+    ("LogUniform", "RatioLinf"): "ratio",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,10 @@ class Ascent:
         check_ranges(self)
         if check_precision("precision", self.precision) == "tf32":
             raise PipelineError("precision is tf32: for all attacks of a run it is evaluation.precision")
+        if getattr(self.perturbation, "all_pixels_only", False) and not isinstance(self.region, AllPixels):
+            names = type(self.perturbation).__name__, type(self.region).__name__
+            raise PipelineError(f"region is {names[1]}: {names[0]} bounds the whole clip, use it with all pixels")
+        tell_of_far_starts(self.start, self.perturbation)
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Adversarial clips, (N, C, T, H, W) or (N, C, H, W) in [0, 1], not quantized; pixels outside the region are
@@ -104,9 +116,9 @@ class Ascent:
         return self.ratio_to_bound(start, clips) > 1 + 1e-4
 
     def place(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """The region's mask: drawn, or searched for with what the start shows."""
+        """The region's mask: drawn, or searched for."""
         if isinstance(self.region, SearchedRectangle):
-            return self.region.place(loss, self.start.first(clips, generators).clamp(0, 1), clips, generators)
+            return self.region.place(loss, clips, generators)
         return self.region.mask(clips, generators)
 
     def advance(
@@ -144,6 +156,14 @@ class Best:
         better = (losses > self.losses) | losses.isnan()
         self.clips = torch.where(per_clip(better, clips), clips, self.clips)
         self.losses = torch.maximum(losses, self.losses)
+
+
+def tell_of_far_starts(start: Any, perturbation: Any) -> None:
+    """A line in the log: the first gradient is then one that no clip inside the bound has."""
+    size = COMPARABLE.get((type(start).__name__, type(perturbation).__name__))
+    if size is not None and getattr(start, size) > perturbation.epsilon:
+        given = getattr(start, size), perturbation.epsilon
+        LOGGER.info("the start's %s %.4g is larger than epsilon %.4g: it is outside of the bound", size, *given)
 
 
 def require_one_each(generators: Sequence[torch.Generator], clips: Tensor) -> None:

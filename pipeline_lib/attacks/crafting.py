@@ -1,14 +1,16 @@
 """Attacks on any network from Python, without a workflow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goals import check_labels, goal_of
 from pipeline_lib.attacks.losses import Criterion, Loss, attacking, on_logits
 from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.precision import precision_of
 
 
 class Attack(Protocol):
@@ -21,29 +23,61 @@ def craft(
     labels: Tensor,
     attack: Attack,
     *,
+    loss: Callable[[Loss], Loss] | None = None,
+    batch_size: int | None = None,
     seed: int = 0,
     names: Sequence[str] | None = None,
 ) -> Tensor:
     """Adversarial clips, shaped as `clips`, not quantized (`attack.quantize(adversarial, clips)` does that).
 
     network: clips -> logits (N, classes). It is attacked in eval mode with frozen parameters, and left as it was.
-    clips: (N, C, T, H, W), or images (N, C, H, W), floats in [0, 1]; labels: (N,) integers.
+    clips: (N, C, T, H, W), or images (N, C, H, W), floats in [0, 1]; labels: (N,) integers. An attack with a `margin`
+        gets it, and returns it: black pixels on each side.
+    loss: what the attack climbs, made of the loss of its goal, as `loss` in a configuration; e.g. `Adaptive(type="lp")`
+        of `pipeline_lib.defenses.adaptive`. By default that loss itself.
+    batch_size: clips that are attacked at once, by default all. It bounds the memory, and changes no result.
     seed, names: each clip's random draws follow from both, whatever batch it is in; by default its name is its place
-        in this batch.
+        among these clips.
 
     Raises:
-        ValueError: clips outside [0, 1], labels that are no classes, or a loss or gradient that is not finite.
+        ValueError: clips outside [0, 1], labels that are no classes, a loss or gradient that is not finite, an attack
+            that has to be learned first.
     """
+    _require_learned(attack)
     _require_clips(clips)
     _require_labels(labels, len(clips))
+    if margin := getattr(attack, "margin", 0):
+        clips = nn.functional.pad(clips, [margin] * 4)
     labels = labels.to(clips.device, torch.long)
     names = [str(i) for i in range(len(clips))] if names is None else names
-    generators = clip_generators(seed, names, clips.device)
-    with attacking(network):
-        criterion = goal_of(attack).criterion(network, clips, labels)
-        adversarial = attack(on_logits(network, _checked(criterion, labels)), clips, generators).detach()
+    generators, largest = clip_generators(seed, names, clips.device), int(labels.max())
+    require_one_each(generators, clips)
+
+    def crafted(part: slice) -> Tensor:
+        with attacking(network):
+            criterion = _checked(goal_of(attack).criterion(network, clips[part], labels[part]), largest)
+        goal = on_logits(network, criterion)
+        with attacking(network, precision_of(attack, "fp32")):
+            return attack(loss(goal) if loss else goal, clips[part], generators[part]).detach()
+
+    adversarial = torch.cat([crafted(part) for part in _parts(len(clips), batch_size)])
     _require_finite(adversarial)
     return adversarial
+
+
+def _parts(count: int, size: int | None) -> list[slice]:
+    if size is not None and size < 1:
+        raise ValueError(f"batch_size is {size}: it must be at least 1")
+    return [slice(start, start + (size or count)) for start in range(0, count, size or count)]
+
+
+def _require_learned(attack: object) -> None:
+    if hasattr(attack, "learning"):
+        name = type(attack).__name__
+        raise ValueError(
+            f"a {name} has to be learned on training clips first (pipeline_lib.evaluation.learning.learn): give "
+            "attack.learned(pattern)"
+        )
 
 
 def _require_clips(clips: Tensor) -> None:
@@ -61,9 +95,8 @@ def _require_labels(labels: Tensor, count: int) -> None:
         raise ValueError(f"a label is {int(labels.min())}: classes are counted from 0")
 
 
-def _checked(criterion: Criterion, labels: Tensor) -> Criterion:
-    """The criterion, which refuses labels that the logits do not have. It looks at the labels once."""
-    largest = int(labels.max())
+def _checked(criterion: Criterion, largest: int) -> Criterion:
+    """The criterion, which refuses a largest label that the logits do not have."""
 
     def checked(logits: Tensor) -> Tensor:
         check_labels(logits, largest)

@@ -1,11 +1,13 @@
 """Losses that attacks climb: clips -> (N,), one number per clip; and the state a network is attacked in."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pipeline_lib.precision import Precision
 
 Loss = Callable[[Tensor], Tensor]
 # What a loss makes of logits: (N, classes) in float32 -> (N,), larger where the attack is nearer to its goal.
@@ -84,18 +86,51 @@ def loss_and_gradient(loss: Loss, clips: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def attacking(network: nn.Module) -> Iterator[None]:
+def attacking(network: nn.Module, precision: Precision = "fp32") -> Iterator[None]:
     """Inside, the network is in eval mode and its parameters take no gradients (half the cost of a backward pass).
 
-    Training flags of every submodule and requires_grad of every parameter are restored as they were.
+    precision: of the passes inside. With bf16 all of them have to be under autocast; weights are then rounded once
+        instead of in each of them.
+
+    Training flags of every submodule, and requires_grad and values of every parameter are restored as they were.
     """
     training = [(part, part.training) for part in network.modules()]
     learning = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
         network.eval().requires_grad_(False)
-        yield
+        with _rounded(network) if precision == "bf16" else nullcontext():
+            yield
     finally:
         for part, flag in training:
             part.training = flag
         for parameter, flag in learning:
             parameter.requires_grad_(flag)
+
+
+@contextmanager
+def _rounded(network: nn.Module) -> Iterator[None]:
+    """Inside, weights that autocast would round in every pass are bfloat16 (a fifth of a pass on a CPU)."""
+    products = [part for part in network.modules() if isinstance(part, nn.Linear | nn.Conv2d | nn.Conv3d)]
+    exact = {weight: weight.data for part in products for weight in part.parameters(recurse=False)}
+    stems = [part for part in products if isinstance(part, nn.Conv3d) and part.weight.shape[1] == 3 == part.in_channels]
+    hooks = []
+    try:
+        for weight, values in exact.items():
+            weight.data = values.to(torch.bfloat16)
+        for stem in stems:
+            if stem.weight.device.type == "cpu":
+                stem.weight.data = _with_a_fourth(stem.weight.data)
+                hooks.append(stem.register_forward_pre_hook(lambda _, given: (_with_a_fourth(given[0]),)))
+        yield
+    finally:
+        for weight, values in exact.items():
+            weight.data = values
+        for hook in hooks:
+            hook.remove()
+
+
+def _with_a_fourth(data: Tensor) -> Tensor:
+    """Clips or weights of three channels (N, 3, T, H, W) with one of zeros. oneDNN's bfloat16 is five times slower on
+    three.
+    """
+    return F.pad(data, (0, 0, 0, 0, 0, 0, 0, 1))

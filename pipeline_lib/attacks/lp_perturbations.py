@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -101,6 +101,8 @@ class PrintedRatioL2:
     scales the whole clip down, to a bit more than an eighth. For all pixels only. Pixels at 0 stay 0, and do not count.
     """
 
+    all_pixels_only: ClassVar[bool] = True
+
     epsilon: Positive
     step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
@@ -156,6 +158,7 @@ class AdditiveL1:
         check_ranges(self)
         if self.fewest > self.most:
             raise PipelineError(f"fewest and most are {self.fewest} and {self.most}: give 1 <= fewest <= most")
+        tell_of_large_steps(self.epsilon, self.step_size * self.most)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         count = self._counts(generators).to(clips.device)

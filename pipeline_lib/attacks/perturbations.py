@@ -114,7 +114,7 @@ def nearest_level(clips: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (clips * 255).round().clamp(low, high).clamp(0, 255) / 255
 
 
-def tell_of_large_steps(epsilon: float, step_size: float) -> None:
+def tell_of_large_steps(epsilon: float, length: float) -> None:
     """A line in the log: such steps are allowed, and cut to the bound (the draft's PGD)."""
-    if step_size > epsilon:
-        LOGGER.info("step_size %.4g is larger than epsilon %.4g: each step ends on the bound", step_size, epsilon)
+    if length > epsilon:
+        LOGGER.info("a step of %.4g is larger than epsilon %.4g: each step ends on the bound", length, epsilon)

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from pipeline_lib.attacks.balls import per_clip
 from pipeline_lib.attacks.losses import Loss, loss_and_gradient
-from pipeline_lib.attacks.regions import RandomRectangle, fits_rectangle, rectangles
+from pipeline_lib.attacks.regions import fits_rectangle, rectangles
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import Count, check_ranges
+from pipeline_lib.ranges import Count, Share, check_ranges
 
 # Where this share of the places that were tried has the largest loss, it says nothing: the place is drawn.
 UNDECIDED = 0.9
@@ -22,54 +22,70 @@ UNDECIDED = 0.9
 class SearchedRectangle:
     """One rectangle per frame, or one place for all frames of a video; every clip has its own.
 
-    Upper left corners are multiples of `stride`. `exhaustive` tries all of them, one forward pass each. `gradient`
-    takes one gradient at the clean clips and tries the `candidates` windows of largest squared gradient. A rectangle
-    is tried with what it starts from (ROA: grey). Frames are searched one after the other, with the rectangles of
-    earlier frames in place; that multiplies the passes by T. Where nine of ten places have the largest loss, or where
-    it is 0, the place is drawn.
+    Upper left corners are multiples of `stride`; the authors' grid has (H - height) // stride rows and as many columns
+    alike, so that its last ones are never used: the default. last_position: with them.
+    `exhaustive` tries every place, one forward pass each; where nine of ten have the largest loss, or where it is 0,
+    the place is drawn. (The authors count the places that equal the largest loss so far, so that one more than ours
+    has to tie; and they draw as well where the many ties were surpassed later.) `gradient` takes one gradient at the
+    clean clips and tries the `candidates` windows of largest squared gradient; of equal ones it keeps the first.
+    A rectangle is tried in grey of brightness `tried`, whatever the attack then starts from. Frames are searched one
+    after the other, with the rectangles of earlier frames in place; that multiplies the passes by T.
     """
 
     height: Count
     width: Count
     search: Literal["exhaustive", "gradient"]
     stride: Count = 1
+    last_position: bool = False
     candidates: Count = 20
+    tried: Share = 0.5
     per: Literal["frame", "video"] = "video"
 
     def __post_init__(self) -> None:
         check_ranges(self)
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Drawn, where no loss is there to search with."""
-        drawn = RandomRectangle(height=self.height, width=self.width, last_position=True, per=self.per)
-        return drawn.mask(clips, generators)
+        """Drawn from the places, where no loss is there to search with."""
+        corners, frames = self._corners(clips), clips.shape[2:-2]
+        shape = tuple(frames) if self.per == "frame" else (1,) * len(frames)
+        which = [torch.randint(len(corners), shape, generator=g, device=g.device) for g in generators]
+        drawn = corners[torch.stack(which).to(clips.device)]
+        return rectangles(drawn.expand(-1, *frames, -1), (self.height, self.width), clips.shape[-2:])
 
     def admits(self, changed: Tensor) -> Tensor:
         return fits_rectangle(changed, self.height, self.width, self.per)
 
-    def place(self, loss: Loss, content: Tensor, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """bool (N, 1, T, H, W), or (N, 1, H, W) for images; `content`: what rectangles show, as large as the clips."""
-        drawn = self.mask(clips, generators)
-        mask, corners = torch.zeros_like(drawn), self._corners(clips)
+    def place(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """bool (N, 1, T, H, W), or (N, 1, H, W) for images."""
+        mask, corners = torch.zeros_like(clips[:, :1], dtype=torch.bool), self._corners(clips)
         scores = self._scores(loss, clips) if self.search == "gradient" else None
+        drawn = self.mask(clips, generators) if scores is None else None
         for frames in self._groups(clips):
-            tried = self._tried(scores, frames, corners, clips)
+            tried = self._candidates(scores, frames, corners, clips)
             masks = (mask | frames & self._at(corners[which], clips) for which in tried.T)
-            losses = [tried_loss(loss, torch.where(shown, content, clips)) for shown in masks]
-            best, undecided = choice(torch.stack(losses))
-            found = frames & self._at(corners[tried.gather(1, best[:, None])[:, 0]], clips)
-            mask = mask | torch.where(per_clip(undecided, clips), drawn & frames, found)
+            losses = torch.stack([tried_loss(loss, torch.where(shown, self.tried, clips)) for shown in masks])
+            best = tried.gather(1, losses.argmax(0)[:, None])[:, 0]
+            found = frames & self._at(corners[best], clips)
+            if drawn is not None:
+                found = torch.where(per_clip(undecided(losses), clips), drawn & frames, found)
+            mask = mask | found
         return mask
+
+    def _grid(self, clips: Tensor) -> tuple[int, int]:
+        """Rows and columns of places."""
+        free = clips.shape[-2] - self.height, clips.shape[-1] - self.width
+        grid = free[0] // self.stride + self.last_position, free[1] // self.stride + self.last_position
+        if min(grid) < 1:
+            raise PipelineError(
+                f"a rectangle of {self.height} x {self.width} has no position in frames of {clips.shape[-2]} x "
+                f"{clips.shape[-1]} at stride {self.stride}: choose a smaller height, width and stride (or "
+                "last_position: true)"
+            )
+        return grid
 
     def _corners(self, clips: Tensor) -> Tensor:
         """(P, 2): every upper left corner."""
-        free = clips.shape[-2] - self.height, clips.shape[-1] - self.width
-        if min(free) < 0:
-            raise PipelineError(
-                f"a rectangle of {self.height} x {self.width} has no position in frames of {clips.shape[-2]} x "
-                f"{clips.shape[-1]}: choose a smaller height and width"
-            )
-        return torch.cartesian_prod(*(torch.arange(0, n + 1, self.stride, device=clips.device) for n in free))
+        return torch.cartesian_prod(*(self.stride * torch.arange(n, device=clips.device) for n in self._grid(clips)))
 
     def _groups(self, clips: Tensor) -> Iterator[Tensor]:
         """bool (T, 1, 1), or () for images: frames that are searched together."""
@@ -87,9 +103,10 @@ class SearchedRectangle:
         squares = (gradient / per_clip(size, clips)).square().sum(1)
         planes = squares.reshape(-1, 1, *clips.shape[-2:])
         windows = F.avg_pool2d(planes, (self.height, self.width), self.stride)
-        return windows.reshape(len(clips), -1, windows[0].numel())
+        rows, columns = self._grid(clips)
+        return windows[..., :rows, :columns].reshape(len(clips), -1, rows * columns)
 
-    def _tried(self, scores: Tensor | None, frames: Tensor, corners: Tensor, clips: Tensor) -> Tensor:
+    def _candidates(self, scores: Tensor | None, frames: Tensor, corners: Tensor, clips: Tensor) -> Tensor:
         """(N, K): which corners each clip tries in these frames."""
         if scores is None:
             return torch.arange(len(corners), device=clips.device).expand(len(clips), -1)
@@ -107,8 +124,8 @@ def tried_loss(loss: Loss, clips: Tensor) -> Tensor:
     return loss(clips)
 
 
-def choice(losses: Tensor) -> tuple[Tensor, Tensor]:
-    """(K, N) -> the index of each clip's largest loss, and whether it says nothing, both (N,)."""
-    highest, best = losses.max(0)
+def undecided(losses: Tensor) -> Tensor:
+    """(K, N) -> (N,): whether the losses of a clip's places say nothing."""
+    highest = losses.amax(0)
     ties = (losses == highest).float().mean(0)
-    return best, (highest == 0) | ((ties >= UNDECIDED) & (len(losses) > 1))
+    return (highest == 0) | ((ties >= UNDECIDED) & (len(losses) > 1))

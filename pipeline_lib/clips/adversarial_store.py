@@ -3,13 +3,18 @@
 `/delta` holds `(adversarial - clean) mod 256` as uint8 (N, T, H, W, C), one gzip-1 chunk for each clip: 0.02 (SPA) to
 0.42 (PGD) of the clips' size. A set is tied to its clean store by that store's checksum. Sets of attacks that draw
 around the picture have larger frames: the clean clips that they differ from then get a black `margin`.
+
+A set whose attribute `storage` is `float32` keeps the attacked values themselves. The difference of two float32 numbers
+is rounded, so that clean + difference would be other values; `/delta` is the difference of their bit patterns instead,
+`(adversarial - clean) mod 2**32` as uint32, which gives back every bit on any machine, and is 0 where nothing changed:
+2.5 to 2.8 of the uint8 clips' size for l2 and ratio attacks.
 """
 
 import json
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -20,10 +25,35 @@ from pipeline_lib.jobs.runs import replacing
 
 FORMAT = 1
 
+Storage = Literal["lattice", "float32"]
+LATTICE: Storage = "lattice"
+# What the frames of a set are in memory.
+DTYPES: dict[Storage, np.dtype] = {LATTICE: np.dtype(np.uint8), "float32": np.dtype(np.float32)}
+
+
+def words(frames: np.ndarray) -> np.ndarray:
+    """The bit patterns of frames, a view: unsigned integers, whose differences are exact."""
+    return frames.view(f"<u{frames.itemsize}")
+
+
+def in_dtype(frames: np.ndarray, dtype: np.dtype, into: np.ndarray | None = None) -> np.ndarray:
+    """uint8 frames as those of a set: themselves, or float32 levels / 255 (in the array `into` if one is given)."""
+    return frames if frames.dtype == dtype else np.divide(frames, 255, out=into, dtype=dtype)
+
+
+def eight_bit(frames: np.ndarray) -> np.ndarray:
+    """Frames to look at: uint8 ones themselves, float32 ones rounded to the nearest levels."""
+    return frames if frames.dtype == np.uint8 else np.rint(frames * 255).clip(0, 255).astype(np.uint8)
+
 
 def compressed_delta(adversarial: np.ndarray, clean: np.ndarray) -> bytes:
-    """One clip's chunk: two uint8 clips (T, H, W, C) to a zlib stream, as HDF5's gzip filter stores it."""
-    return zlib.compress((adversarial - clean).tobytes(), 1)
+    """One clip's chunk, as HDF5's shuffle and gzip filters store it.
+
+    adversarial: (T, H, W, C), uint8, or float32 in [0, 1]. clean: uint8 of the same shape.
+    """
+    delta = words(adversarial) - words(in_dtype(clean, adversarial.dtype))
+    # First bytes first, last bytes last: those of the exponents repeat, those of the mantissas hardly compress.
+    return zlib.compress(delta.reshape(-1, 1).view(np.uint8).T.tobytes(), 1)
 
 
 def enlarged(frames: np.ndarray, margin: int) -> np.ndarray:
@@ -32,7 +62,13 @@ def enlarged(frames: np.ndarray, margin: int) -> np.ndarray:
 
 
 def write_adversarial(
-    output: Path, clean: Clips, chunks: Iterable[bytes], crc32: np.ndarray, entry: dict[str, Any], margin: int = 0
+    output: Path,
+    clean: Clips,
+    chunks: Iterable[bytes],
+    crc32: np.ndarray,
+    entry: dict[str, Any],
+    margin: int = 0,
+    storage: Storage = LATTICE,
 ) -> None:
     """Writes a set whole or not at all; `chunks` and `crc32` (of the adversarial frames) in the order of the clips."""
     with replacing(output) as temporary, h5py.File(temporary, "w") as file:
@@ -43,14 +79,20 @@ def write_adversarial(
         file.attrs["margin"] = margin
         frames, height, width, channels = clean.shape
         shape = (frames, height + 2 * margin, width + 2 * margin, channels)
-        delta = file.create_dataset("delta", (len(clean), *shape), np.uint8, chunks=(1, *shape), compression=1)
+        size = DTYPES[storage].itemsize
+        chunked = {"chunks": (1, *shape), "compression": 1, "shuffle": size > 1}
+        delta = file.create_dataset("delta", (len(clean), *shape), f"<u{size}", **chunked)
         for row, chunk in enumerate(chunks):
             delta.id.write_direct_chunk((row, 0, 0, 0, 0), chunk)
+        if storage != LATTICE:
+            file.attrs["storage"] = storage
         file.attrs["complete"] = True
 
 
 class AdversarialClips:
     """Adversarial clips in the place of the clean ones that they were made from.
+
+    storage: `lattice` or `float32`. dtype: of the frames, uint8 or float32.
 
     Raises:
         PipelineError: an incomplete or foreign file, or one that belongs to other clean clips.
@@ -68,12 +110,13 @@ class AdversarialClips:
                 f"{path}: no adversarial set of this pipeline; delete it and run again ({error})"
             ) from error
         self._check(attributes)
+        self.storage: Storage = attributes.get("storage", LATTICE)
+        self.dtype = DTYPES[self.storage]
         self.margin = int(attributes.get("margin", 0))
-        frames, height, width, channels = clean.shape
-        self.shape: tuple[int, ...] = (frames, height + 2 * self.margin, width + 2 * self.margin, channels)
 
     def _check(self, attributes: dict[str, Any]) -> None:
-        if attributes.get("format") != FORMAT or not attributes.get("complete"):
+        known = attributes.get("format") == FORMAT and attributes.get("storage", LATTICE) in DTYPES
+        if not known or not attributes.get("complete"):
             raise PipelineError(f"{self.path}: incomplete or of another version of this code; delete it and run again")
         if attributes.get("clean") != self.clean.checksum:
             raise PipelineError(
@@ -84,23 +127,30 @@ class AdversarialClips:
         return len(self.clean)
 
     def read(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
-        """uint8 frames (n, T, H, W, C) of the given clips, in the array `into` if one is given.
+        """Frames (n, T, H, W, C) of the given clips, uint8, or float32 in [0, 1]; in the array `into` if one is given.
 
         Raises:
             PipelineError: a byte changed since they were written.
         """
-        frames = self.read_clean(rows, into)
+        clean = self.read_clean(rows, into if self.storage == LATTICE else None)
+        frames = in_dtype(clean, self.dtype, into)
         with h5py.File(self.path) as file:
-            for place, row in enumerate(rows):
-                frames[place] += file["delta"][int(row)]
-                if zlib.crc32(frames[place].tobytes()) != self.crc32[int(row)]:
-                    raise PipelineError(
-                        f"{self.path}: clip {self.videos[int(row)]} is damaged; delete the file and run again"
-                    )
+            for frame, row in zip(words(frames), rows, strict=True):
+                self._restore(frame, file["delta"], int(row))
         return frames
 
+    def _restore(self, clip: np.ndarray, delta: h5py.Dataset, row: int) -> None:
+        """Turns the words of a clean clip into those of the adversarial one."""
+        try:
+            clip += delta[row]
+            intact = zlib.crc32(clip.tobytes()) == self.crc32[row]
+        except (OSError, TypeError, ValueError):  # a chunk that cannot be unpacked, or of another shape or type
+            intact = False
+        if not intact:
+            raise PipelineError(f"{self.path}: clip {self.videos[row]} is damaged; delete the file and run again")
+
     def read_clean(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
-        """What the set differs from: the clean clips, in a black margin if the set has one."""
+        """What the set differs from: the clean clips, uint8, in a black margin if the set has one."""
         if not self.margin:
             return self.clean.read(rows, into)
         frames = enlarged(self.clean.read(rows), self.margin)

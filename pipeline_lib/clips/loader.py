@@ -1,4 +1,6 @@
-"""From clips on disk, (N, T, H, W, C) uint8, to clips in networks, (N, C, T, H, W) float32 in [0, 1], and back.
+"""From frames on disk, (N, T, H, W, C), to clips in networks, (N, C, T, H, W) float32 in [0, 1], and back.
+
+Frames are uint8; those of adversarial sets that are not on the 8-bit lattice are float32 in [0, 1].
 
 One thread reads the next batches while a network on a GPU works on the present one.
 """
@@ -20,11 +22,10 @@ AHEAD = 2
 
 
 class ClipSet(Protocol):
-    """Clean or adversarial clips: `read` gives uint8 frames (n, T, H, W, C), in the array `into` if one is given."""
+    """Clean or adversarial clips: `read` gives frames (n, T, H, W, C), in the array `into` if one is given."""
 
     labels: np.ndarray
     videos: list[str]
-    shape: tuple[int, ...]
 
     def __len__(self) -> int: ...
 
@@ -32,17 +33,23 @@ class ClipSet(Protocol):
 
 
 def as_clips(frames: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
-    """Frames (N, T, H, W, C) uint8 as clips (N, C, T, H, W) float32 in [0, 1] on the device.
+    """Frames (N, T, H, W, C) as clips (N, C, T, H, W) float32 in [0, 1] on the device; float32 ones keep their values.
 
-    They travel to the device as bytes, a quarter of the size; from pinned memory nothing waits for their arrival.
+    uint8 travels to the device as bytes, a quarter of the size; from pinned memory nothing waits for their arrival.
     """
-    return torch.as_tensor(frames).to(device, non_blocking=True).permute(0, 4, 1, 2, 3).float().div_(255)
+    clips = torch.as_tensor(frames).to(device, non_blocking=True).permute(0, 4, 1, 2, 3)
+    return clips if clips.is_floating_point() else clips.float().div_(255)
 
 
 def as_frames(clips: Tensor) -> np.ndarray:
     """Clips (N, C, T, H, W) in [0, 1] rounded to frames (N, T, H, W, C) uint8; the exact inverse of `as_clips`."""
     levels = clips.detach().float().mul(255).round().clamp(0, 255).to(torch.uint8)
     return levels.permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
+
+
+def as_float_frames(clips: Tensor) -> np.ndarray:
+    """Clips (N, C, T, H, W) as frames (N, T, H, W, C) float32, bit for bit; `as_clips` gives them back."""
+    return clips.detach().float().permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
 
 
 def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -62,7 +69,7 @@ class Prefetched:
     """Batches of frames in the order of their rows, read ahead by one thread; use it in a `with` statement.
 
     For a network on the CPU each is read when it is taken: a thread would share the network's cores, and its memory
-    costs page faults. Frames are uint8 tensors (n, T, H, W, C) on the host, pinned for a GPU, and valid until the next
+    costs page faults. Frames are tensors (n, T, H, W, C) on the host, pinned for a GPU, and valid until the next
     batch is taken.
     waited: seconds that the taker spent waiting for data.
     """
@@ -139,7 +146,8 @@ class PinnedMemory:
         if event is not None:
             event.synchronize()
         if len(self.buffers[place]) < len(rows):
-            self.buffers[place] = torch.empty((len(rows), *self.data.shape), dtype=torch.uint8, pin_memory=True)
+            self.buffers[place] = torch.from_numpy(self.data.read(rows)).pin_memory()
+            return self.buffers[place]
         frames = self.buffers[place][: len(rows)]
         self.data.read(rows, frames.numpy())
         return frames

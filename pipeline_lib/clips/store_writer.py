@@ -4,7 +4,6 @@ HDF5 ends the program when a write fails. So it only lays the file out, a few ki
 clips and columns are then written to their places by the system's own calls, whose errors can be told.
 """
 
-import errno
 import json
 import os
 import zlib
@@ -20,9 +19,8 @@ from pipeline_lib.clips.splits import Video
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store import FORMAT
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.runs import replacing
+from pipeline_lib.jobs.runs import NO_SPACE, replacing
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MESSAGE_BYTES = 256
 # What HDF5 writes beside the clips, per file and per clip without its name and frame numbers; generous.
 FILE_BYTES, ROW_BYTES = 1 << 16, 512

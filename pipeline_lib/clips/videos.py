@@ -17,6 +17,9 @@ from pipeline_lib.clips.sampling import Sampling
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.errors import PipelineError
 
+# The boxes of MP4 and QuickTime files without which frames are missing. Behind the last one there may be anything.
+BOXES_WITH_FRAMES = (b"moov", b"moof", b"mdat")
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFiles:
@@ -141,6 +144,9 @@ def judgement(path: Path, count: int, frames: int, output: Output) -> tuple[Stat
     # Healthy AVI files may miss their header's number by a frame or two.
     if count < promised - max(2, promised // 50):
         return Status.TRUNCATED, f"{count} frames, but the header says {promised}"
+    missing = bytes_cut_off(path)
+    if missing:
+        return Status.TRUNCATED, f"{count} frames, but {missing} bytes are missing at the end of the file"
     if count < frames:
         return Status.SHORT, f"{count} frames"
     return Status.OK, ""
@@ -153,3 +159,20 @@ def frames_in_header(path: Path) -> int | None:
     if len(head) < 52 or (head[:4], head[8:12], head[24:28]) != (b"RIFF", b"AVI ", b"avih"):
         return None
     return int(struct.unpack_from("<I", head, 48)[0])
+
+
+def bytes_cut_off(path: Path) -> int:
+    """How many bytes an MP4 or QuickTime file lacks by the sizes of its boxes; 0 for other files.
+
+    ISO/IEC 14496-12, 4.2: a size of 1 stands for one of 64 bits behind the name, 0 for all that follows.
+    """
+    start, end = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while start + 8 <= end:
+            file.seek(start)
+            short, name, long = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+            size = {0: end - start, 1: long}.get(short, short)
+            if name in BOXES_WITH_FRAMES and start + size > end:
+                return int(start + size - end)
+            start += max(size, 8)
+    return 0

@@ -22,6 +22,7 @@ from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance import canonical
 
 VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
+TRADES = "pipeline_lib.defenses.trades:Trades"
 
 
 def check_structure(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
@@ -110,6 +111,7 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
 
 def _defense(where: str, entry: Mapping[str, Any], sections: Sections) -> dict:
     defense = resolve(where, entry, sections)
+    _refuse_goal(where, core_defense({"defense": defense}))
     owner: dict[str, str] = {}
     for branch, attacks in core_defense({"defense": defense}).get("branches", {}).items():
         for i, attack in enumerate(map(canonical, attacks or [None])):
@@ -117,6 +119,15 @@ def _defense(where: str, entry: Mapping[str, Any], sections: Sections) -> dict:
                 what = "this attack has" if attacks and attacks[i] else "clean clips have"
                 raise fail(f"{where}.branches.{branch}[{i}]", f"{what} the branch {owner[attack]!r} already")
     return defense
+
+
+def _refuse_goal(where: str, defense: Mapping[str, Any]) -> None:
+    """TRADES gives its attack what to climb: a goal would be passed over."""
+    inner = defense
+    while "attack" in inner:
+        inner = inner["attack"]
+    if defense["method"] == TRADES and "goal" in inner:
+        raise fail(f"{where}.attack", "trades climbs a divergence, and this attack has a goal: name one without")
 
 
 def _initial(

@@ -21,6 +21,8 @@ from pipeline_lib.registry import fields
 Sections = Mapping[str, Mapping[str, Any]]
 
 CLEAN = "clean"  # in the place of an attack: its absence
+# How the clips of an attack's sets are kept; the first is what is meant where nothing is said.
+STORAGES = ("lattice", "float32")
 
 
 def fail(where: str, message: str) -> PipelineError:
@@ -102,11 +104,14 @@ def _typed(where: str, value: Any, kind: ast.expr, sections: Sections) -> Any:
 
 
 def resolve_attack(where: str, entry: Any, sections: Sections) -> dict:
-    """An attack's entry. Its `loss` is no field of its class: an attack is given what it climbs."""
-    if not isinstance(entry, dict) or "loss" not in entry:
+    """An attack's entry. Its `loss` and `storage` are no fields of its class: an attack is given what it climbs, and
+    its clips are kept by others. The storage is left out where it is the usual one."""
+    if not isinstance(entry, dict):
         return resolve(where, entry, sections)
-    own = {key: value for key, value in entry.items() if key != "loss"}
-    return resolve(where, own, sections) | {"loss": resolve(f"{where}.loss", entry["loss"], {})}
+    own = {key: value for key, value in entry.items() if key not in ("loss", "storage")}
+    beside = {"loss": resolve(f"{where}.loss", entry["loss"], {})} if "loss" in entry else {}
+    storage = _choice(f"{where}.storage", entry.get("storage", STORAGES[0]), list(STORAGES))
+    return resolve(where, own, sections) | beside | ({"storage": storage} if storage != STORAGES[0] else {})
 
 
 def named(where: str, name: str, kind: str, sections: Sections) -> dict:
@@ -118,7 +123,9 @@ def named(where: str, name: str, kind: str, sections: Sections) -> dict:
     if kind == "Attack" and "learning" in entry:
         raise fail(where, f"attack {name!r} has to be learned on a trained model first: name one that has not")
     others = {other: value for other, value in sections[kind].items() if other != name}
-    return resolve(f"{word}s.{name}", entry, {**sections, kind: others})
+    # Only a set of the attack itself is stored: not what a model is trained on, or another attack tries.
+    own = {key: value for key, value in entry.items() if key != "storage" or kind != "Attack"}
+    return resolve(f"{word}s.{name}", own, {**sections, kind: others})
 
 
 def _union(where: str, value: Any, kind: ast.BinOp, sections: Sections) -> Any:

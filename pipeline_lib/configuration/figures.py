@@ -89,7 +89,7 @@ def _expectation(where: str, name: str, plan: Plan) -> str:
 def _growing(where: str, names: list[str], measure: Measure, plan: Plan) -> list[float]:
     values: list[float] = []
     for i, name in enumerate(names):
-        value = measure(_ascent(lookup(f"{where}[{i}]", name, plan["attacks"], "attack")))
+        value = measure(innermost(lookup(f"{where}[{i}]", name, plan["attacks"], "attack")))
         if value is None:
             raise fail(f"{where}[{i}]", f"attack {name!r} has none of its own: choose attacks of method ascent")
         if values and value <= values[-1]:
@@ -100,15 +100,15 @@ def _growing(where: str, names: list[str], measure: Measure, plan: Plan) -> list
 
 def _check_unbounded(where: str, name: str, plan: Plan) -> None:
     """The verdict expects that the last bound leaves nothing: it has to reach every clip of [0, 1]."""
-    attack = _ascent(plan["attacks"][name])
+    attack = innermost(plan["attacks"][name])
     reach = attack["steps"] * attack["perturbation"].get("step_size", 0)
     if epsilon_of(attack) != 1 or reach < 1 - 1e-6:
         raise fail(where, f"attack {name!r}, the last one, is bounded: give it epsilon 1.0, and steps of 1 in total")
 
 
-def _ascent(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+def innermost(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """The attack inside of others, such as an expectation."""
-    return _ascent(entry["attack"]) if "attack" in entry else entry
+    return innermost(entry["attack"]) if "attack" in entry else entry
 
 
 def epsilon_of(attack: Mapping[str, Any]) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
-from pipeline_lib.configuration.figures import features, figure_cells, masking
+from pipeline_lib.configuration.figures import features, figure_cells, innermost, masking
 from pipeline_lib.configuration.sweeps import Sweep, positions
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
 
@@ -158,7 +158,8 @@ def _perturbations(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
 def _iterations(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
     """Each row's first seed: a trace belongs to one set."""
     attack = entry["attack"]
-    lookup(f"{where}.attack", attack, plan["attacks"], "attack")
+    if innermost(lookup(f"{where}.attack", attack, plan["attacks"], "attack")).get("restarts", 1) > 1:
+        raise fail(f"{where}.attack", f"attack {attack!r} has restarts: a trace would show all climbs as one")
     rows = {}
     for label, written in entry["rows"].items():
         inside = f"{where}.rows.{label}"

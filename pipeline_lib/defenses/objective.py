@@ -52,7 +52,7 @@ def adversarial_examples(
 
     It climbs `loss(model, targets)`; without one, what its own goal makes of the labels `targets` (cross-entropy).
     """
-    with attacking(network):
+    with attacking(network, "bf16" if torch.is_autocast_enabled(clips.device.type) else "fp32"):
         climbed = loss(model, targets) if loss else loss_of(attack, model, clips, targets)
         return attack(climbed, clips, generators).detach()
 

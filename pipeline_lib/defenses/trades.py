@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline_lib.attacks.goals import Untargeted, goal_of
 from pipeline_lib.attacks.losses import divergence, kl_divergence
 from pipeline_lib.defenses.objective import Attack, Draw, Objective, adversarial_examples, logits_of_eval
 from pipeline_lib.errors import PipelineError
@@ -28,6 +29,8 @@ class Trades:
     def __post_init__(self) -> None:
         if not self.beta >= 0:
             raise PipelineError(f"beta is {self.beta}: it cannot be below 0")
+        if (goal := goal_of(self.attack)) != Untargeted():
+            raise PipelineError(f"goal is {goal}: the attack of trades climbs a divergence, give one without a goal")
 
     def extend(self, network: nn.Module) -> nn.Module:
         return network

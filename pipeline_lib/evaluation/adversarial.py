@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.attacks.randomness import clip_generators
-from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
-from pipeline_lib.clips.loader import Prefetched, as_clips, as_frames
+from pipeline_lib.clips.adversarial_store import LATTICE, compressed_delta, enlarged, write_adversarial
+from pipeline_lib.clips.loader import Prefetched, as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.evaluation.audit import (
@@ -27,6 +27,7 @@ from pipeline_lib.evaluation.audit import (
     LatticeAttack,
     RecordedLoss,
     audit_row,
+    goal_reached,
     measured_columns,
     model_gap,
     recorded_columns,
@@ -35,11 +36,12 @@ from pipeline_lib.evaluation.audit import (
 from pipeline_lib.evaluation.learning import load_pattern
 from pipeline_lib.evaluation.prediction import Scores, branches_of, score, score_videos, write_predictions
 from pipeline_lib.evaluation.shards import compressed_clips, finished_rows, joined_columns, missing_rows, shard_of
+from pipeline_lib.evaluation.storage import KEEP, Keep, on_lattice
 from pipeline_lib.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.precision import Precision, autocast, computing_in, stated
+from pipeline_lib.precision import Precision, autocast, computing_in, precision_of, stated
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
 from pipeline_lib.transforms.drawing import drawing
@@ -67,6 +69,7 @@ def make_adversarial_set(
     """Attacks every clip on the source model and writes the set, the source's own (white-box) predictions on the stored
     clips, the audit (one row) and the trace (accuracy and loss of the live clips at each iteration).
 
+    attack_entry: an attack with, beside its fields, the `loss` that it climbs and the `storage` of its clips, if given.
     precision: what the attack computes its gradients in; clips are always scored in fp32. gpu_share: jobs on a GPU."""
     data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
     if learned:
@@ -76,19 +79,21 @@ def make_adversarial_set(
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
     entry |= {"precision": precision}
     patterns = [file_digest(learned)] if learned else []
+    storage = attack_entry.get("storage", LATTICE)
     key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
-        crafting = Crafting(attack, climbed, source.network, view(source.network, branch), seed, precision, device)
+        model, keep = view(source.network, branch), KEEP[storage]
+        crafting = Crafting(attack, climbed, source.network, model, seed, precision, device, keep)
         work = attack_entry, precision, architecture(source.network), list(data.shape)
         fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, gpu_share, *work))
         with computing_in("fp32"):
             shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
         LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
-        columns = joined_columns(shards)
-        write_adversarial(adversarial, data, compressed_clips(shards), columns["crc32"], entry, margin_of(attack))
+        columns, clips_kept = joined_columns(shards), compressed_clips(shards)
+        write_adversarial(adversarial, data, clips_kept, columns["crc32"], entry, margin_of(attack), storage)
         scores = Scores(columns["stored_prediction"], columns["stored_loss"], columns["stored_selection"])
         write_predictions(predictions, data, scores, branches_of(source.network))
-        _write_rows(audit, [audit_row(columns, data.labels, _coarser(precision, attack))])
+        _write_rows(audit, [audit_row(columns, data.labels, precision_of(attack, precision))])
         _write_rows(trace, trace_rows(columns))
         for shard in shards:
             shard.unlink()
@@ -96,7 +101,7 @@ def make_adversarial_set(
 
 def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
     """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
-    own = {key: value for key, value in entry.items() if key != "loss"}
+    own = {key: value for key, value in entry.items() if key not in ("loss", "storage")}
     return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
 
 
@@ -116,6 +121,7 @@ class Crafting:
     seed: int
     precision: Precision
     device: torch.device
+    keep: Keep = on_lattice
 
     def in_precision(self, clips: Tensor) -> Tensor:
         """What the model says, computed in the precision of the gradients."""
@@ -159,16 +165,17 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     shown = enlarged(original, margin_of(attack))
     clean = as_clips(shown, device)
     recorded, live = _attacked(crafting, clean, labels, videos)
-    stored = attack.quantize(live, clean)
+    stored, adversarial = crafting.keep(attack, live, clean)
     scores, live_scores, stored_scores = (
         score_videos(crafting.model, clips, labels, videos) for clips in (as_clips(original, device), live, stored)
     )
     with drawing(crafting.draws(videos[:1], "/transform")):
         gap = model_gap(recorded, partial(score, crafting.model))
     measured = recorded_columns(recorded, live_scores, data.labels[rows])
-    measured |= measured_columns(attack, live, stored, clean) | _compressed(as_frames(stored), shown)
+    measured |= measured_columns(attack, live, stored, clean) | _compressed(adversarial, shown)
     return measured | {
         "model_gap": gap,
+        "goal_reached": goal_reached(recorded, stored_scores.predictions, len(data.classes)),
         "clean_prediction": scores.predictions,
         "live_prediction": live_scores.predictions,
         "stored_prediction": stored_scores.predictions,
@@ -178,13 +185,13 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
 
 
 def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]) -> tuple[RecordedLoss, Tensor]:
-    """The attack's own clips, not yet on the 8-bit lattice, and what its loss saw on the way."""
+    """The attack's own clips, not on the 8-bit lattice, and what its loss saw on the way."""
     with attacking(crafting.network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.model, clean, labels)
     recorded = RecordedLoss(crafting.in_precision, labels, criterion)
     # What the source draws while it is attacked is not what it draws when it predicts.
     with (
-        attacking(crafting.network),
+        attacking(crafting.network, precision_of(crafting.attack, crafting.precision)),
         computing_in(crafting.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
@@ -193,20 +200,13 @@ def _attacked(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequenc
 
 
 def _compressed(adversarial: np.ndarray, clean: np.ndarray) -> Columns:
-    """The differences of uint8 clips (n, T, H, W, C) as they will be stored, one after the other."""
+    """The differences of frames (n, T, H, W, C) to the clean uint8 ones as they will be stored, one after the other."""
     chunks = [compressed_delta(new, old) for new, old in zip(adversarial, clean, strict=True)]
     return {
         "crc32": np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
         "length": np.array([len(chunk) for chunk in chunks]),
         "chunks": np.frombuffer(b"".join(chunks), np.uint8),
     }
-
-
-def _coarser(precision: Precision, attack: object) -> Precision:
-    """Of the run's precision and the attack's own, which may be that of the attack inside of it."""
-    while hasattr(attack, "attack"):
-        attack = attack.attack
-    return "bf16" if getattr(attack, "precision", precision) == "bf16" else precision
 
 
 def _write_rows(output: Path, rows: list[dict[str, float]]) -> None:

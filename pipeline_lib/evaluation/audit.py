@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline_lib.attacks.losses import to_labels
 from pipeline_lib.defenses.objective import Attack, Model
 from pipeline_lib.evaluation.prediction import Scores
 from pipeline_lib.precision import Precision, gap_allowed
@@ -86,6 +87,16 @@ def measured_columns(attack: LatticeAttack, live: Tensor, stored: Tensor, clean:
     }
 
 
+def goal_reached(recorded: RecordedLoss, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """bool (n,): whether no class suits the attack better than the predicted one: of a targeted attack that is its
+    target, of an untargeted one any wrong class."""
+    criterion = recorded.criterion or to_labels(recorded.labels)
+    answers = torch.eye(classes, device=recorded.labels.device)
+    suits = torch.stack([criterion(answer.expand(len(predictions), -1)) for answer in answers]).cpu().numpy()
+    # Answers differ by 1, or by rounding.
+    return suits[predictions, np.arange(len(predictions))] > suits.max(0) - 0.5
+
+
 def model_gap(recorded: RecordedLoss, evaluate: Callable[[Tensor, Tensor], Scores]) -> np.ndarray:
     """(n,): for the first clip, how far its loss as evaluated is from its loss as attacked, |a - b| / (1 + b); NaN
     for the others. One clip of a batch is enough to see that the two are not the same model."""
@@ -111,6 +122,7 @@ def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32
         "start_loss": float(columns["trace_loss"][:, 0].mean()),
         "end_loss": float(columns["trace_loss"][:, -1].mean()),
         "changed_predictions": float((columns["stored_prediction"] != columns["clean_prediction"]).mean()),
+        "reached_goals": float(columns["goal_reached"].mean()),
         "unchanged_clips": float(columns["unchanged"].mean()),
         "live_bound_ratio": float(columns["live_bound_ratio"].max()),
         "bound_ratio": float(columns["bound_ratio"].max()),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips, batch_of
 from pipeline_lib.clips.store import Clips
@@ -17,11 +18,13 @@ from pipeline_lib.defenses.objective import Model
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.audit import LatticeAttack
 from pipeline_lib.jobs.logs import LOGGER, Progress
-from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED, publish, replacing, run_folder, stop_requests
+from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED, publish, run_folder, stop_requests
 from pipeline_lib.modeling import check_classes, load_model, view
+from pipeline_lib.models import checkpoint
 from pipeline_lib.precision import computing_in
 from pipeline_lib.provenance import canonical, digest, file_digest
 from pipeline_lib.registry import build
+from pipeline_lib.transforms.drawing import drawing
 
 
 class Universal(Protocol):
@@ -77,7 +80,10 @@ def learn(
     device: torch.device,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Climbs the mean cross-entropy over the pattern; `state` holds it after some of the steps, and after the last."""
+    """Climbs the mean cross-entropy over the pattern; `state` holds it after some of the steps, and after the last.
+
+    A stochastic transform in the model draws anew for each video at each step.
+    """
     how = attack.learning
     frames, height, width, channels = data.shape
     larger = height + 2 * attack.margin, width + 2 * attack.margin
@@ -92,7 +98,8 @@ def learn(
         labels = torch.from_numpy(data.labels[rows]).to(device)
         shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
         optimizer.zero_grad()
-        cross_entropy(model, labels)(shown).mean().backward()
+        with drawing(clip_generators(seed, [f"{data.videos[row]}/transform/{number}" for row in rows], device)):
+            cross_entropy(model, labels)(shown).mean().backward()
         _check_finite(pattern, number)
         optimizer.step()
         progress.advance(1, epoch=number // per_epoch + 1)
@@ -118,8 +125,7 @@ def _check_finite(pattern: Tensor, number: int) -> None:
 
 def _save(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any, steps: int) -> None:
     parts = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    with replacing(state) as temporary:
-        torch.save({"pattern": pattern.detach(), "steps": steps} | parts, temporary)
+    checkpoint.write(state, {"pattern": pattern.detach(), "steps": steps} | parts)
 
 
 def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> int:

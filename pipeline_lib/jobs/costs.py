@@ -39,18 +39,43 @@ def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:
     return int(min((BASE_MINUTES + seconds / 60) * attempt, LONGEST_MINUTES))
 
 
-def passes(entry: Any) -> int:
-    """Of every attack in an entry, with a pass of what it makes; and one for the training step or prediction itself."""
-    return 1 + _passes(entry)
+def passes(entry: Any, shape: Sequence[int]) -> int:
+    """Of every attack in an entry, with a pass of what it makes; and one for the training step or prediction itself.
+
+    shape: frames, height and width of the clips, where a search goes over the places of a region.
+    """
+    return 1 + _passes(entry, shape)
 
 
-def _passes(entry: Any) -> int:
+def _passes(entry: Any, shape: Sequence[int]) -> int:
     if isinstance(entry, Mapping):
         if "steps" in entry:
-            # The attacks that one attack chooses from take none of their own steps, but a forward pass in each of its.
-            one = int(entry["steps"]) * (1 + len(entry.get("attacks", []))) + 1
-            return int(entry.get("restarts", 1)) * one
-        return int(entry.get("samples", 1)) * sum(_passes(value) for value in entry.values())
+            return _climbs(entry, shape)
+        return int(entry.get("samples", 1)) * sum(_passes(value, shape) for value in entry.values())
     if isinstance(entry, list | tuple):
-        return sum(_passes(value) for value in entry)
+        return sum(_passes(value, shape) for value in entry)
     return 0
+
+
+def _climbs(entry: Mapping[str, Any], shape: Sequence[int]) -> int:
+    """Of an attack that iterates: its climbs, a pass for the end of each one that is compared, and one at last."""
+    # The attacks that one attack chooses from take none of their own steps, but a forward pass in each of its.
+    choices, restarts = entry.get("attacks", []), int(entry.get("restarts", 1))
+    climb = int(entry["steps"]) * (1 + len(choices)) + sum(_tried(one, shape) for one in [entry, *choices])
+    compared = restarts > 1 or (entry.get("keep") == "best" and not choices)
+    return restarts * (climb + compared) + 1
+
+
+def _tried(entry: Mapping[str, Any], shape: Sequence[int]) -> int:
+    """Of a search for the place of a region: one for each place that is tried, and one for a gradient."""
+    region = entry.get("region", {})
+    if "search" not in region:
+        return 0
+    frames, height, width = shape
+    stride, last = int(region.get("stride", 1)), bool(region.get("last_position", False))
+    free = height - region["height"], width - region["width"]
+    places = max((free[0] // stride + last) * (free[1] // stride + last), 1)
+    one_by_one = frames if region.get("per") == "frame" else 1
+    if region["search"] == "exhaustive":
+        return one_by_one * places
+    return 1 + one_by_one * min(int(region.get("candidates", 20)), places)

@@ -18,6 +18,8 @@ from types import FrameType
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 
+# A full disk, a used-up quota, a limit on the size of files.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAVE_EVERY_SECONDS = 300.0
 STOPPED = 143  # the exit status of a process that ended on SIGTERM
 
@@ -43,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
     What killed jobs had begun for the same path goes then; an orphaned job that still writes fails, and nobody waits.
 
     Raises:
-        PipelineError: no space left on the device.
+        PipelineError: no space left for the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -54,18 +56,30 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             begun.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeErrors when it closes a file
+    except (OSError, RuntimeError) as error:  # HDF5 and torch turn the system's errors into RuntimeErrors
         raise explained(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def explained(error: OSError | RuntimeError, path: Path) -> Exception:
+def explained(error: BaseException, path: Path) -> BaseException:
     """The error itself, or for a full disk one that says what to do."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    if getattr(error, "errno", None) in full or any(f"errno = {number}," in str(error) for number in full):
-        return PipelineError(f"{path}: no space left on the device; free some and run again, finished work is kept")
+    for number in NO_SPACE:
+        if any(_tells(cause, number) for cause in _causes(error)):
+            reason = os.strerror(number)
+            return PipelineError(f"{path}: no space left ({reason}); free some and run again, finished work is kept")
     return error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from or during: torch's errors do not repeat the system's."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _tells(error: BaseException, number: int) -> bool:
+    return getattr(error, "errno", None) == number or f"errno = {number}," in str(error)  # HDF5 has it in its text
 
 
 def publish(result: Path, output: Path) -> None:

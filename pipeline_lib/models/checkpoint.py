@@ -1,6 +1,5 @@
 """Checkpoints: weights and plain data, written atomically, the same bytes for the same content."""
 
-import os
 import pickle
 import re
 import zipfile
@@ -12,24 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.runs import replacing
 
 
 def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra: object) -> None:
     """Writes `{"state": weights, "entry": entry, **extra}`; a reader sees the old file or the new one, never a part.
 
-    extra: tensors, numbers, strings, None, and lists, tuples and dicts of them.
+    extra: tensors, numbers, strings, None, and lists, tuples and dicts of them. Raises PipelineError on a full disk.
     """
-    content = canonical({"state": network.state_dict(), "entry": entry, **extra}, {})
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            # An open file, not a path: torch.save would write the path's name into the archive.
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write(path, canonical({"state": network.state_dict(), "entry": entry, **extra}, {}))
+
+
+def write(path: Path, content: Any) -> None:
+    """torch.save, whole or not at all. Raises PipelineError on a full disk."""
+    # An open file, not a path: torch.save would write the path's name into the archive, and lose why a write failed.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def canonical(value: Any, texts: dict[str, str]) -> Any:

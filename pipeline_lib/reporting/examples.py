@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline_lib.clips.adversarial_store import AdversarialClips
+from pipeline_lib.clips.adversarial_store import AdversarialClips, eight_bit
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.reporting.figures import Example
 from pipeline_lib.reporting.metrics import read_predictions
@@ -27,7 +27,7 @@ def attack_examples(
         (
             f"{attack}\n{truth} → {clean.classes[int(table['prediction'][row])]}",
             made.read_clean([row])[0],
-            made.read([row])[0],
+            eight_bit(made.read([row])[0]),
         )
         for attack, made, table in zip(attacks, sets, tables, strict=True)
     ]

@@ -105,12 +105,17 @@ def escape_latex(text: str) -> str:
     return "".join(LATEX_ESCAPES.get(character, character) for character in text)
 
 
-def html_page(title: str, caption: str, wide: pd.DataFrame, style: str = "") -> str:
-    """Return a page with one table. Cells hold HTML already; title, caption, index and column names are escaped."""
+def html_page(title: str, caption: str, wide: pd.DataFrame) -> str:
+    """Return a page with one table."""
+    return page(title, html_table(caption, wide))
+
+
+def html_table(caption: str, wide: pd.DataFrame) -> str:
+    """Return a table below its caption. Cells hold HTML already; caption, index and column names are escaped."""
     headers = [html.escape(str(name)) for name in (wide.index.name, *wide.columns)]
     index = [html.escape(str(label)) for label in wide.index]
     body = tabulate(wide, headers=headers, showindex=index, tablefmt="unsafehtml", disable_numparse=True)
-    return page(title, f'<p>{html.escape(caption)}</p>\n<div class="scroll">\n{body}\n</div>', style)
+    return f'<p>{html.escape(caption)}</p>\n<div class="scroll">\n{body}\n</div>'
 
 
 def page(title: str, body: str, style: str = "") -> str:

@@ -9,7 +9,6 @@ from torch import nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.jobs.runs import explained
 from pipeline_lib.models import checkpoint
 from pipeline_lib.training.optimizer import MomentumDescent
 from pipeline_lib.training.selection import Scored
@@ -53,14 +52,11 @@ class State:
         """Raises PipelineError when the disk is full; whenever it is killed, one whole generation stays."""
         fresh, latest = folder / "checkpoint.fresh.pt", folder / LATEST
         rest = {name: getattr(self, name) for name in FIELDS}
-        try:
-            optimizer = self.optimizer.state_dict()
-            checkpoint.save(fresh, self.network, entry={}, run=folder.name, optimizer=optimizer, **rest)
-            if latest.exists():
-                latest.replace(folder / PREVIOUS)
-            fresh.replace(latest)
-        except OSError as error:
-            raise explained(error, latest) from error
+        optimizer = self.optimizer.state_dict()
+        checkpoint.save(fresh, self.network, entry={}, run=folder.name, optimizer=optimizer, **rest)
+        if latest.exists():
+            latest.replace(folder / PREVIOUS)
+        fresh.replace(latest)
 
     def restore(self, folder: Path) -> None:
         """Continues from the latest checkpoint that is whole and of this run; begins anew, with a warning, without."""

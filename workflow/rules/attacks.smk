@@ -19,7 +19,7 @@ rule learn:
         mem_mb=learning_memory,
         runtime=learning_minutes,
     params:
-        entry=lambda wildcards: plain(PLAN["attacks"][wildcards.attack]),
+        entry=lambda wildcards: learned_entry(wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         seed=config["evaluation"]["seed"],
         code=lambda wildcards: code("learn.py", PLAN["attacks"][wildcards.attack]),
@@ -46,11 +46,7 @@ rule attack:
     resources:
         gpu=GPUS,
         mem_mb=source_memory,
-        runtime=lambda wildcards, attempt: minutes(
-            passes(PLAN["attacks"][wildcards.attack]),
-            decoded_shape(wildcards.dataset),
-            attempt,
-        ),
+        runtime=attack_minutes,
     params:
         entry=lambda wildcards: plain(PLAN["attacks"][wildcards.attack]),
         branch=lambda wildcards: split_target(wildcards.source)[1],

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.main_snakefile).resolve().parent))
 
 from pipeline_lib.configuration.config import check_structure, check_weight_files, resolve_config, without_nulls
-from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.entries import CLEAN, STORAGES
 from pipeline_lib.configuration.studies import used_cells, used_models
 from pipeline_lib.configuration.targets import split_target, views
 from pipeline_lib.errors import PipelineError
@@ -159,6 +159,11 @@ def selection_clips(wildcards):
     return [clips(wildcards.dataset, "test")] if training.get("select_on") == "test" else []
 
 
+def learned_entry(attack):
+    """What a universal attack is learned with: all but how its sets are stored."""
+    return plain({key: value for key, value in PLAN["attacks"][attack].items() if key != "storage"})
+
+
 def source_weights(wildcards):
     return weights(wildcards.dataset, split_target(wildcards.source)[0])
 
@@ -186,11 +191,17 @@ def training_memory(wildcards, attempt):
 
 def training_minutes(wildcards, attempt):
     entry = PLAN["models"][wildcards.model]
+    shape = decoded_shape(wildcards.dataset)
     return minutes(
-        entry["training"]["epochs"] * passes(entry["defense"]),
-        decoded_shape(wildcards.dataset),
+        entry["training"]["epochs"] * passes(entry["defense"], shape),
+        shape,
         attempt,
     )
+
+
+def attack_minutes(wildcards, attempt):
+    shape = decoded_shape(wildcards.dataset)
+    return minutes(passes(PLAN["attacks"][wildcards.attack], shape), shape, attempt)
 
 
 def learning_memory(wildcards, attempt):
@@ -331,6 +342,11 @@ def masking_layout(name):
 
 def masking_files(name):
     return sorted({path for part in masking_layout(name) for key in ("predictions", "audits") for path in part[key]})
+
+
+def stored_sets():
+    """Data set, source, attack and storage of every audited set."""
+    return [(*item, PLAN["attacks"][item[2]].get("storage", STORAGES[0])) for item in audited_sets()]
 
 
 def audited_sets():

@@ -46,7 +46,7 @@ rule audit_table:
     conda:
         "../../environment.yml"
     params:
-        sets=plain(audited_sets()),
+        sets=plain(stored_sets()),
         code=code("audit.py"),
     script:
         "../scripts/audit.py"
