@@ -67,7 +67,7 @@ def ours(network: nn.Module, attack: Ascent, clips: Tensor, labels: Tensor, prec
 
 
 def draws(clips: Tensor) -> list[torch.Generator]:
-    return clip_generators(0, [str(i) for i in range(len(clips))], clips.device)
+    return clip_generators(0, [str(i) for i in range(len(clips))])
 
 
 def union(way, network: nn.Module, clips: Tensor, labels: Tensor, steps: int, *more: str) -> tuple[float, Tensor]:  # type: ignore[no-untyped-def]

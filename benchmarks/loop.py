@@ -72,7 +72,7 @@ def bare_steps(entry: dict[str, Any], clips: Clips, device: torch.device) -> Cal
     def run() -> None:
         for _ in range(len(clips) // size):
             optimizer.zero_grad(set_to_none=True)
-            outcome = defense.objective(network, videos, labels, lambda name: draws(size, device))
+            outcome = defense.objective(network, videos, labels, lambda name: draws(size))
             outcome.loss.backward()
             optimizer.step()
             outcome.loss.item()
@@ -80,8 +80,8 @@ def bare_steps(entry: dict[str, Any], clips: Clips, device: torch.device) -> Cal
     return run
 
 
-def draws(count: int, device: torch.device) -> list[torch.Generator]:
-    return clip_generators(0, [str(i) for i in range(count)], device)
+def draws(count: int) -> list[torch.Generator]:
+    return clip_generators(0, [str(i) for i in range(count)])
 
 
 def epoch(entry: dict[str, Any], clips: Path, device: torch.device, processes: int) -> Callable[[], None]:

@@ -106,7 +106,7 @@ def floor(network: nn.Module, case: Case, clips: Tensor, labels: Tensor) -> None
 
 def step(network: nn.Module, defense: Defense, clips: Tensor, labels: Tensor) -> None:
     def draw(name: str) -> list[torch.Generator]:
-        return clip_generators(0, [f"{name} {i}" for i in range(len(clips))], clips.device)
+        return clip_generators(0, [f"{name} {i}" for i in range(len(clips))])
 
     network.zero_grad(set_to_none=True)
     defense.objective(network, clips, labels, draw).loss.backward()

@@ -38,7 +38,7 @@ def craft(
     _require_labels(labels, len(clips))
     labels = labels.to(clips.device, torch.long)
     names = [str(i) for i in range(len(clips))] if names is None else names
-    generators = clip_generators(seed, names, clips.device)
+    generators = clip_generators(seed, names)
     with attacking(network):
         criterion = goal_of(attack).criterion(network, clips, labels)
         adversarial = attack(on_logits(network, _checked(criterion, labels)), clips, generators).detach()

@@ -121,7 +121,7 @@ class Crafting:
             return self.model(clips)
 
     def draws(self, videos: Sequence[str], purpose: str = "") -> list[torch.Generator]:
-        return clip_generators(self.seed, [video + purpose for video in videos], self.device)
+        return clip_generators(self.seed, [video + purpose for video in videos])
 
 
 def _attack_batches(

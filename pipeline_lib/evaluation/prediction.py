@@ -47,7 +47,7 @@ def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
 
 def score_videos(model: Model, clips: Tensor, labels: Tensor, videos: Sequence[str]) -> Scores:
     """`score` of a model that may draw random numbers: a function of the video's name, whatever the batch."""
-    with drawing(clip_generators(0, [f"{video}/prediction" for video in videos], clips.device)):
+    with drawing(clip_generators(0, [f"{video}/prediction" for video in videos])):
         return score(model, clips, labels)
 
 

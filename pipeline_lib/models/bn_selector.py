@@ -63,7 +63,7 @@ def wide(values: Tensor) -> Tensor:
 
 def gumbel_noise(logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """(N, K) from the standard Gumbel distribution; clip n draws from generator n."""
-    draws = [torch.empty(logits.shape[1], device=g.device).exponential_(generator=g) for g in generators]
+    draws = [torch.empty(logits.shape[1]).exponential_(generator=g) for g in generators]
     return -torch.stack(draws).to(logits).log()
 
 

@@ -59,12 +59,12 @@ def accuracy(
         for batch, frames in data:
             labels = torch.from_numpy(selection.clips.labels[batch]).to(device)
             videos = [selection.clips.videos[row] for row in batch]
-            outcome = defense.objective(network, as_clips(frames, device), labels, _draws(seed, videos, device))
+            outcome = defense.objective(network, as_clips(frames, device), labels, _draws(seed, videos))
             right += (outcome.logits.argmax(1) == outcome.labels).sum().item()
             count += len(outcome.labels)
     right, count = processes.summed([right, count])
     return 100 * right / count
 
 
-def _draws(seed: int, videos: list[str], device: torch.device) -> Callable[[str], list[torch.Generator]]:
-    return lambda name: clip_generators(seed, [f"selection/{video}/{name}" for video in videos], device)
+def _draws(seed: int, videos: list[str]) -> Callable[[str], list[torch.Generator]]:
+    return lambda name: clip_generators(seed, [f"selection/{video}/{name}" for video in videos])
