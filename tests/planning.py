@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -42,15 +43,15 @@ def triggers(project: Path) -> frozenset[RerunTrigger]:
     return frozenset(RerunTrigger.parse_choice(name) for name in profile["rerun-triggers"])
 
 
-def execute(project: Path, executor: str, config: dict | None = None) -> dict:
-    """Plans (`dryrun`) or accepts (`touch`) the workflow; the jobs that need to run and what they write."""
+def execute(project: Path, executor: str, config: dict | None = None, told: Callable | None = None) -> dict:
+    """Plans (`dryrun`) or accepts (`touch`) the workflow; the jobs that need to run and what `told` says of each."""
     for cache in CACHES:
         cache.cache_clear()
     before = Path.cwd()
     try:
         with SnakemakeApi(OutputSettings(dryrun=executor == "dryrun", quiet={Quietness.ALL})) as api:
             workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=2),
+                resource_settings=ResourceSettings(cores=64),
                 config_settings=ConfigSettings(config=config or {}),
                 storage_settings=StorageSettings(),
                 workflow_settings=WorkflowSettings(),
@@ -63,7 +64,7 @@ def execute(project: Path, executor: str, config: dict | None = None) -> dict:
             dag = workflow.dag(DAGSettings(rerun_triggers=triggers(project), forceall=forced))
             dag.execute_workflow(executor=executor, updated_files=[])
             jobs = workflow._workflow.dag.needrun_jobs(exclude_finished=False)
-            return {(job.rule.name, *job.wildcards_dict.values()): outputs(job) for job in jobs}
+            return {(job.rule.name, *job.wildcards_dict.values()): (told or outputs)(job) for job in jobs}
     finally:
         os.chdir(before)
 
@@ -75,6 +76,11 @@ def outputs(job) -> list[tuple[str, bool]]:
 def plan(project: Path, config: dict | None = None) -> set[tuple[str, ...]]:
     """(rule, *wildcards) of every job that would run, the target rules left out."""
     return {job for job in execute(project, "dryrun", config) if job[0] not in ("all", "results")}
+
+
+def asked(project: Path, config: dict) -> dict[tuple[str, ...], dict]:
+    """The resources of every job that would run, its threads as `_cores`."""
+    return execute(project, "dryrun", config, lambda job: dict(job.resources.items()))
 
 
 def pretend_finished(project: Path) -> None:
