@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from common import headline, network_and_clips, parsed, parser_of, seconds, spread
+from common import headline, network_and_clips, parsed, parser_of, peak_memory, seconds, spread
 from libraries import installed
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ from pipeline_lib.attacks import (
     craft,
 )
 from pipeline_lib.attacks.losses import attacking, cross_entropy
-from pipeline_lib.modeling import channels_last
+from pipeline_lib.precision import computing_in
 
 EPSILON, STEP = 4 / 255, 1 / 255
 
@@ -98,13 +98,14 @@ def measure(timed: dict[str, Timed], rounds: int, device: torch.device) -> list[
     return found[1:]
 
 
-def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: int) -> None:
+def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: Tensor) -> None:
     passes = timed["floor"].passes
-    print("| work | ms per batch | clips/s | share of its floor |\n|---|---:|---:|---:|")
-    for name, (_, own) in timed.items():
+    print("| work | ms per batch | clips/s | share of its floor | peak memory, GB |\n|---|---:|---:|---:|---:|")
+    for name, (work, own) in timed.items():
         median = statistics.median(times[name] for times in found)
         share = spread(times[name] / times["floor"] * passes / own for times in found)
-        print(f"| {name}, {own} passes | {median * 1000:.1f} | {clips / median:.1f} | {share} |")
+        rate, peak = len(clips) / median, peak_memory(work, clips.device)
+        print(f"| {name}, {own} passes | {median * 1000:.1f} | {rate:.1f} | {share} | {peak} |")
 
 
 def main() -> None:
@@ -113,10 +114,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     options = parsed(parser)
     network, clips = network_and_clips(options)
-    timed = works(channels_last(network).eval(), clips, options.steps, options.all)
-    found = measure(timed, options.rounds, clips.device)
-    print(headline(options))
-    table(timed, found, len(clips))
+    with computing_in("fp32"):
+        timed = works(network.eval(), clips, options.steps, options.all)
+        found = measure(timed, options.rounds, clips.device)
+        print(headline(options))
+        table(timed, found, clips)
 
 
 if __name__ == "__main__":
