@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint slurm clean-runs
+.PHONY: demo test test-all test-gpu lint slurm clean-runs
 
 demo: $(VENV)/.installed
 	$(BIN)/snakemake --cores all
@@ -14,6 +14,10 @@ test: $(VENV)/.installed
 # Also the slow tests, and those that start a private SLURM (they need root and Debian's slurm-wlm).
 test-all: slurm
 	$(BIN)/python -m pytest -m "not gpu"
+
+# On a machine with a CUDA device.
+test-gpu: $(VENV)/.installed
+	$(BIN)/python -m pytest -m gpu
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from common import headline, network_and_clips, parsed, parser_of, seconds, spread
+from common import headline, network_and_clips, parsed, parser_of, peak_memory, seconds, spread
 from libraries import LIBRARIES, installed
 from torch import Tensor, nn
 
@@ -44,9 +44,9 @@ from pipeline_lib.attacks import (
 )
 from pipeline_lib.attacks.losses import attacking, cross_entropy
 from pipeline_lib.defenses.adaptive import Adaptive
-from pipeline_lib.modeling import channels_last
 from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax
 from pipeline_lib.models.multi_batchnorm import branch_out
+from pipeline_lib.precision import computing_in
 
 EPSILON, STEP = 4 / 255, 1 / 255
 PLAIN, SELECTING = "the network", "MultiBN"
@@ -177,13 +177,15 @@ def measure(timed: dict[str, Timed], rounds: int, device: torch.device) -> list[
     return found[1:]
 
 
-def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: int, passes: int) -> None:
-    print("| work | passes | ms per batch | clips/s | share of its floor |\n|---|---|---:|---:|---:|")
+def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: Tensor, passes: int) -> None:
+    print("| work | passes | ms per batch | clips/s | share of its floor | peak memory, GB |")
+    print("|---|---|---:|---:|---:|---:|")
     for name, work in timed.items():
         median = statistics.median(times[name] for times in found)
         share = spread(times[name] / work.floor(times, passes) for times in found)
         own = f"{work.gradients}" + (f" + {work.forwards} forward" if work.forwards else "")
-        print(f"| {name} | {own} | {median * 1000:.1f} | {clips / median:.1f} | {share} |")
+        rate, peak = len(clips) / median, peak_memory(work.work, clips.device)
+        print(f"| {name} | {own} | {median * 1000:.1f} | {rate:.1f} | {share} | {peak} |")
 
 
 def against(timed: dict[str, Timed], found: list[dict[str, float]]) -> None:
@@ -198,13 +200,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     options = parsed(parser)
     network, clips = network_and_clips(options)
-    network, selecting = channels_last(network).eval(), channels_last(multibn(options)).eval()
-    timed = works(network, selecting, clips, options.steps, options.all)
-    found = measure(timed, options.rounds, clips.device)
-    print(headline(options))
-    table(timed, found, len(clips), options.steps)
-    print()
-    against(timed, found)
+    with computing_in("fp32"):
+        timed = works(network.eval(), multibn(options).eval(), clips, options.steps, options.all)
+        found = measure(timed, options.rounds, clips.device)
+        print(headline(options))
+        table(timed, found, clips, options.steps)
+        print()
+        against(timed, found)
 
 
 if __name__ == "__main__":

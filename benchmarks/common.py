@@ -4,22 +4,36 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.clips.loader import as_clips
+from pipeline_lib.jobs.adapter import torch_device
+from pipeline_lib.modeling import channels_last
+from pipeline_lib.models.resnet import ResNet3D, ResNeXt3D
 
-TINY = {"depth": 10, "width": 16, "stem_kernel": 3, "stem_pool": False}
-FULL = {"depth": 18, "shortcut": "A"}
+
+class Known(NamedTuple):
+    title: str
+    method: Any
+    fields: dict[str, Any]
+
+
+NETWORKS = {
+    "tiny": Known("tiny 3D ResNet-10", ResNet3D, {"depth": 10, "width": 16, "stem_kernel": 3, "stem_pool": False}),
+    "resnet18": Known("3D ResNet-18", ResNet3D, {"depth": 18, "shortcut": "A"}),
+    "resnext101": Known("3D ResNeXt-101", ResNeXt3D, {"depth": 101, "cardinality": 32}),
+}
 
 
 def parser_of(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="3D ResNet-18 at 112 x 112, not a tiny network at 32 x 32")
-    parser.add_argument("--frames", type=int, help="default: 8, or 16 with --full")
-    parser.add_argument("--size", type=int, help="default: 32, or 112 with --full")
+    parser.add_argument("--network", choices=NETWORKS, default="tiny", help="default: tiny")
+    parser.add_argument("--full", dest="network", action="store_const", const="resnet18", help="--network resnet18")
+    parser.add_argument("--frames", type=int, help="default: 16, or 8 of the tiny network")
+    parser.add_argument("--size", type=int, help="default: 112, or 32 of the tiny network")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
@@ -28,26 +42,27 @@ def parser_of(description: str | None, *, rounds: int) -> argparse.ArgumentParse
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options, with their defaults filled in and the threads set."""
+    """The options, with their defaults filled in; device, threads and determinism as a job has them."""
     options = parser.parse_args()
-    options.frames = options.frames or (16 if options.full else 8)
-    options.size = options.size or (112 if options.full else 32)
-    options.network = FULL if options.full else TINY
-    torch.set_num_threads(options.threads)
+    tiny = options.network == "tiny"
+    options.frames = options.frames or (8 if tiny else 16)
+    options.size = options.size or (32 if tiny else 112)
+    options.device = torch_device({"device": options.device, "threads": options.threads})
     return options
 
 
 def network_and_clips(options: argparse.Namespace, classes: int = 101) -> tuple[nn.Module, Tensor]:
-    """Both with seed 0, on the device."""
-    with torch.random.fork_rng():
+    """Both with seed 0, on the device, in the memory layout that they have in jobs."""
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network: Any = ResNet3D(**options.network)(classes)
-        clips = torch.rand(options.batch, 3, options.frames, options.size, options.size)
-    return network.to(options.device), clips.to(options.device)
+        known = NETWORKS[options.network]
+        network: nn.Module = known.method(**known.fields)(classes)
+        frames = torch.randint(256, (options.batch, options.frames, options.size, options.size, 3), dtype=torch.uint8)
+    return channels_last(network).to(options.device), as_clips(frames, options.device)
 
 
 def headline(options: argparse.Namespace) -> str:
-    network = "3D ResNet-18" if options.full else "tiny 3D ResNet-10"
+    network = NETWORKS[options.network].title
     clips = f"{options.batch} clips of {options.frames} x {options.size} x {options.size}"
     return f"\n{network}, {clips}, {options.device}, torch {torch.__version__}, {options.rounds} rounds\n"
 
@@ -65,6 +80,16 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def peak_memory(work: Callable[[], object], device: torch.device) -> str:
+    """The most gigabytes that tensors take at a time in one call; torch counts those of a GPU only."""
+    if device.type != "cuda":
+        return "none"
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    synchronize(device)
+    return f"{torch.cuda.max_memory_allocated(device) / 1e9:.2f}"
 
 
 def spread(ratios: Iterable[float], digits: int = 3) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import headline, parsed, parser_of, seconds, spread
+from common import NETWORKS, headline, parsed, parser_of, seconds, spread
 
 from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import as_clips
@@ -28,6 +28,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.store_writer import write_store
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.modeling import new_network
+from pipeline_lib.precision import autocast, computing_in
 from pipeline_lib.training.job import train_model
 
 PGD = {
@@ -46,7 +47,8 @@ DEFENSES: dict[str, dict[str, Any]] = {
 
 
 def entry_of(defense: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    network = {"method": "pipeline_lib.models.resnet:ResNet3D"} | options.network
+    known = NETWORKS[options.network]
+    network = {"method": f"pipeline_lib.models.resnet:{known.method.__name__}"} | known.fields
     schedule = {"method": "pipeline_lib.training.schedules:OneCycle"}
     training = {"epochs": 1, "batch_size": options.batch, "learning_rate": 0.01, "schedule": schedule}
     training["precision"] = options.precision
@@ -72,7 +74,8 @@ def bare_steps(entry: dict[str, Any], clips: Clips, device: torch.device) -> Cal
     def run() -> None:
         for _ in range(len(clips) // size):
             optimizer.zero_grad(set_to_none=True)
-            outcome = defense.objective(network, videos, labels, lambda name: draws(size, device))
+            with autocast(entry["training"]["precision"], device):
+                outcome = defense.objective(network, videos, labels, lambda name: draws(size))
             outcome.loss.backward()
             optimizer.step()
             outcome.loss.item()
@@ -80,8 +83,8 @@ def bare_steps(entry: dict[str, Any], clips: Clips, device: torch.device) -> Cal
     return run
 
 
-def draws(count: int, device: torch.device) -> list[torch.Generator]:
-    return clip_generators(0, [str(i) for i in range(count)], device)
+def draws(count: int) -> list[torch.Generator]:
+    return clip_generators(0, [str(i) for i in range(count)])
 
 
 def epoch(entry: dict[str, Any], clips: Path, device: torch.device, processes: int) -> Callable[[], None]:
@@ -109,11 +112,12 @@ def one_process(path: Path, options: argparse.Namespace, waits: Waits) -> None:
     print(
         "| defense | bare steps, s | epoch, s | epoch over bare steps | waiting for data |\n|---|---:|---:|---:|---:|"
     )
-    device = torch.device(options.device)
+    device = options.device
     for name, defense in DEFENSES.items():
         entry = entry_of(defense, options)
         works = [bare_steps(entry, Clips(path), device), epoch(entry, path, device, 1)]
-        pairs = [[seconds(work, device) for work in works] for _ in range(options.rounds + 1)][1:]
+        with computing_in(options.precision):
+            pairs = [[seconds(work, device) for work in works] for _ in range(options.rounds + 1)][1:]
         bare, whole = (statistics.median(times) for times in zip(*pairs, strict=True))
         ratio, waited = spread(whole / bare for bare, whole in pairs), statistics.median(waits.seen)
         print(f"| {name} | {bare:.2f} | {whole:.2f} | {ratio} | {waited:.2f} % |", flush=True)
@@ -122,10 +126,12 @@ def one_process(path: Path, options: argparse.Namespace, waits: Waits) -> None:
 def several_processes(path: Path, options: argparse.Namespace) -> None:
     """Wall time of the second of two epochs in proportion: what starting them takes is in both runs."""
     print(f"\n| defense | clips/s, 1 process | clips/s, {options.processes} | ratio |\n|---|---:|---:|---:|")
-    device = torch.device(options.device)
     for name, defense in DEFENSES.items():
         rates = [
-            [clips_per_second(entry_of(defense, options), path, device, count) for count in (1, options.processes)]
+            [
+                clips_per_second(entry_of(defense, options), path, options.device, count)
+                for count in (1, options.processes)
+            ]
             for _ in range(options.rounds)
         ]
         alone, together = (statistics.median(rate) for rate in zip(*rates, strict=True))
@@ -147,8 +153,10 @@ def main() -> None:
     parser = parser_of(__doc__, rounds=5)
     parser.add_argument("--clips", type=int, default=320)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
-    parser.add_argument("--processes", type=int, default=2, help="compared with one; their start is taken off")
+    parser.add_argument("--processes", type=int, help="compared with one; default: two, or what GPUs there are")
     options = parsed(parser)
+    if options.processes is None:
+        options.processes = min(2, torch.cuda.device_count()) if options.device.type == "cuda" else 2
     LOGGER.addHandler(waits := Waits())
     LOGGER.setLevel("INFO")
     print(headline(options))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from common import headline, network_and_clips, parsed, parser_of, seconds, spread
+from common import headline, network_and_clips, parsed, parser_of, peak_memory, seconds, spread
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +31,9 @@ from pipeline_lib.defenses.multibn import MultiBN, MultiBNManual
 from pipeline_lib.defenses.objective import Attack, Defense
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.trades import Trades
+from pipeline_lib.modeling import channels_last
 from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.precision import computing_in
 
 SELECTOR = ResNet3D(depth=10, width=8, stem_kernel=3, stem_pool=False)
 GOAL = 1.15
@@ -106,32 +108,34 @@ def floor(network: nn.Module, case: Case, clips: Tensor, labels: Tensor) -> None
 
 def step(network: nn.Module, defense: Defense, clips: Tensor, labels: Tensor) -> None:
     def draw(name: str) -> list[torch.Generator]:
-        return clip_generators(0, [f"{name} {i}" for i in range(len(clips))], clips.device)
+        return clip_generators(0, [f"{name} {i}" for i in range(len(clips))])
 
     network.zero_grad(set_to_none=True)
     defense.objective(network, clips, labels, draw).loss.backward()
 
 
-def compare(network: nn.Module, case: Case, clips: Tensor, labels: Tensor, rounds: int) -> list[tuple[float, float]]:
-    """(floor, step) in seconds, `rounds` pairs in alternating order after one unmeasured pair."""
-    extended = case.defense.extend(network).train()
-    bare = Both(network, case.beside(101).to(clips.device)).train() if case.beside else network
+def compare(
+    network: nn.Module, case: Case, clips: Tensor, labels: Tensor, rounds: int
+) -> tuple[list[tuple[float, float]], str]:
+    """(floor, step) in seconds, `rounds` pairs in alternating order after one unmeasured pair; a step's peak memory."""
+    extended = channels_last(case.defense.extend(network)).to(clips.device).train()
+    bare = Both(network, channels_last(case.beside(101)).to(clips.device)).train() if case.beside else network
     works: list[Callable[[], object]] = [
         lambda: floor(bare, case, clips, labels),
-        lambda: step(extended.to(clips.device), case.defense, clips, labels),
+        lambda: step(extended, case.defense, clips, labels),
     ]
     pairs = []
     for i in range(rounds + 1):
         times = {k: seconds(works[k], clips.device) for k in ((0, 1) if i % 2 else (1, 0))}
         pairs.append((times[0], times[1]))
-    return pairs[1:]
+    return pairs[1:], peak_memory(works[1], clips.device)
 
 
-def row(name: str, pairs: list[tuple[float, float]]) -> str:
+def row(name: str, pairs: list[tuple[float, float]], peak: str) -> str:
     ratios = [taken / base for base, taken in pairs]
     floors, steps = (statistics.median(times) * 1000 for times in zip(*pairs, strict=True))
     verdict = "" if statistics.median(ratios) <= GOAL else f" above {GOAL}"
-    return f"| {name} | {floors:.1f} | {steps:.1f} | {spread(ratios)}{verdict} |"
+    return f"| {name} | {floors:.1f} | {steps:.1f} | {spread(ratios)}{verdict} | {peak} |"
 
 
 def main() -> None:
@@ -142,10 +146,11 @@ def main() -> None:
     network, clips = network_and_clips(options)
     labels = torch.arange(options.batch, device=clips.device)
     print(headline(options))
-    print("| defense | floor, ms | step, ms | over the floor |\n|---|---:|---:|---:|")
+    print("| defense | floor, ms | step, ms | over the floor | peak memory, GB |\n|---|---:|---:|---:|---:|")
     for name, case in cases(options.steps).items():
         if not options.only or name in options.only:
-            print(row(name, compare(network.train(), case, clips, labels, options.rounds)), flush=True)
+            with computing_in("fp32"):
+                print(row(name, *compare(network.train(), case, clips, labels, options.rounds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def timed(works: Sequence[Callable[[], object]], rounds: int, device: torch.devi
 
 def applied(name: str, clips: Tensor) -> Callable[[], object]:
     transform: Any = build({"method": METHODS[name]})
-    generators = clip_generators(0, [str(i) for i in range(len(clips))], clips.device)
+    generators = clip_generators(0, [str(i) for i in range(len(clips))])
 
     def work() -> None:
         with drawing(generators):

@@ -45,10 +45,11 @@ def triggers(project: Path) -> frozenset[RerunTrigger]:
 
 
 class Planned(NamedTuple):
-    """A job: what it writes, each a path and whether it is a folder, and the jobs that it takes files from."""
+    """A job: what it writes, each a path and whether it is a folder, the jobs that it takes files from, what it asks for."""
 
     outputs: list[tuple[str, bool]]
     sources: set[tuple[str, ...]]
+    resources: dict[str, object]
 
 
 def execute(project: Path, executor: str, config: dict | None = None) -> dict[tuple[str, ...], Planned]:
@@ -59,7 +60,7 @@ def execute(project: Path, executor: str, config: dict | None = None) -> dict[tu
     try:
         with SnakemakeApi(OutputSettings(dryrun=executor == "dryrun", quiet={Quietness.ALL})) as api:
             workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=2),
+                resource_settings=ResourceSettings(cores=64),
                 config_settings=ConfigSettings(config=config or {}),
                 storage_settings=StorageSettings(),
                 workflow_settings=WorkflowSettings(),
@@ -73,7 +74,9 @@ def execute(project: Path, executor: str, config: dict | None = None) -> dict[tu
             dag.execute_workflow(executor=executor, updated_files=[])
             planned = workflow._workflow.dag
             return {
-                name_of(job): Planned(outputs(job), set(map(name_of, planned.dependencies[job])))
+                name_of(job): Planned(
+                    outputs(job), set(map(name_of, planned.dependencies[job])), dict(job.resources.items())
+                )
                 for job in planned.needrun_jobs(exclude_finished=False)
             }
     finally:
@@ -102,6 +105,11 @@ def with_all_that_follows(project: Path, changed: set[tuple[str, ...]]) -> set[t
         found |= more
         more = {name for name, job in everything.items() if job.sources & more} - found - {("all",)}
     return found
+
+
+def asked(project: Path, config: dict) -> dict[tuple[str, ...], dict]:
+    """The resources of every job that would run, its threads as `_cores`."""
+    return {name: job.resources for name, job in execute(project, "dryrun", config).items()}
 
 
 def pretend_finished(project: Path) -> None:

@@ -198,11 +198,27 @@ def test_more_gpus_than_there_are(monkeypatch):
 
 
 def test_oversubscribed_gpus_are_warned_of(monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(devices, "gpu_count", lambda: 2)
-    assert "gpu=6 starts more GPU jobs than the 2 GPUs here" in oversubscription(6, "cuda", 1)
-    fitting = [(2, "auto", 1), (6, "cpu", 1), (6, "cuda", 3), (None, "cuda", 1)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert "gpu=6 may start more GPU jobs than the 2 GPUs here" in oversubscription(6, "cuda", 1)
+    assert "no --resources gpu may start more" in oversubscription(None, "auto", 3)
+    fitting = [(2, "auto", 1), (6, "cpu", 1), (6, "cuda", 3), (None, "cpu", 1)]
     assert [oversubscription(*given) for given in fitting] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("files", "count"),
+    [
+        (["proc/driver/nvidia/gpus/0000:01:00.0/information", "dev/nvidia0", "dev/nvidia1"], 1),  # hidden ones
+        (["dev/nvidia0", "dev/nvidia11", "dev/nvidiactl", "dev/nvidia-uvm"], 2),
+        (["dev/dxg", "usr/lib/wsl/lib/libcuda.so.1"], 1),
+        (["dev/dxg", "dev/nvidiactl"], 0),
+    ],
+)
+def test_gpus_are_counted_with_and_without_the_drivers_folder(tmp_path, files, count):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert devices.gpu_count(tmp_path) == count
 
 
 def fake_job(tmp_path: Path) -> SimpleNamespace:

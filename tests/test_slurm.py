@@ -164,6 +164,44 @@ def test_gpu_rule_asks_for_one_gpu_and_is_given_it(slurm, untrained):
     assert "(visible: 0)" in (untrained / LOG).read_text()  # "all" without SLURM's CUDA_VISIBLE_DEVICES
 
 
+@pytest.mark.skipif(gpu_count() > 0, reason="the fake GPUs have the numbers of real ones")
+def test_a_training_on_two_gpus_is_given_both(slurm, untrained):
+    cuda = LONG_TRAINING | {"device": "cuda", "gpus": 2}
+    status, _ = run(on_slurm(untrained, cuda, "--retries", "0", MODEL), slurm)
+    assert status == 1
+    (job,) = jobs(slurm, untrained)
+    assert (job["TresPerJob"], job["CPUs/Task"]) == ("gres:gpu:2", "4")
+    assert "(visible: 0,1)" in (untrained / LOG).read_text()
+
+
+@pytest.fixture(scope="module")
+def branched(tmp_path_factory) -> Path:
+    """A folder with a model of several branches; a prediction of each is a small cell."""
+    folder = tmp_path_factory.mktemp("branched")
+    made = [f"results/synthetic/{name}" for name in ("models/multibn_manual-s0.pt", "clips/test.h5")]
+    succeed(command(folder, {}, "--cores", "2", *made))
+    return folder
+
+
+CELLS = [f"results/synthetic/predictions/multibn_manual-s0-{name}/clean.csv" for name in ("clean", "lp", "physical")]
+GROUPED = ["--profile", "profiles/slurm", "--workflow-profile", "profiles/slurm/grouped", *IMPATIENT]
+
+
+def test_small_cells_are_one_job(slurm, branched):
+    succeed(command(branched, {}, *GROUPED, *CELLS), slurm)
+    assert all((branched / cell).stat().st_size > 0 for cell in CELLS)
+    (job,) = jobs(slurm, branched)
+    assert (job["JobState"], job["Partition"]) == ("COMPLETED", "gpu")
+
+
+def test_small_cells_take_their_turns_on_one_gpu(slurm, branched, tmp_path):
+    folder = tmp_path / "cells"
+    shutil.copytree(branched, folder, ignore=shutil.ignore_patterns("predictions"))
+    run(command(folder, {"device": "cuda"}, *GROUPED, "--retries", "0", *CELLS), slurm)
+    (job,) = jobs(slurm, folder)
+    assert (job["TresPerJob"], job["CPUs/Task"]) == ("gres:gpu:1", "2")
+
+
 def test_canceled_training_continues_and_ends_with_the_same_bytes(slurm, trained, untrained):
     log = untrained.with_suffix(".log")
     with background(on_slurm(untrained, LONG_TRAINING, MODEL), slurm, log) as process:

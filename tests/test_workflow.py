@@ -12,7 +12,8 @@ import pytest
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from planning import ROOT, copy_project, plan, pretend_finished, with_all_that_follows
+from pipeline_lib.jobs import costs
+from planning import ROOT, asked, copy_project, plan, pretend_finished, with_all_that_follows
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
@@ -156,6 +157,19 @@ def test_order_of_keys_and_spelling_of_numbers(finished, edit):
 
 def test_device_and_threads_are_no_part_of_a_result(finished):
     assert plan(finished, {"device": "cpu", "threads": 2}) == set()
+
+
+def test_a_training_on_several_gpus_asks_for_the_cores_and_the_memory_of_all_its_processes(finished):
+    def asks(job: tuple, **config) -> list[int]:
+        needs = asked(finished, config | {"seeds": [1]})[job]
+        return [needs["_cores"], needs["gpu"], needs["mem_mb"]]
+
+    train, attack = ("train", "synthetic", "standard-s1"), ("attack", "synthetic", "standard-s1", "pgd")
+    cores, gpus, memory = asks(train, device="cpu", threads=3, gpus=2)
+    assert (cores, gpus) == (3, 0)
+    assert asks(train, device="cuda", threads=3) == [4, 1, memory]
+    assert asks(train, device="cuda", threads=3, gpus=2) == [8, 2, memory + costs.BASE_MB]
+    assert asks(attack, device="cuda", threads=3, gpus=2)[:2] == [4, 1]
 
 
 def test_how_videos_are_decoded_is_no_part_of_a_clip_but_which_may_fail_is(finished):

@@ -50,7 +50,7 @@ def craft(
         clips = nn.functional.pad(clips, [margin] * 4)
     labels = labels.to(clips.device, torch.long)
     names = [str(i) for i in range(len(clips))] if names is None else names
-    generators, largest = clip_generators(seed, names, clips.device), int(labels.max())
+    generators, largest = clip_generators(seed, names), int(labels.max())
     require_one_each(generators, clips)
 
     def crafted(part: slice) -> Tensor:

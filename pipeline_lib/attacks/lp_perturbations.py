@@ -172,7 +172,7 @@ class AdditiveL1:
 
     def _counts(self, generators: Sequence[torch.Generator]) -> Tensor:
         """(N,): k of each clip."""
-        draws = [torch.randint(self.fewest, self.most + 1, (), generator=g, device=g.device) for g in generators]
+        draws = [torch.randint(self.fewest, self.most + 1, (), generator=g) for g in generators]
         return torch.stack(draws)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 import torch
 
 
-def clip_generators(seed: int, keys: Sequence[str], device: torch.device | str = "cpu") -> list[torch.Generator]:
-    """A generator for each key (e.g. a video's name), seeded by both; the same key gives the same numbers anywhere."""
-    return [torch.Generator(device).manual_seed(clip_seed(seed, key)) for key in keys]
+def clip_generators(seed: int, keys: Sequence[str]) -> list[torch.Generator]:
+    """A generator for each key (e.g. a video's name), seeded by both; the same key gives the same numbers anywhere.
+
+    They draw on the CPU, wherever the clips are: a GPU draws other numbers from the same seed.
+    """
+    return [torch.Generator().manual_seed(clip_seed(seed, key)) for key in keys]
 
 
 def clip_seed(seed: int, key: str) -> int:

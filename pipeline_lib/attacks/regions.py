@@ -69,7 +69,7 @@ class RandomRectangle:
                 f"a rectangle of {self.height} x {self.width} has no position in frames of {size[0]} x {size[1]}: "
                 "choose a smaller height and width (or last_position: true, if it is as large as the frame)"
             )
-        draw = [torch.randint(n, tuple(frames), generator=generator, device=generator.device) for n in positions]
+        draw = [torch.randint(n, tuple(frames), generator=generator) for n in positions]
         return torch.stack(draw, dim=-1)
 
 
@@ -143,13 +143,10 @@ class RandomPixels:
         return mask.scatter_(-1, positions, True).view(-1, 1, *frames, height, width)
 
     def _with_replacement(self, frames: Sequence[int], pixels: int, generator: torch.Generator) -> Tensor:
-        return torch.randint(pixels, (*frames, self.count), generator=generator, device=generator.device)
+        return torch.randint(pixels, (*frames, self.count), generator=generator)
 
     def _without(self, frames: Sequence[int], pixels: int, generator: torch.Generator) -> Tensor:
-        shuffled = [
-            torch.randperm(pixels, generator=generator, device=generator.device)[: self.count]
-            for _ in range(math.prod(frames))
-        ]
+        shuffled = [torch.randperm(pixels, generator=generator)[: self.count] for _ in range(math.prod(frames))]
         return torch.stack(shuffled).view(*frames, self.count)
 
     def admits(self, changed: Tensor) -> Tensor:

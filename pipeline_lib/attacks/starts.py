@@ -105,9 +105,9 @@ class GaussianNoise:
 def drawn(
     clips: Tensor, generators: Sequence[torch.Generator], fill: Callable[[Tensor, torch.Generator], Tensor]
 ) -> Tensor:
-    """Noise shaped as the clips: `fill(empty clip, generator)` for each, where its generator lives."""
+    """Noise shaped as the clips: `fill(empty clip, generator)` for each."""
     pairs = zip(clips, generators, strict=True)
-    return torch.stack([fill(torch.empty(clip.shape, device=g.device), g).to(clip) for clip, g in pairs])
+    return torch.stack([fill(torch.empty(clip.shape), generator) for clip, generator in pairs]).to(clips)
 
 
 @dataclass(frozen=True, kw_only=True)

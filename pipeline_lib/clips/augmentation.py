@@ -47,5 +47,5 @@ class CropAndFlip:
     def _draw(self, generator: torch.Generator) -> Tensor:
         """(3,): upper row and left column of the crop in the padded clip, and 1 for a mirror image, else 0."""
         ends = (2 * self.padding + 1, 2 * self.padding + 1, 2)
-        draws = [torch.randint(end, (1,), generator=generator, device=generator.device) for end in ends]
+        draws = [torch.randint(end, (1,), generator=generator) for end in ends]
         return torch.cat(draws)

@@ -138,7 +138,7 @@ class Crafting:
             return score(self.model, clips, labels)
 
     def draws(self, videos: Sequence[str], purpose: str = "") -> list[torch.Generator]:
-        return clip_generators(self.seed, [video + purpose for video in videos], self.device)
+        return clip_generators(self.seed, [video + purpose for video in videos])
 
 
 def _attack_batches(
@@ -178,8 +178,7 @@ def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tens
     require_finite(videos, "the loss under attack is", *recorded.losses)
     stored, adversarial = crafting.keep(attack, live, clean)
     scores, live_scores, stored_scores = (
-        crafting.score(clips, labels, prediction_draws(videos, device))
-        for clips in (as_clips(original, device), live, stored)
+        crafting.score(clips, labels, prediction_draws(videos)) for clips in (as_clips(original, device), live, stored)
     )
     evaluated = (scores.losses, live_scores.losses, stored_scores.losses)
     require_finite(videos, "the loss as evaluated is", *map(torch.from_numpy, evaluated))

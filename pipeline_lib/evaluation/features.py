@@ -62,7 +62,7 @@ def measure_features(
 
 def pair(model: Model, clean: Tensor, adversarial: Tensor, videos: list[str]) -> None:
     """One forward pass of clean clips and then their adversarial ones; what a network draws is the same for both."""
-    generators = clip_generators(0, [f"{video}/prediction" for video in [*videos, *videos]], clean.device)
+    generators = clip_generators(0, [f"{video}/prediction" for video in [*videos, *videos]])
     with torch.inference_mode(), drawing(generators):
         model(torch.cat([clean, adversarial]))
 

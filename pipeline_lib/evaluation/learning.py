@@ -99,7 +99,7 @@ def learn(
         labels = torch.from_numpy(data.labels[rows]).to(device)
         shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
         optimizer.zero_grad()
-        with drawing(clip_generators(seed, [f"{data.videos[row]}/transform/{number}" for row in rows], device)):
+        with drawing(clip_generators(seed, [f"{data.videos[row]}/transform/{number}" for row in rows])):
             # Where nothing leads back to the pattern, as behind a detached transform, the gradient is zero, no error.
             (cross_entropy(model, labels)(shown).mean() + 0 * pattern.sum()).backward()
         gradient = _finite_gradient(pattern, number)

@@ -47,12 +47,12 @@ def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
 
 def score_videos(model: Model, clips: Tensor, labels: Tensor, videos: Sequence[str]) -> Scores:
     """`score` of a model that may draw random numbers: a function of the video's name, whatever the batch."""
-    with drawing(prediction_draws(videos, clips.device)):
+    with drawing(prediction_draws(videos)):
         return score(model, clips, labels)
 
 
-def prediction_draws(videos: Sequence[str], device: torch.device) -> list[torch.Generator]:
-    return clip_generators(0, [f"{video}/prediction" for video in videos], device)
+def prediction_draws(videos: Sequence[str]) -> list[torch.Generator]:
+    return clip_generators(0, [f"{video}/prediction" for video in videos])
 
 
 def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device, memory: Path | None = None) -> Scores:

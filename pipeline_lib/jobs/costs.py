@@ -20,11 +20,11 @@ BASE_MINUTES = 30
 LONGEST_MINUTES = 24 * 60
 
 
-def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, attempt: int) -> int:
-    """Megabytes for a batch of clips of `shape` (frames, height, width) in a network."""
+def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, attempt: int, processes: int = 1) -> int:
+    """Megabytes for a batch of clips of `shape` (frames, height, width) in a network, which `processes` share."""
     frames, height, width = shape
     activations = batch * frames * height * width * _stem_width(network) * 4 * ACTIVATION_COPIES
-    return int((BASE_MB + activations / 1e6) * attempt)
+    return int((BASE_MB * processes + activations / 1e6) * attempt)
 
 
 def _stem_width(network: Mapping[str, Any]) -> int:

@@ -12,9 +12,14 @@ from pathlib import Path
 from pipeline_lib.errors import PipelineError
 
 
-def gpu_count() -> int:
-    """The number of NVIDIA GPUs of this machine, without loading torch."""
-    return sum(1 for _ in Path("/proc/driver/nvidia/gpus").glob("*"))
+def gpu_count(root: Path = Path("/")) -> int:
+    """The number of NVIDIA GPUs of this machine, without loading torch.
+
+    Containers such as gVisor's lack the driver's folder, but have the devices. WSL2 has neither, and its GPUs are not
+    to be counted: one, where the driver's library is.
+    """
+    driver, devices = root.glob("proc/driver/nvidia/gpus/*"), root.glob("dev/nvidia[0-9]*")
+    return len(list(driver)) or len(list(devices)) or int((root / "usr/lib/wsl/lib/libcuda.so.1").exists())
 
 
 def visible_gpus() -> list[str]:
@@ -33,14 +38,15 @@ def gpus_per_job(device: str, wanted: int = 1) -> int:
 def oversubscription(allowed: int | None, device: str, share: int) -> str | None:
     """A warning when Snakemake may start more GPU jobs than this machine's GPUs take; they would wait for one another.
 
-    allowed: Snakemake's `--resources gpu`. share: jobs on one GPU at a time.
+    allowed: Snakemake's `--resources gpu`; without it as many as there are cores. share: jobs on one GPU at a time.
     """
     places = len(visible_gpus()) * share
-    if not gpus_per_job(device) or not places or allowed is None or allowed <= places:
+    if not gpus_per_job(device) or not places or (allowed is not None and allowed <= places):
         return None
+    given = "no --resources gpu" if allowed is None else f"--resources gpu={allowed}"
     return (
-        f"--resources gpu={allowed} starts more GPU jobs than the {len(visible_gpus())} GPUs here take with gpu_share "
-        f"{share}: give gpu={places}, or the others wait with their memory taken"
+        f"{given} may start more GPU jobs than the {len(visible_gpus())} GPUs here take with gpu_share {share}: "
+        f"give --resources gpu={places}, or the others wait with their memory taken"
     )
 
 

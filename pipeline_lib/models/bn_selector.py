@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -63,7 +64,7 @@ def wide(values: Tensor) -> Tensor:
 
 def gumbel_noise(logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """(N, K) from the standard Gumbel distribution; clip n draws from generator n."""
-    draws = [torch.empty(logits.shape[1], device=g.device).exponential_(generator=g) for g in generators]
+    draws = [torch.empty(logits.shape[1]).exponential_(generator=g) for g in generators]
     return -torch.stack(draws).to(logits).log()
 
 
@@ -81,6 +82,16 @@ class Mixture:
     @property
     def clips(self) -> int:
         return len(self.weights)
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """(K,): the sum of the shares over all processes that train together; the same in every layer."""
+        return summed(self.shares.sum(0))  # type: ignore[union-attr]
+
+    @cached_property
+    def numbers(self) -> list[float]:
+        """The counts as numbers. To read them waits for the device: once for all layers."""
+        return self.counts.tolist()
 
     def normalize(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
         # BatchNorm computes in fp32 under autocast; the products below would not.
@@ -102,10 +113,9 @@ class Mixture:
             return running
         if self.shares is None:
             raise RuntimeError("in train mode a mixture needs the shares of the clips in the batch statistics")
-        counts = summed(self.shares.sum(0))
-        used = counts > 0
-        mean, variance = weighted_moments(features, self.shares, counts)
-        update_statistics(branches, features, counts, mean.detach(), variance.detach())
+        used = self.counts > 0
+        mean, variance = weighted_moments(features, self.shares, self.counts)
+        update_statistics(branches, features, self.numbers, mean.detach(), variance.detach())
         return torch.where(used[:, None], mean, running[0]), torch.where(used[:, None], variance, running[1])
 
 
@@ -128,11 +138,11 @@ def weighted_moments(features: Tensor, shares: Tensor, counts: Tensor) -> tuple[
 
 @torch.no_grad()
 def update_statistics(
-    branches: Iterable[Any], features: Tensor, counts: Tensor, mean: Tensor, variance: Tensor
+    branches: Iterable[Any], features: Tensor, counts: Sequence[float], mean: Tensor, variance: Tensor
 ) -> None:
     """Moves the running statistics of every branch that a clip counts in, as BatchNorm does with its batch."""
     pixels = features[0, 0].numel()
-    for branch, count, m, v in zip(branches, counts.tolist(), mean, variance, strict=True):
+    for branch, count, m, v in zip(branches, counts, mean, variance, strict=True):
         if count > 0:
             branch.num_batches_tracked += 1
             branch.running_mean.lerp_(m, branch.momentum)

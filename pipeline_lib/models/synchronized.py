@@ -46,8 +46,10 @@ class SynchronizedBatchNorm(_BatchNorm):
 
     def _normalized(self, features: Tensor) -> Tensor:
         others = [0, *range(2, features.dim())]
-        count = summed(torch.tensor(float(features.numel() // features.shape[1]), device=features.device))
-        mean = summed(features.sum(others)) / count
+        own = features.new_full((1,), features.numel() // features.shape[1])
+        # One exchange for both. The squares take another: their sum about zero would lose digits to the mean.
+        sums, count = summed(torch.cat([features.sum(others), own])).tensor_split([features.shape[1]])
+        mean = sums / count
         centered = features - _beside(mean, features)
         variance = summed((centered * centered).sum(others)) / count
         self._move(mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))

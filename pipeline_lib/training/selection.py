@@ -98,9 +98,9 @@ def _right(
     videos = [selection.clips.videos[row] for row in rows[part]]
     with torch.no_grad(), autocast(precision, device):
         clips = as_clips(frames[part], device)
-        outcome = defense.objective(network, clips, labels, _draws(seed, videos, device))
+        outcome = defense.objective(network, clips, labels, _draws(seed, videos))
     return int((outcome.logits.argmax(1) == outcome.labels).sum()), len(outcome.labels)
 
 
-def _draws(seed: int, videos: list[str], device: torch.device) -> Callable[[str], list[torch.Generator]]:
-    return lambda name: clip_generators(seed, [f"selection/{video}/{name}" for video in videos], device)
+def _draws(seed: int, videos: list[str]) -> Callable[[str], list[torch.Generator]]:
+    return lambda name: clip_generators(seed, [f"selection/{video}/{name}" for video in videos])

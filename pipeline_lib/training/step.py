@@ -116,9 +116,7 @@ def _outcome(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Obje
     labels = torch.from_numpy(task.clips.labels[rows]).to(task.device)
 
     def draw(name: str) -> list[torch.Generator]:
-        return clip_generators(
-            task.seed, [f"{state.step}/{task.clips.videos[row]}/{name}" for row in rows], task.device
-        )
+        return clip_generators(task.seed, [f"{state.step}/{task.clips.videos[row]}/{name}" for row in rows])
 
     augmented = task.settings.augmentation(videos, draw("augmentation"))
     with autocast(task.settings.precision, task.device):

@@ -88,4 +88,4 @@ class ResizeAndPad:
 
 def drawn(lowest: int, highest: int, generator: torch.Generator) -> int:
     """An integer, both ends included."""
-    return int(torch.randint(lowest, highest + 1, (), generator=generator, device=generator.device))
+    return int(torch.randint(lowest, highest + 1, (), generator=generator))

@@ -27,7 +27,6 @@ class NoiseInjection:
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         noise = [
-            torch.randn(clip.shape, generator=generator, device=generator.device).to(clip)
-            for clip, generator in zip(clips, generators, strict=True)
+            torch.randn(clip.shape, generator=generator) for clip, generator in zip(clips, generators, strict=True)
         ]
-        return (clips + self.sigma * torch.stack(noise)).clamp(0, 1)
+        return (clips + self.sigma * torch.stack(noise).to(clips)).clamp(0, 1)

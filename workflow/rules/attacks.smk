@@ -13,7 +13,7 @@ rule learn:
     priority: 2
     conda:
         "../../environment.yml"
-    threads: config["threads"]
+    threads: cores(GPUS)
     resources:
         gpu=GPUS,
         mem_mb=learning_memory,
@@ -42,7 +42,7 @@ rule attack:
     priority: 2
     conda:
         "../../environment.yml"
-    threads: config["threads"]
+    threads: cores(GPUS)
     resources:
         gpu=GPUS,
         mem_mb=source_memory,

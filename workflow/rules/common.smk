@@ -39,9 +39,6 @@ TRAINING_GPUS = gpus_per_job(config["device"], config.get("gpus", 1))
 OPENING_PAGE = str(Path(RESULTS, "tables", "opening.rst").absolute())
 LIMIT = workflow.global_resources.get("gpu")
 ALLOWED = getattr(LIMIT, "value", LIMIT)
-WARNING = oversubscription(ALLOWED, config["device"], config.get("gpu_share", 1))
-if WARNING and workflow.is_main_process:
-    LOGGER.warning(WARNING)
 # Snakemake would lower a rule's request to the limit without a word.
 if workflow.is_main_process and ALLOWED is not None and ALLOWED < TRAINING_GPUS:
     raise WorkflowError(f"config: gpus is {TRAINING_GPUS}, but only --resources gpu={ALLOWED} is allowed: give more")
@@ -54,6 +51,14 @@ if not workflow.is_main_process:  # a cluster's job, whose Snakemake is one of i
 onstart:
     if workflow.is_main_process:
         warm.start()
+        warn_of_waiting()
+
+
+def warn_of_waiting():
+    """A cluster gives out its GPUs itself."""
+    warning = oversubscription(ALLOWED, config["device"], config.get("gpu_share", 1))
+    if warning and workflow.local_exec:
+        LOGGER.warning(warning)
 
 
 wildcard_constraints:
@@ -87,6 +92,11 @@ def clip_entry(dataset):
     entry = PLAN["datasets"][dataset]
     tolerate = entry["decoding"].get("tolerate", [])
     return plain({key: entry.get(key) for key in ("root", "lists", "decoder")} | {"tolerate": tolerate})
+
+
+def cores(gpus):
+    """What a job with a network keeps busy: its threads; on GPUs those of one process each, and one that reads ahead."""
+    return gpus * (config["threads"] + 1) if gpus else config["threads"]
 
 
 def decoded_shape(dataset):
@@ -186,6 +196,7 @@ def training_memory(wildcards, attempt):
         decoded_shape(wildcards.dataset),
         entry["training"]["batch_size"],
         attempt,
+        max(1, TRAINING_GPUS),
     )
 
 

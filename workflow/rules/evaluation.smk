@@ -12,7 +12,7 @@ rule predict_clean:
     priority: 1
     conda:
         "../../environment.yml"
-    threads: config["threads"]
+    threads: cores(GPUS)
     resources:
         gpu=GPUS,
         mem_mb=target_memory,
@@ -41,7 +41,7 @@ rule predict_transfer:
     priority: 1
     conda:
         "../../environment.yml"
-    threads: config["threads"]
+    threads: cores(GPUS)
     resources:
         gpu=GPUS,
         mem_mb=target_memory,
@@ -66,7 +66,7 @@ rule features:
         f"{RESULTS}/{{dataset}}/logs/features/{{source}}/{{attack}}.log",
     conda:
         "../../environment.yml"
-    threads: config["threads"]
+    threads: cores(GPUS)
     resources:
         gpu=GPUS,
         mem_mb=source_memory,

@@ -14,7 +14,7 @@ rule train:
     priority: 3
     conda:
         "../../environment.yml"
-    threads: config["threads"]
+    threads: cores(TRAINING_GPUS)
     resources:
         gpu=TRAINING_GPUS,
         mem_mb=training_memory,
