@@ -45,7 +45,7 @@ def triggers(project: Path) -> frozenset[RerunTrigger]:
 
 
 class Planned(NamedTuple):
-    """A job: what it writes, each a path and whether it is a folder, the jobs that it takes files from, what it asks for."""
+    """A job: what it writes, each a path and whether it is a folder, the jobs it takes files from, its resources."""
 
     outputs: list[tuple[str, bool]]
     sources: set[tuple[str, ...]]

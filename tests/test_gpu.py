@@ -15,14 +15,13 @@ from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import GaussianNoise, UniformBox, UniformNoise
 from pipeline_lib.configuration.config import resolve_config
-from pipeline_lib.evaluation.fitting import Fitting, memory_of
+from pipeline_lib.fitting import Fitting, memory_of
 from pipeline_lib.jobs.adapter import torch_device
 from pipeline_lib.modeling import new_network
 from pipeline_lib.models.bn_selector import Mixture
 from pipeline_lib.models.multi_batchnorm import MultiBatchNorm, routed
 from pipeline_lib.precision import autocast, computing_in, gap_allowed
 from pipeline_lib.training.job import train_model
-from test_distributed import SELECTED
 from test_training import always_asked
 
 pytestmark = pytest.mark.gpu
@@ -30,6 +29,11 @@ pytestmark = pytest.mark.gpu
 GPU = torch.device("cuda")
 CLIPS = torch.rand(4, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 0, 1])
+SELECTED = {
+    "method": "pipeline_lib.defenses.multibn:MultiBN",
+    "branches": {"clean": [], "lp": [tiny.PGD]},
+    "selector": tiny.NETWORK,
+}
 DEFENSES = tiny.DEFENSES | {"multibn_selected": SELECTED}
 DEMO = resolve_config(yaml.safe_load((Path(__file__).parents[1] / "config/config.yaml").read_text()))["models"]
 
@@ -154,7 +158,7 @@ def test_what_fits_into_a_real_memory_is_found_and_remembered(tmp_path):
         return list(range(part.start, part.stop))
 
     try:
-        memory = memory_of(tmp_path, GPU, "test")
+        memory = memory_of(tmp_path, GPU, 1, "test")
         fitting = Fitting(16, memory)
         assert np.concatenate(fitting(work, 20)).tolist() == list(range(20))
     finally:

@@ -48,7 +48,7 @@ class SearchedRectangle:
         """Drawn from the places, where no loss is there to search with."""
         corners, frames = self._corners(clips), clips.shape[2:-2]
         shape = tuple(frames) if self.per == "frame" else (1,) * len(frames)
-        which = [torch.randint(len(corners), shape, generator=g, device=g.device) for g in generators]
+        which = [torch.randint(len(corners), shape, generator=g) for g in generators]
         drawn = corners[torch.stack(which).to(clips.device)]
         return rectangles(drawn.expand(-1, *frames, -1), (self.height, self.width), clips.shape[-2:])
 
