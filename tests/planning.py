@@ -39,6 +39,16 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
+def laid_over(base: dict, overlay: dict) -> dict:
+    """As Snakemake does with several configuration files: mappings are merged, anything else is replaced."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        merged[key] = (
+            laid_over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        )
+    return merged
+
+
 def triggers(project: Path) -> frozenset[RerunTrigger]:
     profile = yaml.safe_load((project / "profiles/default/config.yaml").read_text())
     return frozenset(RerunTrigger.parse_choice(name) for name in profile["rerun-triggers"])

@@ -7,18 +7,9 @@ import yaml
 
 from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.registry import build
+from planning import laid_over
 
 CONFIG = Path(__file__).parents[1] / "config"
-
-
-def laid_over(base: dict, overlay: dict) -> dict:
-    """As Snakemake does with several configuration files: mappings are merged, anything else is replaced."""
-    merged = dict(base)
-    for key, value in overlay.items():
-        merged[key] = (
-            laid_over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
-        )
-    return merged
 
 
 @pytest.fixture(scope="module")
