@@ -42,6 +42,22 @@ BLACK = Placed(region=Border(width=2), start=Constant(value=0))
 RANDOM = Placed(region=Border(width=2), start=UniformBox(radius=1000))
 
 
+def learned(entry: dict, clips: Path, weights: Path, folder: Path) -> Path:
+    """What a universal attack learns on a model."""
+    learn_attack(
+        entry,
+        weights=weights,
+        branch=None,
+        clips=clips,
+        runs=folder / "runs",
+        code="code",
+        seed=0,
+        output=folder / "learned.pt",
+        device=CPU,
+    )
+    return folder / "learned.pt"
+
+
 def no_loss(clips):
     raise AssertionError("a framing asks nothing of the network")
 
@@ -143,18 +159,8 @@ BARE = {
 def test_a_framing_learned_through_a_cut_gradient_is_masked(made, tmp_path):
     trained(tmp_path, tiny.model_entry(BARE), made / "clips.h5", "plain")
     (tmp_path / "clips.h5").symlink_to(made / "clips.h5")
-    learn_attack(
-        ENTRY,
-        weights=tmp_path / "plain.pt",
-        branch=None,
-        clips=made / "clips.h5",
-        runs=tmp_path / "runs",
-        code="code",
-        seed=0,
-        output=tmp_path / "learned.pt",
-        device=CPU,
-    )
-    attacked(tmp_path, tmp_path, ENTRY, learned=tmp_path / "learned.pt")
+    pattern = learned(ENTRY, made / "clips.h5", tmp_path / "plain.pt", tmp_path)
+    attacked(tmp_path, tmp_path, ENTRY, learned=pattern)
     row = read_audit(tmp_path / "audit.csv")
     assert row["zero_gradients"] == row["zero_elements"] == 1
     assert verdict(row) == "masked gradient"
@@ -202,18 +208,8 @@ def test_a_framing_is_learned_on_a_model_behind_noise(made, tmp_path):
     noise = {"method": "pipeline_lib.transforms.noise:NoiseInjection", "sigma": 0.1}
     defense = {"method": "pipeline_lib.defenses.transformed:Transformed", "transform": noise, "defense": tiny.STANDARD}
     trained(tmp_path, tiny.model_entry(defense), made / "clips.h5", "noisy")
-    learn_attack(
-        ENTRY,
-        weights=tmp_path / "noisy.pt",
-        branch=None,
-        clips=made / "clips.h5",
-        runs=tmp_path / "runs",
-        code="code",
-        seed=0,
-        output=tmp_path / "learned.pt",
-        device=CPU,
-    )
-    assert load_pattern(tmp_path / "learned.pt", CPU).abs().max() > 0
+    pattern = learned(ENTRY, made / "clips.h5", tmp_path / "noisy.pt", tmp_path)
+    assert load_pattern(pattern, CPU).abs().max() > 0
 
 
 def test_the_learning_rate_falls_by_its_factor(made, tmp_path):
@@ -228,18 +224,8 @@ def test_the_learning_rate_falls_by_its_factor(made, tmp_path):
 @pytest.mark.parametrize("placement", ["over", "outside"])
 def test_from_a_model_to_a_set(made, tmp_path, placement):
     entry = ENTRY | {"placement": placement}
-    learn_attack(
-        entry,
-        weights=made / "plain.pt",
-        branch=None,
-        clips=made / "clips.h5",
-        runs=tmp_path / "runs",
-        code="code",
-        seed=0,
-        output=tmp_path / "learned.pt",
-        device=CPU,
-    )
-    out = attacked(made, tmp_path, entry, learned=tmp_path / "learned.pt")
+    pattern = learned(entry, made / "clips.h5", made / "plain.pt", tmp_path)
+    out = attacked(made, tmp_path, entry, learned=pattern)
     frames, clean = frames_of(made, out), Clips(made / "clips.h5").read(range(10))
     if placement == "outside":
         assert frames.shape == (10, 4, 12, 12, 3)
