@@ -350,3 +350,14 @@ def test_nothing_here_loads_torch() -> None:
     lines = [f"import pipeline_lib.{module}" for module in MODULES]
     code = "\n".join(["import sys", *lines, "sys.exit('torch' in sys.modules)"])
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_model_without_an_epoch_has_no_curve_and_leaves_the_others_as_they_are():
+    """One that takes its weights over."""
+    untrained = ("untrained", histories()[0][1].iloc[:0])
+    with_it, without = (draw_training([*histories(), *more]) for more in ([untrained], []))
+    for figure in (with_it, without):
+        figure.canvas.draw()
+    assert [len(panel.lines) for panel in with_it.axes] == [len(panel.lines) for panel in without.axes]
+    positions = [[panel.get_position().bounds for panel in figure.axes] for figure in (with_it, without)]
+    assert positions[0] == positions[1]

@@ -134,6 +134,8 @@ def scale_iterations(panel: Axes, iterations: Sequence[int]) -> None:
 
 def draw_training(histories: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     """Return the figure of `training_figure`."""
+    # Weights that were taken over without an epoch have no curve; an empty one would cost the figure its layout.
+    histories = [(label, history) for label, history in histories if len(history)]
     figure = new_figure(10.5, 0.2 * max(len(histories), 14) + 0.3)
     panels = figure.subplots(1, 3)
     titles = {"loss": "Training loss", "accuracy": "Training accuracy (%)", "learning_rate": "Learning rate"}
