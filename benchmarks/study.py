@@ -1,0 +1,178 @@
+"""The rows of a study on a GPU machine that has torch and no Snakemake: the same entries, the same library functions and
+the same files as the workflow's, one row after the other, until the time is up.
+
+    python benchmarks/study.py --config config/cifar10.yaml --study multibn_cifar10 --results /tmp/results \
+        --set datasets.cifar10.root=/data/cifar10 --set training.cifar10.epochs=10 --rows "No Defense" AVG MultiBN
+
+A dataset may also be given as finished clip stores: --clips FOLDER with `train.h5` and `test.h5`. Only white-box columns
+are computed. The table has the share of clips that each row answers correctly, their mean over the columns, and the
+share that it answers correctly in every column (union).
+"""
+
+import argparse
+import csv
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from pipeline_lib.clips.decode import Decoding, decode_to_store
+from pipeline_lib.configuration.config import resolve_config, without_nulls
+from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.evaluation.adversarial import make_adversarial_set
+from pipeline_lib.evaluation.prediction import predict
+from pipeline_lib.jobs.adapter import torch_device
+from pipeline_lib.registry import build
+from pipeline_lib.training.job import train_model
+
+ROOT = Path(__file__).parents[1]
+
+
+def merged(first: Any, second: Any) -> Any:
+    """Nested mappings laid over one another, as Snakemake does with several configuration files."""
+    if not isinstance(first, Mapping) or not isinstance(second, Mapping):
+        return second
+    return {**first, **{key: merged(first.get(key), value) for key, value in second.items()}}
+
+
+def setting(text: str) -> dict[str, Any]:
+    """`a.b=1` as nested mappings."""
+    path, _, value = text.partition("=")
+    result: Any = yaml.safe_load(value)
+    for key in reversed(path.split(".")):
+        result = {key: result}
+    return result
+
+
+def configuration(options: argparse.Namespace) -> dict[str, Any]:
+    config: Any = {}
+    for path in [ROOT / "config/config.yaml", *options.config]:
+        config = merged(config, yaml.safe_load(path.read_text()))
+    for text in options.set:
+        config = merged(config, setting(text))
+    return without_nulls(config)
+
+
+class Study:
+    """A study's plan, and where its files lie."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.config = configuration(options)
+        self.plan = resolve_config(self.config)
+        self.study = self.plan["studies"][options.study]
+        self.device = torch_device({"device": options.device, "threads": 4})
+        self.folder = options.results / self.study["dataset"]
+        self.runs = options.results / ".runs"
+        self.clips = options.clips or self.folder / "clips"
+
+    def decode(self) -> None:
+        entry = self.plan["datasets"][self.study["dataset"]]
+        for split in ("train", "test"):
+            out = self.clips / f"{split}.h5"
+            if not out.exists():
+                out.parent.mkdir(parents=True, exist_ok=True)
+                lists, decoder = build(entry["lists"]), build(entry["decoder"])
+                decode_to_store(out, Path(entry["root"]), split, lists, decoder, Decoding(), workers=8)
+
+    def weights(self, model: str) -> Path:
+        """A trained model's file; trains it, and the model that it starts from, if they are not there."""
+        path, entry = self.folder / f"models/{model}.pt", self.plan["models"][model]
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            initial = self.weights(entry["initial"]) if entry["initial"] else None
+            start = time.monotonic()
+            train_model(
+                {key: value for key, value in entry.items() if key != "initial"},
+                clips=self.clips / "train.h5",
+                initial=initial,
+                test=self.clips / "test.h5" if entry["training"].get("select_on") == "test" else None,
+                runs=self.runs / "train",
+                code="",
+                weights=path,
+                history=path.with_suffix(".csv"),
+                device=self.device,
+            )
+            print(f"  trained {model} in {time.monotonic() - start:.1f} s; last epoch: {last_row(path)}", flush=True)
+        return path
+
+    def correct(self, target: str, attack: str) -> np.ndarray:
+        """bool (N,): which test clips a target classifies correctly under a white-box attack, or clean."""
+        model, branch = split_target(target)
+        out = self.folder / f"predictions/{target}/{attack}.csv"
+        sizes = {"batch_size": self.config["evaluation"]["batch_size"], "device": self.device}
+        given: dict[str, Any] = {"weights": self.weights(model), "branch": branch, "clips": self.clips / "test.h5"} | sizes
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            if attack == "clean":
+                predict(**given, adversarial=None, output=out, runs=self.runs / "fitting")
+            else:
+                self._attack(target, attack, out, given)
+        with out.open() as file:
+            return np.array([row["prediction"] == row["label"] for row in csv.DictReader(file)])
+
+    def _attack(self, target: str, attack: str, out: Path, given: dict[str, Any]) -> None:
+        made = self.folder / f"adversarial/{target}/{attack}.h5"
+        made.parent.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
+        make_adversarial_set(
+            self.plan["attacks"][attack],
+            **given,
+            runs=self.runs / "attack",
+            code="",
+            seed=0,
+            precision=self.config["evaluation"].get("precision", "fp32"),
+            adversarial=made,
+            predictions=out,
+            audit=made.with_suffix(".audit.csv"),
+            trace=made.with_suffix(".trace.csv"),
+        )
+        print(f"  {attack} on {target} in {time.monotonic() - start:.1f} s", flush=True)
+
+    def row(self, label: str) -> str:
+        cells = {name: cell[0] for name, cell in self.study["rows"][label].items()}
+        found = [self.correct(cell["target"], cell["attack"]) for cell in cells.values()]
+        accuracies = [100 * column.mean() for column in found]
+        numbers = [*accuracies, np.mean(accuracies), 100 * np.all(found, axis=0).mean()]
+        return f"| {label} | " + " | ".join(f"{number:.1f}" for number in numbers) + f" | {len(found[0])} |"
+
+
+def last_row(weights: Path) -> str:
+    *_, last = csv.DictReader(weights.with_suffix(".csv").open())
+    return ", ".join(f"{key} {last[key]}" for key in ("epoch", "loss", "accuracy", "selection_accuracy") if key in last)
+
+
+def rows(study: Study, wanted: list[str], deadline: float) -> Iterator[str]:
+    for label in wanted or study.study["rows"]:
+        if time.monotonic() > deadline:
+            yield f"| {label} | not begun: out of time |"
+        else:
+            yield study.row(label)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, nargs="+", required=True)
+    parser.add_argument("--study", required=True)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--clips", type=Path, help="folder with train.h5 and test.h5")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--rows", nargs="*", default=[])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="no further row is begun after these")
+    options = parser.parse_args()
+    deadline, study = time.monotonic() + options.seconds, Study(options)
+    if options.clips is None:
+        study.decode()
+    table = [f"| row | {' | '.join(study.study['columns'])} | mean | union | n |"]
+    for row in rows(study, options.rows, deadline):
+        print(row, flush=True)
+        table.append(row)
+    print(f"\ntorch {torch.__version__}, {' '.join(options.set)}\n", *table, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
