@@ -8,12 +8,12 @@ from torch.nn import functional as F
 import tiny
 from pipeline_lib.attacks import craft
 from pipeline_lib.attacks.losses import attacking, cross_entropy
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.defenses.adaptive import Adaptive
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax
-from pipeline_lib.models.multi_batchnorm import branch_out, through
-from pipeline_lib.registry import build
+from pipeline_lib.networks.bn_selector import SelectedNetwork, Softmax
+from pipeline_lib.networks.multi_batchnorm import branch_out, through
+from pipeline_lib.randomness.generators import clip_generators
 
 CLIPS = torch.rand(4, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 1, 0])
