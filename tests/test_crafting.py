@@ -65,9 +65,9 @@ def test_the_size_of_a_batch_changes_no_result(size, goal):
     whole = craft(network, clips, LABELS, attack)
     assert set(sizes) == {4}
     sizes.clear()
-    micro_batches = craft(network, clips, LABELS, attack, batch_size=size)
+    cut = craft(network, clips, LABELS, attack, batch_size=size)
     assert max(sizes) == min(size, 4)
-    torch.testing.assert_close(micro_batches, whole, rtol=0, atol=1e-9)
+    torch.testing.assert_close(cut, whole, rtol=0, atol=1e-9)
 
 
 def test_another_loss_is_made_of_that_of_the_goal():

@@ -32,8 +32,8 @@ class LatticeAttack(Attack, Protocol):
 @dataclass
 class RecordedLoss:
     """A criterion of the logits, by default cross-entropy to the true labels, that notes what it sees: cross-entropies
-    and correct answers of each call that takes a gradient, or of the first call if none does (not of clips that an attack
-    only tries), and one clip of the first call. Recording costs no further pass."""
+    and correct answers of each call that takes a gradient, or of the first call if none does (not of clips that an
+    attack only tries), and one clip of the first call. Recording costs no further pass."""
 
     model: Model
     labels: Tensor
@@ -114,8 +114,8 @@ class FirstStep:
 
 
 def zero_elements(zeros: Tensor, start: Tensor, live: Tensor, clean: Tensor) -> Tensor:
-    """(N,): the fraction of zeros in the attacked region: pixels that differ from the clean ones at the start or the end;
-    all, if none does. (One that has no gradient and starts clean is not known to belong to it.)"""
+    """(N,): the fraction of zeros in the attacked region: pixels that differ from the clean ones at the start or the
+    end; all, if none does. (One that has no gradient and starts clean is not known to belong to it.)"""
     region = ((start != clean) | (live != clean)).any(1, keepdim=True)
     region = (region | ~per_clip(region.flatten(1).any(1), region)).expand_as(clean)
     return (zeros & region).flatten(1).sum(1) / region.flatten(1).sum(1)

@@ -54,7 +54,8 @@ def oversubscription(allowed: int | None, device: str, gpu_share: int) -> str | 
 def reserved_gpus(wanted: int, gpu_share: int = 1) -> Iterator[None]:
     """Keeps `wanted` GPUs for this job by locks that end with the process, and makes them the only visible ones.
 
-    Up to `gpu_share` jobs have a place on each GPU. The GPUs are chosen among those that the user or SLURM made visible.
+    Up to `gpu_share` jobs have a place on each GPU. The GPUs are chosen among those that the user or SLURM made
+    visible.
 
     Raises:
         PipelineError: fewer GPUs are visible than wanted.

@@ -72,8 +72,8 @@ def gumbel_noise(logits: Tensor, generators: Sequence[torch.Generator]) -> Tenso
 class Mixture:
     """A route through all branches at once: their weighted sum for every clip.
 
-    weights: (N, K), rows of sum 1. fractions: (N, K), how much a clip counts in the batch statistics of a branch (only in
-    train mode, in eval mode the running statistics serve); a branch in which no clip counts keeps its running ones.
+    weights: (N, K), rows of sum 1. fractions: (N, K), how much a clip counts in the batch statistics of a branch (only
+    in train mode, in eval mode the running statistics serve); a branch in which no clip counts keeps its running ones.
     """
 
     weights: Tensor

@@ -51,8 +51,9 @@ FELL = 1.0  # percent
 ROUNDING = 1e-3
 # A predicted increase that counts, of 1 + the loss at the start: below it the bound is too small to tell.
 LEAST_PREDICTED = 0.02
-# What must come of it at least. A sound attack exceeds the prediction, as cross-entropy is convex in the logits, but BPDA
-# predicts too much: 0.28 of it came of a step on non-local means, 0.95 or more on the other transforms of this package.
+# What must come of it at least. A sound attack exceeds the prediction, as cross-entropy is convex in the logits, but
+# BPDA predicts too much: 0.28 of it came of a step on non-local means, 0.95 or more on the other transforms of this
+# package.
 LEAST_FOUND = 0.1
 # Where most elements are zero, the gradient is no BPDA through the identity, and has to be correct.
 MOSTLY = 0.5
@@ -61,8 +62,8 @@ CAPTION = (
     "One row per adversarial set: the model it was made on (source), the iterations, the fraction of clips whose first "
     "gradient is exactly zero and the fraction of zero elements in it in the attacked region, the mean loss before and "
     "after, how far the first gradient says that what is climbed rises in the first step, and how far it rises, the "
-    "fraction of changed predictions, of stored clips that reached the attack's goal (its target; without one, any wrong "
-    "class), and of unchanged clips, the largest ratio to the bound of the attack's own tensors "
+    "fraction of changed predictions, of stored clips that reached the attack's goal (its target; without one, any "
+    "wrong class), and of unchanged clips, the largest ratio to the bound of the attack's own tensors "
     "(live) and of the stored clips (storage: on the 8-bit lattice, or float32), how far live pixels leave [0, 1], "
     "how far the attacked model's loss is from the evaluated model's on the same clips, and the accuracy in percent on "
     "clean, live and stored clips. Verdicts: "

@@ -41,7 +41,7 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
 
 
 def accuracy(predictions: pd.DataFrame) -> float:
-    """Return the percentage of clips that are classified correct."""
+    """Return the percentage of clips that are classified correctly."""
     if predictions.empty:
         raise PipelineError(f"{named(predictions)}: no clips; an accuracy needs at least one")
     return 100.0 * float((predictions["prediction"] == predictions["label"]).mean())

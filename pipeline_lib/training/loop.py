@@ -31,7 +31,8 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
 
     Raises:
         PipelineError: fewer clips than a batch, a loss that is not finite, a lost GPU, or too little memory for a
-            single clip. The last checkpoint stays. MicroBatchTooLargeError in one of several processes: call it in all again.
+            single clip. The last checkpoint stays. MicroBatchTooLargeError in one of several processes: call it in
+            all again.
         SystemExit: 143, after saving, when `stop` says so in any process.
     """
     _check_batch(task)
@@ -74,12 +75,8 @@ def _check_batch(task: Task) -> None:
 def _shards(task: Task, state: State) -> Iterator[np.ndarray]:
     """This process's rows of each step to come: its shard of every micro-batch, one after the other."""
     for number in range(state.step, task.steps):
-        yield np.concatenate(
-            [
-                task.processes.shard(micro_batch)
-                for micro_batch in np.array_split(task.batch(number), state.micro_batches)
-            ]
-        )
+        micro_batches = np.array_split(task.batch(number), state.micro_batches)
+        yield np.concatenate([task.processes.shard(rows) for rows in micro_batches])
 
 
 class Checkpointer:

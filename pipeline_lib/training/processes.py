@@ -40,7 +40,7 @@ TOO_LARGE = 4  # and of one whose memory is too small
 
 
 class MicroBatchTooLargeError(PipelineError):
-    """The memory of one of several processes is too small for its shard of a batch: all have to begin again together."""
+    """The memory of one of several processes is too small for its shard of a batch: all have to begin again."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def run_in_processes(
     """Calls `target` (module:function) in `count` processes, with the plain `arguments`, `device` and `processes`.
 
     Raises:
-        PipelineError: one of them failed or was killed; the others were ended. MicroBatchTooLargeError, if it lacked memory.
+        PipelineError: one of them failed or was killed; the others were ended. MicroBatchTooLargeError, if it lacked
+            memory.
         SystemExit: 143, when `stop` said so and all have saved what they had.
     """
     with tempfile.TemporaryDirectory(prefix="processes-") as folder:

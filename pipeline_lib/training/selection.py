@@ -67,8 +67,8 @@ def scored_batches(
     """Scores what the defense trains on (clean clips, examples of its attacks), in eval mode, from where `so_far` ends.
 
     So the adversarial accuracy selects an adversarially trained model, as in the authors' code. The attacks draw the
-    same in every epoch. After each batch, which the processes divide: what all have counted, and whether any of them was
-    asked to stop. A batch that is too large for the memory passes in halves.
+    same in every epoch. After each batch, which the processes divide: what all have counted, and whether any of them
+    was asked to stop. A batch that is too large for the memory passes in halves.
     """
     network.eval()
     rows = list(batches(selection.rows[so_far.rows :], batch_size))

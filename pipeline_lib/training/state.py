@@ -21,9 +21,9 @@ FIELDS = ("micro_batches", "step", "epochs", "best", "scored")
 class State:
     """What a checkpoint holds. The run is the name of its folder, a hash of all that the result depends on.
 
-    step: the next one. epochs: the figures so far (those of the last one may be unfinished). micro_batches: how many passes a
-    batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected. scored: how far
-    the present epoch is scored for that, at its end.
+    step: the next one. epochs: the figures so far (those of the last one may be unfinished). micro_batches: how
+    many passes a batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected.
+    scored: how far the present epoch is scored for that, at its end.
     """
 
     network: nn.Module

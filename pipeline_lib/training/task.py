@@ -22,9 +22,10 @@ class Training:
     """Stochastic gradient descent as the papers use it; incomplete last batches are dropped.
 
     augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
-    accumulate: micro-batches that a batch is cut into, one after the other: less memory, the same gradient, but BatchNorm sees
-        each micro-batch by itself. select_on: which epoch is the model: the most accurate one on `held_out` (a fraction of each
-        class's training clips, not trained on), the last, or the most accurate one on the test clips.
+    accumulate: micro-batches that a batch is cut into, one after the other: less memory, the same gradient, but
+        BatchNorm sees each micro-batch by itself. select_on: which epoch is the model: the most accurate one on
+        `held_out` (a fraction of each class's training clips, not trained on), the last, or the most accurate one on
+        the test clips.
     """
 
     epochs: Natural

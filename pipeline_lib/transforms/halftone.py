@@ -23,9 +23,9 @@ FLOYD_STEINBERG = ((1, 1, 1), (1, 0, 5), (1, -1, 3), (0, 1, 7))
 class Halftone:
     """Float arithmetic, nothing clamped while errors accumulate (the authors' code).
 
-    theta: threshold between neighboring levels, as a fraction of their distance. levels: of the output; 2 is one bit (the
-    paper), 1001 the three decimals of the authors' later code. outside: errors that would leave the frame are dropped
-    (the authors' code), or their weight goes to the neighbors inside.
+    theta: threshold between neighboring levels, as a fraction of their distance. levels: of the output; 2 is one bit
+    (the paper), 1001 the three decimals of the authors' later code. outside: errors that would leave the frame are
+    dropped (the authors' code), or their weight goes to the neighbors inside.
     """
 
     differentiable: ClassVar[bool] = False
