@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_fitting import OUT_OF_MEMORY
 
 import tiny
 from limits import file_size_limit
@@ -34,6 +33,7 @@ from pipeline_lib.training.schedules import MultiStep, OneCycle
 from pipeline_lib.training.selection import split_rows
 from pipeline_lib.training.state import State
 from pipeline_lib.training.task import Task, Training
+from test_adaptive_batch_size import OUT_OF_MEMORY
 
 CPU = torch.device("cpu")
 

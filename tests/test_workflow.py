@@ -225,7 +225,7 @@ def test_table_code_reruns_tables_only(finished, edit):
     assert rules(plan(finished)) == {"table", "chart", "report"}
 
 
-def test_new_registry_and_config_entries(finished, edit):
+def test_new_method_and_config_entries(finished, edit):
     edit(
         "pipeline_lib/entries/methods.py",
         "METHODS = {",

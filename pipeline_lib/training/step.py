@@ -87,9 +87,9 @@ def _smaller_micro_batches(state: State, task: Task, error: RuntimeError) -> str
             "out of memory with a single clip: use precision bf16, smaller clips or a larger GPU"
         ) from error
     return (
-        f"out of memory in step {state.step}: batches of {task.settings.batch_size} clips now pass in {micro_batches} "
-        f"micro-batches, and BatchNorm sees each by itself. `accumulate: {micro_batches}` in the training entry does so "
-        "from the start"
+        f"out of memory in step {state.step}: batches of {task.settings.batch_size} clips now pass in "
+        f"{micro_batches} micro-batches, and BatchNorm sees each by itself. `accumulate: {micro_batches}` in the "
+        "training entry does so from the start"
     )
 
 
