@@ -44,8 +44,8 @@ from pipeline_lib.attacks import (
 )
 from pipeline_lib.attacks.losses import attacking, cross_entropy
 from pipeline_lib.defenses.adaptive import Adaptive
-from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax
-from pipeline_lib.models.multi_batchnorm import branch_out
+from pipeline_lib.networks.bn_selector import SelectedNetwork, Softmax
+from pipeline_lib.networks.multi_batchnorm import branch_out
 from pipeline_lib.precision import computing_in
 
 EPSILON, STEP = 4 / 255, 1 / 255
@@ -178,14 +178,14 @@ def measure(timed: dict[str, Timed], rounds: int, device: torch.device) -> list[
 
 
 def table(timed: dict[str, Timed], found: list[dict[str, float]], clips: Tensor, passes: int) -> None:
-    print("| work | passes | ms per batch | clips/s | share of its floor | peak memory, GB |")
+    print("| work | passes | ms per batch | clips/s | fraction of its floor | peak memory, GB |")
     print("|---|---|---:|---:|---:|---:|")
     for name, work in timed.items():
         median = statistics.median(times[name] for times in found)
-        share = spread(times[name] / work.floor(times, passes) for times in found)
+        fraction = spread(times[name] / work.floor(times, passes) for times in found)
         own = f"{work.gradients}" + (f" + {work.forwards} forward" if work.forwards else "")
         rate, peak = len(clips) / median, peak_memory(work.work, clips.device)
-        print(f"| {name} | {own} | {median * 1000:.1f} | {rate:.1f} | {share} | {peak} |")
+        print(f"| {name} | {own} | {median * 1000:.1f} | {rate:.1f} | {fraction} | {peak} |")
 
 
 def against(timed: dict[str, Timed], found: list[dict[str, float]]) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.jobs.adapter import torch_device
-from pipeline_lib.modeling import channels_last
-from pipeline_lib.models.resnet import ResNet3D, ResNeXt3D
+from pipeline_lib.models.trained import channels_last
+from pipeline_lib.networks.resnet import ResNet3D, ResNeXt3D
 
 
 class Known(NamedTuple):
@@ -95,5 +95,5 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> str:
 def spread(ratios: Iterable[float], digits: int = 3) -> str:
     """Median, and in parentheses the middle half: 1.046 (1.031 to 1.062)."""
     found = sorted(ratios)
-    low, high = (found[round(share * (len(found) - 1))] for share in (0.25, 0.75))
+    low, high = (found[round(fraction * (len(found) - 1))] for fraction in (0.25, 0.75))
     return f"{statistics.median(found):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -6,7 +6,7 @@
 The usual way is the plain loop of most research code: each clip by itself, a loss that is averaged, `loss.backward()`,
 which also computes the gradients of all parameters. Both attack the same clips with the same draws, in turn, other
 draws in each round.
-Goal: a third of the cost, and the same flags (right or wrong) for every clip in fp32.
+Goal: a third of the cost, and the same flags (correct or wrong) for every clip in fp32.
 """
 
 import statistics
@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking, cross_entropy
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import Border, RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import Constant, UniformNoise
 from pipeline_lib.precision import autocast, computing_in
+from pipeline_lib.randomness.generators import clip_generators
 
 BOX = AdditiveLinf(epsilon=1.0, step_size=70 / 255)
 LINF = AdditiveLinf(epsilon=4 / 255, step_size=1 / 255)
@@ -39,8 +39,8 @@ def attacks(side: int, steps: int) -> dict[str, Ascent]:
 
 
 def usual_way(network: nn.Module, attack: Ascent, clips: Tensor, labels: Tensor, seed: int) -> Tensor:
-    """(N,): which clips stay right."""
-    right = []
+    """(N,): which clips stay correct."""
+    correct = []
     for i in range(len(clips)):
         clip, label, generators = clips[i : i + 1], labels[i : i + 1], draws(clips, seed)[i : i + 1]
         mask = attack.region.mask(clip, generators)
@@ -52,8 +52,8 @@ def usual_way(network: nn.Module, attack: Ascent, clips: Tensor, labels: Tensor,
             assert leaf.grad is not None
             adversarial = attack.advance(leaf.detach(), leaf.grad * mask, center, generators)
         with torch.no_grad():
-            right.append(network(torch.where(mask, adversarial, clip)).argmax(1) == label)
-    return torch.cat(right)
+            correct.append(network(torch.where(mask, adversarial, clip)).argmax(1) == label)
+    return torch.cat(correct)
 
 
 def ours(network: nn.Module, attack: Ascent, clips: Tensor, labels: Tensor, seed: int, precision: str) -> Tensor:
@@ -74,7 +74,7 @@ def draws(clips: Tensor, seed: int) -> list[torch.Generator]:
 def union(  # type: ignore[no-untyped-def]
     way, network: nn.Module, clips: Tensor, labels: Tensor, steps: int, seed: int, *more: str
 ) -> tuple[float, Tensor]:
-    """Seconds (of CPU time on the CPU), and which clips stay right under each attack (4, N)."""
+    """Seconds (of CPU time on the CPU), and which clips stay correct under each attack (4, N)."""
     flags: list[Tensor] = []
 
     def work() -> None:
@@ -102,10 +102,10 @@ def main() -> None:
         ][1:]
     different = sum(int((a != b).sum()) for (_, a), (_, b) in rounds)
     print(headline(options))
-    print("| usual way, s | here, s | share of the usual cost | flags that differ |\n|---:|---:|---:|---:|")
+    print("| usual way, s | here, s | fraction of the usual cost | flags that differ |\n|---:|---:|---:|---:|")
     slow, fast = (statistics.median(pair[k][0] for pair in rounds) for k in (0, 1))
-    share = spread(fast / slow for (slow, _), (fast, _) in rounds)
-    print(f"| {slow:.2f} | {fast:.2f} | {share} | {different} of {options.rounds * 4 * options.batch} |")
+    fraction = spread(fast / slow for (slow, _), (fast, _) in rounds)
+    print(f"| {slow:.2f} | {fast:.2f} | {fraction} | {different} of {options.rounds * 4 * options.batch} |")
 
 
 if __name__ == "__main__":

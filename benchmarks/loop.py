@@ -1,4 +1,4 @@
-"""A training epoch over its bare steps, the share of its time that waits for data, and two processes over one.
+"""A training epoch over its bare steps, the fraction of its time that waits for data, and two processes over one.
 
     python benchmarks/loop.py                        # a tiny network on the CPU, two gloo processes
     python benchmarks/loop.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112; with two GPUs two processes
@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from common import NETWORKS, headline, parsed, parser_of, seconds, spread
 
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.splits import Video
 from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.store_writer import write_store
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.modeling import new_network
+from pipeline_lib.models.trained import new_network
 from pipeline_lib.precision import autocast, computing_in
+from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.training.job import train_model
 
 PGD = {
@@ -48,7 +48,7 @@ DEFENSES: dict[str, dict[str, Any]] = {
 
 def entry_of(defense: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     known = NETWORKS[options.network]
-    network = {"method": f"pipeline_lib.models.resnet:{known.method.__name__}"} | known.fields
+    network = {"method": f"pipeline_lib.networks.resnet:{known.method.__name__}"} | known.fields
     schedule = {"method": "pipeline_lib.training.schedules:OneCycle"}
     training = {"epochs": 1, "batch_size": options.batch, "learning_rate": 0.01, "schedule": schedule}
     training["precision"] = options.precision
@@ -97,7 +97,7 @@ def epoch(entry: dict[str, Any], clips: Path, device: torch.device, processes: i
 
 
 class Waits(logging.Handler):
-    """Notes the share of time that waited for data, in percent, as the log says it."""
+    """Notes the fraction of time that waited for data, in percent, as the log says it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pipeline_lib.attacks import AdditiveLinf, Ascent, UniformNoise, craft
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.modeling import load_model
+from pipeline_lib.models.trained import load_model
 from pipeline_lib.reporting.metrics import wilson
 
 Craft = Callable[[nn.Module, Tensor, Tensor], Any]
@@ -57,16 +57,16 @@ def stands(network: nn.Module, work: Craft, data: Clips, batch: int, device: tor
     return torch.cat(found).cpu()
 
 
-def accuracy(right: Tensor) -> str:
-    percent = 100 * right.double().mean().item()
-    low, high = wilson(percent, len(right))
+def accuracy(correct: Tensor) -> str:
+    percent = 100 * correct.double().mean().item()
+    low, high = wilson(percent, len(correct))
     return f"{percent:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def difference(right: Tensor, reference: Tensor) -> str:
+def difference(correct: Tensor, reference: Tensor) -> str:
     """In percentage points, with the 95 % interval for pairs (Agresti and Min, 2005: half a clip more in each cell, so
     that no disagreement among n clips is not taken for certainty)."""
-    more, less, n = int((right & ~reference).sum()), int((reference & ~right).sum()), len(right)
+    more, less, n = int((correct & ~reference).sum()), int((reference & ~correct).sum()), len(correct)
     middle = (more - less) / (n + 2)
     half = 1.96 * ((more + less + 1) - (more - less) ** 2 / (n + 2)) ** 0.5 / (n + 2)
     return f"{100 * (more - less) / n:+.1f} [{100 * (middle - half):+.1f}, {100 * (middle + half):+.1f}]"
@@ -97,8 +97,8 @@ def main() -> None:
             reference = stands(network, ours, data, options.batch, device)
             print(f"| {name} | ours | {accuracy(reference)} | |", flush=True)
             for other, work in others.items():
-                right = stands(network, work, data, options.batch, device)
-                print(f"| {name} | {other} | {accuracy(right)} | {difference(right, reference)} |", flush=True)
+                correct = stands(network, work, data, options.batch, device)
+                print(f"| {name} | {other} | {accuracy(correct)} | {difference(correct, reference)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import RandomRectangle
 from pipeline_lib.attacks.starts import Constant, GaussianNoise, UniformNoise
 from pipeline_lib.attacks.steepest import Steepest
@@ -31,9 +30,10 @@ from pipeline_lib.defenses.multibn import MultiBN, MultiBNManual
 from pipeline_lib.defenses.objective import Attack, Defense
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.trades import Trades
-from pipeline_lib.modeling import channels_last
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.models.trained import channels_last
+from pipeline_lib.networks.resnet import ResNet3D
 from pipeline_lib.precision import computing_in
+from pipeline_lib.randomness.generators import clip_generators
 
 SELECTOR = ResNet3D(depth=10, width=8, stem_kernel=3, stem_pool=False)
 GOAL = 1.15

@@ -20,12 +20,12 @@ import torch
 from common import seconds, spread
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.randomness import clip_generators
-from pipeline_lib.methods import METHODS
-from pipeline_lib.models.resnet import ResNet2D, ResNet3D
-from pipeline_lib.registry import build
+from pipeline_lib.entries.building import build
+from pipeline_lib.entries.methods import METHODS
+from pipeline_lib.networks.resnet import ResNet2D, ResNet3D
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.transforms.bpda import transformed
-from pipeline_lib.transforms.drawing import drawing
 from pipeline_lib.transforms.halftone import Halftone
 from pipeline_lib.transforms.jpeg import jpeg_file
 from pipeline_lib.transforms.layout import as_bytes
@@ -159,7 +159,7 @@ def training_pass(network: nn.Module, clips: Tensor) -> None:
 
 def training_step_table(clip: Tensor, rounds: int) -> None:
     """Halftoning beside the forward and the full backward pass of the network behind it."""
-    print("\n| network | training step, ms | halftone, ms | share |\n|---|---:|---:|---:|")
+    print("\n| network | training step, ms | halftone, ms | fraction |\n|---|---:|---:|---:|")
     for name, network, clips in (
         ("2D ResNet-18, 8 images of 32 x 32", ResNet2D(depth=18)(10), clip[:, :, 0, :32, :32].repeat(8, 1, 1, 1)),
         ("3D ResNet-18, a clip of 40 x 112 x 112", ResNet3D(depth=18, shortcut="A")(101), clip),

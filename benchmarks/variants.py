@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline_lib.attacks import AdditiveLinf, Ascent
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.defenses.adversarial_training import AdversarialTraining
 from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.precision import autocast, computing_in, gap_allowed
+from pipeline_lib.randomness.generators import clip_generators
 
 PLAIN = "plain"
 Work = Callable[[], Tensor]
@@ -91,11 +91,11 @@ def table(defense: Defense, passes: int, network: nn.Module, clips: Tensor, opti
         unit = seconds(lambda: plain_pass(bare, contiguous), device)
         found.append((unit, {name: timed(work, device) for name, work in works.items()}))
     for name, work in works.items():
-        share = spread(steps[name][0] / unit / passes for unit, steps in found)
+        fraction = spread(steps[name][0] / unit / passes for unit, steps in found)
         gap = max(abs(steps[name][1] / steps[PLAIN][1] - 1) for _, steps in found)
         told = f"{gap:.1e}" + (" TOO LARGE" if gap > gap_allowed(options.precision) else "")
         median = statistics.median(steps[name][0] for _, steps in found) * 1000
-        print(f"| {name} | {median:.1f} | {share} | {peak_memory(work, device)} | {told} |", flush=True)
+        print(f"| {name} | {median:.1f} | {fraction} | {peak_memory(work, device)} | {told} |", flush=True)
 
 
 def main() -> None:

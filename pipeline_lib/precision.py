@@ -67,7 +67,7 @@ def autocast(precision: Precision, device: Any) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
-def stated(precision: Precision, device: Any, **more: Any) -> dict[str, Any]:
+def run_metadata(precision: Precision, device: Any, **more: Any) -> dict[str, Any]:
     """What the numbers of a run depend on besides its entry, as plain data."""
     import torch
 

@@ -8,12 +8,12 @@ from torch.nn import functional as F
 import tiny
 from pipeline_lib.attacks import craft
 from pipeline_lib.attacks.losses import attacking, cross_entropy
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.defenses.adaptive import Adaptive
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax
-from pipeline_lib.models.multi_batchnorm import branch_out, through
-from pipeline_lib.registry import build
+from pipeline_lib.networks.bn_selector import SelectedNetwork, Softmax
+from pipeline_lib.networks.multi_batchnorm import branch_out, through
+from pipeline_lib.randomness.generators import clip_generators
 
 CLIPS = torch.rand(4, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 1, 0])
@@ -32,9 +32,9 @@ def network() -> SelectedNetwork:
 
 def adversarial(network: nn.Module, weight: float | None) -> torch.Tensor:
     loss = cross_entropy(network, LABELS)
-    climbed = loss if weight is None else Adaptive(type="lp", weight=weight)(loss)
+    attack_loss = loss if weight is None else Adaptive(type="lp", weight=weight)(loss)
     with attacking(network):
-        return build(tiny.PGD)(climbed, CLIPS, [torch.Generator().manual_seed(i) for i in range(4)])
+        return build(tiny.PGD)(attack_loss, CLIPS, [torch.Generator().manual_seed(i) for i in range(4)])
 
 
 def test_from_python_it_is_the_same_attack(network):
@@ -53,10 +53,10 @@ def input_gradient(loss, clips: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_loss_is_the_sum_of_both_cross_entropies(network):
-    climbed = Adaptive(type="physical", weight=2.5)(cross_entropy(network, LABELS))
+    attack_loss = Adaptive(type="physical", weight=2.5)(cross_entropy(network, LABELS))
     chosen = F.cross_entropy(network.selector(CLIPS), torch.full((4,), 2), reduction="none")
     expected = F.cross_entropy(network(CLIPS), LABELS, reduction="none") + 2.5 * chosen
-    torch.testing.assert_close(climbed(CLIPS), expected)
+    torch.testing.assert_close(attack_loss(CLIPS), expected)
 
 
 def test_the_gradient_is_that_of_both_losses(network):

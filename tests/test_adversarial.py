@@ -16,12 +16,12 @@ from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation import adversarial
-from pipeline_lib.evaluation.adversarial import Crafting, _attack_part, make_adversarial_set
+from pipeline_lib.evaluation.adversarial import Crafting, _attack_micro_batch, make_adversarial_set
 from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss
 from pipeline_lib.evaluation.prediction import predict
-from pipeline_lib.registry import build
 from profiling import peak
 from test_training import always_asked, trained
 
@@ -109,9 +109,9 @@ def test_white_box_predictions_are_those_of_the_stored_clips(made, tmp_path):
 def test_audit_and_trace_tell_what_happened(made, tmp_path):
     out = attacked(made, tmp_path)
     (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
-    right = [row["label"] == row["prediction"] for row in rows_of(out / "predictions.csv")]
-    assert float(audit["stored_accuracy"]) == pytest.approx(100 * np.mean(right))
-    assert float(audit["reached_goals"]) == pytest.approx(1 - np.mean(right))
+    correct = [row["label"] == row["prediction"] for row in rows_of(out / "predictions.csv")]
+    assert float(audit["stored_accuracy"]) == pytest.approx(100 * np.mean(correct))
+    assert float(audit["reached_goals"]) == pytest.approx(1 - np.mean(correct))
     assert float(audit["clips"]) == 10
     assert float(audit["zero_gradients"]) == 0
     assert float(audit["bound_ratio"]) <= 1 + 1e-4
@@ -172,24 +172,24 @@ def test_a_goal_is_climbed_and_the_trace_is_of_the_true_labels(made, tmp_path):
     assert (frames_of(made, targeted) != frames_of(made, untargeted)).mean() < 0.01
     for name in ("trace.csv", "audit.csv"):
         for row, other in zip(rows_of(targeted / name), rows_of(untargeted / name), strict=True):
-            climbed = {"promised_rise", "first_rise"}  # of minus the cross-entropy to the wrong class
-            assert {key: float(row[key]) for key in row.keys() - climbed} == pytest.approx(
-                {key: float(other[key]) for key in other.keys() - climbed}, rel=1e-3
+            of_the_goal = {"predicted_increase", "first_rise"}  # of minus the cross-entropy to the wrong class
+            assert {key: float(row[key]) for key in row.keys() - of_the_goal} == pytest.approx(
+                {key: float(other[key]) for key in other.keys() - of_the_goal}, rel=1e-3
             )
 
 
 def test_masked_gradients_are_seen():
-    """A network that rounds its input gives no gradient: the share of zero gradients says so."""
+    """A network that rounds its input gives no gradient: the fraction of zero gradients says so."""
 
     class Rounding(nn.Module):
         def forward(self, clips):
             return torch.stack([clips.round().mean((1, 2, 3, 4)), clips.mean((1, 2, 3, 4)) * 0], 1)
 
     network, labels = Rounding(), torch.zeros(3, dtype=torch.long)
-    climbed, clips = FirstStep(RecordedLoss(network, labels)), torch.rand(3, 3, 4, 8, 8)
+    first_step, clips = FirstStep(RecordedLoss(network, labels)), torch.rand(3, 3, 4, 8, 8)
     with attacking(network):
-        live = build(tiny.PGD)(climbed, clips, [torch.Generator() for _ in range(3)])
-    assert climbed.columns(live, clips)["zero_elements"].tolist() == [1, 1, 1]
+        live = build(tiny.PGD)(first_step, clips, [torch.Generator() for _ in range(3)])
+    assert first_step.columns(live, clips)["zero_elements"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("entry", [tiny.PGD, tiny.PGD | {"storage": "float32"}], ids=["lattice", "float32"])
@@ -204,8 +204,8 @@ def test_a_killed_set_goes_on_with_its_finished_batches(made, tmp_path, monkeypa
             raise KeyboardInterrupt
         return original(*args)
 
-    original = adversarial._attack_part
-    monkeypatch.setattr(adversarial, "_attack_part", crash)
+    original = adversarial._attack_micro_batch
+    monkeypatch.setattr(adversarial, "_attack_micro_batch", crash)
     with pytest.raises(KeyboardInterrupt):
         attacked(made, tmp_path / "killed", entry)
     assert not (tmp_path / "killed/set.h5").exists()
@@ -223,15 +223,15 @@ def same_results(found: Path, expected: Path) -> bool:
 
 def memory_for(clips: int, monkeypatch) -> list[int]:
     """As on a GPU whose memory holds that many clips; the sizes that were tried."""
-    sizes, original = [], adversarial._attack_part
+    sizes, original = [], adversarial._attack_micro_batch
 
-    def limited(crafting, data, rows, frames, part):
-        sizes.append(part.stop - part.start)
+    def limited(crafting, data, rows, frames, micro_batch):
+        sizes.append(micro_batch.stop - micro_batch.start)
         if sizes[-1] > clips:
             raise torch.OutOfMemoryError("simulated")
-        return original(crafting, data, rows, frames, part)
+        return original(crafting, data, rows, frames, micro_batch)
 
-    monkeypatch.setattr(adversarial, "_attack_part", limited)
+    monkeypatch.setattr(adversarial, "_attack_micro_batch", limited)
     return sizes
 
 
@@ -337,7 +337,7 @@ def test_a_damaged_or_foreign_set(made, tmp_path):
 
 def test_network_in_eval_mode_is_left_as_it_was(made):
     """An attack moves no statistic of the network that it attacks."""
-    from pipeline_lib.modeling import load_model
+    from pipeline_lib.models.trained import load_model
 
     network = load_model(made / "plain.pt", CPU).network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -395,6 +395,6 @@ def test_the_memory_of_a_batch_is_that_of_one_forward_and_backward_pass(tmp_path
 
     attack = build(tiny.PGD | {"steps": 5, "keep": keep})
     crafting = Crafting(attack, lambda loss: loss, network, network, 0, "fp32", CPU)
-    floor, ours = peak(one_pass), peak(lambda: _attack_part(crafting, data, rows, frames, slice(None)))
+    floor, ours = peak(one_pass), peak(lambda: _attack_micro_batch(crafting, data, rows, frames, slice(None)))
     assert floor > 10 * clips.nbytes
     assert ours <= floor + copies * clips.nbytes

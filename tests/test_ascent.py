@@ -11,13 +11,13 @@ from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking, cross_entropy, divergence
 from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, RatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import RandomRectangle
 from pipeline_lib.attacks.starts import Constant, UniformNoise
+from pipeline_lib.entries.building import build
+from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.methods import METHODS
-from pipeline_lib.models.resnet import ResNet3D
-from pipeline_lib.registry import build
+from pipeline_lib.networks.resnet import ResNet3D
+from pipeline_lib.randomness.generators import clip_generators
 
 # The papers' settings for frames of 112 x 112 (MultAV, section 4).
 BLACK_AND_WHITE = {"method": "additive_linf", "epsilon": 1.0, "step_size": 70 / 255}
@@ -314,7 +314,7 @@ def test_pgd_l2_meets_the_box_before_the_ball():
 
 @pytest.mark.parametrize("epsilon", [9.0, 0.4])
 def test_pgd_l1_is_its_closed_form_on_a_linear_loss(epsilon):
-    """The same k elements in every step: alpha T in each of them, or an equal share of a bound that is less."""
+    """The same k elements in every step: alpha T in each of them, or an equal fraction of a bound that is less."""
     clips, k, alpha, steps = 0.3 + 0.4 * SMALL, 5, 0.04, 3
     l1 = AdditiveL1(epsilon=epsilon, step_size=alpha, fewest=k, most=k)
     found = Ascent(perturbation=l1, steps=steps)(linear, clips, generators()) - clips

@@ -11,11 +11,11 @@ from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking, cross_entropy, in_bfloat16, loss_and_gradient
 from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2, RatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import Border, FirstSampleOnly, RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import Constant, LogUniform, UniformBox, UniformNoise
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.networks.resnet import ResNet3D
+from pipeline_lib.randomness.generators import clip_generators
 
 LEVELS = torch.randint(-40, 296, (4, 3, 2, 12, 10), generator=torch.Generator().manual_seed(0)).clamp(0, 255)
 CLIPS = LEVELS / 255

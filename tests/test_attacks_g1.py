@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipeline_lib.configuration.config import resolve_config
-from pipeline_lib.registry import build
+from pipeline_lib.entries.building import build
 from planning import laid_over
 
 CONFIG = Path(__file__).parents[1] / "config"

@@ -11,7 +11,7 @@ from torch import nn
 import tiny
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.expectation import Expectation
-from pipeline_lib.attacks.framing import Placed
+from pipeline_lib.attacks.framing import FixedPattern
 from pipeline_lib.attacks.goals import LeastLikely, NextClass, TargetClass, Untargeted
 from pipeline_lib.attacks.losses import attacking, loss_and_gradient
 from pipeline_lib.attacks.lp_perturbations import AdditiveL2
@@ -19,14 +19,14 @@ from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.regions import FirstSampleOnly, RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import Constant, UniformNoise
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation import adversarial
 from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss, audit_row, goal_reached
 from pipeline_lib.evaluation.prediction import score
-from pipeline_lib.modeling import channels_last, view
-from pipeline_lib.models.multi_batchnorm import branch_out
+from pipeline_lib.models.trained import channels_last, view
+from pipeline_lib.networks.multi_batchnorm import branch_out
 from pipeline_lib.precision import Precision
-from pipeline_lib.registry import build
 from pipeline_lib.reporting.audits import AUDIT_COLUMNS, verdict
 from pipeline_lib.transforms.bpda import Transform, transformed
 from test_transforms import TRANSFORMS
@@ -203,12 +203,14 @@ def audit(
     """The row that a set's audit has, of two batches."""
     model = view(network.eval(), branch)
     crafting = adversarial.Crafting(attack, lambda loss: loss, network, model, 0, precision, CPU)
-    parts = [
-        adversarial._attack_part(crafting, clips, rows, torch.from_numpy(clips.read(rows)), slice(None))
+    found = [
+        adversarial._attack_micro_batch(crafting, clips, rows, torch.from_numpy(clips.read(rows)), slice(None))
         for rows in np.arange(len(clips)).reshape(2, -1)
     ]
-    names = parts[0].keys() - {"chunks", "length"}
-    row = audit_row({name: np.concatenate([part[name] for part in parts]) for name in names}, clips.labels, precision)
+    names = found[0].keys() - {"chunks", "length"}
+    row = audit_row(
+        {name: np.concatenate([columns[name] for columns in found]) for name in names}, clips.labels, precision
+    )
     assert tuple(row) == AUDIT_COLUMNS
     return row
 
@@ -307,8 +309,8 @@ def test_planted_faults_are_seen(clips, network, attack, expected):
 
 @pytest.mark.parametrize(
     "attack",
-    [PGD, Flicker(epsilon=0.1), Placed(region=RandomPixels(count=4), start=Constant(value=0.0))],
-    ids=["pgd", "own attack", "placed"],
+    [PGD, Flicker(epsilon=0.1), FixedPattern(region=RandomPixels(count=4), start=Constant(value=0.0))],
+    ids=["pgd", "own attack", "fixed_pattern"],
 )
 def test_clips_on_which_the_network_overflows_are_named(clips, attack):
     """Neither a gradient of NaN, whose sign is 0, nor a framing that asks for none passes for robustness."""
@@ -341,11 +343,11 @@ def test_another_branch_is_seen_in_a_real_network(clips, monkeypatch):
 
 
 def test_a_gradient_that_nothing_leads_to_is_zero_and_no_error():
-    climbed = FirstStep(RecordedLoss(Codec("detached"), torch.zeros(3, dtype=torch.long)))
+    first_step = FirstStep(RecordedLoss(Codec("detached"), torch.zeros(3, dtype=torch.long)))
     clips = torch.rand(3, 3, 4, 8, 8)
     with attacking(nn.Module()):
-        live = PGD(climbed, clips, [torch.Generator() for _ in range(3)])
-    assert climbed.columns(live, clips)["zero_elements"].tolist() == [1, 1, 1]
+        live = PGD(first_step, clips, [torch.Generator() for _ in range(3)])
+    assert first_step.columns(live, clips)["zero_elements"].tolist() == [1, 1, 1]
 
 
 def quadratic(clips: torch.Tensor) -> torch.Tensor:
@@ -355,13 +357,13 @@ def quadratic(clips: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_first_step_is_compared_with_its_gradient(steps):
-    """From x by d where the gradient is x: promised x d, and d^2 / 2 more comes of it, for each element."""
+    """From x by d where the gradient is x: predicted x d, and d^2 / 2 more comes of it, for each element."""
     clips, step = torch.full((2, 3, 4, 8, 8), 0.5), 0.1
-    climbed = FirstStep(quadratic)
+    first_step = FirstStep(quadratic)
     attack = Ascent(perturbation=AdditiveLinf(epsilon=0.4, step_size=step), steps=steps)
-    measured = climbed.columns(attack(climbed, clips, [torch.Generator()] * 2), clips)
+    measured = first_step.columns(attack(first_step, clips, [torch.Generator()] * 2), clips)
     elements = 4 * 8 * 8
-    assert measured["promised_rise"] == pytest.approx([elements * 0.5 * step] * 2, rel=1e-5)
+    assert measured["predicted_increase"] == pytest.approx([elements * 0.5 * step] * 2, rel=1e-5)
     assert measured["first_rise"] == pytest.approx([elements * (0.5 * step + step**2 / 2)] * 2, rel=1e-5)
     assert measured["zero_elements"] == pytest.approx([2 / 3] * 2)
 
@@ -369,11 +371,11 @@ def test_the_first_step_is_compared_with_its_gradient(steps):
 def test_zero_elements_are_counted_where_the_attack_is():
     """Two of three channels are looked at by nothing, and of the first one the upper half."""
     clips = torch.rand(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.5
-    for rows, share in ((slice(0, 4), 1.0), (slice(4, 8), 2 / 3), (slice(2, 6), 5 / 6)):
-        climbed, start = FirstStep(lambda seen: quadratic(seen[..., 4:, :])), clips.clone()
+    for rows, fraction in ((slice(0, 4), 1.0), (slice(4, 8), 2 / 3), (slice(2, 6), 5 / 6)):
+        first_step, start = FirstStep(lambda seen: quadratic(seen[..., 4:, :])), clips.clone()
         start[..., rows, :] = 0.6
-        loss_and_gradient(climbed, start)
-        assert climbed.columns(start, clips)["zero_elements"] == pytest.approx([share] * 2)
+        loss_and_gradient(first_step, start)
+        assert first_step.columns(start, clips)["zero_elements"] == pytest.approx([fraction] * 2)
 
 
 def test_recording_changes_no_loss_and_no_gradient():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as torchvision
 
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.augmentation import CropAndFlip, Unchanged
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.generators import clip_generators
 
 CLIPS = torch.rand(40, 3, 2, 6, 5, generator=torch.Generator().manual_seed(0)) + 0.1
 NAMES = [f"clip {number}" for number in range(len(CLIPS))]

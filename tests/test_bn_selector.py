@@ -1,4 +1,4 @@
-"""MultiBN's mixture of branches: the sum of its branches, BatchNorm where it should be, statistics by shares."""
+"""MultiBN's mixture of branches: the sum of its branches, BatchNorm where it should be, statistics by fractions."""
 
 import copy
 
@@ -6,22 +6,22 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline_lib.models.bn_selector import (
+from pipeline_lib.networks.bn_selector import (
     GumbelSoftmax,
     Mixture,
     SelectedNetwork,
     Softmax,
     choosing,
-    hearing_selections,
-    part_for,
+    network_for_weights,
+    record_selections,
 )
-from pipeline_lib.models.multi_batchnorm import Groups, MultiBatchNorm, branch_out, load_initial, routed, through
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.networks.multi_batchnorm import Groups, MultiBatchNorm, branch_out, load_initial, routed, through
+from pipeline_lib.networks.resnet import ResNet3D
 
 RANDOM = torch.Generator().manual_seed(0)
 FEATURES = torch.randn(6, 2, 3, 4, 4, generator=RANDOM, dtype=torch.float64)
 TYPES = torch.tensor([0, 0, 1, 1, 2, 2])
-SHARES = nn.functional.one_hot(TYPES, 3).double()
+FRACTIONS = nn.functional.one_hot(TYPES, 3).double()
 WEIGHTS = torch.rand(6, 3, generator=RANDOM, dtype=torch.float64).softmax(1)
 BRANCHES = ["clean", "lp", "physical"]
 
@@ -36,8 +36,8 @@ def norms(train: bool, dimensions: int = 3) -> MultiBatchNorm:
     return multi.train(train)
 
 
-def mixed(multi: MultiBatchNorm, weights: torch.Tensor, shares: torch.Tensor | None, features=FEATURES):
-    with routed(Mixture(weights, shares)):
+def mixed(multi: MultiBatchNorm, weights: torch.Tensor, fractions: torch.Tensor | None, features=FEATURES):
+    with routed(Mixture(weights, fractions)):
         return multi(features)
 
 
@@ -80,15 +80,15 @@ def test_weights_by_true_type_are_the_groups_of_multibn_manual():
     hard = copy.deepcopy(soft)
     with routed(Groups(((0, 2), (1, 2), (2, 2)))):
         expected = hard(FEATURES)
-    torch.testing.assert_close(mixed(soft, SHARES, SHARES), expected)
+    torch.testing.assert_close(mixed(soft, FRACTIONS, FRACTIONS), expected)
     torch.testing.assert_close(dict(soft.state_dict()), dict(hard.state_dict()))
 
 
 @pytest.mark.parametrize("train", [True, False])
 def test_with_identical_branches_the_weights_do_not_matter(train):
     multi = MultiBatchNorm(norms(train).branches[0], 3)
-    shares = torch.ones(6, 3).double()
-    outputs = [mixed(copy.deepcopy(multi), w, shares) for w in (WEIGHTS, SHARES, WEIGHTS.flip(1))]
+    fractions = torch.ones(6, 3).double()
+    outputs = [mixed(copy.deepcopy(multi), w, fractions) for w in (WEIGHTS, FRACTIONS, WEIGHTS.flip(1))]
     torch.testing.assert_close(outputs[0], outputs[1])
     torch.testing.assert_close(outputs[0], outputs[2])
 
@@ -110,19 +110,19 @@ def test_a_branch_without_a_clip_normalizes_with_its_running_statistics():
 
 
 def test_weighted_statistics_count_clips_in_part():
-    """A clip of share 1/2 beside one of share 1 counts as one clip beside its own two copies."""
+    """A clip of fraction 1/2 beside one of fraction 1 counts as one clip beside its own two copies."""
     multi, plain = norms(train=True), nn.BatchNorm3d(2, affine=False).double()
-    shares = torch.tensor([[0.5, 0, 0], [1.0, 0, 0]]).double()
+    fractions = torch.tensor([[0.5, 0, 0], [1.0, 0, 0]]).double()
     weights = torch.tensor([[1.0, 0, 0], [1.0, 0, 0]]).double()
     for branch in multi.branches:
         nn.init.ones_(branch.weight)
         nn.init.zeros_(branch.bias)
     expected = plain(FEATURES[[0, 1, 1]])[:2]
-    torch.testing.assert_close(mixed(multi, weights, shares, FEATURES[:2]), expected)
+    torch.testing.assert_close(mixed(multi, weights, fractions, FEATURES[:2]), expected)
 
 
 def test_training_without_shares_is_refused():
-    with pytest.raises(RuntimeError, match="needs the shares"):
+    with pytest.raises(RuntimeError, match="needs the fractions"):
         mixed(norms(train=True), WEIGHTS, None)
 
 
@@ -131,14 +131,14 @@ def test_a_network_selects_by_the_clip_and_forgets_it():
     rho = network.selector(clips).softmax(1)
     with choosing(lambda logits: Mixture(rho)):
         expected = network(clips)
-    with hearing_selections() as heard:
+    with record_selections() as recorded:
         assert torch.equal(network(clips), expected)
     network(clips)
-    assert [selection.branches for selection in heard] == [network.branches]
-    assert torch.equal(heard[0].logits.softmax(1), rho)
-    with hearing_selections() as heard:
+    assert [selection.branches for selection in recorded] == [network.branches]
+    assert torch.equal(recorded[0].logits.softmax(1), rho)
+    with record_selections() as recorded:
         fixed = through(network, "lp")(clips)
-    assert heard == []
+    assert recorded == []
     assert torch.equal(fixed, through(network.target, "lp")(clips))
     assert torch.equal(network(clips), expected)
 
@@ -158,10 +158,10 @@ def test_the_gradient_reaches_the_clip_through_the_selection():
 def test_weights_without_a_selection_are_the_target_s():
     network = selected()
     plain = ResNet3D(depth=10, width=4, stem_kernel=3, stem_pool=False, stages=2)(5).state_dict()
-    assert part_for(network, plain) is network.target
-    load_initial(part_for(network, plain), plain)
+    assert network_for_weights(network, plain) is network.target
+    load_initial(network_for_weights(network, plain), plain)
     assert torch.equal(network.target.bn1.branches[2].weight, plain["bn1.weight"])
-    assert part_for(network, network.state_dict()) is network
+    assert network_for_weights(network, network.state_dict()) is network
     load_initial(network, selected(seed=1).state_dict())
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.networks.resnet import ResNet3D
 
 ENTRY = {"method": "resnet_3d", "seed": 3, "rates": [0.1, 0.2], "initial": None}
 
@@ -102,22 +102,22 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(saved):
     assert list(saved.parent.iterdir()) == [saved]
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
-def test_no_space_is_explained_wherever_it_ends(saved, share):
+@pytest.mark.parametrize("fraction", [0, 0.01, 0.5, 0.999])
+def test_no_space_is_explained_wherever_it_ends(saved, fraction):
     before = saved.read_bytes()
     expected = pytest.raises(
         PipelineError, match=r"model\.pt: no space left \(File too large\); free some and run again"
     )
-    with expected, file_size_limit(int(len(before) * share)):
+    with expected, file_size_limit(int(len(before) * fraction)):
         checkpoint.save(saved, network(seed=1), entry=ENTRY)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
-def test_truncated_files_are_refused(saved, share):
+@pytest.mark.parametrize("fraction", [0, 0.01, 0.5, 0.999])
+def test_truncated_files_are_refused(saved, fraction):
     whole = saved.read_bytes()
-    saved.write_bytes(whole[: int(len(whole) * share)])
+    saved.write_bytes(whole[: int(len(whole) * fraction)])
     with pytest.raises(PipelineError, match=r"model\.pt: not a checkpoint"):
         checkpoint.load(saved)
 
@@ -254,12 +254,12 @@ def test_files_without_weights_are_named(tmp_path, content, message, zipped):
 
 
 @FORMATS
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.98])
-def test_truncated_weights_are_refused(tmp_path, share, zipped):
+@pytest.mark.parametrize("fraction", [0, 0.01, 0.5, 0.98])
+def test_truncated_weights_are_refused(tmp_path, fraction, zipped):
     path = tmp_path / "w.pth"
     torch.save(KINETICS, path, _use_new_zipfile_serialization=zipped)
     whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
+    path.write_bytes(whole[: int(len(whole) * fraction)])
     with pytest.raises(PipelineError, match=r"w\.pth: no weights of torch, cut off"):
         checkpoint.load_foreign(path)
 

@@ -9,9 +9,9 @@ import yaml
 
 from pipeline_lib.configuration.config import check_structure, check_weight_files, resolve_config
 from pipeline_lib.configuration.targets import split_target, views
+from pipeline_lib.entries.fields import fields
+from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.methods import METHODS
-from pipeline_lib.registry import fields
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -85,7 +85,7 @@ def test_a_network_carries_its_normalization():
     entry = {"method": "channel_normalization", "mean": ["114.7748/255", 0.4, 0], "std": ["1/255"] * 3}
     network = resolved(changed("networks.tiny.normalization", entry))["models"]["avg-s0"]["network"]
     assert network["normalization"] == {
-        "method": "pipeline_lib.models.normalization:ChannelNormalization",
+        "method": "pipeline_lib.networks.normalization:ChannelNormalization",
         "mean": [114.7748 / 255, 0.4, 0.0],
         "std": [1 / 255] * 3,
     }

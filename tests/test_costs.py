@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import tiny
+from pipeline_lib.entries.building import build
 from pipeline_lib.jobs.costs import memory_mb, minutes, passes
-from pipeline_lib.registry import build
 from planning import ROOT
 
 SHAPE = (4, 40, 30)

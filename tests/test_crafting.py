@@ -16,8 +16,8 @@ from pipeline_lib.attacks import (
     Border,
     Constant,
     Expectation,
+    FixedPattern,
     LeastLikely,
-    Placed,
     RandomRectangle,
     RatioLinf,
     TargetClass,
@@ -26,8 +26,8 @@ from pipeline_lib.attacks import (
     Untargeted,
     craft,
 )
-from pipeline_lib.methods import METHODS
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.entries.methods import METHODS
+from pipeline_lib.networks.resnet import ResNet3D
 from profiling import peak
 from readme import example
 
@@ -65,20 +65,20 @@ def test_the_size_of_a_batch_changes_no_result(size, goal):
     whole = craft(network, clips, LABELS, attack)
     assert set(sizes) == {4}
     sizes.clear()
-    parts = craft(network, clips, LABELS, attack, batch_size=size)
+    cut = craft(network, clips, LABELS, attack, batch_size=size)
     assert max(sizes) == min(size, 4)
-    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-9)
+    torch.testing.assert_close(cut, whole, rtol=0, atol=1e-9)
 
 
 def test_another_loss_is_made_of_that_of_the_goal():
     """Minus the loss is climbed down: the loss falls."""
     network, loss = small_network().eval(), nn.CrossEntropyLoss()
-    helped = craft(network, CLIPS, LABELS, PGD, loss=lambda climbed: lambda clips: -climbed(clips))
+    helped = craft(network, CLIPS, LABELS, PGD, loss=lambda given: lambda clips: -given(clips))
     assert loss(network(helped), LABELS) < loss(network(CLIPS), LABELS)
 
 
 def test_a_framing_around_the_picture_gets_its_margin():
-    black = Placed(region=Border(width=2), start=Constant(value=1.0), margin=2)
+    black = FixedPattern(region=Border(width=2), start=Constant(value=1.0), margin=2)
     framed = craft(small_network(), CLIPS, LABELS, black)
     assert torch.equal(framed, nn.functional.pad(CLIPS, [2] * 4, value=1.0))
     framing = UniversalFraming(width=2, learning=Adam())

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.models.resnet import ResNet2D
+from pipeline_lib.networks.resnet import ResNet2D
 from pipeline_lib.reporting.metrics import accuracy, read_predictions
 from planning import ROOT
 
@@ -22,7 +22,7 @@ CLEAN = "results/synthetic/predictions/standard-s0/clean.csv"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:
-    """What the demo makes of its videos, without a defense, in twice its epochs: 106 of 108 clips are right.
+    """What the demo makes of its videos, without a defense, in twice its epochs: 106 of 108 clips are correct.
 
     The demo itself stops at 99, to leave time for its other models.
     """
@@ -57,5 +57,5 @@ def test_a_network_on_single_frames_guesses(demo, number):
                 F.cross_entropy(network(frames[rows]), labels[rows]).backward()
                 optimizer.step()
     frames, labels = frames_of(demo / "results/synthetic/clips/test.h5", number)
-    right = (network.eval()(frames).argmax(1) == labels).float().mean()
-    assert right < 1 / 6 + 4 * (1 / 6 * 5 / 6 / len(labels)) ** 0.5
+    correct = (network.eval()(frames).argmax(1) == labels).float().mean()
+    assert correct < 1 / 6 + 4 * (1 / 6 * 5 / 6 / len(labels)) ** 0.5

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.modeling import parameter_count
-from pipeline_lib.models.denoise import FeatureDenoising, attended
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.models.trained import parameter_count
+from pipeline_lib.networks.denoise import FeatureDenoising, attended
+from pipeline_lib.networks.resnet import ResNet3D
 
 PAPER = ResNet3D(depth=18, shortcut="A")
 SMALL = ResNet3D(depth=10, width=6, stages=1, stem_kernel=3, stem_pool=False)

@@ -40,8 +40,8 @@ def scores(weights: Path) -> list[str]:
 
 def test_shares_are_all_rows_in_order():
     rows = np.array([5, 3, 9, 1, 7])
-    assert [Processes(rank, 2).share(rows).tolist() for rank in (0, 1)] == [[5, 3, 9], [1, 7]]
-    assert Processes().share(rows).tolist() == rows.tolist()
+    assert [Processes(rank, 2).shard(rows).tolist() for rank in (0, 1)] == [[5, 3, 9], [1, 7]]
+    assert Processes().shard(rows).tolist() == rows.tolist()
 
 
 MULTIBN = tiny.MULTIBN | {
@@ -192,7 +192,7 @@ def fit_with_little_memory(**given) -> None:
 
 
 @pytest.mark.slow
-def test_out_of_memory_in_one_process_lets_all_go_on_with_smaller_parts(tmp_path, clips, monkeypatch, caplog):
+def test_out_of_memory_in_one_process_lets_all_go_on_with_smaller_micro_batches(tmp_path, clips, monkeypatch, caplog):
     entry = tiny.model_entry(tiny.STANDARD)
     starts = []
 
@@ -203,11 +203,11 @@ def test_out_of_memory_in_one_process_lets_all_go_on_with_smaller_parts(tmp_path
     monkeypatch.setattr(job, "run_in_processes", run)
     found = checkpoint.load(trained(tmp_path, entry, clips, processes=2))
     assert len(starts) == 2
-    assert found["run"]["parts"] == 2
-    # An epoch of two steps in one part, and one of two steps in two.
+    assert found["run"]["micro_batches"] == 2
+    # An epoch of two steps in one micro-batch, and one of two steps in two.
     assert int(found["state"]["bn1.num_batches_tracked"]) == 2 + 4
-    assert "out of memory in step 2: batches of 4 clips now pass in 2 parts" in caplog.text
-    assert [path.name for path in (tmp_path / "runs").glob("*/parts*")] == []
+    assert "out of memory in step 2: batches of 4 clips now pass in 2 micro-batches" in caplog.text
+    assert [path.name for path in (tmp_path / "runs").glob("*/micro_batches*")] == []
 
 
 PARENT = """

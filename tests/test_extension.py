@@ -11,15 +11,15 @@ from torch import nn
 
 import tiny
 from pipeline_lib.configuration.config import resolve_config
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.modeling import load_model, new_network, parameter_count, start_from
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.denoise import FeatureDenoising
-from pipeline_lib.models.extension import Added, add_after, last_norm, stage_of, unknown_to
-from pipeline_lib.models.multi_batchnorm import branch_out, load_initial, through
-from pipeline_lib.models.oudefend import OUDefend
-from pipeline_lib.models.resnet import ResNet3D
-from pipeline_lib.registry import build
+from pipeline_lib.models.trained import load_model, new_network, parameter_count, start_from
+from pipeline_lib.networks.denoise import FeatureDenoising
+from pipeline_lib.networks.extension import Added, add_after, last_norm, stage_of, unknown_to
+from pipeline_lib.networks.multi_batchnorm import branch_out, load_initial, through
+from pipeline_lib.networks.oudefend import OUDefend
+from pipeline_lib.networks.resnet import ResNet3D
 
 CLASSES = 3
 PLAIN = ResNet3D(depth=10, width=8, stages=2, stem_kernel=3, stem_pool=False)
@@ -217,7 +217,7 @@ def test_configuration_names_the_network_that_is_extended(tmp_path):
     }
     config["models"]["at_pgd"]["network"] = "both"
     entry = resolve_config(config)["models"]["at_pgd-s0"]
-    assert entry["network"]["network"]["network"]["method"] == "pipeline_lib.models.resnet:ResNet3D"
+    assert entry["network"]["network"]["network"]["method"] == "pipeline_lib.networks.resnet:ResNet3D"
     network = build(entry["network"])(CLASSES)
     assert network(torch.rand(1, 3, 8, 32, 32)).shape == (1, CLASSES)
 
@@ -225,7 +225,7 @@ def test_configuration_names_the_network_that_is_extended(tmp_path):
 def test_a_model_of_an_extended_network_is_tuned_from_a_plain_one_and_read_again(tmp_path):
     plain, _ = new_network(tiny.model_entry(tiny.STANDARD), CLASSES)
     checkpoint.save(tmp_path / "plain.pt", plain, entry={})
-    wrapped = {"method": "pipeline_lib.models.oudefend:OUDefend", "network": tiny.NETWORK, "after": ["layer1"]}
+    wrapped = {"method": "pipeline_lib.networks.oudefend:OUDefend", "network": tiny.NETWORK, "after": ["layer1"]}
     entry = tiny.model_entry(tiny.MULTIBN) | {"network": wrapped}
     network, _ = new_network(entry, CLASSES)
     start_from(network, tmp_path / "plain.pt")

@@ -16,12 +16,12 @@ from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.features import comparing, measure_features, pair, write_features
-from pipeline_lib.modeling import load_model
-from pipeline_lib.models.bn_selector import SelectedNetwork, Softmax
-from pipeline_lib.models.multi_batchnorm import branch_out, through
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.models.trained import load_model
+from pipeline_lib.networks.bn_selector import SelectedNetwork, Softmax
+from pipeline_lib.networks.multi_batchnorm import branch_out, through
+from pipeline_lib.networks.resnet import ResNet3D
+from pipeline_lib.randomness.draws import present_generators
 from pipeline_lib.reporting.features import draw_features
-from pipeline_lib.transforms.drawing import present_generators
 from test_adversarial import attacked
 from test_training import trained
 

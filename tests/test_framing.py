@@ -9,7 +9,7 @@ from torch import nn
 
 import tiny
 from limits import file_size_limit
-from pipeline_lib.attacks.framing import Adam, Placed, UniversalFraming
+from pipeline_lib.attacks.framing import Adam, FixedPattern, UniversalFraming
 from pipeline_lib.attacks.losses import cross_entropy
 from pipeline_lib.attacks.regions import Border
 from pipeline_lib.attacks.starts import Constant, UniformBox
@@ -18,9 +18,9 @@ from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.defenses.transformed import PreHook
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern, load_zero_elements
-from pipeline_lib.registry import build
 from pipeline_lib.reporting.audits import read_audit, verdict
 from pipeline_lib.reporting.examples import attack_examples
 from pipeline_lib.transforms.noise import NoiseInjection
@@ -38,8 +38,8 @@ ENTRY = {
     "width": 2,
     "learning": {"method": "pipeline_lib.attacks.framing:Adam", "epochs": 3, "batch_size": 4, "learning_rate": 0.3},
 }
-BLACK = Placed(region=Border(width=2), start=Constant(value=0))
-RANDOM = Placed(region=Border(width=2), start=UniformBox(radius=1000))
+BLACK = FixedPattern(region=Border(width=2), start=Constant(value=0))
+RANDOM = FixedPattern(region=Border(width=2), start=UniformBox(radius=1000))
 
 
 def learned(entry: dict, clips: Path, weights: Path, folder: Path) -> Path:
@@ -114,7 +114,7 @@ def made(tmp_path_factory):
     return folder
 
 
-def mean_loss(attack: Placed, data: Clips, model: nn.Module) -> float:
+def mean_loss(attack: FixedPattern, data: Clips, model: nn.Module) -> float:
     clips, labels = as_clips(data.read(range(len(data))), CPU), torch.from_numpy(data.labels)
     generators = [torch.Generator().manual_seed(i) for i in range(len(data))]
     return cross_entropy(model, labels)(attack(no_loss, clips, generators)).mean().item()
@@ -140,12 +140,12 @@ class Detached(nn.Module):
         return self.network(torch.cat([clips[..., : self.rows, :].detach(), clips[..., self.rows :, :]], -2))
 
 
-@pytest.mark.parametrize(("rows", "share"), [(0, 0), (8, 1), (2, 16 / 48)])
-def test_the_first_gradient_of_a_pattern_is_counted_inside_the_border(made, tmp_path, rows, share):
+@pytest.mark.parametrize(("rows", "fraction"), [(0, 0), (8, 1), (2, 16 / 48)])
+def test_the_first_gradient_of_a_pattern_is_counted_inside_the_border(made, tmp_path, rows, fraction):
     """A border of two pixels on eight rows and columns: 48 pixels, 16 of them in the first two rows."""
     how = Adam(epochs=2, batch_size=10)
     learn(UniversalFraming(width=2, learning=how), Detached(rows), Clips(made / "clips.h5"), 0, tmp_path / "s.pt", CPU)
-    assert load_zero_elements(tmp_path / "s.pt") == pytest.approx(share)
+    assert load_zero_elements(tmp_path / "s.pt") == pytest.approx(fraction)
 
 
 BARE = {
@@ -244,7 +244,7 @@ def test_from_a_model_to_a_set(made, tmp_path, placement):
 def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path):
     """Black outside of the picture: the set is the enlarged clips, and its clean accuracy that of the clips."""
     entry = {
-        "method": "pipeline_lib.attacks.framing:Placed",
+        "method": "pipeline_lib.attacks.framing:FixedPattern",
         "region": {"method": "pipeline_lib.attacks.regions:Border", "width": 3},
         "start": {"method": "pipeline_lib.attacks.starts:Constant", "value": 0.0},
     }
@@ -257,7 +257,7 @@ def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path
     ((_, shown, adversarial),) = attack_examples(made / "clips.h5", *map(list, zip(*label, strict=True)))
     assert shown.shape == adversarial.shape == (4, 14, 14, 3)
     with pytest.raises(PipelineError, match="margin is -1"):
-        Placed(region=Border(width=1), start=Constant(value=0), margin=-1)
+        FixedPattern(region=Border(width=1), start=Constant(value=0), margin=-1)
 
 
 @pytest.mark.parametrize("overlay", ["multibn_sweeps", "demo_sweeps"])

@@ -17,7 +17,7 @@ CLIPS = torch.zeros(4, 3, 2, 2, 2)
 PERTURBATION = AdditiveLinf(epsilon=0.1, step_size=0.1)
 
 
-def climbed(goal) -> torch.Tensor:
+def attack_loss(goal) -> torch.Tensor:
     return goal.criterion(lambda clips: LOGITS, CLIPS, LABELS)(LOGITS)
 
 
@@ -36,7 +36,7 @@ def test_targeted_losses(goal, targets):
         float(-LOGITS[i, t] + LOGITS[i].exp().sum().log()) * (1 if t == LABELS[i] else -1)
         for i, t in enumerate(targets)
     ]
-    torch.testing.assert_close(climbed(goal), torch.tensor(expected))
+    torch.testing.assert_close(attack_loss(goal), torch.tensor(expected))
 
 
 def test_the_least_likely_class_is_a_wrong_one():
@@ -46,7 +46,7 @@ def test_the_least_likely_class_is_a_wrong_one():
 
 def test_untargeted_is_cross_entropy_bit_for_bit():
     expected = F.cross_entropy(LOGITS, LABELS, reduction="none")
-    assert torch.equal(climbed(Untargeted()), expected)
+    assert torch.equal(attack_loss(Untargeted()), expected)
     assert torch.equal(cross_entropy(lambda clips: LOGITS, LABELS)(CLIPS), expected)
 
 
@@ -60,7 +60,7 @@ def test_a_target_has_to_be_a_class():
     with pytest.raises(PipelineError, match="target is -1: classes are counted from 0"):
         TargetClass(target=-1)
     with pytest.raises(PipelineError, match="target is 3: the network has the classes 0 to 2"):
-        climbed(TargetClass(target=3))
+        attack_loss(TargetClass(target=3))
 
 
 class Wrapper:
@@ -82,4 +82,4 @@ def test_the_loss_of_an_attack_climbs_its_goal():
     targeted = Ascent(perturbation=PERTURBATION, steps=1, goal=TargetClass(target=2))
     found = loss_of(targeted, lambda clips: LOGITS.bfloat16(), CLIPS, LABELS)(CLIPS)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, climbed(TargetClass(target=2)), rtol=0.01, atol=0.01)
+    torch.testing.assert_close(found, attack_loss(TargetClass(target=2)), rtol=0.01, atol=0.01)

@@ -11,16 +11,16 @@ import yaml
 from torch import nn
 
 import tiny
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import GaussianNoise, UniformBox, UniformNoise
 from pipeline_lib.configuration.config import resolve_config
-from pipeline_lib.fitting import Fitting, memory_of
 from pipeline_lib.jobs.adapter import torch_device
-from pipeline_lib.modeling import new_network
-from pipeline_lib.models.bn_selector import Mixture
-from pipeline_lib.models.multi_batchnorm import MultiBatchNorm, routed
+from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, memory_of
+from pipeline_lib.models.trained import new_network
+from pipeline_lib.networks.bn_selector import Mixture
+from pipeline_lib.networks.multi_batchnorm import MultiBatchNorm, routed
 from pipeline_lib.precision import autocast, computing_in, gap_allowed
+from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.training.job import train_model
 from test_training import always_asked
 
@@ -153,24 +153,24 @@ def test_what_fits_into_a_real_memory_is_found_and_remembered(tmp_path):
     total = torch.cuda.get_device_properties(GPU).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + room) / total)
 
-    def work(part: slice) -> list[int]:
-        torch.empty((part.stop - part.start, clip), dtype=torch.uint8, device=GPU)
-        return list(range(part.start, part.stop))
+    def work(micro_batch: slice) -> list[int]:
+        torch.empty((micro_batch.stop - micro_batch.start, clip), dtype=torch.uint8, device=GPU)
+        return list(range(micro_batch.start, micro_batch.stop))
 
     try:
         memory = memory_of(tmp_path, GPU, 1, "test")
-        fitting = Fitting(16, memory)
-        assert np.concatenate(fitting(work, 20)).tolist() == list(range(20))
+        in_batches = AdaptiveBatchSize(16, memory)
+        assert np.concatenate(in_batches(work, 20)).tolist() == list(range(20))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert fitting.size == 4
-    assert Fitting(16, memory).size == 4
+    assert in_batches.size == 4
+    assert AdaptiveBatchSize(16, memory).size == 4
 
 
 def test_only_the_first_of_all_branched_batchnorms_waits_for_the_gpu():
     first, second = (MultiBatchNorm(nn.BatchNorm3d(3), 2).cuda().train() for _ in range(2))
-    clips, shares = CLIPS.cuda(), nn.functional.one_hot(LABELS, 2).float().cuda()
-    with routed(Mixture(shares, shares)):
+    clips, fractions = CLIPS.cuda(), nn.functional.one_hot(LABELS, 2).float().cuda()
+    with routed(Mixture(fractions, fractions)):
         first(clips)
         torch.cuda.set_sync_debug_mode("error")
         try:

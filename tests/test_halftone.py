@@ -64,7 +64,7 @@ KINDS = ["0.25", "0.5", "0.7", "gradient"]
 @pytest.mark.parametrize("transform", [Halftone(), HalftoneInteger()], ids=repr)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mean_grey_stays(transform, kind):
-    """Up to the errors that the borders drop: their share falls with the size of the frame."""
+    """Up to the errors that the borders drop: their fraction falls with the size of the frame."""
     halftone = transform(grey(kind, 256))
     assert set(halftone.unique().tolist()) == {0.0, 1.0}
     assert halftone.mean().item() == pytest.approx(grey(kind, 256).mean().item(), rel=0.01)

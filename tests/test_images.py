@@ -60,8 +60,8 @@ def decoded(*paths: Path, size: int = 16, workers: int = 1, **decoding: int) -> 
     return list(ImageFiles(size=size, resize=True, convert=True).decode(paths, Decoding(**decoding), workers))
 
 
-def store(out: Path, root: Path, lists: object, decoder: ImageFiles, part: str = "train", workers: int = 1) -> Path:
-    decode_to_store(out, root, part, lists, decoder, Decoding(), workers)  # type: ignore[arg-type]
+def store(out: Path, root: Path, lists: object, decoder: ImageFiles, split: str = "train", workers: int = 1) -> Path:
+    decode_to_store(out, root, split, lists, decoder, Decoding(), workers)  # type: ignore[arg-type]
     return out
 
 
@@ -212,9 +212,9 @@ def test_no_size_is_too_small(root: Path) -> None:
         ImageFiles(size=0)
 
 
-@pytest.mark.parametrize(("part", "files"), [("train", range(5)), ("test", [5])])
-def test_cifar10_is_read_as_its_page_describes_it(cifar: Path, part: str, files: range) -> None:
-    clips = Clips(store(cifar / "clips.h5", cifar, Cifar10(), Cifar10Records(), part))
+@pytest.mark.parametrize(("split", "files"), [("train", range(5)), ("test", [5])])
+def test_cifar10_is_read_as_its_page_describes_it(cifar: Path, split: str, files: range) -> None:
+    clips = Clips(store(cifar / "clips.h5", cifar, Cifar10(), Cifar10Records(), split))
     place = 0
     for number in files:
         content = np.random.default_rng(number).integers(0, 256, (RECORDS, CIFAR10_RECORD_BYTES), np.uint8)
@@ -227,7 +227,7 @@ def test_cifar10_is_read_as_its_page_describes_it(cifar: Path, part: str, files:
             place += 1
     assert len(clips) == place
     assert len(set(clips.videos)) == place
-    assert clips.videos[1] == ("data_batch_1.bin/00001" if part == "train" else "test_batch.bin/00001")
+    assert clips.videos[1] == ("data_batch_1.bin/00001" if split == "train" else "test_batch.bin/00001")
 
 
 def test_cifar10_in_part(cifar: Path) -> None:

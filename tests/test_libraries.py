@@ -12,8 +12,8 @@ from pipeline_lib.attacks.goals import LeastLikely, NextClass
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.lp_perturbations import AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.networks.resnet import ResNet3D
+from pipeline_lib.randomness.generators import clip_generators
 
 torchattacks = oracle("torchattacks")
 foolbox = oracle("foolbox")

@@ -71,7 +71,7 @@ def test_for_the_cpu_each_batch_is_read_when_it_is_taken(tmp_path: Path) -> None
             assert data.count == number
     assert data.threads == {threading.main_thread().name}
     assert prefetched.waited >= 0.06
-    assert 0 < prefetched.share_waited() <= 1
+    assert 0 < prefetched.fraction_waited() <= 1
 
 
 class Slow:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, RatioL2
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.generators import clip_generators
 
 SHAPES = [(3, 3, 2, 6, 5), (3, 3, 6, 5)]
 BOUNDS = {
@@ -32,7 +32,7 @@ def generators(n: int = 3, seed: int = 0) -> list[torch.Generator]:
 
 
 def used(perturbation, moved: torch.Tensor, clean: torch.Tensor) -> float:
-    """The largest share of the bound, from its definition, in float64 on whole grey levels."""
+    """The largest fraction of the bound, from its definition, in float64 on whole grey levels."""
     moved, clean = (moved.double() * 255), (clean.double() * 255).round()
     if isinstance(perturbation, AdditiveL2):
         return ((moved - clean) ** 2).flatten(1).sum(1).sqrt().max().item() / (255 * perturbation.epsilon)
@@ -174,10 +174,10 @@ def test_l1_draws_a_count_for_each_clip_and_keeps_the_length():
     change = (bound.step(clips, gradient, generators(2000)) - clips).flatten(1)
     counts = (change != 0).sum(1)
     torch.testing.assert_close(change.sum(1), torch.full((2000,), 0.2), rtol=1e-4, atol=0)
-    shares = torch.bincount(counts, minlength=21)[5:21] / 2000
+    fractions = torch.bincount(counts, minlength=21)[5:21] / 2000
     assert counts.min() >= 5
     assert counts.max() <= 20
-    assert (shares - 1 / 16).abs().max() < 5 * (1 / 16 / 2000) ** 0.5
+    assert (fractions - 1 / 16).abs().max() < 5 * (1 / 16 / 2000) ** 0.5
 
 
 def test_l1_takes_all_elements_of_a_clip_that_has_fewer():

@@ -44,9 +44,9 @@ def sheet(bounds: list[float] = BOUNDS, steps: list[float] = STEPS, n: int = 400
     return pd.DataFrame(rows + [row("steps", percent, 10 * i + 10, n) for i, percent in enumerate(steps)])
 
 
-def zero_gradients(part: str, share: float) -> pd.DataFrame:
+def zero_gradients(part: str, fraction: float) -> pd.DataFrame:
     table = sheet(without_bpda=50.0)
-    table.loc[table["part"] == part, "zero_gradients"] = share
+    table.loc[table["part"] == part, "zero_gradients"] = fraction
     return table
 
 
@@ -106,10 +106,10 @@ def test_a_masked_sheet_stays_masked_whatever_bpda_does():
     assert verdict(sheet(without_bpda=88.0, transfer=30.0)) == MASKED
 
 
-def files(folder: Path, name: str, right: int, zero: float) -> dict[str, str]:
+def files(folder: Path, name: str, correct: int, zero: float) -> dict[str, str]:
     """Predictions of 10 clips, and an audit."""
     clips = pd.DataFrame({"video": [f"v{i}" for i in range(10)], "label": 0, "loss": 1.0})
-    clips.assign(prediction=[int(i >= right) for i in range(10)]).to_csv(folder / f"{name}.csv", index=False)
+    clips.assign(prediction=[int(i >= correct) for i in range(10)]).to_csv(folder / f"{name}.csv", index=False)
     pd.DataFrame([dict.fromkeys(AUDIT_COLUMNS, 1.0) | {"zero_gradients": zero}]).to_csv(folder / f"{name}.audit.csv")
     return {"predictions": str(folder / f"{name}.csv"), "audits": str(folder / f"{name}.audit.csv")}
 

@@ -11,11 +11,11 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.metrics import accuracy, mean, over_seeds, read_predictions, union, wilson
 
 
-def predictions(right: str, name: str = "predictions.csv") -> pd.DataFrame:
-    """One clip per character: 1 is right, 0 is wrong."""
-    labels = [index % 3 for index in range(len(right))]
-    guesses = [label if mark == "1" else label + 1 for label, mark in zip(labels, right, strict=True)]
-    videos = [f"v{index}" for index in range(len(right))]
+def predictions(correct: str, name: str = "predictions.csv") -> pd.DataFrame:
+    """One clip per character: 1 is correct, 0 is wrong."""
+    labels = [index % 3 for index in range(len(correct))]
+    guesses = [label if mark == "1" else label + 1 for label, mark in zip(labels, correct, strict=True)]
+    videos = [f"v{index}" for index in range(len(correct))]
     table = pd.DataFrame({"video": videos, "label": labels, "prediction": guesses, "loss": 0.5})
     table.attrs["path"] = name
     return table
@@ -62,10 +62,10 @@ def test_union_refuses_repeated_videos_and_differing_labels() -> None:
         union([predictions("11"), predictions("11").assign(label=7)])
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 10), (3, 10), (10, 10), (1853, 3783), (1, 1)])
-def test_wilson_agrees_with_scipy(right: int, n: int) -> None:
-    expected = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    assert wilson(100 * right / n, n) == pytest.approx((100 * expected.low, 100 * expected.high), abs=1e-9)
+@pytest.mark.parametrize(("correct", "n"), [(0, 10), (3, 10), (10, 10), (1853, 3783), (1, 1)])
+def test_wilson_agrees_with_scipy(correct: int, n: int) -> None:
+    expected = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    assert wilson(100 * correct / n, n) == pytest.approx((100 * expected.low, 100 * expected.high), abs=1e-9)
 
 
 def test_wilson_at_zero_is_z2_over_n_plus_z2_and_mirrors_at_hundred() -> None:

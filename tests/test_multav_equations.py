@@ -12,7 +12,7 @@ import torch
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.lp_perturbations import AdditiveL2, PrintedRatioL2, RatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
-from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.randomness.generators import clip_generators
 
 SHAPE = (1, 3, 2, 4, 3)
 PIXELS = math.prod(SHAPE)

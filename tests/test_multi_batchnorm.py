@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.multi_batchnorm import (
+from pipeline_lib.networks.multi_batchnorm import (
     Groups,
     MultiBatchNorm,
     branch_out,
@@ -16,7 +16,7 @@ from pipeline_lib.models.multi_batchnorm import (
     through,
     through_groups,
 )
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.networks.resnet import ResNet3D
 
 BRANCHES = ["clean", "pgd", "roa"]
 RANDOM = torch.Generator().manual_seed(0)

@@ -8,11 +8,11 @@ from torch import nn
 
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.defenses.multi_perturbation import Average
 from pipeline_lib.defenses.multibn import MultiBN, MultiBNManual
 from pipeline_lib.defenses.objective import Defense
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.networks.resnet import ResNet3D
+from pipeline_lib.randomness.generators import clip_generators
 
 RANDOM = torch.Generator().manual_seed(0)
 CLIPS = torch.rand(4, 3, 4, 16, 16, generator=RANDOM)

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from pipeline_lib.configuration.entries import resolve
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.multi_batchnorm import branch_out, through
-from pipeline_lib.models.normalization import ChannelNormalization
-from pipeline_lib.models.resnet import ResNet2D, ResNet3D, ResNeXt3D, WideResNet3D
-from pipeline_lib.models.torchvision_networks import TorchvisionR3D18
-from pipeline_lib.registry import build
+from pipeline_lib.networks.multi_batchnorm import branch_out, through
+from pipeline_lib.networks.normalization import ChannelNormalization
+from pipeline_lib.networks.resnet import ResNet2D, ResNet3D, ResNeXt3D, WideResNet3D
+from pipeline_lib.networks.torchvision_networks import TorchvisionR3D18
 
 MEAN, STD = [0.4, 0.3, 0.2], [0.5, 0.25, 2.0]
 NORMALIZATION = ChannelNormalization(mean=MEAN, std=STD)

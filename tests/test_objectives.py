@@ -13,15 +13,15 @@ from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.expectation import Expectation
 from pipeline_lib.attacks.goals import NextClass
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.starts import GaussianNoise
 from pipeline_lib.defenses.adversarial_training import AdversarialTraining
 from pipeline_lib.defenses.multi_perturbation import Average, Maximum
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.trades import Trades
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.resnet import ResNet3D
-from pipeline_lib.registry import build
+from pipeline_lib.networks.resnet import ResNet3D
+from pipeline_lib.randomness.generators import clip_generators
 from profiling import peak
 
 CLIPS = torch.rand(4, 3, 1, 6, 6, generator=torch.Generator().manual_seed(0))

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.modeling import parameter_count
-from pipeline_lib.models.oudefend import OUBlock, OUDefend
-from pipeline_lib.models.resnet import ResNet3D
+from pipeline_lib.models.trained import parameter_count
+from pipeline_lib.networks.oudefend import OUBlock, OUDefend
+from pipeline_lib.networks.resnet import ResNet3D
 
 PAPER = ResNet3D(depth=18, shortcut="A")
 SHAPES = [(2, 4, 4), (5, 7, 7), (1, 2, 5), (3, 6, 3)]

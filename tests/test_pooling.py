@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline_lib.models.pooling import MaxPool3d, by_axes, halved
+from pipeline_lib.networks.pooling import MaxPool3d, by_axes, halved
 
 
 def with_gradient(function, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import AllPixels, Border, RandomPixels, RandomRectangle
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.generators import clip_generators
 
 FRAMES, SIZE = 2000, (12, 9)
 CLIPS = torch.zeros(2, 3, FRAMES, *SIZE)
@@ -148,9 +148,9 @@ def test_pixels_are_drawn_with_replacement_anew_for_each_frame():
 
 def test_pixels_fall_everywhere_alike():
     count = 20
-    share = mask(RandomPixels(count=count)).double().mean((0, 1, 2))
-    expected = 1 - (1 - 1 / share.numel()) ** count
-    assert (share - expected).abs().max() < 5 * (expected * (1 - expected) / (2 * FRAMES)) ** 0.5
+    fraction = mask(RandomPixels(count=count)).double().mean((0, 1, 2))
+    expected = 1 - (1 - 1 / fraction.numel()) ** count
+    assert (fraction - expected).abs().max() < 5 * (expected * (1 - expected) / (2 * FRAMES)) ** 0.5
 
 
 def test_the_seed_and_the_name_choose_the_generator():

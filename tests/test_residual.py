@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline_lib.models.residual import SubsampledIdentity
+from pipeline_lib.networks.residual import SubsampledIdentity
 
 
 @pytest.mark.parametrize(("size", "after"), [((4, 5, 6), (2, 3, 3)), ((5, 6), (3, 3))], ids=["clips", "images"])

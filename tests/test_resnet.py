@@ -7,8 +7,8 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.multi_batchnorm import branch_out, through, through_groups
-from pipeline_lib.models.resnet import ResNet, ResNet2D, ResNet3D, ResNeXt3D, WideResNet3D
+from pipeline_lib.networks.multi_batchnorm import branch_out, through, through_groups
+from pipeline_lib.networks.resnet import ResNet, ResNet2D, ResNet3D, ResNeXt3D, WideResNet3D
 
 CLASSES = 7
 TINY = ResNet3D(depth=10, width=8, stem_kernel=3, stem_pool=False)

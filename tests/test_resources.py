@@ -153,11 +153,11 @@ def test_draft_tables_round_the_logs(values: dict, table: str, row: str, run: st
             assert values[table, row][name] == pytest.approx(values["multibn_logs", run][name], abs=0.055 + 1e-9)
 
 
-def test_logged_percents_are_shares_of_whole_videos(values: dict) -> None:
+def test_logged_percents_are_fractions_of_whole_videos(values: dict) -> None:
     wrong = set()
     for (table, run), cells in values.items():
         for name in set(cells) & {"clean", "pgd", "roa", "af", "spa", "union"} if table == "multibn_logs" else ():
-            right = round(cells[name] * cells["videos"] / 100)
-            if abs(100 * right / cells["videos"] - cells[name]) > 0.005 + 1e-9:
+            correct = round(cells[name] * cells["videos"] / 100)
+            if abs(100 * correct / cells["videos"] - cells[name]) > 0.005 + 1e-9:
                 wrong.add((run, name))
     assert wrong == WRONG_LOGS

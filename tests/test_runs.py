@@ -20,7 +20,7 @@ from pipeline_lib.jobs import devices
 from pipeline_lib.jobs.adapter import job
 from pipeline_lib.jobs.devices import gpus_per_job, oversubscription, reserved_gpus
 from pipeline_lib.jobs.logs import LOGGER, Progress, logging_to
-from pipeline_lib.jobs.runs import publish, replacing, run_folder, stop_requests
+from pipeline_lib.jobs.runs import atomic_write, publish, run_folder, stop_requests
 
 
 def hold(root: Path, held, release, leaving) -> None:
@@ -56,7 +56,7 @@ def test_a_killed_job_frees_its_run_folder(tmp_path):
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     (tmp_path / "out").write_text("old")
-    with pytest.raises(ValueError, match="boom"), replacing(tmp_path / "out") as temporary:
+    with pytest.raises(ValueError, match="boom"), atomic_write(tmp_path / "out") as temporary:
         temporary.write_text("new")
         raise ValueError("boom")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -64,7 +64,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def begin_and_die(path: Path) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -75,21 +75,21 @@ def test_what_a_killed_job_had_begun_goes_with_the_next_result(tmp_path):
         killed.start()
         killed.join()
     assert len(list(tmp_path.iterdir())) == 2
-    with replacing(tmp_path / "out[1].csv") as temporary:
+    with atomic_write(tmp_path / "out[1].csv") as temporary:
         temporary.write_text("whole")
     other, result = sorted(path.name for path in tmp_path.iterdir())
     assert (result, other.startswith(".other.")) == ("out[1].csv", True)
 
 
 def test_a_full_disk_names_the_file(tmp_path):
-    with pytest.raises(PipelineError, match="out: no space left"), replacing(tmp_path / "out") as temporary:
+    with pytest.raises(PipelineError, match="out: no space left"), atomic_write(tmp_path / "out") as temporary:
         temporary.write_text("part")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_errors_stay_what_they_are(tmp_path):
-    with pytest.raises(PermissionError), replacing(tmp_path / "out"):
+    with pytest.raises(PermissionError), atomic_write(tmp_path / "out"):
         raise PermissionError(errno.EACCES, "denied")
 
 
@@ -121,8 +121,8 @@ POOL = """
 import os, sys, time
 from pipeline_lib.jobs import devices
 devices.gpu_count = lambda: 2
-wanted, share = int(sys.argv[1]), int(sys.argv[2])
-with devices.reserved_gpus(wanted, share):
+wanted, gpu_share = int(sys.argv[1]), int(sys.argv[2])
+with devices.reserved_gpus(wanted, gpu_share):
     print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
     sys.stdin.read()
 """
@@ -153,10 +153,10 @@ def test_a_device_that_the_user_or_slurm_chose_stays(monkeypatch):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
 
 
-def pooled(tmp_path: Path, wanted: int, share: int, **variables: str) -> subprocess.Popen:
+def pooled(tmp_path: Path, wanted: int, gpu_share: int, **variables: str) -> subprocess.Popen:
     """A job on a machine of two GPUs that says which it got, and holds them until its input ends."""
     environment = {k: v for k, v in os.environ.items() if k not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}
-    command = [sys.executable, "-c", POOL, str(wanted), str(share)]
+    command = [sys.executable, "-c", POOL, str(wanted), str(gpu_share)]
     environment |= {"TMPDIR": str(tmp_path), **variables}
     return subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

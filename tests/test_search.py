@@ -6,10 +6,10 @@ from torch.nn import functional
 
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import Constant, UniformNoise
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.generators import clip_generators
 
 CLIPS = torch.rand(3, 3, 2, 7, 6, generator=torch.Generator().manual_seed(0))
 # Places interact across frames, so that the order of the search matters.

@@ -123,6 +123,6 @@ def test_byte_order_mark_is_no_part_of_the_first_line(ucf: Path) -> None:
     assert Ucf101().class_names(ucf) == ["Archery", "Boxing", "Écriture"]
 
 
-def test_unknown_part(ucf: Path) -> None:
+def test_unknown_split(ucf: Path) -> None:
     with pytest.raises(PipelineError, match=r"'val'.*train, test"):
         Ucf101().read(ucf, "val")

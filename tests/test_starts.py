@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.starts import GaussianNoise, UniformBox
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.generators import clip_generators
 
 CLIPS = torch.rand(3, 3, 4, 20, 20, generator=torch.Generator().manual_seed(0))
 

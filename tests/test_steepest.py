@@ -8,11 +8,11 @@ import torch
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.regions import Border, RandomRectangle
 from pipeline_lib.attacks.starts import Constant, UniformNoise
 from pipeline_lib.attacks.steepest import Steepest
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.generators import clip_generators
 
 CLIPS = torch.randint(-40, 296, (4, 3, 2, 8, 7), generator=torch.Generator().manual_seed(0)).clamp(0, 255) / 255
 WEIGHT = torch.randn(CLIPS.shape, generator=torch.Generator().manual_seed(1))

@@ -14,11 +14,11 @@ import tiny
 from pipeline_lib.clips.adversarial_store import AdversarialClips, compressed_delta, eight_bit, write_adversarial
 from pipeline_lib.clips.loader import as_clips, as_float_frames, as_frames
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.adversarial import build_attack
 from pipeline_lib.evaluation.features import measure_features
 from pipeline_lib.evaluation.storage import KEEP
-from pipeline_lib.registry import build
 from pipeline_lib.reporting.examples import attack_examples
 from test_adversarial import CPU, attacked, predicted_again, rows_of
 from test_training import trained
@@ -37,7 +37,7 @@ ATTACKS = {
     "ratio l2": ASCENT | {"perturbation": {"method": f"{LP_PERTURBATIONS}:RatioL2", "epsilon": 0.8, "step_size": 3.55}},
 }
 FRAMED = {
-    "method": "pipeline_lib.attacks.framing:Placed",
+    "method": "pipeline_lib.attacks.framing:FixedPattern",
     "region": {"method": "pipeline_lib.attacks.regions:Border", "width": 3},
     "start": {"method": "pipeline_lib.attacks.starts:UniformNoise", "radius": 1.0},
     "margin": 3,

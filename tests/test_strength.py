@@ -10,8 +10,8 @@ from torch import nn
 from oracles import oracle
 from pipeline_lib.attacks import AdditiveLinf, Ascent, UniformNoise, craft
 from pipeline_lib.attacks.losses import attacking
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.evaluation.audit import RecordedLoss
+from pipeline_lib.randomness.generators import clip_generators
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def network(request) -> nn.Module:
     return trained(request.param)
 
 
-def right(network: nn.Module, clips: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def correct(network: nn.Module, clips: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return network(clips).argmax(1) == labels
 
 
@@ -84,8 +84,8 @@ def test_fewer_clips_stand_than_under_the_same_attack_of_a_library(network, thei
     clips, labels = clips_of(2)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        reference = right(network, theirs(network, clips, labels), labels)
-    ours, weak = (right(network, craft(network, clips, labels, pgd(10, e)), labels) for e in (EPSILON, EPSILON / 2))
+        reference = correct(network, theirs(network, clips, labels), labels)
+    ours, weak = (correct(network, craft(network, clips, labels, pgd(10, e)), labels) for e in (EPSILON, EPSILON / 2))
     assert not surely_more(ours, reference)
     assert surely_more(weak, reference)
 
@@ -96,8 +96,8 @@ def test_no_more_clips_stand_after_more_iterations(network):
     recorded = RecordedLoss(network, labels)
     with attacking(network):
         end = pgd(max(ITERATIONS))(recorded, clips, clip_generators(0, [str(i) for i in range(len(clips))]))
-    stand = [*recorded.right, right(network, end, labels)]
-    assert torch.equal(stand[3], right(network, craft(network, clips, labels, pgd(3)), labels))
+    stand = [*recorded.correct, correct(network, end, labels)]
+    assert torch.equal(stand[3], correct(network, craft(network, clips, labels, pgd(3)), labels))
     for fewer, more in zip((0, *ITERATIONS), ITERATIONS, strict=False):
         assert not surely_more(stand[more], stand[fewer])
     assert surely_more(stand[0], stand[max(ITERATIONS)])

@@ -32,15 +32,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clips(root: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Decoded clips (N, 8, 32, 32, 3) and labels by part."""
+    """Decoded clips (N, 8, 32, 32, 3) and labels by split."""
     spec = VideoFiles(size=32, sampling=UniformStride(frames=8))
-    parts = {}
-    for part in ("train", "test"):
-        videos = Ucf101().read(root, part)
+    splits = {}
+    for split in ("train", "test"):
+        videos = Ucf101().read(root, split)
         paths = [root / "UCF-101" / video.path for video in videos]
         frames = np.stack([clip.frames for clip in spec.decode(paths, Decoding(), workers=2)])
-        parts[part] = frames, np.array([video.label for video in videos])
-    return parts
+        splits[split] = frames, np.array([video.label for video in videos])
+    return splits
 
 
 def pooled(frames: np.ndarray) -> np.ndarray:
@@ -91,10 +91,10 @@ def test_pixels_stay_away_from_black_and_white(clips: dict) -> None:
 def test_the_layout_is_that_of_ucf101(root: Path) -> None:
     assert Ucf101().class_names(root) == sorted(DIRECTIONS) == list(DIRECTIONS)
     listed = []
-    for part, groups in (("train", range(8, 26)), ("test", range(1, 8))):
-        videos = Ucf101().read(root, part)
+    for split, groups in (("train", range(8, 26)), ("test", range(1, 8))):
+        videos = Ucf101().read(root, split)
         assert {int(video.path.split("_g")[1][:2]) for video in videos} == set(groups)
-        assert set(Counter(video.label for video in videos).values()) == {24 if part == "train" else 20}
+        assert set(Counter(video.label for video in videos).values()) == {24 if split == "train" else 20}
         listed += [video.path for video in videos]
     assert sorted(listed) == sorted(str(path.relative_to(root / "UCF-101")) for path in root.rglob("v_*"))
     first = (root / "ucfTrainTestlist/trainlist01.txt").read_text().splitlines()[0]

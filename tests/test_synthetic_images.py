@@ -38,8 +38,8 @@ def test_the_lists_name_all_files(tmp_path: Path) -> None:
     SMALL.render(tmp_path, workers=2)
     assert ImageLists().class_names(tmp_path) == ["Cross", "Ring"]
     listed = []
-    for part, number in (("train", 3), ("test", 2)):
-        images = ImageLists().read(tmp_path, part)
+    for split, number in (("train", 3), ("test", 2)):
+        images = ImageLists().read(tmp_path, split)
         assert Counter(image.label for image in images) == {0: number, 1: number}
         listed += [image.path for image in images]
     assert sorted(listed) == sorted(str(path.relative_to(tmp_path / "images")) for path in tmp_path.rglob("*.png"))
@@ -47,9 +47,9 @@ def test_the_lists_name_all_files(tmp_path: Path) -> None:
         assert (image.size, image.mode) == ((32, 32), "RGB")
 
 
-def batch(number: int, part: str) -> tuple[np.ndarray, np.ndarray]:
+def batch(number: int, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 32, 32, 3) and labels."""
-    planned = [PlannedImage(name, part, i) for name in FIGURES for i in range(number)]
+    planned = [PlannedImage(name, split, i) for name in FIGURES for i in range(number)]
     return np.stack([pixels(DESIGN, image) for image in planned]), np.repeat(np.arange(len(FIGURES)), number)
 
 

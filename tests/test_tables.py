@@ -21,18 +21,20 @@ PAPER = pd.DataFrame(
 )
 
 
-def write_predictions(path: Path, right: str) -> str:
-    """One clip per character: 1 is right, 0 is wrong."""
-    rows = [f"v{index},1,{mark},0.5" for index, mark in enumerate(right)]
+def write_predictions(path: Path, correct: str) -> str:
+    """One clip per character: 1 is correct, 0 is wrong."""
+    rows = [f"v{index},1,{mark},0.5" for index, mark in enumerate(correct)]
     path.write_text("\n".join(["video,label,prediction,loss", *rows]) + "\n")
     return str(path)
 
 
 def layout_of(folder: Path, rows: Mapping[str, Mapping[str, Sequence[str]]], **changes: Any) -> dict[str, Any]:
-    """A layout whose cells are given as one string of right (1) and wrong (0) per seed."""
+    """A layout whose cells are given as one string of correct (1) and wrong (0) per seed."""
 
     def paths(row: str, column: str, seeds: Sequence[str]) -> list[str]:
-        return [write_predictions(folder / f"{len(row)}{column}{seed}.csv", right) for seed, right in enumerate(seeds)]
+        return [
+            write_predictions(folder / f"{len(row)}{column}{seed}.csv", correct) for seed, correct in enumerate(seeds)
+        ]
 
     seeds = max(len(cell) for cells in rows.values() for cell in cells.values())
     layout = {
@@ -255,7 +257,7 @@ def test_the_same_table_gives_the_same_bytes_and_leaves_no_temporary_file(tmp_pa
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t.csv", "t.html", "t.md", "t.tex"]
 
 
-BROKEN_PROMISE = {"stored_accuracy": 90.0, "end_loss": 0.21, "promised_rise": 0.4, "first_rise": 0.01}
+CONTRADICTED = {"stored_accuracy": 90.0, "end_loss": 0.21, "predicted_increase": 0.4, "first_rise": 0.01}
 
 
 @pytest.fixture
@@ -339,15 +341,15 @@ def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **c
         ({"unchanged_clips": 0.02}, "clips left out"),
         ({"unchanged_clips": 1.0, "bound_ratio": 0.0}, "ok"),  # nothing was allowed to move
         ({"zero_gradients": 0.0101}, "masked gradient"),
-        (BROKEN_PROMISE, "masked gradient"),
-        (BROKEN_PROMISE | {"stored_accuracy": 90.5}, "masked gradient"),  # a start of noise
-        (BROKEN_PROMISE | {"stored_accuracy": 89.1}, "masked gradient"),
-        (BROKEN_PROMISE | {"stored_accuracy": 88.9}, "ok"),  # such a step is too large for a promise, and it works
-        (BROKEN_PROMISE | {"promised_rise": 0.02}, "no effect"),  # a robust model, or a weak attack
-        (BROKEN_PROMISE | {"first_rise": 0.05}, "no effect"),  # BPDA promises too much
-        (BROKEN_PROMISE | {"end_loss": 0.25}, "no effect"),
-        (BROKEN_PROMISE | {"first_rise": 0.1, "zero_elements": 0.6}, "masked gradient"),
-        (BROKEN_PROMISE | {"first_rise": 0.25, "zero_elements": 0.6}, "no effect"),  # no attack at all, but a sound one
+        (CONTRADICTED, "masked gradient"),
+        (CONTRADICTED | {"stored_accuracy": 90.5}, "masked gradient"),  # a start of noise
+        (CONTRADICTED | {"stored_accuracy": 89.1}, "masked gradient"),
+        (CONTRADICTED | {"stored_accuracy": 88.9}, "ok"),  # such a step is too large for a prediction, and it works
+        (CONTRADICTED | {"predicted_increase": 0.02}, "no effect"),  # a robust model, or a weak attack
+        (CONTRADICTED | {"first_rise": 0.05}, "no effect"),  # BPDA predicts too much
+        (CONTRADICTED | {"end_loss": 0.25}, "no effect"),
+        (CONTRADICTED | {"first_rise": 0.1, "zero_elements": 0.6}, "masked gradient"),
+        (CONTRADICTED | {"first_rise": 0.25, "zero_elements": 0.6}, "no effect"),  # no attack at all, but a sound one
         ({"stored_accuracy": 90.0}, "no effect"),
         ({"stored_accuracy": 90.0001}, "no effect"),  # rounding, not a clip
         ({"stored_accuracy": 90.0 - 100 / 300}, "ok"),  # one clip
@@ -374,7 +376,7 @@ def test_the_written_audit_says_the_rule_and_the_verdict(tmp_path: Path) -> None
 
 
 def test_what_storing_costs_is_over_all_clips_of_an_attack_and_the_largest_of_one_set(tmp_path: Path) -> None:
-    """30 of 100 and 30 of 300 live clips are right, 33 and 27 stored ones: none of 400 in sum, 3 points at most."""
+    """30 of 100 and 30 of 300 live clips are correct, 33 and 27 stored ones: none of 400 in sum, 3 points at most."""
     sets = [
         audit_entry(tmp_path, clips=100, live_accuracy=30.0, stored_accuracy=33.0),
         audit_entry(tmp_path, clips=300, live_accuracy=10.0, stored_accuracy=9.0),

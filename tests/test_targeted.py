@@ -10,10 +10,10 @@ from pipeline_lib.attacks.expectation import Expectation
 from pipeline_lib.attacks.goals import Goal, LeastLikely, NextClass, TargetClass, Untargeted, loss_of
 from pipeline_lib.attacks.lp_perturbations import PrintedRatioL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import Constant
 from pipeline_lib.attacks.steepest import Steepest
+from pipeline_lib.randomness.generators import clip_generators
 from test_ascent import ATTACKS, attack, random_clips
 
 CLIPS, LABELS = random_clips(2, 3, 1, 112, 112), torch.tensor([0, 1])
@@ -66,12 +66,12 @@ def test_of_two_classes_every_target_is_the_wrong_one(name, goal):
 def test_the_targets_probability_rises_inside_the_bound(name, goal):
     network, seen = linear(4), []
     targeted = made(name, goal)
-    climbed = loss_of(targeted, network, CLIPS, LABELS)
+    attack_loss = loss_of(targeted, network, CLIPS, LABELS)
 
     def recorded(clips):
         if clips.requires_grad:
             seen.append(clips.detach().clone())
-        return climbed(clips)
+        return attack_loss(clips)
 
     live = targeted(recorded, CLIPS, generators())
     targets = {"TargetClass": torch.full((2,), 3), "NextClass": LABELS + 1}

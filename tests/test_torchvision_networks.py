@@ -3,7 +3,7 @@
 import torch
 from torchvision.models.video import R3D_18_Weights, r3d_18
 
-from pipeline_lib.models.torchvision_networks import TorchvisionR3D18
+from pipeline_lib.networks.torchvision_networks import TorchvisionR3D18
 
 
 def test_it_has_the_published_number_of_parameters():

@@ -16,15 +16,15 @@ import torch
 
 import tiny
 from limits import file_size_limit
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.augmentation import CropAndFlip, Unchanged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import mean_cross_entropy
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.modeling import load_model, new_network
 from pipeline_lib.models import checkpoint
-from pipeline_lib.registry import build
+from pipeline_lib.models.trained import load_model, new_network
+from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.training import selection
 from pipeline_lib.training import step as training
 from pipeline_lib.training.job import train_model
@@ -33,7 +33,7 @@ from pipeline_lib.training.schedules import MultiStep, OneCycle
 from pipeline_lib.training.selection import split_rows
 from pipeline_lib.training.state import State
 from pipeline_lib.training.task import Task, Training
-from test_fitting import OUT_OF_MEMORY
+from test_adaptive_batch_size import OUT_OF_MEMORY
 
 CPU = torch.device("cpu")
 
@@ -190,7 +190,7 @@ draws = random.Random(0)
 # Functions, and within how many lines that are executed in each the process dies.
 PLACES = {
     "step": 30, "MomentumDescent.step": 20, "State.save": 20, "State.keep_if_best": 3, "scored_batches": 30,
-    "_right": 20,
+    "_correct": 20,
 }
 
 def die_in(place):
@@ -331,8 +331,8 @@ def with_training(defense: dict = tiny.STANDARD, **fields: object) -> dict:
     return tiny.model_entry(defense) | {"training": tiny.TRAINING | fields}
 
 
-def gradients(network: torch.nn.Module, clips: Path, entry: dict, parts: int) -> list[torch.Tensor]:
-    """Of the first batch, in eval-mode BatchNorms, cut into parts."""
+def gradients(network: torch.nn.Module, clips: Path, entry: dict, micro_batches: int) -> list[torch.Tensor]:
+    """Of the first batch, in eval-mode BatchNorms, cut into micro-batches."""
     data = Clips(clips)
     _, defense = new_network(entry, 2)
     task = Task(
@@ -343,7 +343,7 @@ def gradients(network: torch.nn.Module, clips: Path, entry: dict, parts: int) ->
         seed=0,
         device=CPU,
     )
-    state = State(network, torch.optim.SGD(network.parameters(), lr=0.1), parts=parts)
+    state = State(network, torch.optim.SGD(network.parameters(), lr=0.1), micro_batches=micro_batches)
     rows = task.batch(0)
     training._gradients(state, task, rows, torch.from_numpy(data.read(rows)))
     return [parameter.grad.clone() for parameter in network.parameters()]
@@ -351,14 +351,14 @@ def gradients(network: torch.nn.Module, clips: Path, entry: dict, parts: int) ->
 
 @pytest.mark.parametrize("defense", ["at_pgd", "average"])
 def test_accumulated_gradients_are_those_of_the_whole_batch(clips, defense):
-    """Where no BatchNorm sees the parts: in train mode its statistics are those of each part."""
+    """Where no BatchNorm sees the micro-batches: in train mode its statistics are those of each micro-batch."""
     entry = with_training(tiny.DEFENSES[defense])
     network, _ = new_network(entry, 2)
     for part in network.modules():
         if isinstance(part, torch.nn.BatchNorm3d):
             part.train = lambda mode=True, part=part: part
             part.training = False
-    whole, halves, uneven = (gradients(network, clips, entry, parts) for parts in (1, 2, 3))
+    whole, halves, uneven = (gradients(network, clips, entry, micro_batches) for micro_batches in (1, 2, 3))
     for expected, a, b in zip(whole, halves, uneven, strict=True):
         torch.testing.assert_close(a, expected, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(b, expected, rtol=1e-4, atol=1e-6)
@@ -392,19 +392,20 @@ def test_bf16_trains_and_keeps_its_weights_in_fp32(tmp_path, clips, defense):
 def test_a_run_states_what_its_numbers_depend_on(tmp_path, clips):
     weights = trained(tmp_path, with_training(precision="bf16", accumulate=2), clips)
     run = checkpoint.load(weights)["run"]
-    assert (run["device"], run["precision"], run["parts"], run["seed"]) == ("cpu", "bf16", 2, 0)
+    assert (run["device"], run["precision"], run["micro_batches"], run["seed"]) == ("cpu", "bf16", 2, 0)
     assert (
-        "parts 2; precision bf16; processes 1; seed 0; select_on last; tf32 False; torch" in history(weights)[0]["run"]
+        "micro_batches 2; precision bf16; processes 1; seed 0; select_on last; tf32 False; torch"
+        in history(weights)[0]["run"]
     )
 
 
 def out_of_memory_above(monkeypatch, clips_at_once: int, error: RuntimeError = OUT_OF_MEMORY[0]) -> list[int]:
     """As on a GPU whose memory holds that many clips: the error comes after the forward pass."""
-    sizes, part = [], training._outcome
+    sizes, original = [], training._outcome
 
     def limited(state, task, rows, frames):
         sizes.append(len(rows))
-        outcome = part(state, task, rows, frames)
+        outcome = original(state, task, rows, frames)
         if len(rows) > clips_at_once:
             raise error
         return outcome
@@ -415,29 +416,29 @@ def out_of_memory_above(monkeypatch, clips_at_once: int, error: RuntimeError = O
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY[:3], ids=str)
 def test_out_of_memory_halves_what_passes_at_once_from_then_on(tmp_path, clips, monkeypatch, caplog, error):
-    expected = checkpoint.load(trained(tmp_path / "parts", with_training(tiny.AT_PGD, accumulate=2), clips))
+    expected = checkpoint.load(trained(tmp_path / "micro_batches", with_training(tiny.AT_PGD, accumulate=2), clips))
     sizes = out_of_memory_above(monkeypatch, 2, error)
     weights = trained(tmp_path / "limited", with_training(tiny.AT_PGD), clips)
     assert sizes == [4] + [2] * 8
     found = checkpoint.load(weights)
-    assert found["run"]["parts"] == 2
+    assert found["run"]["micro_batches"] == 2
     assert all(torch.equal(found["state"][name], tensor) for name, tensor in expected["state"].items())
-    assert "batches of 4 clips now pass in 2 parts" in caplog.text
+    assert "batches of 4 clips now pass in 2 micro-batches" in caplog.text
 
 
 def test_out_of_memory_halves_what_is_scored_at_once_and_not_the_parts_of_a_step(tmp_path, clips, monkeypatch):
     entry = with_training(select_on="test")
     expected = trained(tmp_path / "whole", entry, clips, test=clips)
-    sizes, whole = [], selection._right
+    sizes, whole = [], selection._correct
 
     def limited(*given):
-        part = given[-1]
-        sizes.append(part.stop - part.start)
+        micro_batch = given[-1]
+        sizes.append(micro_batch.stop - micro_batch.start)
         if sizes[-1] > 1:
             raise OUT_OF_MEMORY[1]
         return whole(*given)
 
-    monkeypatch.setattr(selection, "_right", limited)
+    monkeypatch.setattr(selection, "_correct", limited)
     found = trained(tmp_path / "limited", entry, clips, test=clips)
     assert sizes == 2 * [4, 2, *10 * [1]]
     assert found.read_bytes() == expected.read_bytes()
@@ -538,9 +539,9 @@ def test_stopped_at_every_step_and_batch_of_a_selection_it_ends_with_the_same_by
 def test_a_checkpoint_between_two_batches_of_a_selection_holds_what_is_counted(tmp_path, clips, monkeypatch):
     entry = with_training(select_on="test")
     folder = stopped_once(tmp_path, entry, clips, monkeypatch, times=4, test=clips)
-    rows, right, count = checkpoint.load(folder / "checkpoint.pt")["scored"]
+    rows, correct, count = checkpoint.load(folder / "checkpoint.pt")["scored"]
     assert (rows, count) == (8, 8)
-    assert 0 <= right <= 8
+    assert 0 <= correct <= 8
 
 
 def test_held_out_clips_are_the_last_of_each_class_and_not_trained_on(clips):

@@ -10,20 +10,20 @@ import torch
 import tiny
 from pipeline_lib.attacks.expectation import Expectation
 from pipeline_lib.attacks.losses import cross_entropy, expectation
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.configuration.targets import branches
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.adversarial import make_adversarial_set
 from pipeline_lib.evaluation.prediction import predict
-from pipeline_lib.modeling import load_model, new_network, start_from
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.multi_batchnorm import through
-from pipeline_lib.registry import build
-from pipeline_lib.transforms.drawing import drawing
+from pipeline_lib.models.trained import load_model, new_network, start_from
+from pipeline_lib.networks.multi_batchnorm import through
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
 from test_training import trained
 
 CPU = torch.device("cpu")

@@ -7,13 +7,13 @@ import torchvision.io
 from PIL import Image, ImageOps
 from scipy import ndimage
 
-from pipeline_lib.attacks.randomness import clip_generators
+from pipeline_lib.entries.building import build
+from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.methods import METHODS
-from pipeline_lib.registry import build
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.transforms.bpda import transformed
 from pipeline_lib.transforms.color import ColorQuantization, GreyScale
-from pipeline_lib.transforms.drawing import drawing
 from pipeline_lib.transforms.filters import BilateralFilter, GaussianBlur, MeanFilter, MedianFilter
 from pipeline_lib.transforms.frequency import FourierTruncation
 from pipeline_lib.transforms.geometry import ResizeAndPad, Swirl

@@ -176,7 +176,7 @@ def test_a_training_on_several_gpus_asks_for_the_cores_and_the_memory_of_all_its
 def test_how_videos_are_decoded_is_no_part_of_a_clip_but_which_may_fail_is(finished):
     assert plan(finished, {"datasets": {"synthetic": {"decoding": {"deadline": 60}}}}) == set()
     jobs = plan(finished, {"datasets": {"synthetic": {"decoding": {"tolerate": ["MoveLeft/v_MoveLeft_g01_c01.mp4"]}}}})
-    assert jobs == with_all_that_follows(finished, {("decode", "synthetic", part) for part in ("train", "test")})
+    assert jobs == with_all_that_follows(finished, {("decode", "synthetic", split) for split in ("train", "test")})
 
 
 def test_touched_files(finished):
@@ -225,8 +225,12 @@ def test_table_code_reruns_tables_only(finished, edit):
     assert rules(plan(finished)) == {"table", "chart", "report"}
 
 
-def test_new_registry_and_config_entries(finished, edit):
-    edit("pipeline_lib/methods.py", "METHODS = {", 'METHODS = {\n    "mine": "pipeline_lib.attacks.ascent:Ascent",')
+def test_new_method_and_config_entries(finished, edit):
+    edit(
+        "pipeline_lib/entries/methods.py",
+        "METHODS = {",
+        'METHODS = {\n    "mine": "pipeline_lib.attacks.ascent:Ascent",',
+    )
     assert plan(finished, {"attacks": {"mine": CONFIG["attacks"]["pgd"]}}) == set()
 
 
@@ -327,7 +331,7 @@ def test_another_storage_makes_the_sets_again_and_what_reads_them_and_trains_not
 
 FRAMING = {"method": "universal_framing", "learning": {"method": "adam", "epochs": 2}, "sweep": {"width": [1, 2]}}
 BLACK = {
-    "method": "placed",
+    "method": "fixed_pattern",
     "region": {"method": "border", "width": 1},
     "start": {"method": "constant", "value": 0},
     "sweep": {"region.width": [1, 2]},

@@ -11,7 +11,7 @@ from pipeline_lib.clips.store_writer import write_store
 SHAPE = (4, 8, 8, 3)
 CLASSES = ["Left", "Right"]
 NETWORK = {
-    "method": "pipeline_lib.models.resnet:ResNet3D",
+    "method": "pipeline_lib.networks.resnet:ResNet3D",
     "depth": 10,
     "width": 4,
     "stages": 1,

@@ -11,7 +11,7 @@ _MODULES = {
     "ascent": ["Ascent"],
     "crafting": ["craft"],
     "expectation": ["Expectation"],
-    "framing": ["Adam", "Placed", "UniversalFraming"],
+    "framing": ["Adam", "FixedPattern", "UniversalFraming"],
     "goals": ["LeastLikely", "NextClass", "TargetClass", "Untargeted"],
     "lp_perturbations": ["AdditiveL1", "AdditiveL2", "PrintedRatioL2", "RatioL2"],
     "perturbations": ["AdditiveLinf", "RatioLinf"],

@@ -7,17 +7,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.balls import per_clip
 from pipeline_lib.attacks.goals import Goal, Untargeted
 from pipeline_lib.attacks.losses import Loss, in_bfloat16, loss_and_gradient
+from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.perturbations import Perturbation
 from pipeline_lib.attacks.regions import AllPixels, Region
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
+from pipeline_lib.entries.ranges import Count, check_ranges
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import Precision, check_precision
-from pipeline_lib.ranges import Count, check_ranges
 
 # The size of a start where it has the unit of a bound. By name: an attack depends on the classes that it is made of.
 COMPARABLE = {
@@ -75,7 +75,7 @@ class Ascent:
             loss = in_bfloat16(loss)
         if self.restarts == 1 and self.keep == "last":
             return self._climb(loss, clips, generators)
-        best = Best(clips)
+        best = BestIterate(clips)
         for _ in range(self.restarts):
             end = self._climb(loss, clips, generators, best.offer if self.keep == "best" else None)
             with torch.no_grad():
@@ -144,7 +144,7 @@ class Ascent:
         return torch.where(self.region.admits(changed.any(1, keepdim=True)), ratio, torch.inf)
 
 
-class Best:
+class BestIterate:
     """Of clips offered for the same clean ones, each one's of largest loss. A clip of NaN is never replaced."""
 
     def __init__(self, clips: Tensor) -> None:

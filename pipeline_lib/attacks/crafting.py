@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goals import check_labels, goal_of
 from pipeline_lib.attacks.losses import Criterion, Loss, attacking, on_logits
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.precision import precision_of
+from pipeline_lib.randomness.generators import clip_generators
 
 
 class Attack(Protocol):
@@ -53,19 +53,19 @@ def craft(
     generators, largest = clip_generators(seed, names), int(labels.max())
     require_one_each(generators, clips)
 
-    def crafted(part: slice) -> Tensor:
+    def crafted(micro_batch: slice) -> Tensor:
         with attacking(network):
-            criterion = _checked(goal_of(attack).criterion(network, clips[part], labels[part]), largest)
+            criterion = _checked(goal_of(attack).criterion(network, clips[micro_batch], labels[micro_batch]), largest)
         goal = on_logits(network, criterion)
         with attacking(network, precision_of(attack, "fp32")):
-            return attack(loss(goal) if loss else goal, clips[part], generators[part]).detach()
+            return attack(loss(goal) if loss else goal, clips[micro_batch], generators[micro_batch]).detach()
 
-    adversarial = torch.cat([crafted(part) for part in _parts(len(clips), batch_size)])
+    adversarial = torch.cat([crafted(micro_batch) for micro_batch in _micro_batches(len(clips), batch_size)])
     _require_finite(adversarial)
     return adversarial
 
 
-def _parts(count: int, size: int | None) -> list[slice]:
+def _micro_batches(count: int, size: int | None) -> list[slice]:
     if size is not None and size < 1:
         raise ValueError(f"batch_size is {size}: it must be at least 1")
     return [slice(start, start + (size or count)) for start in range(0, count, size or count)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.losses import Loss, expectation
-from pipeline_lib.ranges import Count, check_ranges
+from pipeline_lib.entries.ranges import Count, check_ranges
 
 
 class Attack(Protocol):

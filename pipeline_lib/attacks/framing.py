@@ -19,7 +19,7 @@ from pipeline_lib.errors import PipelineError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
+class FixedPattern:
     """What `start` shows, in `region`: an attack that asks nothing of the network.
 
     Framing's baselines: a border with `constant` 0 (black framing) or `uniform_box` (random framing).
@@ -94,10 +94,10 @@ class UniversalFraming:
         framing = pattern.sigmoid().view(pattern.shape[0], *between, *pattern.shape[1:])
         return torch.where(Border(width=self.width).mask(clips, []), framing, clips)
 
-    def learned(self, pattern: Tensor) -> Placed:
+    def learned(self, pattern: Tensor) -> FixedPattern:
         """The attack that shows a learned pattern."""
         start = Pattern(attack=self, values=pattern)
-        return Placed(region=Border(width=self.width), start=start, margin=self.margin)
+        return FixedPattern(region=Border(width=self.width), start=start, margin=self.margin)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.balls import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball
+from pipeline_lib.attacks.norms import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball
 from pipeline_lib.attacks.perturbations import DARKEST, growing, lifted, tell_of_large_steps
+from pipeline_lib.entries.ranges import AboveOne, Count, Positive, check_ranges
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import AboveOne, Count, Positive, check_ranges
 
 # What the authors divide by at least, so that a vanishing gradient is no direction.
 SMALLEST_NORM = 1e-6

@@ -12,9 +12,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.balls import TOLERANCE
+from pipeline_lib.attacks.norms import TOLERANCE
+from pipeline_lib.entries.ranges import AboveOne, Positive, check_ranges
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.ranges import AboveOne, Positive, check_ranges
 
 # What a pixel at 0 grows from under `zeros: floor`: the darkest grey level above it.
 DARKEST = 1 / 255

@@ -11,8 +11,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from pipeline_lib.entries.ranges import Count, check_ranges
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import Count, check_ranges
 
 
 class Region(Protocol):

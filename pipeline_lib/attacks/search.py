@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.balls import per_clip
 from pipeline_lib.attacks.losses import Loss, loss_and_gradient
+from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.regions import fits_rectangle, rectangles
+from pipeline_lib.entries.ranges import Count, Fraction, check_ranges
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import Count, Share, check_ranges
 
-# Where this share of the places that were tried has the largest loss, it says nothing: the place is drawn.
+# Where this fraction of the places that were tried has the largest loss, it says nothing: the place is drawn.
 UNDECIDED = 0.9
 
 
@@ -38,7 +38,7 @@ class SearchedRectangle:
     stride: Count = 1
     last_position: bool = False
     candidates: Count = 20
-    tried: Share = 0.5
+    tried: Fraction = 0.5
     per: Literal["frame", "video"] = "video"
 
     def __post_init__(self) -> None:

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.balls import of_clip, onto_l2_ball
+from pipeline_lib.attacks.norms import of_clip, onto_l2_ball
+from pipeline_lib.entries.ranges import NonNegative, Positive, check_ranges
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import NonNegative, Positive, check_ranges
 
 
 class Start(Protocol):

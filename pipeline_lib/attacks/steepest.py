@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.ascent import Ascent, require_one_each, zero_or_nan
-from pipeline_lib.attacks.balls import per_clip
 from pipeline_lib.attacks.goals import Goal, Untargeted
 from pipeline_lib.attacks.losses import Loss, loss_and_gradient
+from pipeline_lib.attacks.norms import per_clip
+from pipeline_lib.entries.ranges import Count, check_ranges
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import Count, check_ranges
 
 # By this name the configuration takes the names of its attacks as well as their entries.
 Attack = Ascent

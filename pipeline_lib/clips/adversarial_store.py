@@ -21,7 +21,7 @@ import numpy as np
 
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.runs import replacing
+from pipeline_lib.jobs.runs import atomic_write
 
 FORMAT = 1
 
@@ -71,7 +71,7 @@ def write_adversarial(
     storage: Storage = LATTICE,
 ) -> None:
     """Writes a set whole or not at all; `chunks` and `crc32` (of the adversarial frames) in the order of the clips."""
-    with replacing(output) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_write(output) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["clean"] = clean.checksum
         file.attrs["entry"] = json.dumps(entry, sort_keys=True)

@@ -12,8 +12,8 @@ import numpy as np
 from pipeline_lib.clips.splits import Lists
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store_writer import FAILURES_TOLD, write_store
+from pipeline_lib.entries.ranges import Count, Positive, check_ranges
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import Count, Positive, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,22 +59,22 @@ class Decoder(Protocol):
 def decode_to_store(
     out: Path,
     root: Path,
-    part: str,
+    split: str,
     lists: Lists,
     decoder: Decoder,
     decoding: Decoding,
     workers: int,
     progress: Callable[[int], None] = lambda finished: None,
 ) -> None:
-    """Decode a part ("train" or "test") of the data set below `root` to the store `out`.
+    """Decode a split ("train" or "test") of the data set below `root` to the store `out`.
 
     `progress` is called with the number of finished clips. The file is the same, byte for byte, whatever `workers`
     and `decoding`. PipelineError names the place in a list that is wrong, or the files that are missing or failed and
     are not in `decoding.tolerate`.
     """
-    items = lists.read(root, part)
+    items = lists.read(root, split)
     folder = lists.video_root(root)
-    require_present([item.path for item in items if item.path not in decoding.tolerate], folder, part)
+    require_present([item.path for item in items if item.path not in decoding.tolerate], folder, split)
     write_store(
         out,
         items,
@@ -88,14 +88,14 @@ def decode_to_store(
     )
 
 
-def require_present(paths: Sequence[str], folder: Path, part: str) -> None:
+def require_present(paths: Sequence[str], folder: Path, split: str) -> None:
     """Tells all files of a list that are missing, before what may be hours of decoding. A path may go on below a file:
     it is a record in it."""
     missing = [path for path in paths if not (folder / path).is_file() and not (folder / path).parent.is_file()]
     if missing:
         named = "".join(f"\n  {path}" for path in missing[:FAILURES_TOLD])
         raise PipelineError(
-            f"{len(missing)} of the {len(paths)} files in the {part} list do not exist below {folder}:{named}\n"
+            f"{len(missing)} of the {len(paths)} files in the {split} list do not exist below {folder}:{named}\n"
             "Get them again, or list them under `decoding.tolerate` to leave them out."
         )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_lib.clips.splits import Video, chosen, existing, known_part, numbered_lines, two_words
+from pipeline_lib.clips.splits import Video, chosen, existing, known_split, numbered_lines, two_words
 from pipeline_lib.errors import PipelineError
 
 CIFAR10_FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
@@ -24,19 +24,19 @@ class ImageLists:
     annotations: str = "lists"
     classes: list[str] | None = None
 
-    def list_files(self, root: Path, part: str) -> list[Path]:
+    def list_files(self, root: Path, split: str) -> list[Path]:
         """The files that decide what `read` returns."""
         folder = root / self.annotations
-        return [folder / "classes.txt", folder / f"{known_part(part)}.txt"]
+        return [folder / "classes.txt", folder / f"{known_split(split)}.txt"]
 
     def class_names(self, root: Path) -> list[str]:
         """The classes in the order of their labels."""
         index = existing(root, self.list_files(root, "train")[0])
         return chosen([name for _, name in numbered_lines(index)], self.classes, index)
 
-    def read(self, root: Path, part: str) -> list[Video]:
+    def read(self, root: Path, split: str) -> list[Video]:
         """The images in the order of the list. PipelineError names the list and the line that is at fault."""
-        index, listing = [existing(root, path) for path in self.list_files(root, part)]
+        index, listing = [existing(root, path) for path in self.list_files(root, split)]
         known = {name for _, name in numbered_lines(index)}
         labels = {name: label for label, name in enumerate(self.class_names(root))}
         images: dict[str, Video] = {}
@@ -75,27 +75,27 @@ class Cifar10:
     train_images: int | None = None
     test_images: int | None = None
 
-    def list_files(self, root: Path, part: str) -> list[Path]:
+    def list_files(self, root: Path, split: str) -> list[Path]:
         """The files that decide what `read` returns."""
         folder = self.video_root(root)
-        return [folder / "batches.meta.txt", *(folder / name for name in CIFAR10_FILES[known_part(part)])]
+        return [folder / "batches.meta.txt", *(folder / name for name in CIFAR10_FILES[known_split(split)])]
 
     def class_names(self, root: Path) -> list[str]:
         """The classes in the order of their labels."""
         index = self._index(root)
         return chosen([name for _, name in numbered_lines(index)], self.classes, index)
 
-    def read(self, root: Path, part: str) -> list[Video]:
+    def read(self, root: Path, split: str) -> list[Video]:
         """The images in the official order. PipelineError names the file that is missing, cut off or wrong."""
         known = [name for _, name in numbered_lines(self._index(root))]
         labels = {name: label for label, name in enumerate(self.class_names(root))}
         images = [
             Video(f"{path.name}/{record:05}", labels[known[number]])
-            for path in self.list_files(root, part)[1:]
+            for path in self.list_files(root, split)[1:]
             for record, number in enumerate(record_labels(self._existing(root, path), len(known)))
             if known[number] in labels
         ]
-        return images[: self.train_images if part == "train" else self.test_images]
+        return images[: self.train_images if split == "train" else self.test_images]
 
     def video_root(self, root: Path) -> Path:
         """The folder that the items' paths are relative to."""

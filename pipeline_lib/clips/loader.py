@@ -109,7 +109,7 @@ class Prefetched:
             return partial(self.memory.read, rows)
         return self._pool.submit(self.memory.read, rows).result
 
-    def share_waited(self) -> float:
+    def fraction_waited(self) -> float:
         """Of the time since the start, from 0 to 1."""
         return self.waited / max(time.monotonic() - self.began, 1e-9)
 

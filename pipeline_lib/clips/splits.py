@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipeline_lib.errors import PipelineError
 
-PARTS = ("train", "test")
+SPLITS = ("train", "test")
 HMDB51_MARKS = {"1": "train", "2": "test", "0": "unused"}
 
 
@@ -20,13 +20,13 @@ class Video:
 
 
 class Lists(Protocol):
-    """The lists of one data set below its root folder; `part` is "train" or "test"."""
+    """The lists of one data set below its root folder; `split` is "train" or "test"."""
 
-    def list_files(self, root: Path, part: str) -> list[Path]: ...
+    def list_files(self, root: Path, split: str) -> list[Path]: ...
 
     def class_names(self, root: Path) -> list[str]: ...
 
-    def read(self, root: Path, part: str) -> list[Video]: ...
+    def read(self, root: Path, split: str) -> list[Video]: ...
 
     def video_root(self, root: Path) -> Path: ...
 
@@ -43,26 +43,26 @@ class Ucf101:
     split: int = 1
     classes: list[str] | None = None
 
-    def list_files(self, root: Path, part: str) -> list[Path]:
+    def list_files(self, root: Path, split: str) -> list[Path]:
         """The files that decide what `read` returns."""
         folder = root / self.annotations
-        return [folder / "classInd.txt", folder / f"{known_part(part)}list0{self.split}.txt"]
+        return [folder / "classInd.txt", folder / f"{known_split(split)}list0{self.split}.txt"]
 
     def class_names(self, root: Path) -> list[str]:
         """The classes in the order of their labels."""
         index = existing(root, self.list_files(root, "train")[0])
         return chosen(indexed_names(index), self.classes, index)
 
-    def read(self, root: Path, part: str) -> list[Video]:
+    def read(self, root: Path, split: str) -> list[Video]:
         """The videos in the order of the list, whether they are there or not. PipelineError names the list and the line
         that is at fault."""
-        index, listing = [existing(root, path) for path in self.list_files(root, part)]
+        index, listing = [existing(root, path) for path in self.list_files(root, split)]
         known = indexed_names(index)
         labels = {name: label for label, name in enumerate(self.class_names(root))}
         videos = []
         for number, line in numbered_lines(listing):
             # Train lists add the class's number, test lists do not; the folder names the class in both.
-            path = two_words(line, listing, number, "Class/name number")[0] if part == "train" else line
+            path = two_words(line, listing, number, "Class/name number")[0] if split == "train" else line
             name = path.split("/", 1)[0]
             if name not in known:
                 raise PipelineError(
@@ -90,9 +90,9 @@ class Hmdb51:
     split: int = 1
     classes: list[str] | None = None
 
-    def list_files(self, root: Path, part: str) -> list[Path]:
-        """The files that decide what `read` returns; the same for both parts."""
-        known_part(part)
+    def list_files(self, root: Path, split: str) -> list[Path]:
+        """The files that decide what `read` returns; the same for both splits."""
+        known_split(split)
         return [root / self.annotations / f"{name}{self._ending()}" for name in self.class_names(root)]
 
     def class_names(self, root: Path) -> list[str]:
@@ -103,15 +103,15 @@ class Hmdb51:
             raise PipelineError(f"{folder} has no list *{self._ending()}. Unpack HMDB51's test_train_splits.rar there.")
         return chosen(names, self.classes, folder)
 
-    def read(self, root: Path, part: str) -> list[Video]:
+    def read(self, root: Path, split: str) -> list[Video]:
         """The videos class by class in the order of the lists. PipelineError names the list and the line at fault."""
         videos = []
-        for label, (name, listing) in enumerate(zip(self.class_names(root), self.list_files(root, part), strict=True)):
+        for label, (name, listing) in enumerate(zip(self.class_names(root), self.list_files(root, split), strict=True)):
             for number, line in numbered_lines(listing):
                 file, mark = two_words(line, listing, number, "name.avi 0|1|2")
                 if mark not in HMDB51_MARKS:
                     raise PipelineError(f"{listing}, line {number}: the mark is {mark!r}, not 0, 1 or 2. Correct it.")
-                if HMDB51_MARKS[mark] == part:
+                if HMDB51_MARKS[mark] == split:
                     videos.append(Video(f"{name}/{file}", label))
         return videos
 
@@ -123,11 +123,11 @@ class Hmdb51:
         return f"_test_split{self.split}.txt"
 
 
-def known_part(part: str) -> str:
-    """`part` itself when it is one of PARTS."""
-    if part not in PARTS:
-        raise PipelineError(f"No part {part!r} of a data set: it is one of {', '.join(PARTS)}.")
-    return part
+def known_split(split: str) -> str:
+    """`split` itself when it is one of SPLITS."""
+    if split not in SPLITS:
+        raise PipelineError(f"No split {split!r} of a data set: it is one of {', '.join(SPLITS)}.")
+    return split
 
 
 def existing(root: Path, path: Path) -> Path:

@@ -19,7 +19,7 @@ from pipeline_lib.clips.splits import Video
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store import FORMAT
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.runs import NO_SPACE, replacing
+from pipeline_lib.jobs.runs import NO_SPACE, atomic_write
 
 MESSAGE_BYTES = 256
 # What HDF5 writes beside the clips, per file and per clip without its name and frame numbers; generous.
@@ -50,7 +50,7 @@ def write_store(
     attributes = {"format": FORMAT, "spec": canonical(spec), "classes": canonical(list(classes)), "decoder": decoder}
     names = utf8([video.path for video in videos])
     size = FILE_BYTES + len(videos) * (int(np.prod(shape)) + 8 * shape[0] + names.itemsize + ROW_BYTES)
-    with replacing(out) as temporary, enough_space(out, size):
+    with atomic_write(out) as temporary, enough_space(out, size):
         reserve(temporary, size)
         offsets = laid_out(temporary, names, [video.label for video in videos], shape, attributes)
         reserve(temporary, temporary.stat().st_size)

@@ -72,16 +72,16 @@ class SyntheticActions:
 
 @dataclass(frozen=True)
 class PlannedVideo:
-    """A video that is still to be rendered: its class, its part of the split and its number within both, from 0."""
+    """A video that is still to be rendered: its class, its split and its number within both, from 0."""
 
     name: str
-    part: str
+    split: str
     number: int
 
     @property
     def path(self) -> str:
         """`Class/v_Class_gNN_cNN.ext`: groups 1 to 7 are test, 8 to 25 train; the two codecs alternate."""
-        groups = TRAIN_GROUPS if self.part == "train" else TEST_GROUPS
+        groups = TRAIN_GROUPS if self.split == "train" else TEST_GROUPS
         group, clip = groups[self.number % len(groups)], self.number // len(groups) + 1
         return f"{self.name}/v_{self.name}_g{group:02}_c{clip:02}{list(ENCODERS)[self.number % 2]}"
 
@@ -111,14 +111,14 @@ def class_names(design: SyntheticActions) -> list[str]:
     return [name for name in DIRECTIONS if design.classes is None or name in design.classes]
 
 
-def planned(design: SyntheticActions, part: str) -> list[PlannedVideo]:
-    """All videos of a part, class by class."""
-    number = design.train_per_class if part == "train" else design.test_per_class
-    return [PlannedVideo(name, part, index) for name in class_names(design) for index in range(number)]
+def planned(design: SyntheticActions, split: str) -> list[PlannedVideo]:
+    """All videos of a split, class by class."""
+    number = design.train_per_class if split == "train" else design.test_per_class
+    return [PlannedVideo(name, split, index) for name in class_names(design) for index in range(number)]
 
 
 def batches(design: SyntheticActions) -> list[list[PlannedVideo]]:
-    """All videos of both parts in batches of one frame rate."""
+    """All videos of both splits in batches of one frame rate."""
     videos = planned(design, "train") + planned(design, "test")
     by_rate = [[video for video in videos if video.frame_rate == rate] for rate in FRAME_RATES]
     step = VIDEOS_PER_PROCESS
@@ -151,7 +151,7 @@ def texture_frames(design: SyntheticActions, video: PlannedVideo) -> np.ndarray:
     """The frames of a video before encoding, (T, H, W, 3) uint8."""
     # A generator per video: the content does not depend on the order, on other videos or on `classes`.
     generator = np.random.default_rng(
-        [design.seed, list(DIRECTIONS).index(video.name), ("train", "test").index(video.part), video.number]
+        [design.seed, list(DIRECTIONS).index(video.name), ("train", "test").index(video.split), video.number]
     )
     count = int(generator.integers(design.lengths[0], design.lengths[1] + 1))
     direction = np.deg2rad(DIRECTIONS[video.name] + generator.uniform(-design.angle, design.angle))

@@ -18,7 +18,7 @@ from pipeline_lib.errors import PipelineError
 
 # Each maps coordinates (x to the right, y down, the figure within -1..1) to how much of the figure is there: 0 to 1.
 Figure = Callable[[np.ndarray, np.ndarray], np.ndarray]
-# How fast a figure ends at its edges: 1 over a share of its half side.
+# How fast a figure ends at its edges: 1 over a fraction of its half side.
 SHARPNESS = 6.0
 BLOTS = 5
 
@@ -71,7 +71,7 @@ class SyntheticShapes:
     """Images of one figure each.
 
     size: side of the square images in pixels. classes: names of FIGURES, all by default. scale: least and most side of
-    the figure as a share of the image's. contrast: how far the figure's color lies from the background's, least and
+    the figure as a fraction of the image's. contrast: how far the figure's color lies from the background's, least and
     most, in its strongest channel. clutter: the same for the background and the blots. noise: standard deviation of
     each pixel. All of them for pixels in [0, 1].
     """
@@ -100,15 +100,15 @@ class SyntheticShapes:
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """An image that is still to be rendered: its class, its part of the split and its number within both, from 0."""
+    """An image that is still to be rendered: its class, its split and its number within both, from 0."""
 
     name: str
-    part: str
+    split: str
     number: int
 
     @property
     def path(self) -> str:
-        return f"{self.name}/{self.part}_{self.number:03}.png"
+        return f"{self.name}/{self.split}_{self.number:03}.png"
 
 
 def check(design: SyntheticShapes) -> None:
@@ -119,7 +119,7 @@ def check(design: SyntheticShapes) -> None:
     if design.size < 8:
         raise PipelineError(f"size: {design.size}, but an image must have at least 8 x 8 pixels.")
     if not 0 < design.scale[0] <= design.scale[1] <= 1:
-        raise PipelineError(f"scale: {list(design.scale)} is not a least and a largest share of the image's side.")
+        raise PipelineError(f"scale: {list(design.scale)} is not a least and a largest fraction of the image's side.")
     if not 0 < design.contrast[0] <= design.contrast[1] <= 0.4:
         raise PipelineError(
             f"contrast: {list(design.contrast)} is not a least and a largest one, above 0, at most 0.4."
@@ -133,17 +133,17 @@ def class_names(design: SyntheticShapes) -> list[str]:
     return [name for name in FIGURES if design.classes is None or name in design.classes]
 
 
-def planned(design: SyntheticShapes, part: str) -> list[PlannedImage]:
-    """All images of a part, class by class."""
-    number = design.train_per_class if part == "train" else design.test_per_class
-    return [PlannedImage(name, part, index) for name in class_names(design) for index in range(number)]
+def planned(design: SyntheticShapes, split: str) -> list[PlannedImage]:
+    """All images of a split, class by class."""
+    number = design.train_per_class if split == "train" else design.test_per_class
+    return [PlannedImage(name, split, index) for name in class_names(design) for index in range(number)]
 
 
 def write_lists(design: SyntheticShapes, root: Path) -> None:
     """classes.txt, train.txt and test.txt as `ImageLists` reads them."""
     folder = root / ImageLists().annotations
     folder.mkdir(parents=True, exist_ok=True)
-    lines = {part: [f"{image.path} {image.name}" for image in planned(design, part)] for part in ("train", "test")}
+    lines = {split: [f"{image.path} {image.name}" for image in planned(design, split)] for split in ("train", "test")}
     for name, content in ({"classes": class_names(design)} | lines).items():
         (folder / f"{name}.txt").write_text("\n".join(content) + "\n", encoding="utf-8")
 
@@ -162,7 +162,7 @@ def pixels(design: SyntheticShapes, image: PlannedImage) -> np.ndarray:
     """An image, (size, size, 3) uint8."""
     # A generator per image: the content does not depend on the order, on other images or on `classes`.
     generator = np.random.default_rng(
-        [design.seed, list(FIGURES).index(image.name), ("train", "test").index(image.part), image.number]
+        [design.seed, list(FIGURES).index(image.name), ("train", "test").index(image.split), image.number]
     )
     y, x = (np.mgrid[: design.size, : design.size] + 0.5) / design.size
     half = generator.uniform(*design.scale) / 2

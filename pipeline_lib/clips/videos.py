@@ -138,12 +138,12 @@ def why_failed(video: Received, output: Output, decoding: Decoding) -> str:
 
 def judgement(path: Path, count: int, frames: int, output: Output) -> tuple[Status, str]:
     """Status and message of a video with `count` >= 1 frames, of which `frames` were asked for."""
-    promised = frames_in_header(path) or 0
+    expected = frames_in_header(path) or 0
     if output.code != 0 or output.errors:
         return Status.DAMAGED, output.errors or f"ffmpeg ended with {output.code}"
     # Healthy AVI files may miss their header's number by a frame or two.
-    if count < promised - max(2, promised // 50):
-        return Status.TRUNCATED, f"{count} frames, but the header says {promised}"
+    if count < expected - max(2, expected // 50):
+        return Status.TRUNCATED, f"{count} frames, but the header says {expected}"
     missing = bytes_cut_off(path)
     if missing:
         return Status.TRUNCATED, f"{count} frames, but {missing} bytes are missing at the end of the file"

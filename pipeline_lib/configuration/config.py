@@ -19,7 +19,7 @@ from pipeline_lib.configuration.studies import resolve_figures, resolve_studies,
 from pipeline_lib.configuration.sweeps import written_out
 from pipeline_lib.configuration.targets import core_defense
 from pipeline_lib.precision import check_precision
-from pipeline_lib.provenance import canonical
+from pipeline_lib.provenance.fingerprints import canonical
 
 VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 TRADES = "pipeline_lib.defenses.trades:Trades"

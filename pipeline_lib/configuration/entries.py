@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from pipeline_lib.entries.fields import fields
+from pipeline_lib.entries.methods import METHODS
+from pipeline_lib.entries.ranges import RANGES
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.methods import METHODS
 from pipeline_lib.precision import check_precision
-from pipeline_lib.ranges import RANGES
-from pipeline_lib.registry import fields
 
 # What a field may name instead of giving the entry itself: by the field's annotation, e.g. "Attack", the entries of
 # that section of the configuration as written.
@@ -79,7 +79,7 @@ def _kind(annotation: str) -> ast.expr:
 
 
 def _ranged(where: str, value: Any, name: str) -> Any:
-    """A number of an annotation of `ranges.py`, in its range."""
+    """A number of an annotation of `entries/ranges.py`, in its range."""
     plain, wanted = RANGES[name]
     number = _SCALARS[plain](where, value)
     if not wanted.holds(number):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pipeline_lib.attacks.losses import Loss
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.bn_selector import hearing_selections
+from pipeline_lib.networks.bn_selector import record_selections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class Adaptive:
         """The loss of the classes, with that of the selection added. Raises PipelineError where nothing selects."""
 
         def joint(clips: Tensor) -> Tensor:
-            with hearing_selections() as heard:
+            with record_selections() as recorded:
                 classes = loss(clips)
-            if not heard:
+            if not recorded:
                 raise PipelineError("loss adaptive: this network does not select its branch; attack one that does")
-            selection = heard[-1]
+            selection = recorded[-1]
             if self.type not in selection.branches:
                 raise PipelineError(f"type is {self.type!r}: the network has the branches {list(selection.branches)}")
             types = torch.full_like(classes, selection.branches.index(self.type), dtype=torch.long)

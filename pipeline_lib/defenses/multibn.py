@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Attack, Draw, Model, Objective, adversarial_examples, mean_cross_entropy
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.bn_selector import Mixture, SelectedNetwork, Softmax, Weighting, choosing, hearing_selections
-from pipeline_lib.models.extension import Network
-from pipeline_lib.models.multi_batchnorm import branch_out, through, through_groups
+from pipeline_lib.networks.bn_selector import Mixture, SelectedNetwork, Softmax, Weighting, choosing, record_selections
+from pipeline_lib.networks.extension import Network
+from pipeline_lib.networks.multi_batchnorm import branch_out, through, through_groups
 
 Branches = Mapping[str, Sequence[Attack | None]]
 
@@ -119,9 +119,9 @@ class MultiBN:
             weights = self.weighting(selection, generators)
             return Mixture(weights, self._shares(types, weights))
 
-        with choosing(mixture), hearing_selections() as heard:
+        with choosing(mixture), record_selections() as recorded:
             classes = mean_cross_entropy(network(inputs.batch), inputs.labels)
-        chosen = nn.functional.cross_entropy(heard[-1].logits, types)
+        chosen = nn.functional.cross_entropy(recorded[-1].logits, types)
         return classes._replace(loss=classes.loss + self.selection_weight * chosen)
 
     def _shares(self, types: Tensor, weights: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ def adversarial_examples(
     It climbs `loss(model, targets)`; without one, what its own goal makes of the labels `targets` (cross-entropy).
     """
     with attacking(network, "bf16" if torch.is_autocast_enabled(clips.device.type) else "fp32"):
-        climbed = loss(model, targets) if loss else loss_of(attack, model, clips, targets)
-        return attack(climbed, clips, generators).detach()
+        attacked_loss = loss(model, targets) if loss else loss_of(attack, model, clips, targets)
+        return attack(attacked_loss, clips, generators).detach()
 
 
 def logits_of_eval(network: nn.Module, model: Model, clips: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Defense, Draw, Objective
+from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.transforms.bpda import Backward, Transform, transformed
-from pipeline_lib.transforms.drawing import drawing
 
 
 @dataclass(frozen=True, kw_only=True)

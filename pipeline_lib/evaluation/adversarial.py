@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import LATTICE, compressed_delta, enlarged, write_adversarial
 from pipeline_lib.clips.loader import Prefetched, as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
+from pipeline_lib.entries.building import build
 from pipeline_lib.evaluation.audit import (
     Columns,
     FirstStep,
@@ -40,14 +40,14 @@ from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
 from pipeline_lib.evaluation.prediction import Scores, branches_of, prediction_draws, score, write_predictions
 from pipeline_lib.evaluation.shards import compressed_clips, finished_rows, joined_columns, missing_rows, shard_of
 from pipeline_lib.evaluation.storage import KEEP, Keep, on_lattice
-from pipeline_lib.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
-from pipeline_lib.jobs.runs import STOPPED, replacing, run_folder, stop_requests
-from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.precision import Precision, autocast, computing_in, precision_of, stated
-from pipeline_lib.provenance import canonical, digest, file_digest
-from pipeline_lib.registry import build
-from pipeline_lib.transforms.drawing import drawing
+from pipeline_lib.jobs.runs import STOPPED, atomic_write, run_folder, stop_requests
+from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, architecture, memory_of
+from pipeline_lib.models.trained import check_classes, load_model, view
+from pipeline_lib.precision import Precision, autocast, computing_in, precision_of, run_metadata
+from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
 
 
 def make_adversarial_set(
@@ -74,7 +74,7 @@ def make_adversarial_set(
 
     attack_entry: an attack with, beside its fields, the `loss` that it climbs and the `storage` of its clips, if given.
     precision: what the attack computes its gradients in; clips are always scored in fp32. gpu_share: jobs on a GPU."""
-    data, (attack, climbed) = Clips(clips), build_attack(attack_entry)
+    data, (attack, loss_transform) = Clips(clips), build_attack(attack_entry)
     if learned:
         attack = attack.learned(load_pattern(learned, device))
     source = load_model(weights, device)
@@ -86,12 +86,12 @@ def make_adversarial_set(
     key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
         model, keep = view(source.network, branch), KEEP[storage]
-        crafting = Crafting(attack, climbed, source.network, model, seed, precision, device, keep)
+        crafting = Crafting(attack, loss_transform, source.network, model, seed, precision, device, keep)
         work = attack_entry, precision, architecture(source.network), list(data.shape)
-        fitting = Fitting(batch_size, memory_of(runs.with_name("fitting"), device, gpu_share, *work))
+        in_batches = AdaptiveBatchSize(batch_size, memory_of(runs.with_name("batch_sizes"), device, gpu_share, *work))
         with computing_in("fp32"):
-            shards = _attack_batches(crafting, data, batch_size, fitting, folder, stop)
-        LOGGER.info("attacked with %s", stated(precision, device, seed=seed, clips_at_once=fitting.size))
+            shards = _attack_batches(crafting, data, batch_size, in_batches, folder, stop)
+        LOGGER.info("attacked with %s", run_metadata(precision, device, seed=seed, clips_at_once=in_batches.size))
         columns = joined_columns(shards) | (learned_columns(load_zero_elements(learned), len(data)) if learned else {})
         chunks = compressed_clips(shards)
         write_adversarial(adversarial, data, chunks, columns["crc32"], entry, margin_of(attack), storage)
@@ -118,7 +118,7 @@ class Crafting:
     """What every batch of a set is made with. `model` is the network as it is attacked, maybe one branch of it."""
 
     attack: LatticeAttack
-    climbed: Callable[[Loss], Loss]
+    loss_transform: Callable[[Loss], Loss]
     network: nn.Module
     model: Model
     seed: int
@@ -142,7 +142,12 @@ class Crafting:
 
 
 def _attack_batches(
-    crafting: Crafting, data: Clips, batch_size: int, fitting: Fitting, folder: Path, stop: Callable[[], bool]
+    crafting: Crafting,
+    data: Clips,
+    batch_size: int,
+    in_batches: AdaptiveBatchSize,
+    folder: Path,
+    stop: Callable[[], bool],
 ) -> list[Path]:
     """The shards of a run in the order of their clips, those of an earlier attempt included.
 
@@ -152,24 +157,26 @@ def _attack_batches(
     progress = Progress("attacking", len(data), "clips", start=len(data) - sum(map(len, missing)))
     with Prefetched(data, missing, crafting.device) as prefetched:
 
-        def work(rows: np.ndarray, frames: Tensor, part: slice) -> None:
-            columns = _attack_part(crafting, data, rows, frames, part)
-            with replacing(shard_of(folder, rows[part])) as temporary, temporary.open("wb") as file:
+        def work(rows: np.ndarray, frames: Tensor, micro_batch: slice) -> None:
+            columns = _attack_micro_batch(crafting, data, rows, frames, micro_batch)
+            with atomic_write(shard_of(folder, rows[micro_batch])) as temporary, temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **columns)
-            progress.advance(len(rows[part]), percent_waiting_for_data=100 * prefetched.share_waited())
+            progress.advance(len(rows[micro_batch]), percent_waiting_for_data=100 * prefetched.fraction_waited())
             if stop():
                 LOGGER.info("asked to stop: %d of %d clips are kept", progress.done, len(data))
                 raise SystemExit(STOPPED)
 
         for rows, frames in prefetched:
-            fitting(partial(work, rows, frames), len(rows))
+            in_batches(partial(work, rows, frames), len(rows))
     progress.close()
     return sorted(folder.glob("clips*.npz"))
 
 
-def _attack_part(crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tensor, part: slice) -> Columns:
+def _attack_micro_batch(
+    crafting: Crafting, data: Clips, rows: np.ndarray, frames: Tensor, micro_batch: slice
+) -> Columns:
     """Attacks some clips; returns arrays with one entry for each clip, and their compressed differences."""
-    rows, original, attack, device = rows[part], frames[part].numpy(), crafting.attack, crafting.device
+    rows, original, attack, device = rows[micro_batch], frames[micro_batch].numpy(), crafting.attack, crafting.device
     videos, labels = [data.videos[row] for row in rows], torch.from_numpy(data.labels[rows]).to(device)
     shown = enlarged(original, margin_of(attack))
     clean = as_clips(shown, device)
@@ -210,7 +217,7 @@ def _attacked(
         computing_in(crafting.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
-        first_step = FirstStep(crafting.climbed(recorded))
+        first_step = FirstStep(crafting.loss_transform(recorded))
         live = crafting.attack(first_step, clean, crafting.draws(videos)).detach()
         with autocast(precision, crafting.device):
             return recorded, live, first_step.columns(live, clean)
@@ -231,7 +238,7 @@ def _stored_scores(columns: Columns) -> Scores:
 
 
 def _write_rows(output: Path, rows: list[dict[str, float]]) -> None:
-    with replacing(output) as temporary, temporary.open("w", newline="") as file:
+    with atomic_write(output) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)

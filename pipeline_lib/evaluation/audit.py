@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.balls import per_clip
 from pipeline_lib.attacks.losses import Loss, to_labels
+from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.defenses.objective import Attack, Model
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import Scores
@@ -32,14 +32,14 @@ class LatticeAttack(Attack, Protocol):
 @dataclass
 class RecordedLoss:
     """A criterion of the logits, by default cross-entropy to the true labels, that notes what it sees: cross-entropies
-    and right answers of each call that takes a gradient, or of the first call if none does (not of clips that an attack
-    only tries), and one clip of the first call. Recording costs no further pass."""
+    and correct answers of each call that takes a gradient, or of the first call if none does (not of clips that an
+    attack only tries), and one clip of the first call. Recording costs no further pass."""
 
     model: Model
     labels: Tensor
     criterion: Callable[[Tensor], Tensor] | None = None
     losses: list[Tensor] = field(default_factory=list)
-    right: list[Tensor] = field(default_factory=list)
+    correct: list[Tensor] = field(default_factory=list)
     first_clip: Tensor | None = None
     climbing: bool = False
 
@@ -52,12 +52,12 @@ class RecordedLoss:
         if clips.requires_grad and not self.climbing:
             self.climbing = True
             # What an attack tried before its first gradient is no iterate.
-            self.losses, self.right = [], []
+            self.losses, self.correct = [], []
         if not self.losses:
             self.first_clip = clips.detach()[:1].clone()
         if not self.losses or clips.requires_grad:
             self.losses.append(losses.detach())
-            self.right.append(logits.detach().argmax(1) == self.labels)
+            self.correct.append(logits.detach().argmax(1) == self.labels)
         return losses if self.criterion is None else self.criterion(logits)
 
 
@@ -72,50 +72,50 @@ class FirstStep:
     before: Tensor | None = None
     gradient: Tensor | None = None
     zeros: Tensor | None = None
-    promised: Tensor | None = None
+    predicted: Tensor | None = None
     rise: Tensor | None = None
 
     def __call__(self, clips: Tensor) -> Tensor:
-        self._promise(clips.detach())  # and lets go of the gradient, before the next pass takes its memory
+        self._predict(clips.detach())  # and lets go of the gradient, before the next pass takes its memory
         losses = self.loss(clips)
         if self.start is None and clips.requires_grad:
             # A copy: an attack may go on in the same memory.
             self.start, self.before = clips.detach().clone(), losses.detach()
             clips.register_hook(self._note)
-        elif self.promised is not None and self.before is not None and self.rise is None:
+        elif self.predicted is not None and self.before is not None and self.rise is None:
             self.rise = losses.detach() - self.before
         return losses
 
     def _note(self, gradient: Tensor) -> None:
         self.gradient, self.zeros = gradient, gradient == 0
 
-    def _promise(self, clips: Tensor) -> None:
+    def _predict(self, clips: Tensor) -> None:
         """Waits where the clips are the first ones again, or other ones."""
         if self.gradient is None or self.start is None or clips.shape != self.start.shape:
             return
         if not torch.equal(clips, self.start):
-            self.promised = (self.gradient * (clips - self.start)).flatten(1).sum(1)
+            self.predicted = (self.gradient * (clips - self.start)).flatten(1).sum(1)
             self.gradient = None
 
     @torch.no_grad()
     def columns(self, live: Tensor, clean: Tensor) -> Columns:
         """(n,) each: how far the gradient says that the loss rises in the first step, how far it rises, whether the
-        gradient is zero, and which share of it is in the attacked region."""
-        names = ("promised_rise", "first_rise", "zero_gradient", "zero_elements")
+        gradient is zero, and which fraction of it is in the attacked region."""
+        names = ("predicted_increase", "first_rise", "zero_gradient", "zero_elements")
         found = dict.fromkeys(names, torch.zeros(len(clean)))
         if self.start is not None and self.zeros is not None:
             if self.rise is None:
                 self(live)
             found["zero_gradient"] = self.zeros.flatten(1).all(1)
             found["zero_elements"] = zero_elements(self.zeros, self.start, live, clean)
-        if self.promised is not None and self.rise is not None:
-            found["promised_rise"], found["first_rise"] = self.promised, self.rise
+        if self.predicted is not None and self.rise is not None:
+            found["predicted_increase"], found["first_rise"] = self.predicted, self.rise
         return {name: values.cpu().numpy() for name, values in found.items()}
 
 
 def zero_elements(zeros: Tensor, start: Tensor, live: Tensor, clean: Tensor) -> Tensor:
-    """(N,): the share of zeros in the attacked region: pixels that differ from the clean ones at the start or the end;
-    all, if none does. (One that has no gradient and starts clean is not known to belong to it.)"""
+    """(N,): the fraction of zeros in the attacked region: pixels that differ from the clean ones at the start or the
+    end; all, if none does. (One that has no gradient and starts clean is not known to belong to it.)"""
     region = ((start != clean) | (live != clean)).any(1, keepdim=True)
     region = (region | ~per_clip(region.flatten(1).any(1), region)).expand_as(clean)
     return (zeros & region).flatten(1).sum(1) / region.flatten(1).sum(1)
@@ -128,10 +128,10 @@ def learned_columns(zero_elements: float, clips: int) -> Columns:
 
 
 def recorded_columns(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> Columns:
-    """Loss and right answer (n, T + 1) from the start to the final live clip."""
+    """Loss and correct answer (n, T + 1) from the start to the final live clip."""
     losses = [*(loss.cpu().numpy() for loss in recorded.losses), final.losses]
-    right = [*(answer.cpu().numpy() for answer in recorded.right), final.predictions == labels]
-    return {"trace_loss": np.stack(losses, 1), "trace_right": np.stack(right, 1)}
+    correct = [*(answer.cpu().numpy() for answer in recorded.correct), final.predictions == labels]
+    return {"trace_loss": np.stack(losses, 1), "trace_correct": np.stack(correct, 1)}
 
 
 def require_finite(videos: Sequence[str], what: str, *values: Tensor) -> None:
@@ -177,7 +177,7 @@ def model_gap(recorded: RecordedLoss, evaluate: Callable[[Tensor, Tensor], Score
 
 
 def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32") -> dict[str, float]:
-    """One row of facts about an attack in some precision; shares from 0 to 1, accuracies in percent."""
+    """One row of facts about an attack in some precision; fractions from 0 to 1, accuracies in percent."""
 
     def accuracy(name: str) -> float:
         return float((columns[name] == labels).mean() * 100)
@@ -190,7 +190,7 @@ def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32
         "zero_elements": float(columns["zero_elements"].mean()),
         "start_loss": float(columns["trace_loss"][:, 0].mean()),
         "end_loss": float(columns["trace_loss"][:, -1].mean()),
-        "promised_rise": float(columns["promised_rise"].mean()),
+        "predicted_increase": float(columns["predicted_increase"].mean()),
         "first_rise": float(columns["first_rise"].mean()),
         "changed_predictions": float((columns["stored_prediction"] != columns["clean_prediction"]).mean()),
         "reached_goals": float(columns["goal_reached"].mean()),
@@ -208,7 +208,7 @@ def audit_row(columns: Columns, labels: np.ndarray, precision: Precision = "fp32
 
 def trace_rows(columns: Columns) -> list[dict[str, Any]]:
     """Accuracy (percent) and mean loss of the live clips after each number of iterations, 0 (the start) to T."""
-    accuracy, loss = columns["trace_right"].mean(0) * 100, columns["trace_loss"].mean(0)
+    accuracy, loss = columns["trace_correct"].mean(0) * 100, columns["trace_loss"].mean(0)
     return [
         {"step": t, "accuracy": float(a), "loss": float(x)} for t, (a, x) in enumerate(zip(accuracy, loss, strict=True))
     ]

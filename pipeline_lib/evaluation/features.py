@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import Progress
-from pipeline_lib.jobs.runs import replacing
-from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.models.bn_selector import SelectedNetwork
-from pipeline_lib.models.extension import stages_of
+from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.models.trained import check_classes, load_model, view
+from pipeline_lib.networks.bn_selector import SelectedNetwork
+from pipeline_lib.networks.extension import stages_of
 from pipeline_lib.precision import computing_in
-from pipeline_lib.transforms.drawing import drawing
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
 
 STEM = "stem"
 Totals = dict[str, Tensor]
@@ -45,12 +45,12 @@ def measure_features(
     check_classes(model, clean.classes, weights)
     seen, totals = view(model.network, branch), Totals()
     progress = Progress("comparing features", len(clean), "clips")
-    parts = list(batches(np.arange(len(clean)), max(batch_size // 2, 1)))
+    batched_rows = list(batches(np.arange(len(clean)), max(batch_size // 2, 1)))
     with (
         comparing(model.network, totals),
         computing_in("fp32"),
-        Prefetched(clean, parts, device) as originals,
-        Prefetched(data, parts, device) as changed,
+        Prefetched(clean, batched_rows, device) as originals,
+        Prefetched(data, batched_rows, device) as changed,
     ):
         for (rows, original), (_, attacked) in zip(originals, changed, strict=True):
             videos = [clean.videos[row] for row in rows]
@@ -97,7 +97,7 @@ def add(totals: Totals, stage: str, features: Tensor) -> None:
 
 
 def write_features(output: Path, totals: Totals, clips: int) -> None:
-    with replacing(output) as temporary, temporary.open("w", newline="") as file:
+    with atomic_write(output) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["stage", "mean_square_difference", "clean_mean_square", "relative"])
         for stage, (difference, square) in ((stage, total.tolist()) for stage, total in totals.items()):

@@ -10,21 +10,21 @@ from torch import Tensor
 
 from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.attacks.losses import attacking, cross_entropy
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips, batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.audit import LatticeAttack
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED, publish, run_folder, stop_requests
-from pipeline_lib.modeling import check_classes, load_model, view
 from pipeline_lib.models import checkpoint
+from pipeline_lib.models.trained import check_classes, load_model, view
 from pipeline_lib.precision import computing_in
-from pipeline_lib.provenance import canonical, digest, file_digest
-from pipeline_lib.registry import build
-from pipeline_lib.transforms.drawing import drawing
+from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
 
 
 class Universal(Protocol):
@@ -81,7 +81,7 @@ def learn(
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Climbs the mean cross-entropy over the pattern; `state` holds it after some of the steps, and after the last, and
-    which share of the first gradient was zero.
+    which fraction of the first gradient was zero.
 
     A stochastic transform in the model draws anew for each video at each step.
     """
@@ -119,7 +119,7 @@ def learn(
 
 
 def zero_elements(attack: Universal, pattern: Tensor, gradient: Tensor, clips: Tensor) -> float:
-    """The share of zeros in a pattern's gradient, among the elements that clips show: none is zero by the attack."""
+    """The fraction of zeros in a pattern's gradient, among the elements that clips show: none is zero by the attack."""
     (reach,) = torch.autograd.grad(attack.show(pattern, clips).sum(), pattern)
     return (gradient[reach != 0] == 0).float().mean().item()
 
@@ -141,7 +141,7 @@ def _save(
 
 
 def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> tuple[int, float]:
-    """The number of batches that are done, and the share of the first gradient that was zero."""
+    """The number of batches that are done, and the fraction of the first gradient that was zero."""
     if not state.exists():
         return 0, 0.0
     saved = torch.load(state, map_location=pattern.device, weights_only=True)
@@ -156,5 +156,5 @@ def load_pattern(path: Path, device: torch.device) -> Tensor:
 
 
 def load_zero_elements(path: Path) -> float:
-    """The share of zeros in the first gradient that a pattern was learned with."""
+    """The fraction of zeros in the first gradient that a pattern was learned with."""
     return torch.load(path, map_location="cpu", weights_only=True)["zero_elements"]

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
-from pipeline_lib.fitting import Fitting, architecture, memory_of
 from pipeline_lib.jobs.logs import LOGGER, Progress
-from pipeline_lib.jobs.runs import replacing
-from pipeline_lib.modeling import check_classes, load_model, view
-from pipeline_lib.models.bn_selector import hearing_selections
-from pipeline_lib.precision import computing_in, stated
-from pipeline_lib.transforms.drawing import drawing
+from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, architecture, memory_of
+from pipeline_lib.models.trained import check_classes, load_model, view
+from pipeline_lib.networks.bn_selector import record_selections
+from pipeline_lib.precision import computing_in, run_metadata
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
 
 
 class Scores(NamedTuple):
@@ -38,10 +38,10 @@ class Scores(NamedTuple):
 
 def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
     """One forward pass without gradients; the loss in fp32."""
-    with torch.inference_mode(), hearing_selections() as heard:
+    with torch.inference_mode(), record_selections() as recorded:
         logits = model(clips).float()
         losses = F.cross_entropy(logits, labels, reduction="none")
-    selections = heard[-1].logits.argmax(1) if heard else torch.full_like(labels, -1)
+    selections = recorded[-1].logits.argmax(1) if recorded else torch.full_like(labels, -1)
     return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy(), selections.cpu().numpy())
 
 
@@ -56,28 +56,30 @@ def prediction_draws(videos: Sequence[str]) -> list[torch.Generator]:
 
 
 def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device, memory: Path | None = None) -> Scores:
-    """The scores of every clip, in the order of the set. memory: see `Fitting`."""
+    """The scores of every clip, in the order of the set. memory: see `AdaptiveBatchSize`."""
     progress = Progress("predicting", len(data), "clips")
-    parts, fitting = [], Fitting(batch_size, memory)
+    scores, in_batches = [], AdaptiveBatchSize(batch_size, memory)
     with Prefetched(data, batches(np.arange(len(data)), batch_size), device) as prefetched:
         for rows, frames in prefetched:
-            work = partial(_score_part, model, data, rows, frames, device)
-            parts += fitting(work, len(rows))
-            progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.share_waited())
+            work = partial(_score_micro_batch, model, data, rows, frames, device)
+            scores += in_batches(work, len(rows))
+            progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.fraction_waited())
     progress.close()
-    return joined(parts)
+    return joined(scores)
 
 
-def _score_part(
-    model: Model, data: ClipSet, rows: np.ndarray, frames: Tensor, device: torch.device, part: slice
+def _score_micro_batch(
+    model: Model, data: ClipSet, rows: np.ndarray, frames: Tensor, device: torch.device, micro_batch: slice
 ) -> Scores:
-    labels = torch.from_numpy(data.labels[rows[part]]).to(device)
-    return score_videos(model, as_clips(frames[part], device), labels, [data.videos[row] for row in rows[part]])
+    labels = torch.from_numpy(data.labels[rows[micro_batch]]).to(device)
+    return score_videos(
+        model, as_clips(frames[micro_batch], device), labels, [data.videos[row] for row in rows[micro_batch]]
+    )
 
 
-def joined(parts: Sequence[Scores]) -> Scores:
+def joined(scores: Sequence[Scores]) -> Scores:
     """The scores of consecutive clips as those of all."""
-    return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return Scores(*(np.concatenate(columns) for columns in zip(*scores, strict=True)))
 
 
 def predict(
@@ -101,7 +103,7 @@ def predict(
     with computing_in("fp32"):
         memory = memory_of(runs, device, gpu_share, "predict", architecture(model.network), list(clean.shape))
         scores = score_all(view(model.network, branch), data, batch_size, device, memory)
-        LOGGER.info("predicted with %s", stated("fp32", device))
+        LOGGER.info("predicted with %s", run_metadata("fp32", device))
     write_predictions(output, data, scores, branches_of(model.network))
 
 
@@ -111,7 +113,7 @@ def branches_of(network: nn.Module) -> Sequence[str]:
 
 def write_predictions(output: Path, data: ClipSet, scores: Scores, branches: Sequence[str]) -> None:
     """A CSV with the columns video, label, prediction, loss, selected (the branch; empty without a selection)."""
-    with replacing(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["video", "label", "prediction", "loss", "selected"])
         for video, label, prediction, loss, selected in zip(data.videos, data.labels, *scores, strict=True):

@@ -38,8 +38,8 @@ def missing_rows(count: int, batch_size: int, finished: list[int]) -> list[np.nd
 
 def joined_columns(shards: Iterable[Path]) -> Columns:
     """The arrays of all shards, joined; without the compressed clips."""
-    parts = [_without_chunks(shard) for shard in shards]
-    return {name: np.concatenate(_equally_long([part[name] for part in parts])) for name in parts[0]}
+    found = [_without_chunks(shard) for shard in shards]
+    return {name: np.concatenate(_equally_long([columns[name] for columns in found])) for name in found[0]}
 
 
 def _equally_long(arrays: list[np.ndarray]) -> list[np.ndarray]:

@@ -35,26 +35,27 @@ def gpus_per_job(device: str, wanted: int = 1) -> int:
     return wanted if device == "cuda" or (device == "auto" and visible_gpus()) else 0
 
 
-def oversubscription(allowed: int | None, device: str, share: int) -> str | None:
+def oversubscription(allowed: int | None, device: str, gpu_share: int) -> str | None:
     """A warning when Snakemake may start more GPU jobs than this machine's GPUs take; they would wait for one another.
 
-    allowed: Snakemake's `--resources gpu`; without it as many as there are cores. share: jobs on one GPU at a time.
+    allowed: Snakemake's `--resources gpu`; without it as many as there are cores. gpu_share: jobs on one GPU at a time.
     """
-    places = len(visible_gpus()) * share
+    places = len(visible_gpus()) * gpu_share
     if not gpus_per_job(device) or not places or (allowed is not None and allowed <= places):
         return None
     given = "no --resources gpu" if allowed is None else f"--resources gpu={allowed}"
     return (
-        f"{given} may start more GPU jobs than the {len(visible_gpus())} GPUs here take with gpu_share {share}: "
+        f"{given} may start more GPU jobs than the {len(visible_gpus())} GPUs here take with gpu_share {gpu_share}: "
         f"give --resources gpu={places}, or the others wait with their memory taken"
     )
 
 
 @contextmanager
-def reserved_gpus(wanted: int, share: int = 1) -> Iterator[None]:
+def reserved_gpus(wanted: int, gpu_share: int = 1) -> Iterator[None]:
     """Keeps `wanted` GPUs for this job by locks that end with the process, and makes them the only visible ones.
 
-    Up to `share` jobs have a place on each GPU. The GPUs are chosen among those that the user or SLURM made visible.
+    Up to `gpu_share` jobs have a place on each GPU. The GPUs are chosen among those that the user or SLURM made
+    visible.
 
     Raises:
         PipelineError: fewer GPUs are visible than wanted.
@@ -65,7 +66,7 @@ def reserved_gpus(wanted: int, share: int = 1) -> Iterator[None]:
         return
     if len(visible) < wanted:
         raise PipelineError(f"{wanted} GPUs are wanted, but there are {len(visible)} to be seen here: lower `gpus`")
-    held = _lock(visible, wanted, share)
+    held = _lock(visible, wanted, gpu_share)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
     try:
         yield
@@ -74,7 +75,7 @@ def reserved_gpus(wanted: int, share: int = 1) -> Iterator[None]:
             os.close(file)
 
 
-def _lock(names: list[str], wanted: int, share: int) -> dict[str, int]:
+def _lock(names: list[str], wanted: int, gpu_share: int) -> dict[str, int]:
     """The open lock of each of `wanted` GPUs; all at once or none, so that two jobs never wait for each other."""
     # SLURM numbers the GPUs of each of its jobs from zero.
     pool = f"gpu-pool-{getpass.getuser()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
@@ -82,7 +83,7 @@ def _lock(names: list[str], wanted: int, share: int) -> dict[str, int]:
     folder.mkdir(mode=0o700, exist_ok=True)
     while True:
         held: dict[str, int] = {}
-        for place in range(share):  # an empty GPU before one that is shared
+        for place in range(gpu_share):  # an empty GPU before one that is shared
             for name in names:
                 if name not in held and len(held) < wanted:
                     with suppress(BlockingIOError):

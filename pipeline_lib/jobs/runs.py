@@ -39,7 +39,7 @@ def run_folder(root: Path, key: str) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`; on success its content is on disk and takes the place of `path` at once.
 
     What killed jobs had begun for the same path goes then; an orphaned job that still writes fails, and nobody waits.
@@ -84,7 +84,7 @@ def _tells(error: BaseException, number: int) -> bool:
 
 def publish(result: Path, output: Path) -> None:
     """Makes a finished result of a run folder the declared output; both names share the bytes where they can."""
-    with replacing(output) as temporary:
+    with atomic_write(output) as temporary:
         try:
             os.link(result, temporary)
         except OSError:

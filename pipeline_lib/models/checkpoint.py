@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.runs import replacing
+from pipeline_lib.jobs.runs import atomic_write
 
 
 def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra: object) -> None:
@@ -25,7 +25,7 @@ def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra
 def write(path: Path, content: Any) -> None:
     """torch.save, whole or not at all. Raises PipelineError on a full disk."""
     # An open file, not a path: torch.save would write the path's name into the archive, and lose why a write failed.
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)
 
 

@@ -20,7 +20,7 @@ AUDIT_COLUMNS = (
     "zero_elements",
     "start_loss",
     "end_loss",
-    "promised_rise",
+    "predicted_increase",
     "first_rise",
     "changed_predictions",
     "reached_goals",
@@ -49,27 +49,28 @@ UNCHANGED_ALLOWED = 0.01
 FELL = 1.0  # percent
 # Of the bound and of [0, 1]: above the rounding of float32, below half a grey level for every bound in use.
 ROUNDING = 1e-3
-# A promise that is worth the name, of 1 + the loss at the start: below it the bound is too small to tell.
-PROMISE = 0.02
-# What must come of it at least. A sound attack exceeds the promise, as cross-entropy is convex in the logits, but BPDA
-# promises too much: 0.28 of it came of a step on non-local means, 0.95 or more on the other transforms of this package.
-KEPT = 0.1
-# Where most elements are zero, the gradient is no BPDA through the identity, and has to be right.
+# A predicted increase that counts, of 1 + the loss at the start: below it the bound is too small to tell.
+LEAST_PREDICTED = 0.02
+# What must come of it at least. A sound attack exceeds the prediction, as cross-entropy is convex in the logits, but
+# BPDA predicts too much: 0.28 of it came of a step on non-local means, 0.95 or more on the other transforms of this
+# package.
+LEAST_FOUND = 0.1
+# Where most elements are zero, the gradient is no BPDA through the identity, and has to be correct.
 MOSTLY = 0.5
-KEPT_OF_FEW_ELEMENTS = 0.5
+LEAST_FOUND_OF_FEW_ELEMENTS = 0.5
 CAPTION = (
-    "One row per adversarial set: the model it was made on (source), the iterations, the share of clips whose first "
-    "gradient is exactly zero and the share of zero elements in it in the attacked region, the mean loss before and "
+    "One row per adversarial set: the model it was made on (source), the iterations, the fraction of clips whose first "
+    "gradient is exactly zero and the fraction of zero elements in it in the attacked region, the mean loss before and "
     "after, how far the first gradient says that what is climbed rises in the first step, and how far it rises, the "
-    "share of changed predictions, of stored clips that reached the attack's goal (its target; without one, any wrong "
-    "class), and of unchanged clips, the largest ratio to the bound of the attack's own tensors "
+    "fraction of changed predictions, of stored clips that reached the attack's goal (its target; without one, any "
+    "wrong class), and of unchanged clips, the largest ratio to the bound of the attack's own tensors "
     "(live) and of the stored clips (storage: on the 8-bit lattice, or float32), how far live pixels leave [0, 1], "
     "how far the attacked model's loss is from the evaluated model's on the same clips, and the accuracy in percent on "
     "clean, live and stored clips. Verdicts: "
     '"not finite": a loss that is no number. "bound broken": a ratio above 1, pixels outside the region, or values '
     'outside [0, 1]. "other model evaluated": a gap above the allowed one, which is larger for attacks in bf16. '
     '"masked gradient": more than 1 % of the gradients are zero; or the accuracy falls by less than 1 %, and the loss '
-    "rises by less than a tenth of what the first gradient promised (half of it, where most elements are zero). "
+    "rises by less than a tenth of what the first gradient predicted (half of it, where most elements are zero). "
     '"clips left out": more than 1 % of the clips are still the clean ones. "no effect": the stored accuracy is not '
     "lower than the clean one, and no gradient is to blame: the bound is too small, or the model robust in it. The "
     "other verdicts but ok say that such numbers are no robustness."
@@ -93,7 +94,7 @@ def build_audit(paths: Sequence[Mapping[str, str]]) -> pd.DataFrame:
     """Return one row per entry: dataset, source, attack, storage, the columns of its audit, and `verdict`.
 
     paths: entries with `SET_COLUMNS` and `audit`, the path of a CSV with one row of `AUDIT_COLUMNS`
-        (`zero_gradients` and `changed_predictions` are shares in 0..1, accuracies are in percent).
+        (`zero_gradients` and `changed_predictions` are fractions in 0..1, accuracies are in percent).
     """
     rows = [{**{name: entry[name] for name in SET_COLUMNS}, **read_audit(entry["audit"])} for entry in paths]
     table = pd.DataFrame(rows, columns=[*SET_COLUMNS, *AUDIT_COLUMNS])
@@ -125,7 +126,7 @@ def verdict(audit: Mapping[Any, Any]) -> str:
         return OTHER_MODEL
     fell, half_a_clip = audit["clean_accuracy"] - audit["stored_accuracy"], 50 / audit["clips"]
     # A random start turns a clip or two by itself.
-    futile = fell < max(FELL, half_a_clip) and breaks_its_promise(audit)
+    futile = fell < max(FELL, half_a_clip) and loss_contradicts_gradient(audit)
     if audit["zero_gradients"] > ZERO_GRADIENTS_ALLOWED or futile:
         return MASKED
     if audit["unchanged_clips"] > UNCHANGED_ALLOWED and audit["bound_ratio"] > 0:
@@ -133,15 +134,15 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     return NO_EFFECT if fell < half_a_clip and audit["unchanged_clips"] < 1 else SOUND
 
 
-def breaks_its_promise(audit: Mapping[Any, Any]) -> bool:
+def loss_contradicts_gradient(audit: Mapping[Any, Any]) -> bool:
     """Return whether the first gradient says that the first step raises the loss, and neither that nor the end does.
 
-    Of a model that is robust, or an attack that is weak, the gradient promises little.
+    Of a model that is robust, or an attack that is weak, the gradient predicts little.
     """
-    promised = audit["promised_rise"]
-    kept = max(audit["first_rise"], audit["end_loss"] - audit["start_loss"])
-    share = KEPT_OF_FEW_ELEMENTS if audit["zero_elements"] > MOSTLY else KEPT
-    return promised > PROMISE * (1 + audit["start_loss"]) and kept < share * promised
+    predicted = audit["predicted_increase"]
+    found = max(audit["first_rise"], audit["end_loss"] - audit["start_loss"])
+    fraction = LEAST_FOUND_OF_FEW_ELEMENTS if audit["zero_elements"] > MOSTLY else LEAST_FOUND
+    return predicted > LEAST_PREDICTED * (1 + audit["start_loss"]) and found < fraction * predicted
 
 
 def storage_cost(audit: pd.DataFrame) -> pd.DataFrame:
@@ -171,16 +172,16 @@ def write_audit(audit: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, 
 
 
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
-    """Return the audit as text, indexed by data set: verdict in front, shares in percent, headings in words."""
-    shares = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
+    """Return the audit as text, indexed by data set: verdict in front, fractions in percent, headings in words."""
+    fractions = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
     sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
     accuracies = ["clean", "live", "stored"]
     text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
         {"clips": int, "iterations": int}
     )
-    text[shares] = text[shares].map(lambda share: f"{100 * share:.1f} %")
+    text[fractions] = text[fractions].map(lambda fraction: f"{100 * fraction:.1f} %")
     text[accuracies] = text[accuracies].map(lambda percent: f"{percent:.1f}")
-    losses = ["start_loss", "end_loss", "promised_rise", "first_rise"]
+    losses = ["start_loss", "end_loss", "predicted_increase", "first_rise"]
     text[losses] = text[losses].map(lambda loss: f"{loss:.3f}")
     text[sizes] = text[sizes].map(lambda size: f"{size:.4f}")
     text.insert(3, "verdict", text.pop("verdict"))

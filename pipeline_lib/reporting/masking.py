@@ -32,7 +32,7 @@ Row = Mapping[Any, Any]
 
 
 def build_masking(layout: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the sheet, a row per part: `COLUMNS`; accuracies in percent with their 95 % interval, shares in 0..1.
+    """Return the sheet, a row per part: `COLUMNS`; accuracies in percent with their 95 % interval, fractions in 0..1.
 
     layout: for each part its `part` (a key of `LABELS`, `bound` or `steps`), `attack`, `value` (of a bound its
         epsilon, of steps their number), and the paths of `predictions` and of `audits` (none for clean), one per seed.

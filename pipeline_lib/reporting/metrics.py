@@ -41,25 +41,25 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
 
 
 def accuracy(predictions: pd.DataFrame) -> float:
-    """Return the percentage of clips that are classified right."""
+    """Return the percentage of clips that are classified correctly."""
     if predictions.empty:
         raise PipelineError(f"{named(predictions)}: no clips; an accuracy needs at least one")
     return 100.0 * float((predictions["prediction"] == predictions["label"]).mean())
 
 
 def union(predictions: Sequence[pd.DataFrame]) -> float:
-    """Return the percentage of videos that are right in all predictions at once (MultiBN: clean and every attack).
+    """Return the percentage of videos that are correct in all predictions at once (MultiBN: clean and every attack).
 
     Rows are matched by video, whatever their order. PipelineError if the sets of videos or their labels differ.
     """
     if not predictions:
         raise PipelineError("union of no predictions: name at least one column")
     first, *others = [by_video(table) for table in predictions]
-    right = first["prediction"] == first["label"]
+    correct = first["prediction"] == first["label"]
     for other in others:
         check_same_videos(first, other)
-        right &= (other["prediction"] == other["label"]).reindex(right.index)
-    return 100.0 * float(right.mean())
+        correct &= (other["prediction"] == other["label"]).reindex(correct.index)
+    return 100.0 * float(correct.mean())
 
 
 def mean(values: Sequence[float]) -> float:
@@ -88,7 +88,7 @@ def over_seeds(percents: Sequence[float], n: int) -> Cell:
     The seeds share their clips, so pooling them to one sample of `n * seeds` clips would promise too much. The
     envelope covers every seed's interval: conservative, and never narrower for more seeds.
 
-    The same `n` serves for summaries. A union is a share of `n` videos itself. For a mean of columns the interval
+    The same `n` serves for summaries. A union is a fraction of `n` videos itself. For a mean of columns the interval
     is conservative whatever their dependence: the standard deviation of a mean is at most the mean of the columns'
     standard deviations sqrt(p(1-p)/n), and that is at most the value at the mean p, for the root is concave.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.jobs.runs import replacing
+from pipeline_lib.jobs.runs import atomic_write
 
 
 def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:
@@ -21,7 +21,7 @@ def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:
         PipelineError: with Snakemake's own message.
     """
     # The report's format is chosen by the ending, so the temporary name must keep it.
-    with replacing(output) as temporary, tempfile.TemporaryDirectory() as folder:
+    with atomic_write(output) as temporary, tempfile.TemporaryDirectory() as folder:
         page = temporary.with_suffix(".html")
         configfile = Path(folder, "config.json")
         configfile.write_text(json.dumps(config))

@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.jobs.runs import publish, replacing, run_folder, stop_requests
-from pipeline_lib.modeling import check_same_classes, new_network, parameter_count, start_from
+from pipeline_lib.jobs.runs import atomic_write, publish, run_folder, stop_requests
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.synchronized import synchronize
-from pipeline_lib.precision import computing_in, stated
-from pipeline_lib.provenance import canonical, digest, file_digest
-from pipeline_lib.registry import build
+from pipeline_lib.models.trained import check_same_classes, new_network, parameter_count, start_from
+from pipeline_lib.networks.synchronized import synchronize
+from pipeline_lib.precision import computing_in, run_metadata
+from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest
 from pipeline_lib.training.loop import train
-from pipeline_lib.training.processes import ALONE, PartTooLargeError, Processes, run_in_processes
+from pipeline_lib.training.processes import ALONE, MicroBatchTooLargeError, Processes, run_in_processes
 from pipeline_lib.training.selection import Selection, split_rows
 from pipeline_lib.training.state import State, remove
 from pipeline_lib.training.task import Task, Training
@@ -68,7 +68,7 @@ def _fit_in_processes(call: dict[str, Any], count: int, device: torch.device, st
     while True:
         try:
             return run_in_processes(f"{__name__}:fit_as_one_of_several", call, count=count, device=device, stop=stop)
-        except PartTooLargeError as error:
+        except MicroBatchTooLargeError as error:
             LOGGER.warning("%s", error)
 
 
@@ -110,7 +110,7 @@ def fit(
     )
     with computing_in(settings.precision):
         state = train(_prepared(network.to(device), settings, processes), task, folder=folder, stop=stop)
-        run = _stated(state, task)
+        run = _run_metadata(state, task)
     LOGGER.info("trained with %s", run)
     if processes.rank == 0:
         _finish(state, entry, data.classes, parameters=count, run=run, path=folder / "final.pt")
@@ -139,14 +139,14 @@ def _prepared(network: nn.Module, settings: Training, processes: Processes) -> n
     return network
 
 
-def _stated(state: State, task: Task) -> dict[str, Any]:
+def _run_metadata(state: State, task: Task) -> dict[str, Any]:
     settings = task.settings
-    return stated(
+    return run_metadata(
         settings.precision,
         task.device,
         seed=task.seed,
         processes=task.processes.count,
-        parts=state.parts,
+        micro_batches=state.micro_batches,
         compiled=settings.compile,
         epoch=state.best["epoch"] if state.best else settings.epochs,
         select_on=settings.select_on,
@@ -170,7 +170,7 @@ def write_history(model: dict[str, Any], output: Path) -> None:
     rows = [row | {"parameters": model["parameters"], "run": _words(model["run"])} for row in model["epochs"]]
     # Without epochs (a model shown another way, untrained) there are no rows, but still a head.
     names = [name for name in COLUMNS if name in (rows[0] if rows else COLUMNS)]
-    with replacing(output) as temporary, temporary.open("w", newline="") as file:
+    with atomic_write(output) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)

@@ -16,9 +16,9 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED
 from pipeline_lib.training.optimizer import MomentumDescent
-from pipeline_lib.training.processes import PartTooLargeError
+from pipeline_lib.training.processes import MicroBatchTooLargeError
 from pipeline_lib.training.selection import Scored, Selection, scored_batches
-from pipeline_lib.training.state import State, remember_parts, remembered_parts
+from pipeline_lib.training.state import State, remember_micro_batches, remembered_micro_batches
 from pipeline_lib.training.step import step
 from pipeline_lib.training.task import Task
 
@@ -31,25 +31,26 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
 
     Raises:
         PipelineError: fewer clips than a batch, a loss that is not finite, a lost GPU, or too little memory for a
-            single clip. The last checkpoint stays. PartTooLargeError in one of several processes: call it in all again.
+            single clip. The last checkpoint stays. MicroBatchTooLargeError in one of several processes: call it in
+            all again.
         SystemExit: 143, after saving, when `stop` says so in any process.
     """
     _check_batch(task)
     settings = task.settings
     optimizer = MomentumDescent(network.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay)
-    state = State(network, optimizer, parts=settings.accumulate)
+    state = State(network, optimizer, micro_batches=settings.accumulate)
     state.restore(folder)
     if task.processes.count > 1:
         # Not what the memory of a single GPU once asked for.
         most = settings.batch_size // task.processes.count
-        state.parts = min(max(settings.accumulate, remembered_parts(folder)), most)
+        state.micro_batches = min(max(settings.accumulate, remembered_micro_batches(folder)), most)
     size = settings.batch_size
     progress = Progress("training", task.steps * size, "clips", start=state.step * size)
     try:
-        with Prefetched(task.clips, _share(task, state), task.device) as data:
+        with Prefetched(task.clips, _shards(task, state), task.device) as data:
             _run(state, task, data, progress, folder, stop)
-    except PartTooLargeError:
-        remember_parts(folder, task.more_parts(state.parts))
+    except MicroBatchTooLargeError:
+        remember_micro_batches(folder, task.more_micro_batches(state.micro_batches))
         raise
     except torch.AcceleratorError as error:
         raise PipelineError(
@@ -71,13 +72,14 @@ def _check_batch(task: Task) -> None:
         )
 
 
-def _share(task: Task, state: State) -> Iterator[np.ndarray]:
-    """This process's rows of each step to come: its share of every part, one after the other."""
+def _shards(task: Task, state: State) -> Iterator[np.ndarray]:
+    """This process's rows of each step to come: its shard of every micro-batch, one after the other."""
     for number in range(state.step, task.steps):
-        yield np.concatenate([task.processes.share(part) for part in np.array_split(task.batch(number), state.parts)])
+        micro_batches = np.array_split(task.batch(number), state.micro_batches)
+        yield np.concatenate([task.processes.shard(rows) for rows in micro_batches])
 
 
-class Keeper:
+class Checkpointer:
     """Saves the state now and then, and leaves after saving it when the job is asked to stop."""
 
     def __init__(self, state: State, task: Task, folder: Path) -> None:
@@ -96,12 +98,12 @@ class Keeper:
 def _run(
     state: State, task: Task, data: Prefetched, progress: Progress, folder: Path, stop: Callable[[], bool]
 ) -> None:
-    keep = Keeper(state, task, folder)
-    _select_if_due(state, task, keep, stop)
+    checkpointer = Checkpointer(state, task, folder)
+    _select_if_due(state, task, checkpointer, stop)
     for rows, frames in data:
         stopping = step(state, task, rows, frames, stop)
         row = state.epochs[-1]
-        waiting = 100 * data.share_waited()
+        waiting = 100 * data.fraction_waited()
         progress.advance(
             task.settings.batch_size,
             epoch=row["epoch"],
@@ -109,19 +111,21 @@ def _run(
             accuracy=row["accuracy"],
             percent_waiting_for_data=waiting,
         )
-        keep(stopping, due=state.step % task.steps_per_epoch == 0)
-        _select_if_due(state, task, keep, stop)
-    LOGGER.info("waited for data: %.2f s, %.2f %% of the time", data.waited, 100 * data.share_waited())
+        checkpointer(stopping, due=state.step % task.steps_per_epoch == 0)
+        _select_if_due(state, task, checkpointer, stop)
+    LOGGER.info("waited for data: %.2f s, %.2f %% of the time", data.waited, 100 * data.fraction_waited())
 
 
-def _select_if_due(state: State, task: Task, keep: Keeper, stop: Callable[[], bool]) -> None:
+def _select_if_due(state: State, task: Task, checkpointer: Checkpointer, stop: Callable[[], bool]) -> None:
     """Scores an epoch that has ended and is saved; goes on after a kill where the last save was."""
     ended = state.step > 0 and state.step % task.steps_per_epoch == 0
     if ended and task.selection is not None and "selection_accuracy" not in state.epochs[-1]:
-        _select(state, task, task.selection, keep, stop)
+        _select(state, task, task.selection, checkpointer, stop)
 
 
-def _select(state: State, task: Task, selection: Selection, keep: Keeper, stop: Callable[[], bool]) -> None:
+def _select(
+    state: State, task: Task, selection: Selection, checkpointer: Checkpointer, stop: Callable[[], bool]
+) -> None:
     """Scores the present epoch, and keeps its weights if it is the best so far."""
     batches = scored_batches(
         state.network,
@@ -129,14 +133,14 @@ def _select(state: State, task: Task, selection: Selection, keep: Keeper, stop: 
         selection,
         state.scored,
         precision=task.settings.precision,
-        batch_size=max(1, task.settings.batch_size // state.parts),
+        batch_size=max(1, task.settings.batch_size // state.micro_batches),
         seed=task.seed,
         device=task.device,
         processes=task.processes,
         stop=stop,
     )
     for state.scored, stopping in batches:
-        keep(stopping)
+        checkpointer(stopping)
     score, state.scored = state.scored.accuracy, Scored()
     state.epochs[-1]["selection_accuracy"] = score
     state.keep_if_best(score)

@@ -1,6 +1,6 @@
-"""Several processes of one machine that train one network together, each on its share of every batch.
+"""Several processes of one machine that train one network together, each on its shard of every batch.
 
-Gradients are summed, BatchNorm sees the whole batch (`models.synchronized`): the number of processes changes a result
+Gradients are summed, BatchNorm sees the whole batch (`networks.synchronized`): the number of processes changes a result
 by rounding only, and is no part of its identity. A process that dies ends all of them at once.
 """
 
@@ -39,8 +39,8 @@ DESERTED = 3  # and of one whose exchange with the others failed
 TOO_LARGE = 4  # and of one whose memory is too small
 
 
-class PartTooLargeError(PipelineError):
-    """The memory of one of several processes is too small for its part of a batch: all have to begin again together."""
+class MicroBatchTooLargeError(PipelineError):
+    """The memory of one of several processes is too small for its shard of a batch: all have to begin again."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Processes:
     rank: int = 0
     count: int = 1
 
-    def share(self, rows: np.ndarray) -> np.ndarray:
-        """This process's consecutive part of some rows; the first processes get one more if they do not divide."""
+    def shard(self, rows: np.ndarray) -> np.ndarray:
+        """This process's consecutive shard of some rows; the first processes get one more if they do not divide."""
         return np.array_split(rows, self.count)[self.rank]
 
     def summed(self, values: Sequence[float]) -> list[float]:
@@ -84,7 +84,8 @@ def run_in_processes(
     """Calls `target` (module:function) in `count` processes, with the plain `arguments`, `device` and `processes`.
 
     Raises:
-        PipelineError: one of them failed or was killed; the others were ended. PartTooLargeError, if it lacked memory.
+        PipelineError: one of them failed or was killed; the others were ended. MicroBatchTooLargeError, if it lacked
+            memory.
         SystemExit: 143, when `stop` said so and all have saved what they had.
     """
     with tempfile.TemporaryDirectory(prefix="processes-") as folder:
@@ -147,7 +148,7 @@ def _failure(statuses: list[int | None], folder: Path) -> PipelineError:
     rank, status = min(failed.items(), key=lambda item: _order(item[1]))
     texts = {rank: _errors(folder, rank).read_text(errors="replace").strip() for rank in failed}
     if status in (REFUSED, TOO_LARGE):
-        kind = PartTooLargeError if status == TOO_LARGE else PipelineError
+        kind = MicroBatchTooLargeError if status == TOO_LARGE else PipelineError
         return kind(texts[rank].splitlines()[-1])
     for other, text in texts.items():
         LOGGER.error("process %d:\n%s", other + 1, text)
@@ -200,7 +201,7 @@ def _status(error: BaseException) -> int:
     if isinstance(error, SystemExit) and isinstance(error.code, int):
         return error.code
     if isinstance(error, PipelineError):
-        return TOO_LARGE if isinstance(error, PartTooLargeError) else REFUSED
+        return TOO_LARGE if isinstance(error, MicroBatchTooLargeError) else REFUSED
     return DESERTED if isinstance(error, distributed.DistError) or "by peer" in str(error) else 1
 
 

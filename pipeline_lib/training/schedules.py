@@ -13,7 +13,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle:
-    """Linear warm-up over a share of the training, then a cosine down to zero."""
+    """Linear warm-up over a fraction of the training, then a cosine down to zero."""
 
     warm_up: float = 0.2
 

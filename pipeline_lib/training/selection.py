@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
-from pipeline_lib.fitting import Fitting
+from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize
 from pipeline_lib.precision import Precision, autocast
+from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.training.processes import Processes
 
 
@@ -25,20 +25,20 @@ class Selection(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """How far an epoch is scored: the first `rows` clips, with `right` of the `examples` made of them."""
+    """How far an epoch is scored: the first `rows` clips, with `correct` of the `examples` made of them."""
 
     rows: int = 0
-    right: float = 0.0
+    correct: float = 0.0
     examples: float = 0.0
 
     @property
     def accuracy(self) -> float:
         """Percent."""
-        return 100 * self.right / self.examples
+        return 100 * self.correct / self.examples
 
 
-def split_rows(clips: Clips, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows held out, both ascending: the last `share` of each class by name, at least one.
+def split_rows(clips: Clips, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and rows held out, both ascending: the last `fraction` of each class by name, at least one.
 
     Nothing is drawn. Videos of one scene are neighbors by name in UCF101 and HMDB51: they stay on one side, except at
     the edge.
@@ -46,7 +46,7 @@ def split_rows(clips: Clips, share: float) -> tuple[np.ndarray, np.ndarray]:
     held: list[int] = []
     for label in np.unique(clips.labels):
         rows: list[int] = sorted(np.flatnonzero(clips.labels == label).tolist(), key=lambda row: clips.videos[row])
-        held += rows[len(rows) - max(1, round(share * len(rows))) :]
+        held += rows[len(rows) - max(1, round(fraction * len(rows))) :]
     is_held = np.isin(np.arange(len(clips)), held)
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
@@ -67,22 +67,22 @@ def scored_batches(
     """Scores what the defense trains on (clean clips, examples of its attacks), in eval mode, from where `so_far` ends.
 
     So the adversarial accuracy selects an adversarially trained model, as in the authors' code. The attacks draw the
-    same in every epoch. After each batch, which the processes share: what all have counted, and whether any of them was
-    asked to stop. A batch that is too large for the memory passes in halves.
+    same in every epoch. After each batch, which the processes divide: what all have counted, and whether any of them
+    was asked to stop. A batch that is too large for the memory passes in halves.
     """
     network.eval()
     rows = list(batches(selection.rows[so_far.rows :], batch_size))
-    fitting = Fitting(batch_size)
-    with Prefetched(selection.clips, map(processes.share, rows), device) as data:
-        for batch, (share, frames) in zip(rows, data, strict=True):
-            work = partial(_right, network, defense, selection, share, frames, precision, seed, device)
-            right, count = np.sum([(0, 0), *fitting(work, len(share))], axis=0)
-            right, count, stops = processes.summed([right, count, float(stop())])
-            so_far = Scored(so_far.rows + len(batch), so_far.right + right, so_far.examples + count)
+    in_batches = AdaptiveBatchSize(batch_size)
+    with Prefetched(selection.clips, map(processes.shard, rows), device) as data:
+        for batch, (shard, frames) in zip(rows, data, strict=True):
+            work = partial(_correct, network, defense, selection, shard, frames, precision, seed, device)
+            correct, count = np.sum([(0, 0), *in_batches(work, len(shard))], axis=0)
+            correct, count, stops = processes.summed([correct, count, float(stop())])
+            so_far = Scored(so_far.rows + len(batch), so_far.correct + correct, so_far.examples + count)
             yield so_far, stops > 0
 
 
-def _right(
+def _correct(
     network: nn.Module,
     defense: Defense,
     selection: Selection,
@@ -91,13 +91,13 @@ def _right(
     precision: Precision,
     seed: int,
     device: torch.device,
-    part: slice,
+    micro_batch: slice,
 ) -> tuple[int, int]:
     """How many examples of some clips are classified rightly, of how many."""
-    labels = torch.from_numpy(selection.clips.labels[rows[part]]).to(device)
-    videos = [selection.clips.videos[row] for row in rows[part]]
+    labels = torch.from_numpy(selection.clips.labels[rows[micro_batch]]).to(device)
+    videos = [selection.clips.videos[row] for row in rows[micro_batch]]
     with torch.no_grad(), autocast(precision, device):
-        clips = as_clips(frames[part], device)
+        clips = as_clips(frames[micro_batch], device)
         outcome = defense.objective(network, clips, labels, _draws(seed, videos))
     return int((outcome.logits.argmax(1) == outcome.labels).sum()), len(outcome.labels)
 

@@ -14,21 +14,21 @@ from pipeline_lib.training.optimizer import MomentumDescent
 from pipeline_lib.training.selection import Scored
 
 LATEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-FIELDS = ("parts", "step", "epochs", "best", "scored")
+FIELDS = ("micro_batches", "step", "epochs", "best", "scored")
 
 
 @dataclass
 class State:
     """What a checkpoint holds. The run is the name of its folder, a hash of all that the result depends on.
 
-    step: the next one. epochs: the figures so far (those of the last one may be unfinished). parts: how many passes a
-    batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected. scored: how far
-    the present epoch is scored for that, at its end.
+    step: the next one. epochs: the figures so far (those of the last one may be unfinished). micro_batches: how
+    many passes a batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected.
+    scored: how far the present epoch is scored for that, at its end.
     """
 
     network: nn.Module
     optimizer: MomentumDescent
-    parts: int = 1
+    micro_batches: int = 1
     step: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None
@@ -92,16 +92,16 @@ def _usable(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def remember_parts(folder: Path, parts: int) -> None:
+def remember_micro_batches(folder: Path, micro_batches: int) -> None:
     """For processes that begin again together; any of them may do so at the same time."""
-    (folder / f"parts{parts}").touch()
+    (folder / f"micro_batches{micro_batches}").touch()
 
 
-def remembered_parts(folder: Path) -> int:
-    return max((int(path.name.removeprefix("parts")) for path in folder.glob("parts*")), default=1)
+def remembered_micro_batches(folder: Path) -> int:
+    return max((int(path.name.removeprefix("micro_batches")) for path in folder.glob("micro_batches*")), default=1)
 
 
 def remove(folder: Path) -> None:
     """Deletes the checkpoints of a run that is finished, and what its processes remembered."""
-    for path in (folder / LATEST, folder / PREVIOUS, *folder.glob("parts*")):
+    for path in (folder / LATEST, folder / PREVIOUS, *folder.glob("micro_batches*")):
         path.unlink(missing_ok=True)

@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.defenses.objective import Objective
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.fitting import is_out_of_memory
 from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.models.adaptive_batch_size import is_out_of_memory
 from pipeline_lib.precision import autocast
-from pipeline_lib.training.processes import PartTooLargeError
+from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.training.processes import MicroBatchTooLargeError
 from pipeline_lib.training.state import State
 from pipeline_lib.training.task import Task
 
 
 class Figures(NamedTuple):
-    """Means over a batch or a part of it: the loss, and the share of right answers in percent."""
+    """Means over a batch or a micro-batch: the loss, and the correct answers in percent."""
 
     loss: float
     accuracy: float
@@ -30,7 +30,7 @@ class Figures(NamedTuple):
 def step(state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Callable[[], bool]) -> bool:
     """One optimizer step; whether any process was asked to stop."""
     local = _gradients_that_fit(state, task, rows, frames)
-    loss, right, stops = task.processes.summed([*local, float(stop())])
+    loss, correct, stops = task.processes.summed([*local, float(stop())])
     if not math.isfinite(loss):
         raise _diverged(f"the training loss is {loss}", state, task)
     task.processes.sum_gradients(state.network.parameters())
@@ -39,7 +39,7 @@ def step(state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Calla
         raise _diverged("the gradients are not finite", state, task)
     rate = task.learning_rate(state.step)
     state.optimizer.step(rate)
-    _account(state, task, Figures(loss, right), rate)
+    _account(state, task, Figures(loss, correct), rate)
     state.step += 1
     return stops > 0
 
@@ -59,7 +59,7 @@ def _diverged(what: str, state: State, task: Task) -> PipelineError:
 def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:
     """The gradients of a batch; with half the clips at once, from now on, each time that the memory is too small.
 
-    The mean loss is the same; BatchNorm then sees smaller parts, as with `accumulate`.
+    The mean loss is the same; BatchNorm then sees smaller micro-batches, as with `accumulate`.
     """
     while True:
         put_back = state.statistics()
@@ -68,37 +68,38 @@ def _gradients_that_fit(state: State, task: Task, rows: np.ndarray, frames: Tens
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            message = _smaller_parts(state, task, error)
-            if task.processes.count > 1:  # the others wait for this one's part of the present pass
-                raise PartTooLargeError(message) from error
+            message = _smaller_micro_batches(state, task, error)
+            if task.processes.count > 1:  # the others wait for this one's shard of the present pass
+                raise MicroBatchTooLargeError(message) from error
         put_back()
         state.network.zero_grad(set_to_none=True)
         if task.device.type == "cuda":
             torch.cuda.empty_cache()
-        state.parts = task.more_parts(state.parts)
+        state.micro_batches = task.more_micro_batches(state.micro_batches)
         LOGGER.warning(message)
 
 
-def _smaller_parts(state: State, task: Task, error: RuntimeError) -> str:
-    """What is done about an error, as a warning. PipelineError if a part has a single clip already."""
-    parts = task.more_parts(state.parts)
-    if parts == state.parts:
+def _smaller_micro_batches(state: State, task: Task, error: RuntimeError) -> str:
+    """What is done about an error, as a warning. PipelineError if a micro-batch has a single clip already."""
+    micro_batches = task.more_micro_batches(state.micro_batches)
+    if micro_batches == state.micro_batches:
         raise PipelineError(
             "out of memory with a single clip: use precision bf16, smaller clips or a larger GPU"
         ) from error
     return (
-        f"out of memory in step {state.step}: batches of {task.settings.batch_size} clips now pass in {parts} parts, "
-        f"and BatchNorm sees each by itself. `accumulate: {parts}` in the training entry does so from the start"
+        f"out of memory in step {state.step}: batches of {task.settings.batch_size} clips now pass in "
+        f"{micro_batches} micro-batches, and BatchNorm sees each by itself. `accumulate: {micro_batches}` in the "
+        "training entry does so from the start"
     )
 
 
 def _gradients(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Figures:
-    """Sums the gradients of all parts of this process's share; returns its share of the batch's figures."""
+    """Sums the gradients of all micro-batches of this process's shard; returns its shard of the batch's figures."""
     state.network.train()
     sums = [0.0, 0.0]
     done = 0
-    for part in np.array_split(np.arange(task.settings.batch_size), state.parts):
-        here = slice(done, done + len(task.processes.share(part)))
+    for micro_batch in np.array_split(np.arange(task.settings.batch_size), state.micro_batches):
+        here = slice(done, done + len(task.processes.shard(micro_batch)))
         outcome = _outcome(state, task, rows[here], frames[here])
         if not done:  # not before the first forward pass, which would take their memory: more page faults in all
             state.optimizer.zero_grad()
@@ -124,9 +125,9 @@ def _outcome(state: State, task: Task, rows: np.ndarray, frames: Tensor) -> Obje
 
 
 def _figures(outcome: Objective) -> Figures:
-    right = (outcome.logits.detach().argmax(1) == outcome.labels).float().mean()
-    loss, share = torch.stack([outcome.loss.detach().float(), right]).tolist()
-    return Figures(loss, 100 * share)
+    correct = (outcome.logits.detach().argmax(1) == outcome.labels).float().mean()
+    loss, fraction = torch.stack([outcome.loss.detach().float(), correct]).tolist()
+    return Figures(loss, 100 * fraction)
 
 
 def _account(state: State, task: Task, figures: Figures, rate: float) -> None:

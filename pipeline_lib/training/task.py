@@ -10,8 +10,8 @@ from pipeline_lib.clips.augmentation import Augmentation, Unchanged
 from pipeline_lib.clips.loader import batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
+from pipeline_lib.entries.ranges import Count, Fraction, Natural, NonNegative, OpenFraction, check_ranges
 from pipeline_lib.precision import Precision
-from pipeline_lib.ranges import Count, Natural, NonNegative, Part, Share, check_ranges
 from pipeline_lib.training.processes import ALONE, Processes
 from pipeline_lib.training.schedules import Schedule
 from pipeline_lib.training.selection import Selection
@@ -22,23 +22,24 @@ class Training:
     """Stochastic gradient descent as the papers use it; incomplete last batches are dropped.
 
     augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
-    accumulate: parts that a batch is cut into, one after the other: less memory, the same gradient, but BatchNorm sees
-        each part by itself. select_on: which epoch is the model: the most accurate one on `held_out` (a share of each
-        class's training clips, not trained on), the last, or the most accurate one on the test clips.
+    accumulate: micro-batches that a batch is cut into, one after the other: less memory, the same gradient, but
+        BatchNorm sees each micro-batch by itself. select_on: which epoch is the model: the most accurate one on
+        `held_out` (a fraction of each class's training clips, not trained on), the last, or the most accurate one on
+        the test clips.
     """
 
     epochs: Natural
     batch_size: Count
     learning_rate: NonNegative
     schedule: Schedule
-    momentum: Share = 0.9
+    momentum: Fraction = 0.9
     weight_decay: NonNegative = 1e-5
     augmentation: Augmentation = field(default_factory=Unchanged)
     precision: Precision = "fp32"
     accumulate: Count = 1
     compile: bool = False
     select_on: Literal["held_out", "last", "test"] = "held_out"
-    held_out: Part = 0.1
+    held_out: OpenFraction = 0.1
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -70,9 +71,9 @@ class Task:
         size, count = self.settings.batch_size, len(self.rows)
         return self.rows[batch_of(step, steps_per_epoch=self.steps_per_epoch, count=count, size=size, seed=self.seed)]
 
-    def more_parts(self, parts: int) -> int:
+    def more_micro_batches(self, micro_batches: int) -> int:
         """Twice as many, as long as each process has a clip in each."""
-        return min(2 * parts, self.settings.batch_size // self.processes.count)
+        return min(2 * micro_batches, self.settings.batch_size // self.processes.count)
 
     def learning_rate(self, step: int) -> float:
         return self.settings.learning_rate * self.settings.schedule(step / self.steps_per_epoch, self.settings.epochs)

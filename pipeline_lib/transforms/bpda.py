@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.transforms.drawing import present_generators
+from pipeline_lib.randomness.draws import present_generators
 
 Backward = Literal["bpda", "none"]
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pipeline_lib.entries.ranges import Bits, check_ranges
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import Bits, check_ranges
 from pipeline_lib.transforms.layout import require_rgb, without_rounding
 
 # ITU-R BT.601, as JPEG uses it.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from pipeline_lib.ranges import Odd, Positive, check_ranges
+from pipeline_lib.entries.ranges import Odd, Positive, check_ranges
 from pipeline_lib.transforms.layout import mirrored, on_frames, on_planes, sliding_sum, without_rounding
 
 

@@ -6,21 +6,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline_lib.ranges import Share, check_ranges
+from pipeline_lib.entries.ranges import Fraction, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class FourierTruncation:
     """Keeps the lowest spatial frequencies of every channel of every frame, clamped to [0, 1].
 
-    keep: share of the band that is kept in height and in width, 0 (the mean alone) to 1 (everything); the default is
+    keep: fraction of the band that is kept in height and in width, 0 (the mean alone) to 1 (everything); the default is
     our choice. Differentiated exactly.
     """
 
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
 
-    keep: Share = 0.5
+    keep: Fraction = 0.5
 
     def __post_init__(self) -> None:
         check_ranges(self)

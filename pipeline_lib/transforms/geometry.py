@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline_lib.entries.ranges import Positive, check_ranges
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ranges import Positive, check_ranges
 from pipeline_lib.transforms.layout import without_rounding
 
 
@@ -61,7 +61,7 @@ def sampled(clips: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 class ResizeAndPad:
     """Shrunk to a random size and put at a random place on black, one draw for each clip (Xie et al., ICLR 2018).
 
-    smallest: the least size as a share of the frame's; theirs goes from 299 to 331 pixels in 331.
+    smallest: the least size as a fraction of the frame's; theirs goes from 299 to 331 pixels in 331.
     """
 
     differentiable: ClassVar[bool] = True
@@ -71,7 +71,7 @@ class ResizeAndPad:
 
     def __post_init__(self) -> None:
         if not 0 < self.smallest <= 1:
-            raise PipelineError(f"smallest is {self.smallest}: it is a share above 0, up to 1")
+            raise PipelineError(f"smallest is {self.smallest}: it is a fraction above 0, up to 1")
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return torch.stack([self._place(clip, generator) for clip, generator in zip(clips, generators, strict=True)])

@@ -23,9 +23,9 @@ FLOYD_STEINBERG = ((1, 1, 1), (1, 0, 5), (1, -1, 3), (0, 1, 7))
 class Halftone:
     """Float arithmetic, nothing clamped while errors accumulate (the authors' code).
 
-    theta: threshold between neighboring levels, as a share of their distance. levels: of the output; 2 is one bit (the
-    paper), 1001 the three decimals of the authors' later code. outside: errors that would leave the frame are dropped
-    (the authors' code), or their weight goes to the neighbors inside.
+    theta: threshold between neighboring levels, as a fraction of their distance. levels: of the output; 2 is one bit
+    (the paper), 1001 the three decimals of the authors' later code. outside: errors that would leave the frame are
+    dropped (the authors' code), or their weight goes to the neighbors inside.
     """
 
     differentiable: ClassVar[bool] = False
@@ -44,12 +44,12 @@ class Halftone:
     def __call__(self, clips: Tensor) -> Tensor:
         height, width = clips.shape[-2:]
         canvas = Canvas.of(clips)
-        shares = weights(height, width, self.outside).to(clips.device)
+        fractions = weights(height, width, self.outside).to(clips.device)
         quantize = self._one_bit if self.levels == 2 else self._quantize
         for front in fronts(height, width):
             here = canvas.pixels[front.slice(0)]
             level = quantize(here)
-            parts = shares[:, front.slice(0)] * (here - level)
+            parts = fractions[:, front.slice(0)] * (here - level)
             for (down, right, _), part in zip(FLOYD_STEINBERG, parts, strict=True):
                 canvas.pixels[front.slice(canvas.offset(down, right))].add_(part)
             here.copy_(level)
@@ -138,16 +138,16 @@ class Canvas(NamedTuple):
 
 
 def weights(height: int, width: int, outside: Literal["dropped", "renormalized"]) -> Tensor:
-    """(4, places, 1): the share of each pixel's error that goes to each of its neighbors."""
-    shares = torch.tensor([sixteenths / 16 for *_, sixteenths in FLOYD_STEINBERG])
-    shares = shares[:, None, None].expand(-1, height + 1, width + 2)
+    """(4, places, 1): the fraction of each pixel's error that goes to each of its neighbors."""
+    fractions = torch.tensor([sixteenths / 16 for *_, sixteenths in FLOYD_STEINBERG])
+    fractions = fractions[:, None, None].expand(-1, height + 1, width + 2)
     if outside == "renormalized":
         inside = torch.zeros(height + 1, width + 2)
         inside[:-1, 1:-1] = 1
-        kept = shares * torch.stack([_moved(inside, down, right) for down, right, _ in FLOYD_STEINBERG])
+        kept = fractions * torch.stack([_moved(inside, down, right) for down, right, _ in FLOYD_STEINBERG])
         # The last pixel has no neighbor inside.
-        shares = kept / kept.sum(0).clamp(min=1 / 16)
-    return shares.reshape(4, -1, 1)
+        fractions = kept / kept.sum(0).clamp(min=1 / 16)
+    return fractions.reshape(4, -1, 1)
 
 
 def _moved(grid: Tensor, down: int, right: int) -> Tensor:

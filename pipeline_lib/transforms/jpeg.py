@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline_lib.ranges import Quality, check_ranges
+from pipeline_lib.entries.ranges import Quality, check_ranges
 from pipeline_lib.transforms.layout import as_bytes, on_frames, require_rgb
 
 

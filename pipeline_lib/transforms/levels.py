@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 from torchvision.transforms.v2.functional import equalize_image
 
-from pipeline_lib.ranges import Bits, check_ranges
+from pipeline_lib.entries.ranges import Bits, check_ranges
 from pipeline_lib.transforms.layout import as_bytes, on_planes
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline_lib.ranges import Positive, check_ranges
+from pipeline_lib.entries.ranges import Positive, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)

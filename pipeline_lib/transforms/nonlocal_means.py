@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline_lib.ranges import Odd, Positive, check_ranges
+from pipeline_lib.entries.ranges import Odd, Positive, check_ranges
 from pipeline_lib.transforms.layout import mirrored, on_planes, sliding_sum
 
 # Pixels at a time: what a CPU has in its caches, and what keeps any other device busy.

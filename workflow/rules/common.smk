@@ -17,8 +17,8 @@ from pipeline_lib.jobs import warm
 from pipeline_lib.jobs.costs import memory_mb, minutes, passes
 from pipeline_lib.jobs.devices import gpus_per_job, oversubscription
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.provenance import canonical, fingerprint
-from pipeline_lib.registry import build
+from pipeline_lib.provenance.fingerprints import canonical, fingerprint
+from pipeline_lib.entries.building import build
 
 ROOT = Path(workflow.main_snakefile).resolve().parent
 ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
@@ -63,7 +63,7 @@ def warn_of_waiting():
 
 wildcard_constraints:
     dataset="|".join(PLAN["datasets"]),
-    part="train|test",
+    split="train|test",
     model="|".join(PLAN["models"]),
     source="|".join(TARGETS),
     target="|".join(TARGETS),
@@ -106,8 +106,8 @@ def decoded_shape(dataset):
     return frames, entry["size"], entry["size"]
 
 
-def clips(dataset, part):
-    return f"{RESULTS}/{dataset}/clips/{part}.h5"
+def clips(dataset, split):
+    return f"{RESULTS}/{dataset}/clips/{split}.h5"
 
 
 def weights(dataset, model):
@@ -138,12 +138,12 @@ def made_folder(dataset):
     return "rendered" if "render" in PLAN["datasets"][dataset] else "downloaded"
 
 
-def list_files(dataset, part):
+def list_files(dataset, split):
     """The lists of a data set that is given by its root; an error now rather than in a job if they are missing."""
     lists, root = build(PLAN["datasets"][dataset]["lists"]), Path(data_root(dataset))
     try:
         lists.class_names(root)
-        return [str(path) for path in lists.list_files(root, part)]
+        return [str(path) for path in lists.list_files(root, split)]
     except PipelineError as error:
         raise WorkflowError(f"config: datasets.{dataset}.root: {error}") from None
 
@@ -151,7 +151,7 @@ def list_files(dataset, part):
 def decode_inputs(wildcards):
     """The rendered or downloaded folder, or the lists of a data set that is given by its root."""
     if "root" in PLAN["datasets"][wildcards.dataset]:
-        return list_files(wildcards.dataset, wildcards.part)
+        return list_files(wildcards.dataset, wildcards.split)
     return data_root(wildcards.dataset)
 
 

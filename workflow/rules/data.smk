@@ -36,9 +36,9 @@ rule decode:
     input:
         decode_inputs,
     output:
-        f"{RESULTS}/{{dataset}}/clips/{{part}}.h5",
+        f"{RESULTS}/{{dataset}}/clips/{{split}}.h5",
     log:
-        f"{RESULTS}/{{dataset}}/logs/decode/{{part}}.log",
+        f"{RESULTS}/{{dataset}}/logs/decode/{{split}}.log",
     conda:
         "../../environment.yml"
     threads: config["threads"] * 2

@@ -1,4 +1,4 @@
-"""Decodes one part of a data set, of videos or of images, to a clip store."""
+"""Decodes one split of a data set, of videos or of images, to a clip store."""
 
 from pathlib import Path
 
@@ -6,18 +6,18 @@ from pipeline_lib.jobs.adapter import job
 
 with job(snakemake):
     from pipeline_lib.clips.decode import Decoding, decode_to_store
+    from pipeline_lib.entries.building import build
     from pipeline_lib.jobs.logs import counted
-    from pipeline_lib.registry import build
 
     entry = snakemake.params.entry
-    root, part, lists = Path(snakemake.params.root), snakemake.wildcards.part, build(entry["lists"])
+    root, split, lists = Path(snakemake.params.root), snakemake.wildcards.split, build(entry["lists"])
     decode_to_store(
         Path(snakemake.output[0]),
         root,
-        part,
+        split,
         lists,
         build(entry["decoder"]),
         Decoding(**snakemake.params.decoding),
         workers=snakemake.threads,
-        progress=counted("decoding", len(lists.read(root, part)), "clips"),
+        progress=counted("decoding", len(lists.read(root, split)), "clips"),
     )

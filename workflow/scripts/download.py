@@ -5,6 +5,6 @@ from pathlib import Path
 from pipeline_lib.jobs.adapter import job
 
 with job(snakemake):
-    from pipeline_lib.registry import build
+    from pipeline_lib.entries.building import build
 
     build(snakemake.params.entry).download(Path(snakemake.output[0]))

@@ -14,7 +14,7 @@ with job(snakemake):
         clips=Path(snakemake.input.clips),
         adversarial=Path(adversarial) if adversarial else None,
         output=Path(snakemake.output[0]),
-        runs=Path(snakemake.config["results"], ".runs", "fitting"),
+        runs=Path(snakemake.config["results"], ".runs", "batch_sizes"),
         batch_size=snakemake.params.batch_size,
         gpu_share=snakemake.config.get("gpu_share", 1),
         device=torch_device(snakemake.config),

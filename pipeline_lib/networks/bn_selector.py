@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline_lib.models.multi_batchnorm import present_route, routed
-from pipeline_lib.models.synchronized import summed
+from pipeline_lib.networks.multi_batchnorm import present_route, routed
+from pipeline_lib.networks.synchronized import summed
 
 
 class Weighting(Protocol):
@@ -72,12 +72,12 @@ def gumbel_noise(logits: Tensor, generators: Sequence[torch.Generator]) -> Tenso
 class Mixture:
     """A route through all branches at once: their weighted sum for every clip.
 
-    weights: (N, K), rows of sum 1. shares: (N, K), how much a clip counts in the batch statistics of a branch (only in
-    train mode, in eval mode the running statistics serve); a branch in which no clip counts keeps its running ones.
+    weights: (N, K), rows of sum 1. fractions: (N, K), how much a clip counts in the batch statistics of a branch (only
+    in train mode, in eval mode the running statistics serve); a branch in which no clip counts keeps its running ones.
     """
 
     weights: Tensor
-    shares: Tensor | None = None
+    fractions: Tensor | None = None
 
     @property
     def clips(self) -> int:
@@ -85,8 +85,8 @@ class Mixture:
 
     @cached_property
     def counts(self) -> Tensor:
-        """(K,): the sum of the shares over all processes that train together; the same in every layer."""
-        return summed(self.shares.sum(0))  # type: ignore[union-attr]
+        """(K,): the sum of the fractions over all processes that train together; the same in every layer."""
+        return summed(self.fractions.sum(0))  # type: ignore[union-attr]
 
     @cached_property
     def numbers(self) -> list[float]:
@@ -111,10 +111,10 @@ class Mixture:
         running = stacked(branches, "running_mean"), stacked(branches, "running_var")
         if not branches[0].training:
             return running
-        if self.shares is None:
-            raise RuntimeError("in train mode a mixture needs the shares of the clips in the batch statistics")
+        if self.fractions is None:
+            raise RuntimeError("in train mode a mixture needs the fractions of the clips in the batch statistics")
         used = self.counts > 0
-        mean, variance = weighted_moments(features, self.shares, self.counts)
+        mean, variance = weighted_moments(features, self.fractions, self.counts)
         update_statistics(branches, features, self.numbers, mean.detach(), variance.detach())
         return torch.where(used[:, None], mean, running[0]), torch.where(used[:, None], variance, running[1])
 
@@ -124,13 +124,13 @@ def stacked(branches: nn.ModuleList, name: str) -> Tensor:
     return torch.stack([getattr(branch, name) for branch in branches])
 
 
-def weighted_moments(features: Tensor, shares: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance (K, C) of features (N, C, ...) in which clip n counts shares[n, k] times.
+def weighted_moments(features: Tensor, fractions: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (K, C) of features (N, C, ...) in which clip n counts fractions[n, k] times.
 
-    counts: (K,), the sum of the shares over all processes that train together; so are the moments.
+    counts: (K,), the sum of the fractions over all processes that train together; so are the moments.
     """
     variance, mean = torch.var_mean(features.flatten(2), 2, correction=0)
-    portions = (shares / counts.clamp_min(torch.finfo(shares.dtype).tiny)).T
+    portions = (fractions / counts.clamp_min(torch.finfo(fractions.dtype).tiny)).T
     means = summed(portions @ mean)
     between = torch.einsum("kn,knc->kc", portions, (mean - means[:, None]) ** 2)
     return means, summed(portions @ variance + between)
@@ -156,21 +156,21 @@ class Selection(NamedTuple):
     branches: tuple[str, ...]
 
 
-_HEARD: ContextVar[list[Selection] | None] = ContextVar("heard", default=None)
+_RECORDED: ContextVar[list[Selection] | None] = ContextVar("recorded", default=None)
 
 
 @contextmanager
-def hearing_selections() -> Iterator[list[Selection]]:
+def record_selections() -> Iterator[list[Selection]]:
     """Inside, the list fills with what selection modules say, one entry for each forward pass that they choose for.
 
     So that a loss or a score needs no second pass, whatever is wrapped around the network.
     """
-    heard: list[Selection] = []
-    token = _HEARD.set(heard)
+    recorded: list[Selection] = []
+    token = _RECORDED.set(recorded)
     try:
-        yield heard
+        yield recorded
     finally:
-        _HEARD.reset(token)
+        _RECORDED.reset(token)
 
 
 _CHOICE: ContextVar[Callable[[Tensor], Mixture] | None] = ContextVar("choice", default=None)
@@ -201,14 +201,14 @@ class SelectedNetwork(nn.Module):
         if present_route() is not None:
             return self.target(clips)
         selection = self.selector(clips)
-        if (heard := _HEARD.get()) is not None:
-            heard.append(Selection(selection, self.branches))
+        if (recorded := _RECORDED.get()) is not None:
+            recorded.append(Selection(selection, self.branches))
         choice = _CHOICE.get() or (lambda logits: Mixture(self.weighting(logits)))
         with routed(choice(selection)):
             return self.target(clips)
 
 
-def part_for(network: nn.Module, weights: Iterable[str]) -> nn.Module:
+def network_for_weights(network: nn.Module, weights: Iterable[str]) -> nn.Module:
     """The part of a network that weights with these keys are meant for: the target, if they have no selection."""
     if isinstance(network, SelectedNetwork) and not any(key.startswith("target.") for key in weights):
         return network.target

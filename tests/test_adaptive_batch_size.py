@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.fitting import Fitting, memory_of
+from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, memory_of
 
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
@@ -23,38 +23,38 @@ class SmallDevice:
     def __init__(self, clips: int, error: RuntimeError = OUT_OF_MEMORY[0]) -> None:
         self.clips, self.error, self.given = clips, error, []
 
-    def __call__(self, part: slice) -> list[int]:
-        self.given.append(part.stop - part.start)
+    def __call__(self, micro_batch: slice) -> list[int]:
+        self.given.append(micro_batch.stop - micro_batch.start)
         if self.given[-1] > self.clips:
             raise self.error
-        return list(range(part.start, part.stop))
+        return list(range(micro_batch.start, micro_batch.stop))
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=str)
 def test_halved_until_it_fits_without_losing_a_clip(error):
     device = SmallDevice(3, error)
-    assert [clip for part in Fitting(8)(device, 10) for clip in part] == list(range(10))
+    assert [clip for micro_batch in AdaptiveBatchSize(8)(device, 10) for clip in micro_batch] == list(range(10))
     assert device.given == [8, 4, 2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("error", [torch.AcceleratorError("CUDA error: misaligned address"), RuntimeError("shapes")])
 def test_other_errors_of_torch_stay_what_they_are(error):
     with pytest.raises(type(error), match=str(error)):
-        Fitting(8)(SmallDevice(3, error), 10)
+        AdaptiveBatchSize(8)(SmallDevice(3, error), 10)
 
 
 def test_what_fitted_is_remembered_and_never_more_than_asked_for(tmp_path):
-    memory = tmp_path / "fitting" / "key"
-    Fitting(8, memory)(SmallDevice(3), 10)
+    memory = tmp_path / "batch_sizes" / "key"
+    AdaptiveBatchSize(8, memory)(SmallDevice(3), 10)
     device = SmallDevice(3)
-    Fitting(8, memory)(device, 4)
+    AdaptiveBatchSize(8, memory)(device, 4)
     assert device.given == [2, 2]
-    assert Fitting(1, memory).size == 1
-    assert Fitting(8, tmp_path / "other").size == 8
+    assert AdaptiveBatchSize(1, memory).size == 1
+    assert AdaptiveBatchSize(8, tmp_path / "other").size == 8
 
 
 def test_nothing_is_written_where_everything_fits(tmp_path):
-    Fitting(8, tmp_path / "key")(SmallDevice(8), 10)
+    AdaptiveBatchSize(8, tmp_path / "key")(SmallDevice(8), 10)
     assert list(tmp_path.iterdir()) == []
     assert memory_of(tmp_path, torch.device("cpu"), 1, "predict") is None
 
@@ -62,10 +62,10 @@ def test_nothing_is_written_where_everything_fits(tmp_path):
 def test_what_fits_beside_other_jobs_is_remembered_apart(tmp_path, monkeypatch):
     card = SimpleNamespace(name="card", total_memory=1 << 34)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
-    keys = {memory_of(tmp_path, torch.device("cuda"), share, "predict") for share in (1, 2, 2)}
+    keys = {memory_of(tmp_path, torch.device("cuda"), gpu_share, "predict") for gpu_share in (1, 2, 2)}
     assert len(keys) == 2
 
 
 def test_one_clip_too_much_is_told():
     with pytest.raises(PipelineError, match="out of memory with a single clip"):
-        Fitting(2)(SmallDevice(0), 2)
+        AdaptiveBatchSize(2)(SmallDevice(0), 2)

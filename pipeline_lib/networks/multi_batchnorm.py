@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.extension import unknown_to
+from pipeline_lib.networks.extension import unknown_to
 
 
 class Route(Protocol):

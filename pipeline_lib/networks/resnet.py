@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.normalization import Normalization, normalize_inputs
-from pipeline_lib.models.residual import LAYERS, Basic, Bottleneck, shortcut_of
+from pipeline_lib.networks.normalization import Normalization, normalize_inputs
+from pipeline_lib.networks.residual import LAYERS, Basic, Bottleneck, shortcut_of
 
 BLOCKS_PER_STAGE = {
     10: (1, 1, 1, 1),

@@ -6,11 +6,11 @@ from torch import nn
 from torchvision.models.video import r3d_18
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.modeling import start_from
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.multi_batchnorm import branch_out
-from pipeline_lib.models.resnet import ResNet2D, ResNet3D
-from pipeline_lib.models.torchvision_networks import TorchvisionR3D18
+from pipeline_lib.models.trained import start_from
+from pipeline_lib.networks.multi_batchnorm import branch_out
+from pipeline_lib.networks.resnet import ResNet2D, ResNet3D
+from pipeline_lib.networks.torchvision_networks import TorchvisionR3D18
 
 TINY = {"depth": 10, "width": 4, "stages": 2, "shortcut": "A"}
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib import sources
-from pipeline_lib.provenance import canonical, digest, file_digest, fingerprint
+from pipeline_lib.provenance import sources
+from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest, fingerprint
 from planning import CACHES
 
 PGD = {"method": "pipeline_lib.attacks.ascent:Ascent", "perturbation": {"method": "mine:Perturbation"}}

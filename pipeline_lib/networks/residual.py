@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.pooling import MaxPool3d
+from pipeline_lib.networks.pooling import MaxPool3d
 
 Shortcut = Callable[[int, int, int], nn.Module]
 

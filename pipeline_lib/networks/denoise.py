@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.extension import Network, add_after, last_norm, stage_of
+from pipeline_lib.networks.extension import Network, add_after, last_norm, stage_of
 
 
 def attended(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.models.extension import Network, add_after, last_norm, stage_of
-from pipeline_lib.models.pooling import halved
+from pipeline_lib.networks.extension import Network, add_after, last_norm, stage_of
+from pipeline_lib.networks.pooling import halved
 
 
 def pointwise(inputs: int, outputs: int) -> nn.Module:

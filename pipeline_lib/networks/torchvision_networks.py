@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from pipeline_lib.models.normalization import Normalization, normalize_inputs
+from pipeline_lib.networks.normalization import Normalization, normalize_inputs
 
 
 @dataclass(frozen=True, kw_only=True)

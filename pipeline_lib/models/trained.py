@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from pipeline_lib.defenses.objective import Defense, Model
+from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.bn_selector import part_for
-from pipeline_lib.models.multi_batchnorm import load_initial, through
-from pipeline_lib.registry import build
+from pipeline_lib.networks.bn_selector import network_for_weights
+from pipeline_lib.networks.multi_batchnorm import load_initial, through
 
 
 class Trained(NamedTuple):
@@ -49,7 +49,7 @@ def start_from(network: nn.Module, initial: Path) -> None:
     """Weights of another model or program, for fine-tuning; their BatchNorms are copied into every branch."""
     weights = checkpoint.load_foreign(initial)
     try:
-        load_initial(part_for(network, weights), weights)
+        load_initial(network_for_weights(network, weights), weights)
     except PipelineError as error:
         raise PipelineError(f"{initial}: {error}") from error
 

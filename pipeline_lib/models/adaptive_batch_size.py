@@ -9,8 +9,8 @@ from torch import nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.jobs.runs import replacing
-from pipeline_lib.provenance import canonical, digest
+from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.provenance.fingerprints import canonical, digest
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
-class Fitting:
+class AdaptiveBatchSize:
     """Does work on at most `size` clips at once, and on half as many, from then on, when the memory is too small.
 
     Only for work whose clips do not depend on each other: networks in eval mode. What fitted is written to the file
@@ -63,7 +63,7 @@ class Fitting:
         self.size = clips // 2
         LOGGER.warning("out of memory with %d clips at once: going on with %d", clips, self.size)
         if self.memory is not None:
-            with replacing(self.memory) as temporary:
+            with atomic_write(self.memory) as temporary:
                 temporary.write_text(f"{self.size}\n")
 
 

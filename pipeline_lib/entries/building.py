@@ -1,0 +1,26 @@
+"""Resolved configuration entries to the objects that they stand for."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.provenance.module_files import source_file
+
+
+def build(entry: Any) -> Any:
+    """The object that a resolved entry stands for; nested entries, lists and mappings are built first."""
+    if isinstance(entry, list):
+        return [build(item) for item in entry]
+    if not isinstance(entry, dict):
+        return entry
+    fields = {key: build(value) for key, value in entry.items() if key != "method"}
+    return _load(entry["method"])(**fields) if "method" in entry else fields
+
+
+def _load(target: str) -> Any:
+    name, _, attribute = target.partition(":")
+    # A user's own file in the working folder: Python looks beside the script, which Snakemake keeps elsewhere.
+    if source_file(name).is_relative_to(Path.cwd()) and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    return getattr(importlib.import_module(name), attribute)
