@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline_lib.attacks import AdditiveLinf, Ascent, UniformNoise, craft
-from pipeline_lib.attacks.randomness import clip_generators
 from pipeline_lib.defenses.adversarial_training import AdversarialTraining
 from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.jobs.adapter import torch_device
-from pipeline_lib.precision import autocast, computing_in
+from pipeline_lib.precision import Precision, autocast, computing_in
+from pipeline_lib.randomness.generators import clip_generators
 
 STEPS = 5
 EPSILON = 4 / 255
-PRECISIONS = ("fp32", "tf32", "bf16")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 
 
 class Case(NamedTuple):

@@ -23,10 +23,10 @@ import yaml
 from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.configuration.config import resolve_config, without_nulls
 from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.entries.building import build
 from pipeline_lib.evaluation.adversarial import make_adversarial_set
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.jobs.adapter import torch_device
-from pipeline_lib.registry import build
 from pipeline_lib.training.job import train_model
 
 ROOT = Path(__file__).parents[1]
@@ -104,11 +104,15 @@ class Study:
         model, branch = split_target(target)
         out = self.folder / f"predictions/{target}/{attack}.csv"
         sizes = {"batch_size": self.config["evaluation"]["batch_size"], "device": self.device}
-        given: dict[str, Any] = {"weights": self.weights(model), "branch": branch, "clips": self.clips / "test.h5"} | sizes
+        given: dict[str, Any] = {
+            "weights": self.weights(model),
+            "branch": branch,
+            "clips": self.clips / "test.h5",
+        } | sizes
         if not out.exists():
             out.parent.mkdir(parents=True, exist_ok=True)
             if attack == "clean":
-                predict(**given, adversarial=None, output=out, runs=self.runs / "fitting")
+                predict(**given, adversarial=None, output=out, runs=self.runs / "batch_sizes")
             else:
                 self._attack(target, attack, out, given)
         with out.open() as file:
