@@ -1,4 +1,4 @@
-"""Everything worth knowing about a GPU in one command of at most ten minutes: parts with a time box each, most valuable first.
+"""A GPU in one command of at most ten minutes: parts with a time box each, most valuable first.
 
     python benchmarks/gpu.py --out gpu_results                     # correctness, then rates
     python benchmarks/gpu.py --out gpu_results --cifar10 DIR       # and CIFAR-10's rows; DIR holds cifar-10-batches-bin

@@ -55,7 +55,7 @@ TINY = [Case("tiny", 8, 32, 8)]
 def ceilings(device: torch.device) -> dict[str, float]:
     """Operations per second of a matrix product in each precision, and bytes read and written per second by a copy."""
     size = 8192 if device.type == "cuda" else 512
-    found = {}
+    found: dict[str, float] = {}
     for precision in PRECISIONS:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))

@@ -1,12 +1,12 @@
-"""The rows of a study on a GPU machine that has torch and no Snakemake: the same entries, the same library functions and
-the same files as the workflow's, one row after the other, until the time is up.
+"""The rows of a study on a GPU machine that has torch and no Snakemake: the entries, library functions and files of the
+workflow, one row after the other, until the time is up.
 
     python benchmarks/study.py --config config/cifar10.yaml --study multibn_cifar10 --results /tmp/results \
         --set datasets.cifar10.root=/data/cifar10 --set training.cifar10.epochs=10 --rows "No Defense" AVG MultiBN
 
-A dataset may also be given as finished clip stores: --clips FOLDER with `train.h5` and `test.h5`. Only white-box columns
-are computed. The table has the share of clips that each row answers correctly, their mean over the columns, and the
-share that it answers correctly in every column (union).
+A data set may also be given as finished clip stores: --clips FOLDER with `train.h5` and `test.h5`. Only white-box
+columns are computed. The table has each column's accuracy, their mean, and the percentage of clips that are classified
+correctly in every column (union).
 """
 
 import argparse

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline_lib.networks.pooling import MaxPool3d, by_axes, halved
+from pipeline_lib.networks.pooling import MaxPool3d, halved, max_pool
 
 
 def with_gradient(function, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -15,12 +15,19 @@ def with_gradient(function, features: torch.Tensor) -> tuple[torch.Tensor, torch
     return pooled.detach(), gradient
 
 
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 1)])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 1), (7, 3, 3)])
 @pytest.mark.parametrize("size", [(8, 9, 7), (3, 3, 3), (5, 6, 8)])
-def test_axis_by_axis_is_torchs_in_value_and_gradient(kernel, stride, padding, size):
+def test_the_own_gradient_is_torchs(kernel, stride, padding, size):
     features = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.double)
-    found = with_gradient(lambda x: by_axes(x, kernel, stride, padding), features)
+    found = with_gradient(lambda x: max_pool(x, kernel, stride, padding), features)
     expected = with_gradient(lambda x: F.max_pool3d(x, kernel, stride, padding), features)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+
+
+def test_the_first_of_equal_values_takes_the_gradient_as_in_torch():
+    features = torch.randint(3, (2, 3, 8, 9, 7), generator=torch.Generator().manual_seed(0)).double()
+    found = with_gradient(lambda x: max_pool(x, 3, 2, 1), features)
+    expected = with_gradient(lambda x: F.max_pool3d(x, 3, 2, 1), features)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
 
 

@@ -9,21 +9,23 @@ from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.networks.pooling import MaxPool3d
+from pipeline_lib.networks.stem import Stem3d
 
 Shortcut = Callable[[int, int, int], nn.Module]
 
 
 class Layers(NamedTuple):
-    """The layers of one number of dimensions, the classes of torch."""
+    """The layers of one number of dimensions, of torch or in place of its own; the stem is the first one."""
 
+    stem: Callable[..., nn.Module]
     convolution: Callable[..., nn.Module]
     norm: Callable[[int], nn.Module]
     pool: Callable[..., nn.Module]
 
 
 LAYERS = {
-    2: Layers(nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d),
-    3: Layers(nn.Conv3d, nn.BatchNorm3d, MaxPool3d),
+    2: Layers(nn.Conv2d, nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d),
+    3: Layers(Stem3d, nn.Conv3d, nn.BatchNorm3d, MaxPool3d),
 }
 
 

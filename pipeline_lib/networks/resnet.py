@@ -51,7 +51,7 @@ class ResNet(nn.Module):
         self.expansion, self.cardinality = expansion, cardinality
         self.shortcut = shortcut_of(shortcut, self.layers)
         stride = stride_of(stem_stride, dimensions)
-        self.conv1 = self.layers.convolution(3, width, stem_kernel, stride, stem_kernel // 2, bias=False)
+        self.conv1 = self.layers.stem(3, width, stem_kernel, stride, stem_kernel // 2, bias=False)
         self.bn1 = self.layers.norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = self.layers.pool(3, stride=2, padding=1) if stem_pool else nn.Identity()
