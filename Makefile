@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-gpu lint slurm clean-runs
+.PHONY: demo test test-all test-gpu gpu lint slurm clean-runs
 
 demo: $(VENV)/.installed
 	$(BIN)/snakemake --cores all
@@ -18,6 +18,10 @@ test-all: slurm
 # On a machine with a CUDA device.
 test-gpu: $(VENV)/.installed
 	$(BIN)/python -m pytest -m gpu
+
+# Ten minutes on a GPU: correctness, rates, and with GPU_OPTIONS="--cifar10 DIR" CIFAR-10. Needs torch, and no installation.
+gpu:
+	$(PYTHON) benchmarks/gpu.py --out gpu_results $(GPU_OPTIONS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

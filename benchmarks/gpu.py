@@ -9,6 +9,7 @@ log of its own below --out; a summary with machine, date, versions and commands 
 """
 
 import argparse
+import os
 import platform
 import shlex
 import subprocess
@@ -16,11 +17,12 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 ROOT = Path(__file__).parents[1]
+GPU_TESTS = "tests/test_gpu.py tests/test_pooling.py tests/test_stem.py"
 CIFAR10 = "benchmarks/study.py --config config/cifar10.yaml config/cifar10_gpu.yaml --study multibn_cifar10"
 VIDEO = "benchmarks/study.py --config config/ucf101_3class.yaml config/ucf101_3class_gpu.yaml --study multibn_white_box"
 
@@ -35,7 +37,7 @@ class Part(NamedTuple):
 
 def parts(options: argparse.Namespace) -> list[Part]:
     found = [
-        Part("correctness", "-m pytest -m gpu -q --no-header -p no:cacheprovider tests/test_gpu.py", 150),
+        Part("correctness", f"-m pytest -m gpu -q --no-header -p no:cacheprovider {GPU_TESTS}", 150),
         Part("rates", "benchmarks/rates.py --seconds 60", 110),
     ]
     results = options.out / "results"
@@ -47,13 +49,19 @@ def parts(options: argparse.Namespace) -> list[Part]:
     return [part for part in found if not options.only or part.name in options.only]
 
 
+def environment() -> dict[str, str]:
+    """That of a part: the package need not be installed."""
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
 def run(part: Part, out: Path, seconds: float) -> str:
     """Runs a part inside its box; how it ended."""
     start, log = time.monotonic(), out / f"{part.name}.log"
     with log.open("w") as file:
         command = [sys.executable, "-u", *shlex.split(part.command)]
         try:
-            code = subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, timeout=seconds).returncode
+            streams: dict[str, Any] = {"stdout": file, "stderr": subprocess.STDOUT}
+            code = subprocess.run(command, cwd=ROOT, env=environment(), timeout=seconds, **streams).returncode
             ended = "done" if code == 0 else f"exit status {code}"
         except subprocess.TimeoutExpired:
             ended = f"stopped after its {seconds:.0f} s"

@@ -33,7 +33,7 @@ class _MaxPool(torch.autograd.Function):
         return pooled
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (offsets,), (kernel, stride, padding) = context.saved_tensors, context.window
         result = torch.zeros_like(context.like)
         zero = gradient.new_zeros(())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv3d_weight
 
 
 class Stem3d(nn.Conv3d):
@@ -63,12 +64,12 @@ class _Convolution(torch.autograd.Function):
         return F.conv3d(pixels, weight)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         pixels, weight = context.saved_tensors
         to_pixels = to_weight = None
         if context.needs_input_grad[0]:
             turned = weight.transpose(0, 1).flip(2, 3, 4).contiguous(memory_format=torch.channels_last_3d)
             to_pixels = F.conv3d(gradient, turned, padding=[kernel - 1 for kernel in weight.shape[2:]])
         if context.needs_input_grad[1]:
-            to_weight = torch.nn.grad.conv3d_weight(pixels, weight.shape, gradient)
+            to_weight = conv3d_weight(pixels, weight.shape, gradient)
         return to_pixels, to_weight
