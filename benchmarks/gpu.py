@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 import torch
 
 ROOT = Path(__file__).parents[1]
-GPU_TESTS = "tests/test_gpu.py tests/test_pooling.py tests/test_stem.py"
+GPU_TESTS = " ".join(
+    f"tests/test_{name}.py" for name in ("gpu", "pooling", "stem", "ascent", "halftone", "loader", "transforms")
+)
 CIFAR10 = "benchmarks/study.py --config config/cifar10.yaml config/cifar10_gpu.yaml --study multibn_cifar10"
 VIDEO = "benchmarks/study.py --config config/ucf101_3class.yaml config/ucf101_3class_gpu.yaml --study multibn_white_box"
 
