@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from configured import SCHEMA
+from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_cells, used_models
 from pipeline_lib.configuration.sweeps import Sweep
 from pipeline_lib.errors import PipelineError
@@ -28,8 +30,14 @@ ATTACKS = {"pgd": {"steps": 1}, "roa": {"steps": 2}, "aimed": {"steps": 1, "loss
 PLAN = {"datasets": {"d": {}}, "models": MODELS, "attacks": ATTACKS}
 
 
-def rows_of(columns: dict, rows: dict, **keys: object) -> dict:
+def written(columns: dict, rows: dict, **keys: object) -> dict:
+    """A study with the schema's defaults."""
     study = {"title": "T", "dataset": "d", "columns": columns, "rows": rows, **keys}
+    return with_defaults({"studies": {"s": study}}, SCHEMA)["studies"]["s"]
+
+
+def rows_of(columns: dict, rows: dict, **keys: object) -> dict:
+    study = written(columns, rows, **keys)
     return resolve_studies({"studies": {"s": study}}, PLAN)["s"]["rows"]
 
 
@@ -111,7 +119,7 @@ def test_an_aimed_attack_needs_a_selecting_source_that_knows_its_type():
     )
     assert [cells["c"][0]["source"] for cells in rows.values()] == ["soft-s0", "wrapped-s0", "soft-s0"]
     plan = PLAN | {"attacks": {"aimed": {"loss": {"type": "physical"}}}}
-    study = {"title": "T", "dataset": "d", "columns": {"c": "aimed"}, "rows": {"R": "soft"}}
+    study = written({"c": "aimed"}, {"R": "soft"})
     with pytest.raises(PipelineError, match="aimed.loss.type: unknown branch 'physical'; known: clean, lp"):
         resolve_studies({"studies": {"s": study}}, plan)
 
@@ -153,7 +161,7 @@ def test_errors_of_figures(keys, message):
 
 def test_everything_that_is_shown_is_used():
     columns = {"gray": {"attack": "pgd", "source": "soft"}, "clean": "clean"}
-    study = {"title": "T", "dataset": "d", "columns": columns, "rows": {"R": "plain"}}
+    study = written(columns, {"R": "plain"})
     given = {
         "perturbations": {"p": {"dataset": "d", "source": "manual/lp", "attacks": ["roa"]}},
         "iterations": {"i": {"dataset": "d", "attack": "pgd", "rows": {"W": "wrapped"}}},
