@@ -6,6 +6,7 @@ A *model* is `{entry}-s{seed}`; a *target* is a model, or a model seen through o
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from pipeline_lib.configuration.entries import fail, known
@@ -34,6 +35,7 @@ def views(model: Mapping[str, Any]) -> list[str | None]:
     return [*branches(model), *([None] if not branches(model) or selects(model) else [])]
 
 
+@cache
 def split_target(target: str) -> tuple[str, str | None]:
     """The model of a target and the branch it is seen through, if any."""
     model, _, branch = re.fullmatch(r"([^-]+-s\d+)(-(.+))?", target).groups()  # type: ignore[union-attr]

@@ -58,12 +58,15 @@ onstart:
             LOGGER.warning(warning)
 
 
+TARGETS = "|".join(all_targets(PLAN["models"]))
+
+
 wildcard_constraints:
     dataset="|".join(PLAN["datasets"]),
     split="train|test",
     model="|".join(PLAN["models"]),
-    source="|".join(all_targets(PLAN["models"])),
-    target="|".join(all_targets(PLAN["models"])),
+    source=TARGETS,
+    target=TARGETS,
     attack="|".join(PLAN["attacks"]),
     study="|".join(PLAN["studies"]),
     figure="[a-z][a-z0-9_]*",

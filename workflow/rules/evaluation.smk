@@ -25,10 +25,7 @@ rule predict_clean:
         "../scripts/predict.py"
 
 
-# The predictions of a source on its own sets come with the sets.
-ruleorder: attack > predict_transfer
-
-
+# Of another model only: the predictions of a source on its own sets come with the sets.
 use rule predict_clean as predict_transfer with:
     input:
         clips=PATHS.clips("{dataset}", "test"),
@@ -38,6 +35,8 @@ use rule predict_clean as predict_transfer with:
         PATHS.prediction("{dataset}", "{target}", "{source}", "{attack}"),
     log:
         PATHS.log("predict/{target}/{source}/{attack}", "{dataset}"),
+    wildcard_constraints:
+        source=f"(?!(?P=target)/)(?:{TARGETS})",
 
 
 # Of clean and of adversarial clips, after each stage of the model that the set was made on.
