@@ -1,5 +1,7 @@
 """What the jobs of a configuration ask of a cluster."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from configured import CONFIG, resolved
@@ -8,6 +10,7 @@ from pipeline_lib.configuration.requests import Requests, cores
 from pipeline_lib.entries.fields import value_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.costs import BASE_MB, memory_mb, minutes
+from pipeline_lib.jobs.devices import check_limit
 
 FRAMING = {"method": "universal_framing", "width": 1}
 ATTACKS = {
@@ -82,3 +85,9 @@ def test_a_field_without_a_default_has_no_value():
 @pytest.mark.parametrize(("gpus", "threads", "expected"), [(0, 3, 3), (1, 3, 4), (2, 3, 8)])
 def test_on_gpus_each_process_has_its_threads_and_one_that_reads_ahead(gpus, threads, expected):
     assert cores(gpus, threads) == expected
+
+
+@pytest.mark.parametrize(("allowed", "refused"), [(None, False), (1, True), (2, False), (3, False)])
+def test_more_gpus_than_are_allowed_are_refused(allowed, refused):
+    with pytest.raises(PipelineError, match="gpus is 2, but only .*gpu=1") if refused else nullcontext():
+        check_limit(allowed, 2)

@@ -8,6 +8,7 @@ from configured import SCHEMA
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_cells, used_models
 from pipeline_lib.configuration.sweeps import Sweep
+from pipeline_lib.configuration.targets import all_targets, seeds_of, split_target
 from pipeline_lib.errors import PipelineError
 
 BRANCHES = {"clean": [], "lp": [{"steps": 1}]}
@@ -43,6 +44,14 @@ def rows_of(columns: dict, rows: dict, **keys: object) -> dict:
 
 def cell(target: str, attack: str, source: str | None) -> dict:
     return {"target": target, "attack": attack, "source": source}
+
+
+def test_every_view_of_a_model_is_a_target_and_has_its_seed():
+    targets = all_targets(MODELS)
+    assert [name for name in targets if name.startswith("manual-s1")] == [f"manual-s1-{name}" for name in BRANCHES]
+    assert [name for name in targets if name.startswith("soft")] == ["soft-s0-clean", "soft-s0-lp", "soft-s0"]
+    assert {split_target(name)[0] for name in targets} == MODELS.keys()
+    assert seeds_of(["manual-s1-lp", "plain-s0", "manual-s1-clean"], MODELS) == [0, 1]
 
 
 def test_a_target_is_its_own_source_and_clean_clips_have_none():
