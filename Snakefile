@@ -17,7 +17,8 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
 
 
-report: OPENING_PAGE
+# Snakemake opens it when it makes the report.
+report: str(Path(PATHS.opening()).absolute())
 
 
 localrules:
@@ -33,5 +34,5 @@ rule all:
 
 rule results:
     input:
-        tables(),
+        LAYOUTS.tables(),
         figures(),

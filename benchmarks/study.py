@@ -21,7 +21,8 @@ import torch
 import yaml
 
 from pipeline_lib.clips.decode import Decoding, decode_to_store
-from pipeline_lib.configuration.config import resolve_config, without_nulls
+from pipeline_lib.configuration.config import resolve_config
+from pipeline_lib.configuration.structure import with_defaults, without_nulls
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build
 from pipeline_lib.evaluation.adversarial import make_adversarial_set
@@ -54,7 +55,8 @@ def configuration(options: argparse.Namespace) -> dict[str, Any]:
         config = merged(config, yaml.safe_load(path.read_text()))
     for text in options.set:
         config = merged(config, setting(text))
-    return without_nulls(config)
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    return without_nulls(with_defaults(config, schema))
 
 
 class Study:
@@ -128,7 +130,7 @@ class Study:
             runs=self.runs / "attack",
             code="",
             seed=0,
-            precision=self.config["evaluation"].get("precision", "fp32"),
+            precision=self.config["evaluation"]["precision"],
             adversarial=made,
             predictions=out,
             audit=made.with_suffix(".audit.csv"),

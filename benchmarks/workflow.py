@@ -68,7 +68,7 @@ def jobs(folder: Path, count: int, warm: int) -> float:
     folder.mkdir()
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "job.py").write_text(JOB)
-    options = ["--cores", "1", "--scheduler", "greedy", "--config", f"jobs={count}", f"warm={warm}"]
+    options = ["--cores", "1", "--scheduler", "greedy", "--config", f"jobs={count}", f"warm={warm}", "gpu_share=1"]
     return cpu_seconds(snakemake(*options), folder)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline_lib.configuration.config import resolve_config
+from configured import resolved
 from pipeline_lib.entries.building import build
 from planning import laid_over
 
@@ -20,7 +20,7 @@ def configuration() -> dict:
 
 def test_the_attacks_are_the_drafts(configuration):
     """Draft of MultiBN, section 4 and its code: eps 4/255 and alpha 1.0, 30 x 30, width 5, 100 pixels, T = 5."""
-    attacks = {name: build(entry) for name, entry in resolve_config(configuration)["attacks"].items()}
+    attacks = {name: build(entry) for name, entry in resolved(configuration)["attacks"].items()}
     names = ("pgd", "roa", "af", "spa")
     assert [attacks[name].perturbation.step_size for name in names] == [1.0] * 4
     assert [attacks[name].perturbation.epsilon for name in names] == [4 / 255, 1.0, 1.0, 1.0]
@@ -41,7 +41,7 @@ def test_the_attacks_are_the_drafts(configuration):
 )
 def test_the_stronger_attacks_are_the_drafts(configuration, strength, epsilon, side, width, count):
     """Appendix A of the draft."""
-    entries = resolve_config(configuration)["attacks"]
+    entries = resolved(configuration)["attacks"]
     pgd, roa, af, spa = (build(entries[f"{name}_{strength}"]) for name in ("pgd", "roa", "af", "spa"))
     assert pgd.perturbation.epsilon == pgd.start.radius == epsilon / 255
     assert (roa.region.height, roa.region.width) == (side, side)

@@ -2,20 +2,16 @@
 
 import copy
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline_lib.configuration.config import check_structure, check_weight_files, resolve_config
+from configured import CONFIG, ROOT, SCHEMA, resolved
+from pipeline_lib.configuration.config import check_weight_files
 from pipeline_lib.configuration.targets import split_target, views
 from pipeline_lib.entries.fields import fields
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
-
-ROOT = Path(__file__).parents[1]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
 LONG = next(iter(CONFIG["figures"]["iterations"].values()))["attack"]
 TARGETED = CONFIG["attacks"]["pgd"] | {"goal": {"method": "next_class"}}
@@ -30,11 +26,6 @@ def changed(path: str, value: object) -> dict:
         entry = entry[name]
     entry[last] = value
     return config
-
-
-def resolved(config: dict) -> dict:
-    check_structure(config, SCHEMA)
-    return resolve_config(config)
 
 
 def test_attack_entry_becomes_plain_typed_data():
@@ -198,7 +189,7 @@ ERRORS = {
     "storage": (
         "attacks.pgd.storage",
         "float16",
-        r"attacks.pgd.storage: 'float16' is not one of \['lattice', 'float32'\]",
+        r"attacks.pgd.storage: expected one of \['lattice', 'float32'\], got 'float16'",
     ),
     "swept storage": (
         "attacks.mine",

@@ -1,16 +1,14 @@
 """Blocks after a stage: names stay, fresh weights stay, and an initial model may be without them."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 import torchvision
-import yaml
 from torch import nn
 
 import tiny
-from pipeline_lib.configuration.config import resolve_config
+from configured import CONFIG, resolved
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
@@ -206,7 +204,7 @@ def test_the_number_of_parameters_leaves_out_frozen_ones():
 
 
 def test_configuration_names_the_network_that_is_extended(tmp_path):
-    config = yaml.safe_load(Path(__file__).parents[1].joinpath("config/config.yaml").read_text())
+    config = copy.deepcopy(CONFIG)
     config["networks"]["defended"] = {"method": "oudefend", "network": "tiny", "after": ["layer3"], "width": 4}
     config["networks"]["both"] = {
         "method": "feature_denoising",
@@ -216,7 +214,7 @@ def test_configuration_names_the_network_that_is_extended(tmp_path):
         "frames": [4, 2],
     }
     config["models"]["at_pgd"]["network"] = "both"
-    entry = resolve_config(config)["models"]["at_pgd-s0"]
+    entry = resolved(config)["models"]["at_pgd-s0"]
     assert entry["network"]["network"]["network"]["method"] == "pipeline_lib.networks.resnet:ResNet3D"
     network = build(entry["network"])(CLASSES)
     assert network(torch.rand(1, 3, 8, 32, 32)).shape == (1, CLASSES)

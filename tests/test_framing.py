@@ -8,6 +8,7 @@ import yaml
 from torch import nn
 
 import tiny
+from configured import resolved
 from limits import file_size_limit
 from pipeline_lib.attacks.framing import Adam, FixedPattern, UniversalFraming
 from pipeline_lib.attacks.losses import cross_entropy
@@ -16,7 +17,6 @@ from pipeline_lib.attacks.starts import Constant, UniformBox
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.defenses.transformed import PreHook
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
@@ -264,7 +264,7 @@ def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path
 def test_the_overlays_framings_lie_around_the_picture_and_random_is_uniform(overlay):
     config, added = (yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("config", overlay))
     framings = {name: entry for name, entry in added["attacks"].items() if name.endswith("_framing")}
-    entries = resolve_config(config | {"attacks": config["attacks"] | framings})["attacks"]
+    entries = resolved(config | {"attacks": config["attacks"] | framings})["attacks"]
     built = {name: build(entry) for name, entry in entries.items() if "_framing_" in name}
     assert len(built) == 12
     for name, framing in built.items():

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import nn
 
 import tiny
+from configured import CONFIG, resolved
 from pipeline_lib.attacks.regions import RandomPixels, RandomRectangle
 from pipeline_lib.attacks.starts import GaussianNoise, UniformBox, UniformNoise
-from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.jobs.adapter import torch_device
 from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, memory_of
 from pipeline_lib.models.trained import new_network
@@ -35,7 +34,7 @@ SELECTED = {
     "selector": tiny.NETWORK,
 }
 DEFENSES = tiny.DEFENSES | {"multibn_selected": SELECTED}
-DEMO = resolve_config(yaml.safe_load((Path(__file__).parents[1] / "config/config.yaml").read_text()))["models"]
+DEMO = resolved(CONFIG)["models"]
 
 
 @pytest.fixture(autouse=True)

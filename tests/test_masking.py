@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
-from pipeline_lib.configuration.config import check_structure, resolve_config
+from configured import CONFIG, resolved
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.audits import AUDIT_COLUMNS, MASKED
 from pipeline_lib.reporting.masking import (
@@ -23,10 +22,6 @@ from pipeline_lib.reporting.masking import (
     write_masking,
 )
 from pipeline_lib.reporting.metrics import wilson
-
-ROOT = Path(__file__).parents[1]
-CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 
 # An honest sheet of a robust model: 400 clips.
 HONEST = {"clean": 90.0, "white_box": 50.0, "eot": 48.0, "transfer": 85.0}
@@ -173,11 +168,6 @@ def configured(**changes: object) -> dict:
     return config
 
 
-def resolved(config: dict) -> dict:
-    check_structure(config, SCHEMA)
-    return resolve_config(config)
-
-
 def test_a_sheet_is_made_of_ordinary_cells():
     parts = resolved(configured())["masking"]["halftone"]["parts"]
     cells = [(part["part"], *part["cells"][0].values(), part["value"]) for part in parts]
@@ -194,7 +184,7 @@ def test_a_sheet_is_made_of_ordinary_cells():
     ]
 
 
-CONFIG_EPSILON = resolve_config(CONFIG)["attacks"]["pgd"]["perturbation"]["epsilon"]
+CONFIG_EPSILON = resolved(CONFIG)["attacks"]["pgd"]["perturbation"]["epsilon"]
 
 
 def test_without_options_a_sheet_has_clean_white_box_and_bounds():

@@ -18,4 +18,4 @@ def test_models_trained_alike_are_named_together(tmp_path) -> None:
 
 def test_a_model_that_took_no_epoch_has_nothing_to_state(tmp_path) -> None:
     (tmp_path / "shown.csv").write_text("epoch,loss,accuracy,learning_rate,selection_accuracy,parameters,run\n")
-    assert "shown" not in opening_page([("shown-s0", tmp_path / "shown.csv")], {"seed": 3})
+    assert "shown" not in opening_page([("shown-s0", tmp_path / "shown.csv")], {"seed": 3, "precision": "fp32"})

@@ -4,8 +4,11 @@ import re
 
 import pytest
 
+from configured import SCHEMA
+from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_cells, used_models
 from pipeline_lib.configuration.sweeps import Sweep
+from pipeline_lib.configuration.targets import all_targets, seeds_of, split_target
 from pipeline_lib.errors import PipelineError
 
 BRANCHES = {"clean": [], "lp": [{"steps": 1}]}
@@ -28,13 +31,27 @@ ATTACKS = {"pgd": {"steps": 1}, "roa": {"steps": 2}, "aimed": {"steps": 1, "loss
 PLAN = {"datasets": {"d": {}}, "models": MODELS, "attacks": ATTACKS}
 
 
-def rows_of(columns: dict, rows: dict, **keys: object) -> dict:
+def written(columns: dict, rows: dict, **keys: object) -> dict:
+    """A study with the schema's defaults."""
     study = {"title": "T", "dataset": "d", "columns": columns, "rows": rows, **keys}
+    return with_defaults({"studies": {"s": study}}, SCHEMA)["studies"]["s"]
+
+
+def rows_of(columns: dict, rows: dict, **keys: object) -> dict:
+    study = written(columns, rows, **keys)
     return resolve_studies({"studies": {"s": study}}, PLAN)["s"]["rows"]
 
 
 def cell(target: str, attack: str, source: str | None) -> dict:
     return {"target": target, "attack": attack, "source": source}
+
+
+def test_every_view_of_a_model_is_a_target_and_has_its_seed():
+    targets = all_targets(MODELS)
+    assert [name for name in targets if name.startswith("manual-s1")] == [f"manual-s1-{name}" for name in BRANCHES]
+    assert [name for name in targets if name.startswith("soft")] == ["soft-s0-clean", "soft-s0-lp", "soft-s0"]
+    assert {split_target(name)[0] for name in targets} == MODELS.keys()
+    assert seeds_of(["manual-s1-lp", "plain-s0", "manual-s1-clean"], MODELS) == [0, 1]
 
 
 def test_a_target_is_its_own_source_and_clean_clips_have_none():
@@ -111,7 +128,7 @@ def test_an_aimed_attack_needs_a_selecting_source_that_knows_its_type():
     )
     assert [cells["c"][0]["source"] for cells in rows.values()] == ["soft-s0", "wrapped-s0", "soft-s0"]
     plan = PLAN | {"attacks": {"aimed": {"loss": {"type": "physical"}}}}
-    study = {"title": "T", "dataset": "d", "columns": {"c": "aimed"}, "rows": {"R": "soft"}}
+    study = written({"c": "aimed"}, {"R": "soft"})
     with pytest.raises(PipelineError, match="aimed.loss.type: unknown branch 'physical'; known: clean, lp"):
         resolve_studies({"studies": {"s": study}}, plan)
 
@@ -153,7 +170,7 @@ def test_errors_of_figures(keys, message):
 
 def test_everything_that_is_shown_is_used():
     columns = {"gray": {"attack": "pgd", "source": "soft"}, "clean": "clean"}
-    study = {"title": "T", "dataset": "d", "columns": columns, "rows": {"R": "plain"}}
+    study = written(columns, {"R": "plain"})
     given = {
         "perturbations": {"p": {"dataset": "d", "source": "manual/lp", "attacks": ["roa"]}},
         "iterations": {"i": {"dataset": "d", "attack": "pgd", "rows": {"W": "wrapped"}}},

@@ -11,12 +11,10 @@ import pytest
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from pipeline_lib.configuration.config import check_structure, resolve_config, without_nulls
+from configured import CONFIG, resolved
 from pipeline_lib.jobs import costs
 from planning import ROOT, asked, copy_project, laid_over, plan, pretend_finished, with_all_that_follows
 
-CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
 REPORTING |= {"feature_curves", "masking", "opening"}
 
@@ -487,9 +485,7 @@ def test_every_configuration_resolves(overlay):
     for each in stack_of(overlay):
         roots = {name: {"root": "data"} for name, entry in datasets(each).items() if entry and "root" in entry}
         config = laid_over(laid_over(config, yaml.safe_load(each.read_text())), {"datasets": roots})
-    config = without_nulls(config)
-    check_structure(config, SCHEMA)
-    assert resolve_config(config)["studies"]
+    assert resolved(config)["studies"]
 
 
 @pytest.mark.parametrize(

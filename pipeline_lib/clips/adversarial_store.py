@@ -14,19 +14,18 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
 
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.entries.storages import LATTICE, Storage
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.runs import atomic_write
 
 FORMAT = 1
 
-Storage = Literal["lattice", "float32"]
-LATTICE: Storage = "lattice"
 # What the frames of a set are in memory.
 DTYPES: dict[Storage, np.dtype] = {LATTICE: np.dtype(np.uint8), "float32": np.dtype(np.float32)}
 

@@ -8,13 +8,13 @@ from pipeline_lib.configuration.entries import (
     CLEAN,
     Sections,
     fail,
-    known,
     lookup,
     named,
     resolve,
     resolve_attack,
     resolve_fields,
 )
+from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
 from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_models
 from pipeline_lib.configuration.sweeps import written_out
 from pipeline_lib.configuration.targets import core_defense
@@ -25,32 +25,17 @@ VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 TRADES = "pipeline_lib.defenses.trades:Trades"
 
 
-def check_structure(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Raises PipelineError for the first entry that does not fit the schema, with its path and the known keys."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(schema).iter_errors(config))
-    if error is None:
-        return
-    where = ".".join(map(str, error.absolute_path)) or "top level"
-    if error.validator == "additionalProperties" and "properties" in error.schema:
-        extra = sorted(set(error.instance) - set(error.schema["properties"]))
-        raise fail(where, f"unknown key {', '.join(map(repr, extra))}; {known(error.schema['properties'])}")
-    raise fail(where, error.message)
-
-
-def without_nulls(config: Any) -> Any:
-    """The configuration without its keys that are null: so an overlay takes an entry of the default away."""
-    if not isinstance(config, dict):
-        return config
-    return {key: without_nulls(value) for key, value in config.items() if value is not None}
+def read_config(config: Mapping[str, Any], schema: Schema) -> dict[str, dict]:
+    """The plan of a configuration that has its defaults: checked against the schema, then resolved."""
+    written = without_nulls(config)
+    check_structure(written, schema)
+    return resolve_config(written)
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     """All entries by kind: datasets, attacks (sweeps written out), models (seeds expanded), studies, and the figures:
     perturbations, iterations, sweeps."""
-    check_precision("evaluation.precision", config["evaluation"].get("precision", "fp32"))
+    check_precision("evaluation.precision", config["evaluation"]["precision"])
     written, sweeps = written_out(config["attacks"])
     sections = {"Attack": written, "Network": config["networks"]}
     attacks = {name: resolve_attack(f"attacks.{name}", entry, sections) for name, entry in written.items()}
@@ -72,9 +57,8 @@ def _dataset(where: str, entry: Mapping[str, Any]) -> dict:
         raise fail(where, "give either 'sampling', which frames of a video are its clip, or 'images'")
     methods = {"lists", "render", "download", "sampling"} & entry.keys()
     resolved = dict(entry) | {key: resolve(f"{where}.{key}", entry[key], {}) for key in methods}
-    given = entry.get("decoding", {})
-    resolved["decoding"] = resolve_fields(f"{where}.decoding", given, "pipeline_lib.clips.decode:Decoding", {})
-    return resolved | {"decoder": _decoder(where, entry)}
+    decoding = resolve_fields(f"{where}.decoding", entry["decoding"], "pipeline_lib.clips.decode:Decoding", {})
+    return resolved | {"decoding": decoding, "decoder": _decoder(where, entry)}
 
 
 def _decoder(where: str, entry: Mapping[str, Any]) -> dict:

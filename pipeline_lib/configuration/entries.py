@@ -13,6 +13,7 @@ from typing import Any
 from pipeline_lib.entries.fields import fields
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.entries.ranges import RANGES
+from pipeline_lib.entries.storages import LATTICE, STORAGES, storage_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.precision import check_precision
 
@@ -21,8 +22,6 @@ from pipeline_lib.precision import check_precision
 Sections = Mapping[str, Mapping[str, Any]]
 
 CLEAN = "clean"  # in the place of an attack: its absence
-# How the clips of an attack's sets are kept; the first is what is meant where nothing is said.
-STORAGES = ("lattice", "float32")
 
 
 def fail(where: str, message: str) -> PipelineError:
@@ -110,8 +109,8 @@ def resolve_attack(where: str, entry: Any, sections: Sections) -> dict:
         return resolve(where, entry, sections)
     own = {key: value for key, value in entry.items() if key not in ("loss", "storage")}
     beside = {"loss": resolve(f"{where}.loss", entry["loss"], {})} if "loss" in entry else {}
-    storage = _choice(f"{where}.storage", entry.get("storage", STORAGES[0]), list(STORAGES))
-    return resolve(where, own, sections) | beside | ({"storage": storage} if storage != STORAGES[0] else {})
+    storage = _choice(f"{where}.storage", storage_of(entry), list(STORAGES))
+    return resolve(where, own, sections) | beside | ({"storage": storage} if storage != LATTICE else {})
 
 
 def named(where: str, name: str, kind: str, sections: Sections) -> dict:

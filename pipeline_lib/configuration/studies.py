@@ -51,11 +51,11 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
     return {
         "title": entry["title"],
         "dataset": entry["dataset"],
-        "paper": list(entry.get("paper", [])),
+        "paper": list(entry["paper"]),
         "columns": list(columns),
         "types": types,
-        "parameters": entry.get("parameters", False),
-        "summaries": list(entry.get("summaries", [])),
+        "parameters": entry["parameters"],
+        "summaries": list(entry["summaries"]),
         "rows": rows,
     }
 

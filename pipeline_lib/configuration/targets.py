@@ -5,7 +5,8 @@ A *model* is `{entry}-s{seed}`; a *target* is a model, or a model seen through o
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from pipeline_lib.configuration.entries import fail, known
@@ -34,6 +35,7 @@ def views(model: Mapping[str, Any]) -> list[str | None]:
     return [*branches(model), *([None] if not branches(model) or selects(model) else [])]
 
 
+@cache
 def split_target(target: str) -> tuple[str, str | None]:
     """The model of a target and the branch it is seen through, if any."""
     model, _, branch = re.fullmatch(r"([^-]+-s\d+)(-(.+))?", target).groups()  # type: ignore[union-attr]
@@ -52,6 +54,16 @@ def targets_of(where: str, written: str, models: Mapping[str, dict]) -> list[str
     if not slash and None not in views(models[own[0]]):
         raise fail(where, f"model {name!r} has branches: choose one, as in {name}/{has[0]}")
     return [f"{model}-{branch}" if slash else model for model in own]
+
+
+def all_targets(models: Mapping[str, dict]) -> list[str]:
+    """Every target of the resolved models."""
+    return [f"{name}-{branch}" if branch else name for name, model in models.items() for branch in views(model)]
+
+
+def seeds_of(targets: Iterable[str], models: Mapping[str, dict]) -> list[int]:
+    """The seeds of the models behind targets, each once, in order."""
+    return sorted({models[split_target(target)[0]]["seed"] for target in targets})
 
 
 def source_for(target: str, sources: list[str], models: Mapping[str, dict]) -> str:

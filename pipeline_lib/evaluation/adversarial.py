@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
-from pipeline_lib.clips.adversarial_store import LATTICE, compressed_delta, enlarged, write_adversarial
+from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
 from pipeline_lib.clips.loader import Prefetched, as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.entries.building import build
+from pipeline_lib.entries.storages import storage_of
 from pipeline_lib.evaluation.audit import (
     Columns,
     FirstStep,
@@ -82,7 +83,7 @@ def make_adversarial_set(
     entry = {"attack": attack_entry, "branch": branch, "source": source.entry, "seed": seed, "batch_size": batch_size}
     entry |= {"precision": precision}
     patterns = [file_digest(learned)] if learned else []
-    storage = attack_entry.get("storage", LATTICE)
+    storage = storage_of(attack_entry)
     key = digest(canonical(entry), code, data.checksum, file_digest(weights), *patterns)
     with run_folder(runs, key) as folder, stop_requests() as stop:
         model, keep = view(source.network, branch), KEEP[storage]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from pipeline_lib.clips.adversarial_store import Storage
 from pipeline_lib.clips.loader import as_clips, as_float_frames, as_frames
+from pipeline_lib.entries.storages import Storage
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.audit import LatticeAttack
 

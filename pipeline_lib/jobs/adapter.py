@@ -26,7 +26,7 @@ def job(snakemake: Any) -> Iterator[None]:
         hand_over()
     with logging_to(Path(snakemake.log[0])):
         try:
-            with reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config.get("gpu_share", 1)):
+            with reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config["gpu_share"]):
                 yield
         except PipelineError as error:
             _stop(f"rule {snakemake.rule}: {error}")

@@ -35,6 +35,15 @@ def gpus_per_job(device: str, wanted: int = 1) -> int:
     return wanted if device == "cuda" or (device == "auto" and visible_gpus()) else 0
 
 
+def check_limit(allowed: int | None, wanted: int) -> None:
+    """Raises PipelineError when a job wants more GPUs than Snakemake's `--resources gpu` allows (None: no limit).
+
+    Snakemake would lower the job's request to the limit without a message.
+    """
+    if allowed is not None and allowed < wanted:
+        raise PipelineError(f"config: gpus is {wanted}, but only --resources gpu={allowed} is allowed: give more")
+
+
 def oversubscription(allowed: int | None, device: str, gpu_share: int) -> str | None:
     """A warning when Snakemake may start more GPU jobs than this machine's GPUs take; they would wait for one another.
 

@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 
 class Field(NamedTuple):
-    """A dataclass field: its annotation as written, and whether an entry must give it."""
+    """A dataclass field: its annotation as written, whether an entry must give it, and its default as written."""
 
     annotation: str
     required: bool
+    default: str | None
 
 
 class Source(NamedTuple):
@@ -105,7 +106,10 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, Field]]:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             annotation = ast.unparse(item.annotation)
             if not annotation.startswith("ClassVar"):
-                yield item.target.id, Field(annotation, item.value is None)
+                yield (
+                    item.target.id,
+                    Field(annotation, item.value is None, ast.unparse(item.value) if item.value else None),
+                )
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -30,10 +30,7 @@ def opening_page(histories: Iterable[tuple[str, Path | str]], evaluation: Mappin
         groups.setdefault(words, []).append(model)
     lines = ["Determinism and precision", "=========================", ""]
     lines += [f"Seeds of the models: {', '.join(sorted(seeds))}. Seed of the attacks: {evaluation['seed']}. "]
-    lines += [
-        f"Attacks compute their gradients in {evaluation.get('precision', 'fp32')}, clips are scored in fp32.",
-        "",
-    ]
+    lines += [f"Attacks compute their gradients in {evaluation['precision']}, clips are scored in fp32.", ""]
     for words, models in groups.items():
         lines += [f"Trained with {words}: {', '.join(f'``{model}``' for model in models)}.", ""]
     return "\n".join(lines)

@@ -4,53 +4,53 @@
 # Universal attacks: what all clips are shown is learned once, on the training clips.
 rule learn:
     input:
-        clips=f"{RESULTS}/{{dataset}}/clips/train.h5",
-        weights=source_weights,
+        clips=PATHS.clips("{dataset}", "train"),
+        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.source),
     output:
-        f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.learned.pt",
+        PATHS.adversarial("{dataset}", "{source}", "{attack}", "learned.pt"),
     log:
-        f"{RESULTS}/{{dataset}}/logs/learn/{{source}}/{{attack}}.log",
+        PATHS.log("learn/{source}/{attack}", "{dataset}"),
     priority: 2
     conda:
         "../../environment.yml"
-    threads: cores(GPUS)
+    threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=learning_memory,
-        runtime=learning_minutes,
+        mem_mb=lambda wildcards, attempt: REQUESTS.learning_memory(**wildcards, attempt=attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.learning_minutes(wildcards.dataset, wildcards.attack, attempt),
     params:
-        entry=lambda wildcards: learned_entry(wildcards.attack),
+        entry=lambda wildcards: parameters.learned_entry(PLAN, wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         seed=config["evaluation"]["seed"],
-        code=lambda wildcards: code("learn.py", PLAN["attacks"][wildcards.attack]),
+        code=lambda wildcards: code("learn.py", parameters.attack_entry(PLAN, wildcards.attack)),
     script:
         "../scripts/learn.py"
 
 
 rule attack:
     input:
-        clips=f"{RESULTS}/{{dataset}}/clips/test.h5",
-        weights=source_weights,
-        learned=learned_pattern,
+        clips=PATHS.clips("{dataset}", "test"),
+        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.source),
+        learned=lambda wildcards: INPUTS.learned_pattern(wildcards.dataset, wildcards.source, wildcards.attack),
     output:
-        adversarial=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.h5",
-        audit=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.audit.csv",
-        trace=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.trace.csv",
-        predictions=f"{RESULTS}/{{dataset}}/predictions/{{source}}/{{source}}/{{attack}}.csv",
+        adversarial=PATHS.adversarial("{dataset}", "{source}", "{attack}"),
+        audit=PATHS.adversarial("{dataset}", "{source}", "{attack}", "audit.csv"),
+        trace=PATHS.adversarial("{dataset}", "{source}", "{attack}", "trace.csv"),
+        predictions=PATHS.prediction("{dataset}", "{source}", "{source}", "{attack}"),
     log:
-        f"{RESULTS}/{{dataset}}/logs/attack/{{source}}/{{attack}}.log",
+        PATHS.log("attack/{source}/{attack}", "{dataset}"),
     priority: 2
     conda:
         "../../environment.yml"
-    threads: cores(GPUS)
+    threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=source_memory,
-        runtime=attack_minutes,
+        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.source, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.attack_minutes(wildcards.dataset, wildcards.attack, attempt),
     params:
-        entry=lambda wildcards: plain(PLAN["attacks"][wildcards.attack]),
+        entry=lambda wildcards: parameters.attack_entry(PLAN, wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         evaluation=plain(config["evaluation"]),
-        code=lambda wildcards: code("attack.py", PLAN["attacks"][wildcards.attack]),
+        code=lambda wildcards: code("attack.py", parameters.attack_entry(PLAN, wildcards.attack)),
     script:
         "../scripts/attack.py"

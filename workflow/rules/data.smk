@@ -3,53 +3,53 @@
 
 rule render:
     output:
-        directory(f"{RESULTS}/{{dataset}}/rendered"),
+        directory(PATHS.rendered("{dataset}")),
     log:
-        f"{RESULTS}/{{dataset}}/logs/render.log",
+        PATHS.log("render", "{dataset}"),
     conda:
         "../../environment.yml"
     threads: config["threads"] * 2
     params:
-        entry=lambda wildcards: plain(PLAN["datasets"][wildcards.dataset].get("render")),
-        code=lambda wildcards: code("render.py", PLAN["datasets"][wildcards.dataset].get("render")),
+        entry=lambda wildcards: parameters.made_entry(PLAN, wildcards.dataset, "render"),
+        code=lambda wildcards: code("render.py", parameters.made_entry(PLAN, wildcards.dataset, "render")),
     script:
         "../scripts/render.py"
 
 
 rule download:
     output:
-        directory(f"{RESULTS}/{{dataset}}/downloaded"),
+        directory(PATHS.downloaded("{dataset}")),
     log:
-        f"{RESULTS}/{{dataset}}/logs/download.log",
+        PATHS.log("download", "{dataset}"),
     # The nodes of a cluster often have no internet.
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        entry=lambda wildcards: plain(PLAN["datasets"][wildcards.dataset].get("download")),
-        code=lambda wildcards: code("download.py", PLAN["datasets"][wildcards.dataset].get("download")),
+        entry=lambda wildcards: parameters.made_entry(PLAN, wildcards.dataset, "download"),
+        code=lambda wildcards: code("download.py", parameters.made_entry(PLAN, wildcards.dataset, "download")),
     script:
         "../scripts/download.py"
 
 
 rule decode:
     input:
-        decode_inputs,
+        raw_data,
     output:
-        f"{RESULTS}/{{dataset}}/clips/{{split}}.h5",
+        PATHS.clips("{dataset}", "{split}"),
     log:
-        f"{RESULTS}/{{dataset}}/logs/decode/{{split}}.log",
+        PATHS.log("decode/{split}", "{dataset}"),
     conda:
         "../../environment.yml"
     threads: config["threads"] * 2
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=lambda wildcards, attempt: REQUESTS.decoding_memory(attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.decoding_minutes(attempt),
     params:
-        entry=lambda wildcards: clip_entry(wildcards.dataset),
-        root=lambda wildcards: data_root(wildcards.dataset),
+        entry=lambda wildcards: parameters.clip_entry(PLAN, wildcards.dataset),
+        root=lambda wildcards: INPUTS.data_root(wildcards.dataset),
         # Not tracked, since it asks for threads: but for `tolerate`, none of it changes a clip.
         decoding=lambda wildcards, threads: PLAN["datasets"][wildcards.dataset]["decoding"],
-        code=lambda wildcards: code("decode.py", clip_entry(wildcards.dataset)),
+        code=lambda wildcards: code("decode.py", parameters.clip_entry(PLAN, wildcards.dataset)),
     script:
         "../scripts/decode.py"

@@ -3,77 +3,62 @@
 
 rule predict_clean:
     input:
-        clips=f"{RESULTS}/{{dataset}}/clips/test.h5",
-        weights=target_weights,
+        clips=PATHS.clips("{dataset}", "test"),
+        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.target),
     output:
-        f"{RESULTS}/{{dataset}}/predictions/{{target}}/clean.csv",
+        PATHS.prediction("{dataset}", "{target}", None, "clean"),
     log:
-        f"{RESULTS}/{{dataset}}/logs/predict/{{target}}/clean.log",
+        PATHS.log("predict/{target}/clean", "{dataset}"),
     priority: 1
     conda:
         "../../environment.yml"
-    threads: cores(GPUS)
+    threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=target_memory,
-        runtime=lambda wildcards, attempt: minutes(1, decoded_shape(wildcards.dataset), attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.target, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.prediction_minutes(wildcards.dataset, attempt),
     params:
         branch=lambda wildcards: split_target(wildcards.target)[1],
-        batch_size=config["evaluation"]["batch_size"],
+        batch_size=BATCH_SIZE,
         code=code("predict.py"),
     script:
         "../scripts/predict.py"
 
 
-# The predictions of a source on its own sets come with the sets.
-ruleorder: attack > predict_transfer
-
-
-rule predict_transfer:
+# Of another model only: the predictions of a source on its own sets come with the sets.
+use rule predict_clean as predict_transfer with:
     input:
-        clips=f"{RESULTS}/{{dataset}}/clips/test.h5",
-        weights=target_weights,
-        adversarial=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.h5",
+        clips=PATHS.clips("{dataset}", "test"),
+        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.target),
+        adversarial=PATHS.adversarial("{dataset}", "{source}", "{attack}"),
     output:
-        f"{RESULTS}/{{dataset}}/predictions/{{target}}/{{source}}/{{attack}}.csv",
+        PATHS.prediction("{dataset}", "{target}", "{source}", "{attack}"),
     log:
-        f"{RESULTS}/{{dataset}}/logs/predict/{{target}}/{{source}}/{{attack}}.log",
-    priority: 1
-    conda:
-        "../../environment.yml"
-    threads: cores(GPUS)
-    resources:
-        gpu=GPUS,
-        mem_mb=target_memory,
-        runtime=lambda wildcards, attempt: minutes(1, decoded_shape(wildcards.dataset), attempt),
-    params:
-        branch=lambda wildcards: split_target(wildcards.target)[1],
-        batch_size=config["evaluation"]["batch_size"],
-        code=code("predict.py"),
-    script:
-        "../scripts/predict.py"
+        PATHS.log("predict/{target}/{source}/{attack}", "{dataset}"),
+    wildcard_constraints:
+        source=f"(?!(?P=target)/)(?:{TARGETS})",
 
 
 # Of clean and of adversarial clips, after each stage of the model that the set was made on.
 rule features:
     input:
-        clips=f"{RESULTS}/{{dataset}}/clips/test.h5",
-        weights=source_weights,
-        adversarial=f"{RESULTS}/{{dataset}}/adversarial/{{source}}/{{attack}}.h5",
+        clips=PATHS.clips("{dataset}", "test"),
+        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.source),
+        adversarial=PATHS.adversarial("{dataset}", "{source}", "{attack}"),
     output:
-        f"{RESULTS}/{{dataset}}/features/{{source}}/{{attack}}.csv",
+        PATHS.features("{dataset}", "{source}", "{attack}"),
     log:
-        f"{RESULTS}/{{dataset}}/logs/features/{{source}}/{{attack}}.log",
+        PATHS.log("features/{source}/{attack}", "{dataset}"),
     conda:
         "../../environment.yml"
-    threads: cores(GPUS)
+    threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=source_memory,
-        runtime=lambda wildcards, attempt: minutes(1, decoded_shape(wildcards.dataset), attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.source, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.prediction_minutes(wildcards.dataset, attempt),
     params:
         branch=lambda wildcards: split_target(wildcards.source)[1],
-        batch_size=config["evaluation"]["batch_size"],
+        batch_size=BATCH_SIZE,
         code=code("features.py"),
     script:
         "../scripts/features.py"

@@ -3,25 +3,25 @@
 
 rule table:
     input:
-        predictions=lambda wildcards: study_files(wildcards.study),
+        predictions=lambda wildcards: LAYOUTS.study_files(wildcards.study),
         paper=sorted(str(path) for path in (ROOT / "resources/paper").glob("*.csv")),
     output:
-        csv=f"{RESULTS}/tables/{{study}}.csv",
-        markdown=f"{RESULTS}/tables/{{study}}.md",
-        latex=f"{RESULTS}/tables/{{study}}.tex",
+        csv=PATHS.table("{study}", "csv"),
+        markdown=PATHS.table("{study}", "md"),
+        latex=PATHS.table("{study}", "tex"),
         html=report(
-            f"{RESULTS}/tables/{{study}}.html",
+            PATHS.table("{study}", "html"),
             category="Tables",
             labels={"table": "{study}"},
             caption="../report/table.rst",
         ),
     log:
-        f"{RESULTS}/logs/table/{{study}}.log",
+        PATHS.log("table/{study}"),
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        layout=lambda wildcards: plain(study_layout(wildcards.study)),
+        layout=lambda wildcards: plain(LAYOUTS.studies[wildcards.study]),
         code=code("table.py"),
     script:
         "../scripts/table.py"
@@ -29,24 +29,24 @@ rule table:
 
 rule audit_table:
     input:
-        [adversarial(*item, "audit.csv") for item in audited_sets()],
+        LAYOUTS.audits(),
     output:
-        csv=f"{RESULTS}/tables/audit.csv",
-        markdown=f"{RESULTS}/tables/audit.md",
-        latex=f"{RESULTS}/tables/audit.tex",
+        csv=PATHS.table("audit", "csv"),
+        markdown=PATHS.table("audit", "md"),
+        latex=PATHS.table("audit", "tex"),
         html=report(
-            f"{RESULTS}/tables/audit.html",
+            PATHS.table("audit", "html"),
             category="Tables",
             labels={"table": "audit of the attacks"},
             caption="../report/audit.rst",
         ),
     log:
-        f"{RESULTS}/logs/audit.log",
+        PATHS.log("audit"),
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        sets=plain(stored_sets()),
+        sets=plain(LAYOUTS.audited_sets),
         code=code("audit.py"),
     script:
         "../scripts/audit.py"
@@ -229,16 +229,16 @@ rule training_curves:
 
 rule opening:
     input:
-        [history(*trained) for trained in trained_histories()],
+        [PATHS.history(*trained) for trained in LAYOUTS.trained],
     output:
-        f"{RESULTS}/tables/opening.rst",
+        PATHS.opening(),
     log:
-        f"{RESULTS}/logs/opening.log",
+        PATHS.log("opening"),
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        models=["/".join(trained) for trained in trained_histories()],
+        models=["/".join(trained) for trained in LAYOUTS.trained],
         evaluation=plain(config["evaluation"]),
         code=code("opening.py"),
     script:
@@ -247,13 +247,13 @@ rule opening:
 
 rule report:
     input:
-        tables(),
+        LAYOUTS.tables(),
         figures(),
         rules.opening.output,
     output:
-        f"{RESULTS}/report.html",
+        PATHS.report(),
     log:
-        f"{RESULTS}/logs/report.log",
+        PATHS.log("report"),
     localrule: True
     conda:
         "../../environment.yml"

@@ -3,24 +3,24 @@
 
 rule train:
     input:
-        clips=f"{RESULTS}/{{dataset}}/clips/train.h5",
-        initial=initial_weights,
-        test=selection_clips,
+        clips=PATHS.clips("{dataset}", "train"),
+        initial=lambda wildcards: INPUTS.initial_weights(wildcards.dataset, wildcards.model),
+        test=lambda wildcards: INPUTS.selection_clips(wildcards.dataset, wildcards.model),
     output:
-        weights=f"{RESULTS}/{{dataset}}/models/{{model}}.pt",
-        history=f"{RESULTS}/{{dataset}}/models/{{model}}.csv",
+        weights=PATHS.weights("{dataset}", "{model}"),
+        history=PATHS.history("{dataset}", "{model}"),
     log:
-        f"{RESULTS}/{{dataset}}/logs/train/{{model}}.log",
+        PATHS.log("train/{model}", "{dataset}"),
     priority: 3
     conda:
         "../../environment.yml"
-    threads: cores(TRAINING_GPUS)
+    threads: TRAINING_CORES
     resources:
         gpu=TRAINING_GPUS,
-        mem_mb=training_memory,
-        runtime=training_minutes,
+        mem_mb=lambda wildcards, attempt: REQUESTS.training_memory(wildcards.dataset, wildcards.model, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.training_minutes(wildcards.dataset, wildcards.model, attempt),
     params:
-        entry=lambda wildcards: model_entry(wildcards.model),
-        code=lambda wildcards: code("train.py", model_entry(wildcards.model)),
+        entry=lambda wildcards: parameters.model_entry(PLAN, wildcards.model),
+        code=lambda wildcards: code("train.py", parameters.model_entry(PLAN, wildcards.model)),
     script:
         "../scripts/train.py"

@@ -7,7 +7,6 @@ from pipeline_lib.jobs.adapter import job
 with job(snakemake):
     from pipeline_lib.reporting.audits import build_audit, write_audit
 
-    names = ("dataset", "source", "attack", "storage")
     sets = zip(snakemake.params.sets, snakemake.input, strict=True)
-    audit = build_audit([dict(zip(names, item, strict=True)) | {"audit": path} for item, path in sets])
+    audit = build_audit([made | {"audit": path} for made, path in sets])
     write_audit(audit, **{kind: Path(path) for kind, path in snakemake.output.items()})

@@ -16,6 +16,6 @@ with job(snakemake):
         output=Path(snakemake.output[0]),
         runs=Path(snakemake.config["results"], ".runs", "batch_sizes"),
         batch_size=snakemake.params.batch_size,
-        gpu_share=snakemake.config.get("gpu_share", 1),
+        gpu_share=snakemake.config["gpu_share"],
         device=torch_device(snakemake.config),
     )

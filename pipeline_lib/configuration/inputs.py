@@ -1,0 +1,65 @@
+"""What a job reads: the input files of the rules, where they depend on an entry of the configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline_lib.configuration.entries import fail
+from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.configuration.studies import Plan
+from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.entries.building import build
+from pipeline_lib.errors import PipelineError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The input files of jobs, of a resolved configuration."""
+
+    plan: Plan
+    paths: Paths
+
+    def data_root(self, dataset: str) -> str:
+        """The folder with a data set's files and lists: a given one, or the one that a rule makes."""
+        entry = self.plan["datasets"][dataset]
+        if "root" in entry:
+            return entry["root"]
+        return self.paths.rendered(dataset) if "render" in entry else self.paths.downloaded(dataset)
+
+    def raw_data(self, dataset: str, split: str) -> list[str]:
+        """What a split is decoded from: the folder that a rule makes, or the lists of a data set given by its root.
+
+        Raises:
+            PipelineError: the lists of a given data set are missing.
+        """
+        given = "root" in self.plan["datasets"][dataset]
+        return self.list_files(dataset, split) if given else [self.data_root(dataset)]
+
+    def list_files(self, dataset: str, split: str) -> list[str]:
+        """The lists of a split, below the root of the data set. Raises PipelineError if they are missing."""
+        lists, root = build(self.plan["datasets"][dataset]["lists"]), Path(self.data_root(dataset))
+        try:
+            lists.class_names(root)
+            return [str(path) for path in lists.list_files(root, split)]
+        except PipelineError as error:
+            raise fail(f"datasets.{dataset}.root", str(error)) from None
+
+    def weights(self, dataset: str, target: str) -> str:
+        """The checkpoint of the model behind a target."""
+        return self.paths.weights(dataset, split_target(target)[0])
+
+    def initial_weights(self, dataset: str, model: str) -> list[str]:
+        """The weights that a model starts from, if any: another model's or a file's."""
+        initial = self.plan["models"][model]["initial"]
+        if isinstance(initial, dict):
+            return [initial["file"]]
+        return [self.paths.weights(dataset, initial)] if initial else []
+
+    def selection_clips(self, dataset: str, model: str) -> list[str]:
+        """The test clips, where a model's epoch is selected on them, as the authors did."""
+        on_test = self.plan["models"][model]["training"].get("select_on") == "test"
+        return [self.paths.clips(dataset, "test")] if on_test else []
+
+    def learned_pattern(self, dataset: str, source: str, attack: str) -> list[str]:
+        """What a universal attack learned on its source; nothing for other attacks."""
+        universal = "learning" in self.plan["attacks"][attack]
+        return [self.paths.adversarial(dataset, source, attack, "learned.pt")] if universal else []

@@ -1,0 +1,102 @@
+"""Tables as their builders get them: for each row, column and seed the files with the numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
+from pipeline_lib.configuration.studies import Plan, used_cells, used_models
+from pipeline_lib.configuration.targets import seeds_of, split_target
+from pipeline_lib.entries.storages import storage_of
+
+Cell = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """The tables of a resolved configuration, and the files behind them.
+
+    note: printed below every table, beside that of its data set.
+    """
+
+    plan: Plan
+    paths: Paths
+    note: str
+
+    @cached_property
+    def studies(self) -> dict[str, dict[str, Any]]:
+        """The layout of every study's table, plain data."""
+        return {name: self._study(name, study) for name, study in self.plan["studies"].items()}
+
+    def _study(self, name: str, study: Mapping[str, Any]) -> dict[str, Any]:
+        layout = {key: study[key] for key in ("title", "dataset", "paper", "summaries", "types", "columns")}
+        note = f"{self.plan['datasets'][study['dataset']]['note']} {self.note}".strip()
+        rows = [self._row(study, label, row) for label, row in study["rows"].items()]
+        return layout | {"name": name, "note": note, "rows": rows}
+
+    def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
+        dataset, targets = study["dataset"], [cell["target"] for cells in row.values() for cell in cells]
+        return {
+            "label": label,
+            "seeds": seeds_of(targets, self.plan["models"]),
+            "cells": {
+                column: [self.paths.prediction(dataset, **cell) for cell in cells] for column, cells in row.items()
+            },
+            "audits": {column: self.white_box_audits(dataset, cells) for column, cells in row.items()},
+            # Of the row's first model: it gives the size of the network, where the study shows sizes.
+            "history": self.paths.history(dataset, split_target(targets[0])[0]) if study["parameters"] else None,
+        }
+
+    def white_box_audits(self, dataset: str, cells: list[Cell]) -> list[str]:
+        """The audits of sets that were made on the target itself; another source's says nothing about the target."""
+        made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] == cell["target"]]
+        return [self.paths.adversarial(dataset, cell["source"], cell["attack"], "audit.csv") for cell in made]
+
+    def study_files(self, name: str) -> list[str]:
+        """All predictions that a study's table needs, the audits of its white-box sets, and histories for sizes."""
+        rows = self.studies[name]["rows"]
+        histories = {row["history"] for row in rows if row["history"]}
+        predictions = {path for row in rows for files in row["cells"].values() for path in files}
+        return sorted(predictions | histories | {*self.study_audits(name)})
+
+    def study_audits(self, name: str) -> list[str]:
+        """The audits of a study's white-box sets."""
+        rows = self.studies[name]["rows"]
+        return sorted({path for row in rows for files in row["audits"].values() for path in files})
+
+    def tables(self) -> list[str]:
+        """The files of all tables: one for each study, and that of the audits."""
+        return [self.paths.table(name, ending) for name in (*self.plan["studies"], "audit") for ending in TABLE_ENDINGS]
+
+    @cached_property
+    def audited_sets(self) -> list[dict[str, str]]:
+        """Data set, source, attack and storage of every adversarial set that the studies and figures use, sorted."""
+        cells = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used_cells(self.plan)}
+        return [
+            {
+                "dataset": dataset,
+                "source": source,
+                "attack": attack,
+                "storage": storage_of(self.plan["attacks"][attack]),
+            }
+            for dataset, source, attack in sorted(cell for cell in cells if cell[2] != CLEAN)
+        ]
+
+    def audits(self) -> list[str]:
+        """The audit of each of the audited sets."""
+        return [
+            self.paths.adversarial(one["dataset"], one["source"], one["attack"], "audit.csv")
+            for one in self.audited_sets
+        ]
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """The data sets of the studies."""
+        return sorted({study["dataset"] for study in self.plan["studies"].values()})
+
+    @cached_property
+    def trained(self) -> list[tuple[str, str]]:
+        """Data set and model of every training behind the studies and figures."""
+        return [(dataset, model) for dataset in self.datasets for model in used_models(self.plan, dataset)]

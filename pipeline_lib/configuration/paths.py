@@ -1,0 +1,72 @@
+"""Where the workflow's files are: the paths of what the rules make, below one folder of results.
+
+Every argument may also be a wildcard of a rule's pattern, such as "{dataset}". Nothing is read or written here.
+"""
+
+from dataclasses import dataclass
+
+from pipeline_lib.configuration.entries import CLEAN
+
+TABLE_ENDINGS = ("csv", "md", "tex", "html")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The paths below `results`, the folder of that name in the configuration."""
+
+    results: str
+
+    def rendered(self, dataset: str) -> str:
+        """The folder of a data set that is rendered."""
+        return f"{self.results}/{dataset}/rendered"
+
+    def downloaded(self, dataset: str) -> str:
+        """The folder of a data set that is downloaded."""
+        return f"{self.results}/{dataset}/downloaded"
+
+    def clips(self, dataset: str, split: str) -> str:
+        """The clip store of a split."""
+        return f"{self.results}/{dataset}/clips/{split}.h5"
+
+    def weights(self, dataset: str, model: str) -> str:
+        """The checkpoint of a trained model."""
+        return f"{self.results}/{dataset}/models/{model}.pt"
+
+    def history(self, dataset: str, model: str) -> str:
+        """The table of a training, one row for each epoch."""
+        return f"{self.results}/{dataset}/models/{model}.csv"
+
+    def adversarial(self, dataset: str, source: str, attack: str, ending: str = "h5") -> str:
+        """A file about the adversarial set of an attack made on a source: the set itself, or by its ending
+        `audit.csv`, `trace.csv`, or `learned.pt` (of a universal attack)."""
+        return f"{self.results}/{dataset}/adversarial/{source}/{attack}.{ending}"
+
+    def prediction(self, dataset: str, target: str, source: str | None, attack: str) -> str:
+        """Predictions of a target on the clean clips, or on the set of an attack made on a source."""
+        name = CLEAN if attack == CLEAN else f"{source}/{attack}"
+        return f"{self.results}/{dataset}/predictions/{target}/{name}.csv"
+
+    def features(self, dataset: str, source: str, attack: str) -> str:
+        """Distances between a source's features of clean and of adversarial clips, stage by stage."""
+        return f"{self.results}/{dataset}/features/{source}/{attack}.csv"
+
+    def table(self, name: str, ending: str) -> str:
+        """A table in one of the formats of TABLE_ENDINGS."""
+        return f"{self.results}/tables/{name}.{ending}"
+
+    def figure(self, name: str, ending: str) -> str:
+        """A figure, its numbers or its page, by ending."""
+        return f"{self.results}/figures/{name}.{ending}"
+
+    def opening(self) -> str:
+        """The opening page of the report."""
+        return f"{self.results}/tables/opening.rst"
+
+    def report(self) -> str:
+        """The report with all tables and figures."""
+        return f"{self.results}/report.html"
+
+    def log(self, name: str, dataset: str | None = None) -> str:
+        """The log of a job: of a data set, or of a table or figure."""
+        folder = self.results if dataset is None else f"{self.results}/{dataset}"
+        return f"{folder}/logs/{name}.log"

@@ -1,0 +1,44 @@
+"""The structure of the configuration as written: checked against the schema, completed by the schema's defaults."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline_lib.configuration.entries import fail, known
+
+Schema = Mapping[str, Any]
+
+
+def without_nulls(config: Any) -> Any:
+    """The configuration without its keys that are null: so an overlay takes an entry of the default away."""
+    if not isinstance(config, dict):
+        return config
+    return {key: without_nulls(value) for key, value in config.items() if value is not None}
+
+
+def with_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """A copy in which keys that are missing or null have the default of the schema, if it states one."""
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+    complete = dict(config)
+    complete |= {
+        key: each["default"] for key, each in properties.items() if "default" in each and config.get(key) is None
+    }
+    for key, value in complete.items():
+        inner = properties.get(key, others)
+        if isinstance(value, dict) and isinstance(inner, dict):
+            complete[key] = with_defaults(value, inner)
+    return complete
+
+
+def check_structure(config: Mapping[str, Any], schema: Schema) -> None:
+    """Raises PipelineError for the first entry that does not fit the schema, with its path and the known keys."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    if error is None:
+        return
+    where = ".".join(map(str, error.absolute_path)) or "top level"
+    if error.validator == "additionalProperties" and "properties" in error.schema:
+        extra = sorted(set(error.instance) - set(error.schema["properties"]))
+        raise fail(where, f"unknown key {', '.join(map(repr, extra))}; {known(error.schema['properties'])}")
+    raise fail(where, error.message)

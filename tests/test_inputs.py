@@ -1,0 +1,102 @@
+"""What jobs read, where it depends on the configuration; and what they depend on besides files."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from configured import CONFIG, resolved
+from pipeline_lib.configuration import parameters
+from pipeline_lib.configuration.inputs import Inputs
+from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.errors import PipelineError
+
+GIVEN = {"lists": {"method": "cifar10"}, "images": {"method": "cifar10_records"}, "size": 32, "note": ""}
+FRAMING = {"method": "universal_framing", "learning": {"method": "adam"}, "width": 1, "storage": "float32"}
+
+
+def inputs(root: Path = Path("data"), **changes: dict) -> Inputs:
+    datasets = {"given": GIVEN | {"root": str(root)}, "loaded": GIVEN | {"download": {"method": "cifar10_archive"}}}
+    sections = {"datasets": datasets, "attacks": {"framing": FRAMING}} | changes
+    merged = {name: CONFIG[name] | section for name, section in sections.items()}
+    return Inputs(resolved(CONFIG | merged), Paths("out"))
+
+
+def test_data_lie_in_the_given_folder_or_in_the_one_that_a_rule_makes():
+    found = {name: inputs().data_root(name) for name in ("given", "synthetic", "loaded")}
+    assert found == {"given": "data", "synthetic": "out/synthetic/rendered", "loaded": "out/loaded/downloaded"}
+    assert inputs().raw_data("loaded", "train") == ["out/loaded/downloaded"]
+
+
+def test_given_data_are_named_by_their_lists(tmp_path):
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
+        (folder / name).touch()
+    (folder / "batches.meta.txt").write_text("".join(f"class{number}\n" for number in range(10)))
+    files = inputs(tmp_path).raw_data("given", "test")
+    assert str(folder / "test_batch.bin") in files
+    assert all(Path(path).is_file() for path in files)
+
+
+def test_missing_data_are_named_with_their_key(tmp_path):
+    with pytest.raises(PipelineError, match=rf"config: datasets\.given\.root: .*{re.escape(str(tmp_path))}"):
+        inputs(tmp_path).raw_data("given", "train")
+
+
+def test_a_model_starts_from_nothing_another_model_or_a_file():
+    files = {"at_roa": CONFIG["models"]["at_roa"] | {"initial": {"file": "w.pth"}}}
+    found = [inputs(models=files).initial_weights("d", f"{name}-s0") for name in ("standard", "at_af", "at_roa")]
+    assert found == [[], ["out/d/models/standard-s0.pt"], ["w.pth"]]
+
+
+@pytest.mark.parametrize(("select_on", "read"), [("test", ["out/d/clips/test.h5"]), ("last", []), ("held_out", [])])
+def test_the_test_clips_are_read_only_where_the_epoch_is_selected_on_them(select_on, read):
+    training = {"scratch": CONFIG["training"]["scratch"] | {"select_on": select_on}}
+    assert inputs(training=training).selection_clips("d", "standard-s0") == read
+
+
+def test_the_branches_of_a_model_have_its_weights():
+    weights = {inputs().weights("d", target) for target in ("multibn-s0", "multibn-s0-lp", "multibn-s0-physical")}
+    assert weights == {"out/d/models/multibn-s0.pt"}
+
+
+def test_only_a_universal_attack_reads_what_it_learned():
+    learned = "out/d/adversarial/standard-s0/framing.learned.pt"
+    assert inputs().learned_pattern("d", "standard-s0", "framing") == [learned]
+    assert inputs().learned_pattern("d", "standard-s0", "pgd") == []
+
+
+def test_plain_data_have_one_order_of_keys():
+    one, other = {"b": 1, "a": {"d": (1, 2), "c": None}}, {"a": {"c": None, "d": [1, 2]}, "b": 1}
+    assert repr(parameters.plain(one)) == repr(parameters.plain(other))
+
+
+def test_a_learned_pattern_does_not_depend_on_how_its_sets_are_stored():
+    plan = inputs().plan
+    whole, learned = parameters.attack_entry(plan, "framing"), parameters.learned_entry(plan, "framing")
+    assert whole == learned | {"storage": "float32"}
+
+
+def test_what_a_model_starts_from_is_a_file_and_no_parameter():
+    plan = inputs().plan
+    entry = parameters.model_entry(plan, "at_af-s0")
+    assert entry | {"initial": "standard-s0"} == plan["models"]["at_af-s0"]
+    assert "initial" not in entry
+
+
+def test_clips_depend_on_their_decoder_and_on_what_may_fail_but_not_on_how_they_are_decoded():
+    given = {"deadline": 60, "tolerate": ["a.mp4"]}
+    plain, tolerant = (
+        parameters.clip_entry(inputs(datasets={"synthetic": CONFIG["datasets"]["synthetic"] | more}).plan, "synthetic")
+        for more in ({}, {"decoding": given})
+    )
+    assert (plain["tolerate"], tolerant) == ([], plain | {"tolerate": ["a.mp4"]})
+    assert plain["decoder"]["size"] == 32
+    assert {"lists", "root"} <= plain.keys()
+
+
+def test_a_data_set_is_made_by_one_method():
+    plan = inputs().plan
+    assert parameters.made_entry(plan, "synthetic", "render")["contrast"] == 0.22
+    assert parameters.made_entry(plan, "synthetic", "download") is None

@@ -1,0 +1,83 @@
+"""Layouts of tables: which files the numbers of each cell come from."""
+
+import pytest
+
+from configured import CONFIG, resolved
+from pipeline_lib.configuration.layouts import Layouts
+from pipeline_lib.configuration.parameters import plain
+from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.configuration.studies import used_cells
+
+ATTACKS = CONFIG["attacks"] | {"pgd": CONFIG["attacks"]["pgd"] | {"storage": "float32"}}
+PLAN = resolved(CONFIG | {"seeds": [0, 1], "attacks": ATTACKS})
+PATHS = Paths("out")
+LAYOUTS = Layouts(PLAN, PATHS, "")
+
+
+def row(study: str, label: str) -> dict:
+    return next(row for row in LAYOUTS.studies[study]["rows"] if row["label"] == label)
+
+
+def test_each_cell_has_the_predictions_of_each_seed():
+    found = row("multibn_white_box", "MultiBN-manual")
+    assert found["seeds"] == [0, 1]
+    assert found["cells"]["pgd"] == [
+        f"out/synthetic/predictions/multibn_manual-s{seed}-lp/multibn_manual-s{seed}-lp/pgd.csv" for seed in (0, 1)
+    ]
+    assert found["cells"]["clean"][1] == "out/synthetic/predictions/multibn_manual-s1-clean/clean.csv"
+
+
+def test_a_cell_has_the_audits_of_sets_made_on_its_own_target():
+    found = row("multibn_white_box", "AT-AF")["audits"]
+    assert found["pgd"] == [f"out/synthetic/adversarial/at_af-s{seed}/pgd.audit.csv" for seed in (0, 1)]
+    assert found["clean"] == []
+    assert not any(files for row in LAYOUTS.studies["multibn_black_box"]["rows"] for files in row["audits"].values())
+
+
+@pytest.mark.parametrize("study", CONFIG["studies"])
+def test_a_study_that_shows_sizes_has_a_history_for_each_row(study):
+    histories = [row["history"] for row in LAYOUTS.studies[study]["rows"]]
+    assert all(histories) if CONFIG["studies"][study].get("parameters") else not any(histories)
+    assert {*filter(None, histories)} <= {PATHS.history(*trained) for trained in LAYOUTS.trained}
+
+
+@pytest.mark.parametrize("study", CONFIG["studies"])
+def test_the_files_of_a_study_are_those_of_its_layout(study):
+    layout, files = LAYOUTS.studies[study], LAYOUTS.study_files(study)
+    cells = {path for row in layout["rows"] for paths in row["cells"].values() for path in paths}
+    audits = {path for row in layout["rows"] for paths in row["audits"].values() for path in paths}
+    histories = {row["history"] for row in layout["rows"]} - {None}
+    assert {*files} == cells | audits | histories
+    assert LAYOUTS.study_audits(study) == sorted(audits)
+    assert files == sorted(files)
+
+
+def test_a_layout_is_plain_data():
+    assert plain(LAYOUTS.studies) == LAYOUTS.studies
+
+
+def test_the_note_of_the_configuration_follows_that_of_the_data_set():
+    own = CONFIG["datasets"]["shapes"]["note"]
+    assert LAYOUTS.studies["halftone"]["note"] == own
+    assert Layouts(PLAN, PATHS, "Half the epochs.").studies["halftone"]["note"] == f"{own} Half the epochs."
+
+
+def test_every_set_that_is_shown_is_audited_once_with_its_storage():
+    sets = [(one["dataset"], one["source"], one["attack"]) for one in LAYOUTS.audited_sets]
+    shown = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used_cells(PLAN)}
+    assert sets == sorted(one for one in shown if one[2] != "clean")
+    assert {one["storage"] for one in LAYOUTS.audited_sets if one["attack"] == "pgd"} == {"float32"}
+    assert {one["storage"] for one in LAYOUTS.audited_sets if one["attack"] == "roa"} == {"lattice"}
+    assert LAYOUTS.audits() == [PATHS.adversarial(*one, "audit.csv") for one in sets]
+
+
+def test_each_study_and_the_audits_have_a_table_in_every_format():
+    tables = LAYOUTS.tables()
+    assert len(tables) == len({*tables}) == 4 * (len(CONFIG["studies"]) + 1)
+    assert {"out/tables/multav.csv", "out/tables/multav.html", "out/tables/audit.tex"} <= {*tables}
+
+
+def test_trainings_are_those_of_the_models_that_are_shown():
+    assert LAYOUTS.datasets == ["shapes", "synthetic"]
+    assert ("shapes", "shapes_halftone-s1") in LAYOUTS.trained
+    assert {name for name, model in LAYOUTS.trained if model.startswith("shapes")} == {"shapes"}
