@@ -22,6 +22,7 @@ from pipeline_lib.training import job
 from pipeline_lib.training.processes import Processes
 from pipeline_lib.training.update import BatchUpdate
 from pipeline_lib.training.workers import PATIENCE, run_in_processes
+from test_updates import AWP, FREE, averaged
 from training_runs import always_asked, trained
 
 SLOW_TRAINING = {"training": tiny.TRAINING | {"epochs": 200}}
@@ -57,12 +58,18 @@ CASES = {
     "average": (tiny.AVERAGE, {"precision": "bf16"}, 3e-2),
     "multibn_manual": (tiny.MULTIBN, {}, 1e-3),
     "multibn": (MULTIBN, {"select_on": "held_out", "accumulate": 2}, 1e-3),
+    "awp": (averaged(AWP), {}, 1e-3),
+    "free": (FREE, {"accumulate": 2}, 1e-3),
 }
 
 
 @pytest.mark.parametrize(
     "case",
-    ["at_pgd", "multibn", *(pytest.param(case, marks=pytest.mark.slow) for case in ("average", "multibn_manual"))],
+    [
+        "at_pgd",
+        "multibn",
+        *(pytest.param(case, marks=pytest.mark.slow) for case in ("average", "multibn_manual", "awp", "free")),
+    ],
 )
 def test_two_processes_train_as_one_does_on_the_same_batches(tmp_path, clips, case):
     defense, settings, apart = CASES[case]

@@ -17,6 +17,7 @@ from pipeline_lib.training.state import State
 from pipeline_lib.training.task import Task
 from pipeline_lib.training.update import BatchUpdate
 from test_adaptive_batch_size import OUT_OF_MEMORY
+from test_updates import AWP, FREE
 from training_runs import CPU, trained, with_training
 
 
@@ -115,3 +116,12 @@ def test_out_of_memory_with_a_single_clip(tmp_path, clips, monkeypatch):
     with pytest.raises(PipelineError, match="out of memory with a single clip"):
         trained(tmp_path, with_training(), clips)
     assert sizes == [4, 2, 1]
+
+
+@pytest.mark.parametrize(("defense", "passes"), [(AWP, 3), (FREE, 2)], ids=["awp", "free"])
+def test_out_of_memory_in_an_own_update_halves_each_of_its_passes(tmp_path, clips, monkeypatch, defense, passes):
+    expected = checkpoint.load(trained(tmp_path / "micro_batches", with_training(defense, accumulate=2), clips))
+    sizes = out_of_memory_above(monkeypatch, 2)
+    found = checkpoint.load(trained(tmp_path / "limited", with_training(defense), clips))
+    assert sizes == [4] + [2] * 2 * passes * 4
+    assert all(torch.equal(found["state"][name], tensor) for name, tensor in expected["state"].items())

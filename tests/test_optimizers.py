@@ -1,4 +1,4 @@
-"""Optimizers as entries: steps written out by hand, and what the warm process has loaded for them."""
+"""Optimizers as entries, against their steps written out by hand."""
 
 import pytest
 import torch
@@ -6,7 +6,6 @@ from torch import nn
 
 import tiny
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs import warm
 from pipeline_lib.models import checkpoint
 from pipeline_lib.training.optimizers import SGD, AdamW
 from training_runs import trained, trained_step_by_step, with_training
@@ -110,7 +109,3 @@ def test_another_optimizer_trains_another_model_and_resumes_with_the_same_bytes(
     sgd = trained(tmp_path / "sgd", with_training(learning_rate=0.01), clips)
     state = checkpoint.load(tmp_path / "whole/model.pt")["state"]
     assert not torch.equal(checkpoint.load(sgd)["state"]["conv1.weight"], state["conv1.weight"])
-
-
-def test_a_warm_process_has_what_the_first_optimizer_would_load():
-    assert "torch._dynamo" in warm.PRELOADED

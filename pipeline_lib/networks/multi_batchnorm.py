@@ -182,4 +182,5 @@ def initial_tensor(key: str, own: Tensor, source: Tensor | None, head: str) -> T
         return source
     if key.startswith(head) and source.shape[1:] == own.shape[1:]:
         return own
-    raise PipelineError(f"initial weights: {key} is {tuple(source.shape)}, this network needs {tuple(own.shape)}")
+    hint = f" (only its head, {head[:-1]!r}, may be for other classes)" if source.shape[1:] == own.shape[1:] else ""
+    raise PipelineError(f"initial weights: {key} is {tuple(source.shape)}, this network needs {tuple(own.shape)}{hint}")
