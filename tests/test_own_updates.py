@@ -218,8 +218,8 @@ class Linear(nn.Module):
 
 @pytest.mark.parametrize("replays", [1, 2])
 def test_free_training_of_a_linear_network_is_a_fast_gradient_sign(tmp_path, clips, replays):
-    """The first pass is on clean clips. After it, delta is epsilon * the sign of the gradient at the labels of that pass:
-    of the same batch in a replay, of the batch before at the start of the next one."""
+    """The first pass is on clean clips. After it, delta is epsilon * the sign of the gradient of that pass: of the same
+    batch in a replay, of the batch before at the start of the next one."""
     epsilon, free = 0.02, Seen(epsilon=0.02, replays=replays)
     task = task_of(free, clips, epochs=1)
     train(free.extend(Linear()), task, folder=tmp_path)

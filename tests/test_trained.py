@@ -110,7 +110,7 @@ def test_a_head_for_the_same_classes_is_taken_over_without_a_word(tmp_path, capl
 @pytest.mark.parametrize("head", [None, "classifer"])
 def test_a_head_that_is_not_declared_is_a_layer_that_does_not_fit(tmp_path, head):
     checkpoint.save(tmp_path / "model.pt", Own(9, head), entry={})
-    with pytest.raises(PipelineError, match=rf"classifier\.1\.weight is \(9, 5\), .* only its head, {head or 'fc'!r}"):
+    with pytest.raises(PipelineError, match=rf"classifier\.1\.weight is \(9, 5\), .*only its head, {head or 'fc'!r}"):
         start_from(Own(4, head), tmp_path / "model.pt")
 
 
