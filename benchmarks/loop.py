@@ -29,7 +29,7 @@ from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.models.trained import new_network
 from pipeline_lib.precision import autocast, computing_in
 from pipeline_lib.randomness.generators import clip_generators
-from pipeline_lib.training.job import train_model
+from pipeline_lib.training.job import Inputs, Outputs, train_model
 
 PGD = {
     "method": "pipeline_lib.attacks.ascent:Ascent",
@@ -90,8 +90,8 @@ def draws(count: int) -> list[torch.Generator]:
 def epoch(entry: dict[str, Any], clips: Path, device: torch.device, processes: int) -> Callable[[], None]:
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            names = {"runs": Path(folder), "weights": Path(folder, "w.pt"), "history": Path(folder, "h.csv")}
-            train_model(entry, clips=clips, initial=None, code="", device=device, processes=processes, **names)
+            outputs = Outputs(runs=Path(folder), weights=Path(folder, "w.pt"), history=Path(folder, "h.csv"))
+            train_model(entry, Inputs(clips=clips), outputs, code="", device=device, processes=processes)
 
     return run
 

@@ -28,7 +28,7 @@ from pipeline_lib.entries.building import build
 from pipeline_lib.evaluation.adversarial import make_adversarial_set
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.jobs.adapter import torch_device
-from pipeline_lib.training.job import train_model
+from pipeline_lib.training.job import Inputs, Outputs, train_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,13 +89,13 @@ class Study:
             start = time.monotonic()
             train_model(
                 {key: value for key, value in entry.items() if key != "initial"},
-                clips=self.clips / "train.h5",
-                initial=initial,
-                test=self.clips / "test.h5" if entry["training"].get("select_on") == "test" else None,
-                runs=self.runs / "train",
+                Inputs(
+                    clips=self.clips / "train.h5",
+                    initial=initial,
+                    test=self.clips / "test.h5" if entry["training"].get("select_on") == "test" else None,
+                ),
+                Outputs(weights=path, history=path.with_suffix(".csv"), runs=self.runs / "train"),
                 code="",
-                weights=path,
-                history=path.with_suffix(".csv"),
                 device=self.device,
             )
             print(f"  trained {model} in {time.monotonic() - start:.1f} s; last epoch: {last_row(path)}", flush=True)

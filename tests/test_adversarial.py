@@ -23,7 +23,7 @@ from pipeline_lib.evaluation.adversarial import Crafting, _attack_micro_batch, m
 from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss
 from pipeline_lib.evaluation.prediction import predict
 from profiling import peak
-from test_training import always_asked, trained
+from training_runs import always_asked, trained
 
 CPU = torch.device("cpu")
 SELECTING = tiny.MULTIBN | {"method": "pipeline_lib.defenses.multibn:MultiBN", "selector": tiny.NETWORK}

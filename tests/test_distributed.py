@@ -18,9 +18,12 @@ from pipeline_lib.clips.loader import batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
-from pipeline_lib.training import job, step
-from pipeline_lib.training.processes import PATIENCE, Processes, run_in_processes
-from test_training import always_asked, trained
+from pipeline_lib.training import job
+from pipeline_lib.training.processes import Processes
+from pipeline_lib.training.update import BatchUpdate
+from pipeline_lib.training.workers import PATIENCE, run_in_processes
+from test_updates import AWP, FREE, averaged
+from training_runs import always_asked, trained
 
 SLOW_TRAINING = {"training": tiny.TRAINING | {"epochs": 200}}
 
@@ -55,12 +58,18 @@ CASES = {
     "average": (tiny.AVERAGE, {"precision": "bf16"}, 3e-2),
     "multibn_manual": (tiny.MULTIBN, {}, 1e-3),
     "multibn": (MULTIBN, {"select_on": "held_out", "accumulate": 2}, 1e-3),
+    "awp": (averaged(AWP), {}, 1e-3),
+    "free": (FREE, {"accumulate": 2}, 1e-3),
 }
 
 
 @pytest.mark.parametrize(
     "case",
-    ["at_pgd", "multibn", *(pytest.param(case, marks=pytest.mark.slow) for case in ("average", "multibn_manual"))],
+    [
+        "at_pgd",
+        "multibn",
+        *(pytest.param(case, marks=pytest.mark.slow) for case in ("average", "multibn_manual", "awp", "free")),
+    ],
 )
 def test_two_processes_train_as_one_does_on_the_same_batches(tmp_path, clips, case):
     defense, settings, apart = CASES[case]
@@ -180,14 +189,14 @@ def test_an_error_is_told_before_those_that_it_causes(caplog):
 
 def fit_with_little_memory(**given) -> None:
     """As on two GPUs of which one has memory for a single clip, from the third step on."""
-    whole = step._outcome
+    whole = BatchUpdate._called
 
-    def limited(state, task, rows, frames):
-        if state.step >= 2 and task.processes.rank == 1 and len(rows) > 1:
+    def limited(update, function, here, *more):
+        if update.state.step >= 2 and update.task.processes.rank == 1 and here.stop - here.start > 1:
             raise torch.OutOfMemoryError("simulated")
-        return whole(state, task, rows, frames)
+        return whole(update, function, here, *more)
 
-    step._outcome = limited
+    BatchUpdate._called = limited
     job.fit_as_one_of_several(**given)
 
 
@@ -214,9 +223,9 @@ PARENT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_training, tiny
+import training_runs, tiny
 entry = tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 2000}}
-test_training.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]), processes=2)
+training_runs.trained(Path(sys.argv[2]), entry, Path(sys.argv[3]), processes=2)
 """
 
 

@@ -23,7 +23,7 @@ from pipeline_lib.networks.resnet import ResNet3D
 from pipeline_lib.randomness.draws import present_generators
 from pipeline_lib.reporting.features import draw_features
 from test_adversarial import attacked
-from test_training import trained
+from training_runs import trained
 
 VIDEOS = ["a", "b", "c"]
 

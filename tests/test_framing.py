@@ -26,7 +26,7 @@ from pipeline_lib.reporting.examples import attack_examples
 from pipeline_lib.transforms.noise import NoiseInjection
 from test_adversarial import attacked, frames_of, predicted_again, rows_of
 from test_audit import Brightness
-from test_training import trained
+from training_runs import trained
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

@@ -20,8 +20,8 @@ from pipeline_lib.networks.bn_selector import Mixture
 from pipeline_lib.networks.multi_batchnorm import MultiBatchNorm, routed
 from pipeline_lib.precision import autocast, computing_in, gap_allowed
 from pipeline_lib.randomness.generators import clip_generators
-from pipeline_lib.training.job import train_model
-from test_training import always_asked
+from pipeline_lib.training.job import Inputs, Outputs, train_model
+from training_runs import always_asked
 
 pytestmark = pytest.mark.gpu
 
@@ -113,9 +113,9 @@ def test_a_step_in_bf16_is_near_that_in_fp32_with_gradients_in_fp32(defense):
 
 
 def trained(folder: Path, clips: Path, entry: dict) -> Path:
-    names = {"weights": folder / "model.pt", "history": folder / "model.csv", "runs": folder / "runs"}
-    train_model(entry, clips=clips, initial=None, code="", device=GPU, **names)
-    return names["weights"]
+    outputs = Outputs(weights=folder / "model.pt", history=folder / "model.csv", runs=folder / "runs")
+    train_model(entry, Inputs(clips=clips), outputs, code="", device=GPU)
+    return outputs.weights
 
 
 @pytest.mark.parametrize("defense", ["at_pgd", "multibn_selected"])

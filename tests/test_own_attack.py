@@ -16,7 +16,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.adversarial import make_adversarial_set
 from readme import example
 from test_adversarial import CPU, attacked, rows_of
-from test_training import trained
+from training_runs import trained
 
 ENTRY = yaml.safe_load(example("yaml", "my_attack:Flicker"))["attacks"]["flicker"]
 

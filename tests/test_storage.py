@@ -21,7 +21,7 @@ from pipeline_lib.evaluation.features import measure_features
 from pipeline_lib.evaluation.storage import KEEP
 from pipeline_lib.reporting.examples import attack_examples
 from test_adversarial import CPU, attacked, predicted_again, rows_of
-from test_training import trained
+from training_runs import trained
 
 FLOAT = {"storage": "float32"}
 PERTURBATIONS = "pipeline_lib.attacks.perturbations"

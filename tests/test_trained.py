@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torchvision.models.video import r3d_18
 
+from pipeline_lib.defenses.multibn import MultiBN
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.trained import start_from
@@ -54,6 +55,73 @@ def test_this_pipelines_own_models_start_others(tmp_path):
     checkpoint.save(tmp_path / "model.pt", source, entry={}, classes=list("abcde"))
     start_from(target, tmp_path / "model.pt")
     assert all(torch.equal(value, source.state_dict()[key]) for key, value in target.state_dict().items())
+
+
+class Own(nn.Module):
+    """A user's network; `head`, where given, declares the layer that makes its logits."""
+
+    def __init__(self, classes: int, head: str | None) -> None:
+        super().__init__()
+        self.features, self.classifier = nn.Conv3d(3, 6, 1), nn.Sequential(nn.Linear(6, 5), nn.Linear(5, classes))
+        if head is not None:
+            self.head = head
+
+    def forward(self, clips):
+        return self.classifier(self.features(clips).mean((2, 3, 4)))
+
+
+class NamedHead(nn.Module):
+    """A network whose last layer is called `head`, as in many transformers."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(3, 6), nn.Linear(6, classes)
+
+
+@pytest.mark.parametrize(
+    ("make", "head", "body"),
+    [
+        (lambda classes: Own(classes, "classifier.1"), "classifier.1", "classifier.0"),
+        (NamedHead, "head", "body"),
+        (TorchvisionR3D18(), "fc", "stem.0"),
+    ],
+    ids=["declared", "by name", "torchvision"],
+)
+def test_any_head_starts_fresh_for_other_classes_and_the_log_names_it(tmp_path, caplog, make, head, body):
+    source, target = make(9), make(4)
+    checkpoint.save(tmp_path / "model.pt", source, entry={})
+    fresh = target.get_submodule(head).weight.clone()
+    with caplog.at_level("INFO"):
+        start_from(target, tmp_path / "model.pt")
+    assert torch.equal(target.get_submodule(head).weight, fresh)
+    assert torch.equal(target.get_submodule(body).weight, source.get_submodule(body).weight)
+    assert f"initial weights: {head}.bias, {head}.weight for other classes left out" in caplog.text
+
+
+def test_a_head_for_the_same_classes_is_taken_over_without_a_word(tmp_path, caplog):
+    source, target = Own(4, "classifier.1"), Own(4, "classifier.1")
+    checkpoint.save(tmp_path / "model.pt", source, entry={})
+    with caplog.at_level("INFO"):
+        start_from(target, tmp_path / "model.pt")
+    assert torch.equal(target.classifier[1].weight, source.classifier[1].weight)
+    assert "initial weights" not in caplog.text
+
+
+@pytest.mark.parametrize("head", [None, "classifer"])
+def test_a_head_that_is_not_declared_is_a_layer_that_does_not_fit(tmp_path, head):
+    checkpoint.save(tmp_path / "model.pt", Own(9, head), entry={})
+    with pytest.raises(PipelineError, match=rf"classifier\.1\.weight is \(9, 5\), .*only its head, {head or 'fc'!r}"):
+        start_from(Own(4, head), tmp_path / "model.pt")
+
+
+def test_a_network_with_a_selection_module_starts_from_one_of_other_classes(tmp_path):
+    soft = MultiBN(branches={"clean": [], "lp": []}, selector=ResNet3D(**TINY))
+    source, target = soft.extend(network(9)), soft.extend(network(4))
+    checkpoint.save(tmp_path / "model.pt", source, entry={})
+    fresh = target.target.fc.weight.clone()
+    start_from(target, tmp_path / "model.pt")
+    assert torch.equal(target.target.fc.weight, fresh)
+    assert torch.equal(target.selector.fc.weight, source.selector.fc.weight)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from pipeline_lib.models.trained import load_model, new_network, start_from
 from pipeline_lib.networks.multi_batchnorm import through
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
-from test_training import trained
+from training_runs import trained
 
 CPU = torch.device("cpu")
 HALFTONE = {"method": "pipeline_lib.transforms.halftone:Halftone"}

@@ -28,7 +28,11 @@ class Objective(NamedTuple):
 
 
 class Defense(Protocol):
-    """How a network is extended and what its training minimizes. Clips are (N, C, T, H, W) or (N, C, H, W)."""
+    """How a network is extended and what its training minimizes. Clips are (N, C, T, H, W) or (N, C, H, W).
+
+    Two more methods are a defense's own choice (`update.py`): `step(update)`, the update of the network on a batch in
+    the place of one descent on the objective, and `optimizers(network, make)`, the optimizers that it takes.
+    """
 
     def extend(self, network: nn.Module) -> nn.Module:
         """The network with what the defense adds to it."""

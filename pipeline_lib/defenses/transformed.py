@@ -1,6 +1,6 @@
 """A transform of the input in front of a network, trained as another defense says (Halftone's comparisons)."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Defense, Draw, Objective
+from pipeline_lib.defenses.update import Figures, MakeOptimizer, Update, optimizers_of, updated
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.transforms.bpda import Backward, Transform, transformed
 
@@ -33,8 +34,18 @@ class Transformed:
         return extended
 
     def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        with drawing(draw("transform")) if self.transform.stochastic else nullcontext():
+        with self._drawing(draw):
             return self.defense.objective(network, clips, labels, draw)
+
+    def optimizers(self, network: nn.Module, make: MakeOptimizer) -> dict[str, torch.optim.Optimizer]:
+        return optimizers_of(self.defense, network, make)
+
+    def step(self, update: Update) -> Figures:
+        with update.within(self._drawing):
+            return updated(self.defense, update)
+
+    def _drawing(self, draw: Draw) -> AbstractContextManager[None]:
+        return drawing(draw("transform")) if self.transform.stochastic else nullcontext()
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ METHODS = {
     "multibn": "pipeline_lib.defenses.multibn:MultiBN",
     "maximum": "pipeline_lib.defenses.multi_perturbation:Maximum",
     "trades": "pipeline_lib.defenses.trades:Trades",
+    "exponential_moving_average": "pipeline_lib.defenses.exponential_moving_average:ExponentialMovingAverage",
+    "adversarial_weight_perturbation": (
+        "pipeline_lib.defenses.adversarial_weight_perturbation:AdversarialWeightPerturbation"
+    ),
+    "free_adversarial_training": "pipeline_lib.defenses.free_adversarial_training:FreeAdversarialTraining",
     "multibn_manual": "pipeline_lib.defenses.multibn:MultiBNManual",
     "softmax": "pipeline_lib.networks.bn_selector:Softmax",
     "gumbel_softmax": "pipeline_lib.networks.bn_selector:GumbelSoftmax",
@@ -89,6 +94,9 @@ METHODS = {
     "noise_injection": "pipeline_lib.transforms.noise:NoiseInjection",
     # losses that attacks climb instead of the cross-entropy
     "adaptive": "pipeline_lib.defenses.adaptive:Adaptive",
+    # optimizers
+    "sgd": "pipeline_lib.training.optimizers:SGD",
+    "adamw": "pipeline_lib.training.optimizers:AdamW",
     # learning-rate schedules
     "one_cycle": "pipeline_lib.training.schedules:OneCycle",
     "multi_step": "pipeline_lib.training.schedules:MultiStep",

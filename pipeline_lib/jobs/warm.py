@@ -30,6 +30,7 @@ PRELOADED = (
     "pipeline_lib.evaluation.prediction",
     "pipeline_lib.reporting.examples",
     "pipeline_lib.reporting.figures",
+    "torch._dynamo",  # the first optimizer of a process would load it, for a second
 )
 STANDARD_STREAMS = (0, 1, 2)
 REQUESTS = (signal.SIGINT, signal.SIGTERM)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline_lib.networks.extension import head_of
 from pipeline_lib.networks.multi_batchnorm import present_route, routed
 from pipeline_lib.networks.synchronized import summed
 
@@ -196,6 +197,7 @@ class SelectedNetwork(nn.Module):
         super().__init__()
         self.target, self.selector, self.weighting = target, selector, weighting
         self.branches: tuple[str, ...] = target.branches  # type: ignore[assignment]
+        self.head = f"target.{head_of(target)}"
 
     def forward(self, clips: Tensor) -> Tensor:
         if present_route() is not None:

@@ -15,7 +15,10 @@ from pipeline_lib.errors import PipelineError
 
 
 class Network(Protocol):
-    """An architecture: called with the number of classes, it gives the network with fresh weights."""
+    """An architecture: called with the number of classes, it gives the network with fresh weights.
+
+    The network may name the layer that makes its logits, the one that depends on the classes, as `head` (a string).
+    """
 
     def __call__(self, classes: int) -> nn.Module: ...
 
@@ -68,6 +71,15 @@ def add_after(network: nn.Module, stage: str, name: str, block: nn.Module) -> No
     if name in dict(layers.named_children()):
         raise PipelineError(f"after: {stage} has a block {name!r} already; name each stage once")
     layers.add_module(name, Added(block))
+
+
+def head_of(network: nn.Module) -> str:
+    """The name of the layer that makes the logits: the `head` that the network declares, or else `fc`.
+
+    A network whose layer itself is called `head` need not declare it.
+    """
+    head = getattr(network, "head", "fc")
+    return head if isinstance(head, str) else "head"
 
 
 def unknown_to(network: nn.Module, weights: Iterable[str]) -> set[str]:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.networks.extension import unknown_to
+from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.networks.extension import head_of, unknown_to
 
 
 class Route(Protocol):
@@ -143,21 +144,24 @@ def branch_index(network: nn.Module, branch: str) -> int:
 def load_initial(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Starts `network` from the weights of a trained one, for fine-tuning.
 
-    A plain BatchNorm is copied into every branch. An fc for another number of classes keeps its present (fresh)
+    A plain BatchNorm is copied into every branch. A head for another number of classes keeps its present (fresh)
     weights, and so does a block that an extension added, if the weights have nothing of it. Anything else that does
     not fit is a PipelineError, and the network is left as it was.
     """
-    own, fresh = network.state_dict(), unknown_to(network, state)
+    own, fresh, head = network.state_dict(), unknown_to(network, state), f"{head_of(network)}."
     sources = {key: source_key(network, key, state) for key in own}
     unused = sorted(set(state) - set(sources.values()))
     if unused:
         shape = tuple(state[unused[0]].shape)
         raise PipelineError(f"initial weights: {unused[0]} {shape} has no place in this network")
     loaded = {
-        key: own[key] if key in fresh else initial_tensor(key, own[key], state.get(source))
+        key: own[key] if key in fresh else initial_tensor(key, own[key], state.get(source), head)
         for key, source in sources.items()
     }
     network.load_state_dict(loaded)
+    skipped = sorted(key for key in own if key.startswith(head) and own[key].shape != state[sources[key]].shape)
+    if skipped:
+        LOGGER.info("initial weights: %s for other classes left out: the head starts fresh", ", ".join(skipped))
 
 
 def source_key(network: nn.Module, key: str, state: Mapping[str, Tensor]) -> str:
@@ -168,7 +172,7 @@ def source_key(network: nn.Module, key: str, state: Mapping[str, Tensor]) -> str
     return f"{owner}.{rest.partition('.')[2]}"
 
 
-def initial_tensor(key: str, own: Tensor, source: Tensor | None) -> Tensor:
+def initial_tensor(key: str, own: Tensor, source: Tensor | None, head: str) -> Tensor:
     if source is None:
         # Checkpoints older than torch 0.4.1 (Kinetics) do not count batches.
         if key.endswith("num_batches_tracked"):
@@ -176,6 +180,7 @@ def initial_tensor(key: str, own: Tensor, source: Tensor | None) -> Tensor:
         raise PipelineError(f"initial weights: {key} {tuple(own.shape)} is missing in them")
     if source.shape == own.shape:
         return source
-    if key.startswith("fc.") and source.shape[1:] == own.shape[1:]:
+    if key.startswith(head) and source.shape[1:] == own.shape[1:]:
         return own
-    raise PipelineError(f"initial weights: {key} is {tuple(source.shape)}, this network needs {tuple(own.shape)}")
+    hint = f" (only its head, {head[:-1]!r}, may be for other classes)" if source.shape[1:] == own.shape[1:] else ""
+    raise PipelineError(f"initial weights: {key} is {tuple(source.shape)}, this network needs {tuple(own.shape)}{hint}")

@@ -31,6 +31,8 @@ class ResNet(nn.Module):
     out): fork and seed it around the construction.
     """
 
+    head = "fc"
+
     def __init__(
         self,
         *,

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,51 +21,65 @@ from pipeline_lib.networks.synchronized import synchronize
 from pipeline_lib.precision import computing_in, run_metadata
 from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest
 from pipeline_lib.training.loop import train
-from pipeline_lib.training.processes import ALONE, MicroBatchTooLargeError, Processes, run_in_processes
+from pipeline_lib.training.processes import ALONE, MicroBatchTooLargeError, Processes
 from pipeline_lib.training.selection import Selection, split_rows
 from pipeline_lib.training.state import State, remove
 from pipeline_lib.training.task import Task, Training
+from pipeline_lib.training.workers import run_in_processes
 
 COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "selection_accuracy", "parameters", "run")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The files that a training depends on. test: clips to select an epoch on, if the entry says so."""
+
+    clips: Path
+    initial: Path | None = None
+    test: Path | None = None
+
+    def digests(self) -> list[str]:
+        files = [Clips(self.clips).checksum, file_digest(self.initial) if self.initial else ""]
+        return [*files, *([Clips(self.test).checksum] if self.test else [])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Where a training is published, and the folder that its run folder is made in."""
+
+    weights: Path
+    history: Path
+    runs: Path
+
+
 def train_model(
-    entry: dict[str, Any],
-    *,
-    clips: Path,
-    initial: Path | None,
-    runs: Path,
-    code: str,
-    weights: Path,
-    history: Path,
-    device: torch.device,
-    test: Path | None = None,
-    processes: int = 1,
+    entry: dict[str, Any], inputs: Inputs, outputs: Outputs, *, code: str, device: torch.device, processes: int = 1
 ) -> None:
     """Trains the model of an entry and publishes its weights and its history.
 
-    The run folder below `runs` is keyed by everything that the result depends on; the number of processes, one for each
-    GPU, changes rounding only and is left out. It keeps the finished model, so that coming back to an earlier
-    configuration costs nothing. test: clips to select an epoch on, if the entry says so.
+    The run folder below `outputs.runs` is keyed by everything that the result depends on (code: the fingerprint of the
+    code); the number of processes, one for each GPU, changes rounding only and is left out. It keeps the finished
+    model, so that coming back to an earlier configuration costs nothing.
     """
-    files = [file_digest(initial) if initial else "", *([Clips(test).checksum] if test else [])]
-    key = digest(canonical(entry), code, Clips(clips).checksum, *files)
-    with run_folder(runs, key) as folder, stop_requests() as stop:
+    key = digest(canonical(entry), code, *inputs.digests())
+    with run_folder(outputs.runs, key) as folder, stop_requests() as stop:
         final = folder / "final.pt"
         if not final.exists():
             if processes == 1:
-                fit(entry, clips=clips, initial=initial, test=test, folder=folder, device=device, stop=stop)
+                fit(entry, inputs, folder, device=device, stop=stop)
             else:
-                paths = {"clips": clips, "initial": initial, "test": test, "folder": folder}
-                call = {"entry": entry} | {name: path and str(path) for name, path in paths.items()}
-                _fit_in_processes(call, processes, device, stop)
+                _fit_in_processes(entry, inputs, folder, processes, device, stop)
             remove(folder)
-        publish(final, weights)
-        write_history(checkpoint.load(final), history)
+        publish(final, outputs.weights)
+        write_history(checkpoint.load(final), outputs.history)
 
 
-def _fit_in_processes(call: dict[str, Any], count: int, device: torch.device, stop: Callable[[], bool]) -> None:
+def _fit_in_processes(
+    entry: dict[str, Any], inputs: Inputs, folder: Path, count: int, device: torch.device, stop: Callable[[], bool]
+) -> None:
     """`fit` in several processes; in all again, from the last checkpoint, when the memory of one was too small."""
+    files = {name: path and str(path) for name, path in asdict(inputs).items()}
+    call = {"entry": entry, "inputs": files, "folder": str(folder)}
     while True:
         try:
             return run_in_processes(f"{__name__}:fit_as_one_of_several", call, count=count, device=device, stop=stop)
@@ -72,32 +87,31 @@ def _fit_in_processes(call: dict[str, Any], count: int, device: torch.device, st
             LOGGER.warning("%s", error)
 
 
-def fit_as_one_of_several(entry: dict[str, Any], **given: Any) -> None:
+def fit_as_one_of_several(
+    entry: dict[str, Any], inputs: dict[str, str | None], folder: str, *, device: torch.device, processes: Processes
+) -> None:
     """`fit` in one of several processes, which get paths as text."""
-    paths = {name: given.pop(name) for name in ("clips", "initial", "test", "folder")}
+    files: Any = {name: path and Path(path) for name, path in inputs.items()}
     with stop_requests() as stop:
-        given |= {name: path and Path(path) for name, path in paths.items()}
-        fit(entry, **given, stop=stop)
+        fit(entry, Inputs(**files), Path(folder), device=device, stop=stop, processes=processes)
 
 
 def fit(
     entry: dict[str, Any],
-    *,
-    clips: Path,
-    initial: Path | None,
-    test: Path | None,
+    inputs: Inputs,
     folder: Path,
+    *,
     device: torch.device,
     stop: Callable[[], bool],
     processes: Processes = ALONE,
 ) -> None:
     """Trains an entry's network and writes `final.pt` in the folder; what each of several processes does."""
-    data, settings = Clips(clips), build(entry["training"] | {"method": "pipeline_lib.training.task:Training"})
+    data, settings = Clips(inputs.clips), build(entry["training"] | {"method": "pipeline_lib.training.task:Training"})
     network, defense = new_network(entry, len(data.classes))
-    if initial:
-        start_from(network, initial)
+    if inputs.initial:
+        start_from(network, inputs.initial)
     count = parameter_count(network)
-    rows, selection = _chosen_rows(data, settings, test)
+    rows, selection = _chosen_rows(data, settings, inputs.test)
     task = Task(
         defense=defense,
         clips=data,
@@ -113,7 +127,7 @@ def fit(
         run = _run_metadata(state, task)
     LOGGER.info("trained with %s", run)
     if processes.rank == 0:
-        _finish(state, entry, data.classes, parameters=count, run=run, path=folder / "final.pt")
+        _finish(state, folder / "final.pt", entry=entry, classes=data.classes, parameters=count, run=run)
 
 
 def _chosen_rows(data: Clips, settings: Training, test: Path | None) -> tuple[np.ndarray, Selection | None]:
@@ -153,15 +167,12 @@ def _run_metadata(state: State, task: Task) -> dict[str, Any]:
     )
 
 
-def _finish(
-    state: State, entry: dict[str, Any], classes: list[str], *, parameters: int, run: dict[str, Any], path: Path
-) -> None:
-    """Writes the model: the weights of the best epoch, or of the last one where none is selected."""
+def _finish(state: State, path: Path, **facts: Any) -> None:
+    """Writes the model: the weights of the best epoch, or those at the end where none is selected."""
+    model = state.network if state.best else state.model()
     if state.best:
-        state.network.load_state_dict(state.best["weights"])
-    checkpoint.save(
-        path, state.network, entry=entry, classes=classes, epochs=state.epochs, parameters=parameters, run=run
-    )
+        model.load_state_dict(state.best["weights"])
+    checkpoint.save(path, model, epochs=state.epochs, **facts)
 
 
 def write_history(model: dict[str, Any], output: Path) -> None:

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from pipeline_lib.clips.loader import Prefetched
+from pipeline_lib.defenses.update import optimizers_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED
-from pipeline_lib.training.optimizer import MomentumDescent
 from pipeline_lib.training.processes import MicroBatchTooLargeError
-from pipeline_lib.training.selection import Scored, Selection, scored_batches
+from pipeline_lib.training.scoring import scored_batches
+from pipeline_lib.training.selection import Scored, Selection
 from pipeline_lib.training.state import State, remember_micro_batches, remembered_micro_batches
 from pipeline_lib.training.step import step
 from pipeline_lib.training.task import Task
@@ -36,15 +37,8 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
         SystemExit: 143, after saving, when `stop` says so in any process.
     """
     _check_batch(task)
-    settings = task.settings
-    optimizer = MomentumDescent(network.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay)
-    state = State(network, optimizer, micro_batches=settings.accumulate)
-    state.restore(folder)
-    if task.processes.count > 1:
-        # Not what the memory of a single GPU once asked for.
-        most = settings.batch_size // task.processes.count
-        state.micro_batches = min(max(settings.accumulate, remembered_micro_batches(folder)), most)
-    size = settings.batch_size
+    state = _begun(network, task, folder)
+    size = task.settings.batch_size
     progress = Progress("training", task.steps * size, "clips", start=state.step * size)
     try:
         with Prefetched(task.clips, _shards(task, state), task.device) as data:
@@ -61,6 +55,19 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
     return state
 
 
+def _begun(network: nn.Module, task: Task, folder: Path) -> State:
+    """The state at the beginning, or where an interrupted run was."""
+    settings = task.settings
+    optimizers = optimizers_of(task.defense, network, settings.optimizer)
+    state = State(network, optimizers, micro_batches=settings.accumulate)
+    state.restore(folder)
+    if task.processes.count > 1:
+        # Not what the memory of a single GPU once asked for.
+        most = settings.batch_size // task.processes.count
+        state.micro_batches = min(max(settings.accumulate, remembered_micro_batches(folder)), most)
+    return state
+
+
 def _check_batch(task: Task) -> None:
     size, cut = task.settings.batch_size, task.settings.accumulate * task.processes.count
     if len(task.rows) < size:
@@ -73,10 +80,9 @@ def _check_batch(task: Task) -> None:
 
 
 def _shards(task: Task, state: State) -> Iterator[np.ndarray]:
-    """This process's rows of each step to come: its shard of every micro-batch, one after the other."""
+    """This process's rows of each step to come."""
     for number in range(state.step, task.steps):
-        micro_batches = np.array_split(task.batch(number), state.micro_batches)
-        yield np.concatenate([task.processes.shard(rows) for rows in micro_batches])
+        yield task.shard(task.batch(number), state.micro_batches)
 
 
 class Checkpointer:
@@ -127,20 +133,10 @@ def _select(
     state: State, task: Task, selection: Selection, checkpointer: Checkpointer, stop: Callable[[], bool]
 ) -> None:
     """Scores the present epoch, and keeps its weights if it is the best so far."""
-    batches = scored_batches(
-        state.network,
-        task.defense,
-        selection,
-        state.scored,
-        precision=task.settings.precision,
-        batch_size=max(1, task.settings.batch_size // state.micro_batches),
-        seed=task.seed,
-        device=task.device,
-        processes=task.processes,
-        stop=stop,
-    )
+    model, size = state.model(), max(1, task.settings.batch_size // state.micro_batches)
+    batches = scored_batches(model, task, selection, state.scored, batch_size=size, stop=stop)
     for state.scored, stopping in batches:
         checkpointer(stopping)
     score, state.scored = state.scored.accuracy, Scored()
     state.epochs[-1]["selection_accuracy"] = score
-    state.keep_if_best(score)
+    state.keep_if_best(score, model)

@@ -1,42 +1,17 @@
 """Several processes of one machine that train one network together, each on its shard of every batch.
 
 Gradients are summed, BatchNorm sees the whole batch (`networks.synchronized`): the number of processes changes a result
-by rounding only, and is no part of its identity. A process that dies ends all of them at once.
+by rounding only, and is no part of its identity.
 """
 
-import importlib
-import json
-import logging
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.adapter import torch_device
-from pipeline_lib.jobs.logs import LOGGER, logging_to
-from pipeline_lib.jobs.runs import STOPPED
-
-# How long a process waits for the others in one exchange. A dead one is noticed at once, by their parent; this is for
-# one that hangs, and has to be longer than reading a batch or writing a checkpoint takes on a slow disk.
-PATIENCE = timedelta(minutes=10)
-REFUSED = 2  # the exit status of a process that ended with a PipelineError
-DESERTED = 3  # and of one whose exchange with the others failed
-TOO_LARGE = 4  # and of one whose memory is too small
 
 
 class MicroBatchTooLargeError(PipelineError):
@@ -63,6 +38,15 @@ class Processes:
         distributed.all_reduce(total)
         return total.tolist()
 
+    def joined(self, values: Tensor, places: np.ndarray, size: int) -> Tensor:
+        """(n, ...) of this process, at `places` of a batch -> (size, ...) of all processes, the same in each."""
+        if self.count == 1:
+            return values
+        whole = values.new_zeros((size, *values.shape[1:]))
+        whole[torch.from_numpy(places).to(values.device)] = values
+        distributed.all_reduce(whole)
+        return whole
+
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replaces every gradient by its sum over all processes, in one exchange."""
         if self.count == 1:
@@ -76,152 +60,3 @@ class Processes:
 
 
 ALONE = Processes()
-
-
-def run_in_processes(
-    target: str, arguments: dict[str, Any], *, count: int, device: torch.device, stop: Callable[[], bool]
-) -> None:
-    """Calls `target` (module:function) in `count` processes, with the plain `arguments`, `device` and `processes`.
-
-    Raises:
-        PipelineError: one of them failed or was killed; the others were ended. MicroBatchTooLargeError, if it lacked
-            memory.
-        SystemExit: 143, when `stop` said so and all have saved what they had.
-    """
-    with tempfile.TemporaryDirectory(prefix="processes-") as folder:
-        call = {"target": target, "arguments": arguments, "count": count, "device": device.type}
-        call |= {"threads": torch.get_num_threads(), "log": _log_file(), "folder": folder}
-        workers = [_start(call | {"rank": rank}) for rank in range(count)]
-        try:
-            _wait(workers, Path(folder), stop)
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.wait()
-
-
-def _log_file() -> str:
-    files = [handler.baseFilename for handler in LOGGER.handlers if isinstance(handler, logging.FileHandler)]
-    return files[0] if files else os.devnull
-
-
-def _start(call: dict[str, Any]) -> subprocess.Popen:
-    # The pipe to its standard input stays open as long as this process lives.
-    command = [sys.executable, "-c", "from pipeline_lib.training.processes import work; work()", json.dumps(call)]
-    with _errors(Path(call["folder"]), call["rank"]).open("w") as errors:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stderr=errors,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
-        )
-
-
-def _errors(folder: Path, rank: int) -> Path:
-    return folder / f"errors{rank}"
-
-
-def _wait(workers: list[subprocess.Popen], folder: Path, stop: Callable[[], bool]) -> None:
-    """Until all have ended; passes a request to stop on to them, once."""
-    asked = False
-    while True:
-        statuses = [worker.poll() for worker in workers]
-        if asked:  # a process that had not begun yet ends on the signal itself
-            statuses = [STOPPED if status == -signal.SIGTERM else status for status in statuses]
-        if any(status not in (None, 0, STOPPED) for status in statuses):
-            time.sleep(0.5)  # what one error causes in the others comes soon after
-            raise _failure([worker.poll() for worker in workers], folder)
-        if None not in statuses:
-            break
-        if stop() and not asked:
-            asked = True
-            for worker in workers:
-                worker.send_signal(signal.SIGTERM)
-        time.sleep(0.05)
-    if STOPPED in statuses:
-        raise SystemExit(STOPPED)
-
-
-def _failure(statuses: list[int | None], folder: Path) -> PipelineError:
-    """The error that the others' errors come from."""
-    failed = {rank: status for rank, status in enumerate(statuses) if status not in (None, 0, STOPPED)}
-    rank, status = min(failed.items(), key=lambda item: _order(item[1]))
-    texts = {rank: _errors(folder, rank).read_text(errors="replace").strip() for rank in failed}
-    if status in (REFUSED, TOO_LARGE):
-        kind = MicroBatchTooLargeError if status == TOO_LARGE else PipelineError
-        return kind(texts[rank].splitlines()[-1])
-    for other, text in texts.items():
-        LOGGER.error("process %d:\n%s", other + 1, text)
-    how = f"was killed by signal {-status}" if status and status < 0 else f"failed: {texts[rank].splitlines()[-1:]}"
-    return PipelineError(
-        f"process {rank + 1} of the {len(statuses)} that train together {how}; the others were ended. The last "
-        "checkpoint is kept: run again"
-    )
-
-
-def _order(status: int) -> int:
-    """Causes before consequences: whoever waits for a process that has ended fails too, or is aborted by NCCL."""
-    if status in (REFUSED, TOO_LARGE):
-        return 0
-    if status < 0:
-        return 3 if status == -signal.SIGABRT else 1
-    return 4 if status == DESERTED else 2
-
-
-def work() -> None:
-    """The main function of one process."""
-    call = json.loads(sys.argv[1])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    rank, device = call["rank"], torch_device({"device": call["device"], "threads": call["threads"]})
-    if device.type == "cuda":
-        device = torch.device("cuda", rank)
-        torch.cuda.set_device(device)
-    module, _, name = call["target"].partition(":")
-    log = call["log"] if rank == 0 else os.devnull
-    processes = Processes(rank, call["count"])
-    try:
-        with logging_to(Path(log)), _group(processes, Path(call["folder"]), device):
-            getattr(importlib.import_module(module), name)(**call["arguments"], device=device, processes=processes)
-    except BaseException as error:
-        _leave(error)
-
-
-def _leave(error: BaseException) -> NoReturn:
-    """Ends this process at once: taking the group apart may wait for processes that wait for this one."""
-    if isinstance(error, PipelineError):
-        print(" ".join(str(error).split()), file=sys.stderr)
-    elif not isinstance(error, SystemExit):
-        traceback.print_exception(error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(_status(error))
-
-
-def _status(error: BaseException) -> int:
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        return error.code
-    if isinstance(error, PipelineError):
-        return TOO_LARGE if isinstance(error, MicroBatchTooLargeError) else REFUSED
-    return DESERTED if isinstance(error, distributed.DistError) or "by peer" in str(error) else 1
-
-
-def _end_with_parent() -> None:
-    """An orphan would train beside its replacement: the pipe from the parent closes when it dies, however it does."""
-    os.read(0, 1)
-    os._exit(1)
-
-
-@contextmanager
-def _group(processes: Processes, folder: Path, device: torch.device) -> Iterator[None]:
-    """Inside, tensors can be exchanged. They meet at a file, so that no port has to be free."""
-    if Path("/sys/class/net/lo").exists():
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    distributed.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"file://{folder}/meeting",
-        rank=processes.rank,
-        world_size=processes.count,
-        timeout=PATIENCE,
-    )
-    yield
-    distributed.destroy_process_group()  # not after an error: see `_leave`

@@ -1,20 +1,22 @@
 """What a killed training continues from: its state, on disk in two generations, and only ever that of the same run."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.models import checkpoint
-from pipeline_lib.training.optimizer import MomentumDescent
 from pipeline_lib.training.selection import Scored
 
 LATEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 FIELDS = ("micro_batches", "step", "epochs", "best", "scored")
+TENSORS = ("average", "memory")  # by name; they live on the network's device
 
 
 @dataclass
@@ -23,16 +25,18 @@ class State:
 
     step: the next one. epochs: the figures so far (those of the last one may be unfinished). micro_batches: how
     many passes a batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected.
-    scored: how far the present epoch is scored for that, at its end.
+    scored: how far the present epoch is scored for that, at its end. average, memory: `defenses.update.Update`.
     """
 
     network: nn.Module
-    optimizer: MomentumDescent
+    optimizers: dict[str, torch.optim.Optimizer]
     micro_batches: int = 1
     step: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None
     scored: Scored = field(default_factory=Scored)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    memory: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Walking through all modules for them takes longer than copying them.
@@ -48,12 +52,20 @@ class State:
 
         return put_back
 
+    def model(self) -> nn.Module:
+        """The network with the weights that are the model: the average, where the defense keeps one."""
+        if not self.average:
+            return self.network
+        model = copy.deepcopy(self.network)
+        model.load_state_dict(self.average)
+        return model
+
     def save(self, folder: Path) -> None:
         """Raises PipelineError when the disk is full; whenever it is killed, one whole generation stays."""
         fresh, latest = folder / "checkpoint.fresh.pt", folder / LATEST
-        rest = {name: getattr(self, name) for name in FIELDS}
-        optimizer = self.optimizer.state_dict()
-        checkpoint.save(fresh, self.network, entry={}, run=folder.name, optimizer=optimizer, **rest)
+        rest = {name: getattr(self, name) for name in (*FIELDS, *TENSORS)}
+        optimizers = {name: each.state_dict() for name, each in self.optimizers.items()}
+        checkpoint.save(fresh, self.network, entry={}, run=folder.name, optimizers=optimizers, **rest)
         if latest.exists():
             latest.replace(folder / PREVIOUS)
         fresh.replace(latest)
@@ -63,18 +75,25 @@ class State:
         for name in (LATEST, PREVIOUS):
             content = _usable(folder / name)
             if content is not None:
-                self.network.load_state_dict(content["state"])
-                self.optimizer.load_state_dict(content["optimizer"])
-                for name in FIELDS:
-                    setattr(self, name, content[name])
-                self.scored = Scored(*self.scored)  # a plain tuple on disk
+                self._take_over(content)
                 LOGGER.info("continuing at step %d from %s", self.step, folder)
                 return
 
-    def keep_if_best(self, score: float) -> None:
-        """Remembers the present weights if no epoch so far had this score or a higher one."""
+    def _take_over(self, content: dict[str, Any]) -> None:
+        self.network.load_state_dict(content["state"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(content["optimizers"][name])
+        for name in FIELDS:
+            setattr(self, name, content[name])
+        self.scored = Scored(*self.scored)  # a plain tuple on disk
+        device = next(self.network.parameters()).device
+        for name in TENSORS:
+            setattr(self, name, {key: tensor.to(device) for key, tensor in content[name].items()})
+
+    def keep_if_best(self, score: float, model: nn.Module) -> None:
+        """Remembers the weights of `model` if no epoch so far had this score or a higher one."""
         if self.best is None or score > self.best["score"]:
-            weights = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
             self.best = {"score": score, "epoch": len(self.epochs), "weights": weights}
 
 

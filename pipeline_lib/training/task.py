@@ -10,8 +10,9 @@ from pipeline_lib.clips.augmentation import Augmentation, Unchanged
 from pipeline_lib.clips.loader import batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
-from pipeline_lib.entries.ranges import Count, Fraction, Natural, NonNegative, OpenFraction, check_ranges
+from pipeline_lib.entries.ranges import Count, Natural, NonNegative, OpenFraction, check_ranges
 from pipeline_lib.precision import Precision
+from pipeline_lib.training.optimizers import SGD, Optimizer
 from pipeline_lib.training.processes import ALONE, Processes
 from pipeline_lib.training.schedules import Schedule
 from pipeline_lib.training.selection import Selection
@@ -19,7 +20,7 @@ from pipeline_lib.training.selection import Selection
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Stochastic gradient descent as the papers use it; incomplete last batches are dropped.
+    """How a network is trained; incomplete last batches are dropped.
 
     augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
     accumulate: micro-batches that a batch is cut into, one after the other: less memory, the same gradient, but
@@ -32,8 +33,7 @@ class Training:
     batch_size: Count
     learning_rate: NonNegative
     schedule: Schedule
-    momentum: Fraction = 0.9
-    weight_decay: NonNegative = 1e-5
+    optimizer: Optimizer = field(default_factory=SGD)
     augmentation: Augmentation = field(default_factory=Unchanged)
     precision: Precision = "fp32"
     accumulate: Count = 1
@@ -70,6 +70,10 @@ class Task:
         """The rows of a step."""
         size, count = self.settings.batch_size, len(self.rows)
         return self.rows[batch_of(step, steps_per_epoch=self.steps_per_epoch, count=count, size=size, seed=self.seed)]
+
+    def shard(self, rows: np.ndarray, micro_batches: int) -> np.ndarray:
+        """This process's rows of a batch: its shard of every micro-batch, one after the other."""
+        return np.concatenate([self.processes.shard(part) for part in np.array_split(rows, micro_batches)])
 
     def more_micro_batches(self, micro_batches: int) -> int:
         """Twice as many, as long as each process has a clip in each."""

@@ -1,0 +1,59 @@
+"""Free adversarial training: one backward pass for the weights and the perturbation (Shafahi et al., NeurIPS 2019)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.perturbations import AdditiveLinf
+from pipeline_lib.defenses.adversarial_training import AdversarialTraining
+from pipeline_lib.defenses.objective import Draw, Objective
+from pipeline_lib.defenses.standard import Standard
+from pipeline_lib.defenses.update import Figures, Update
+from pipeline_lib.entries.ranges import Count, Positive, check_ranges
+
+PERTURBATION = "perturbation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeAdversarialTraining:
+    """`replays` (m) times on each batch: g = gradients of the loss at x + delta to theta and to x; theta takes the
+    optimizer's step along the first, delta <- clip(delta + epsilon * sign(the second), -epsilon, epsilon).
+
+    Algorithm 1 of the paper: delta is zero at the very beginning, and a batch starts from what the one before left.
+    As in the authors' code, x + delta is cut to [0, 1], and delta stays where it was cut. Both gradients are of the
+    network in train mode. The figures are those of the last replay. Epochs are compared on examples of one such step
+    from delta = 0, the fast gradient sign method.
+    """
+
+    epsilon: Positive
+    replays: Count
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    def extend(self, network: nn.Module) -> nn.Module:
+        return network
+
+    def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
+        step = AdditiveLinf(epsilon=self.epsilon, step_size=self.epsilon)
+        return AdversarialTraining(attack=Ascent(perturbation=step, steps=1)).objective(network, clips, labels, draw)
+
+    def step(self, update: Update) -> Figures:
+        clips, memory = update.clips, update.memory
+        delta = update.shard(memory[PERTURBATION]) if PERTURBATION in memory else torch.zeros_like(clips)
+        for _ in range(self.replays):
+            moved = clips + delta
+            seen = moved.clamp(0, 1).requires_grad_()
+            figures = update.gradients(Standard().objective, seen)
+            update.descend()
+            delta = self._climbed(delta, seen, moved)
+        memory[PERTURBATION] = update.joined(delta)
+        return figures
+
+    def _climbed(self, delta: Tensor, seen: Tensor, moved: Tensor) -> Tensor:
+        if seen.grad is None:
+            raise RuntimeError("no gradient reaches the clips: the network detaches its input")
+        reached = seen.grad.sign() * (seen == moved)
+        return (delta + self.epsilon * reached).clamp(-self.epsilon, self.epsilon).detach()

@@ -1,0 +1,114 @@
+"""One update of a network on a batch: one descent on the defense's objective, or the `step` of the defense's own."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_lib.defenses.objective import Draw, Objective
+from pipeline_lib.errors import PipelineError
+
+# Functions of (network, clips, labels, draw) for some clips of the batch; `objective` of a defense is one of the first.
+MakeObjective = Callable[[nn.Module, Tensor, Tensor, Draw], Objective]
+Craft = Callable[[nn.Module, Tensor, Tensor, Draw], Tensor]
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+NETWORK = "network"  # the name of the optimizer of a defense that declares none
+
+
+class Figures(NamedTuple):
+    """Means over a batch or a micro-batch: the loss, and the correct answers in percent."""
+
+    loss: float
+    accuracy: float
+
+
+class Update(Protocol):
+    """What a defense's `step(update)` works with; it returns the Figures of the batch.
+
+    `gradients` and `crafted` pass the batch in micro-batches, in the precision of the training, on each process's shard
+    of it, and in smaller micro-batches when the memory is too small. A step that only uses these two and `descend`
+    has all of that. One with passes of its own takes the clips that are here at once, in fp32 unless it says
+    otherwise, and has to sum over the processes itself.
+
+    average: weights by their names in the state dict, the model in the place of the network's own if there are any.
+    memory: other tensors that a defense keeps from step to step. Both are saved and resumed with the training, and
+        have to be the same in every process.
+    """
+
+    @property
+    def network(self) -> nn.Module: ...
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of this step."""
+
+    @property
+    def average(self) -> dict[str, Tensor]: ...
+
+    @property
+    def memory(self) -> dict[str, Tensor]: ...
+
+    @property
+    def clips(self) -> Tensor:
+        """(n, C, T, H, W): this process's shard of the batch, augmented."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,): their labels."""
+
+    def gradients(self, objective: MakeObjective, clips: Tensor | None = None) -> Figures:
+        """Leaves the gradients of the batch's mean loss in the parameters; the network is in train mode.
+
+        clips: what takes the place of `self.clips`. If they are a leaf that requires gradients, they get theirs,
+            times a positive number.
+
+        Raises:
+            PipelineError: the loss or a gradient is not finite, or a single clip is too much for the memory.
+        """
+
+    def crafted(self, craft: Craft) -> Tensor:
+        """(n, ...): what `craft` makes of the clips, e.g. adversarial examples. Nothing is left in the parameters."""
+
+    def descend(self, name: str = NETWORK, rate: float | None = None) -> None:
+        """One step of the optimizer of that name along the present gradients, at `self.rate` or another rate."""
+
+    def within(self, context: Callable[[Draw], AbstractContextManager[Any]]) -> AbstractContextManager[None]:
+        """Inside, every pass is made within `context(draw)`."""
+
+    def kept_statistics(self) -> AbstractContextManager[None]:
+        """Inside, passes move BatchNorm's statistics as ever; at the end they are as before."""
+
+    def joined(self, values: Tensor) -> Tensor:
+        """(n, ...) of this process's clips -> (batch, ...) of the clips of all, the same in every process."""
+
+    def shard(self, values: Tensor) -> Tensor:
+        """(batch, ...) of all clips -> (n, ...) of those of this process."""
+
+
+def updated(defense: Any, update: Update) -> Figures:
+    """One update of the network, by the defense's `step` if it has one: then the means over the batch."""
+    if not hasattr(defense, "step"):
+        return descended(defense.objective, update)
+    figures = defense.step(update)
+    if not isinstance(figures, Figures):
+        raise PipelineError(f"{type(defense).__name__}.step returned {figures!r}: return the Figures of its batch")
+    return figures
+
+
+def descended(objective: MakeObjective, update: Update) -> Figures:
+    """One optimizer step along the gradients of an objective: what a defense without a `step` does."""
+    figures = update.gradients(objective)
+    update.descend()
+    return figures
+
+
+def optimizers_of(defense: Any, network: nn.Module, make: MakeOptimizer) -> dict[str, torch.optim.Optimizer]:
+    """The optimizers of a training by name: one for the whole network, or those of `defense.optimizers(network, make)`.
+
+    make: the `optimizer` of the training entry.
+    """
+    if hasattr(defense, "optimizers"):
+        return defense.optimizers(network, make)
+    return {NETWORK: make(network.parameters())}

@@ -1,0 +1,53 @@
+"""Optimizers of `torch.optim` as entries. The learning rate comes from the training's schedule, step by step.
+
+The first one that a process makes loads torch's compiler, which takes a second: warm processes have it already.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from pipeline_lib.entries.ranges import Fraction, NonNegative, OpenFraction, check_ranges
+
+
+class Optimizer(Protocol):
+    def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer of these parameters; its learning rate is set before each step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Stochastic gradient descent as the papers use it: momentum without dampening, weight decay in the gradient.
+
+    nesterov: Nesterov's momentum, which needs a momentum above 0.
+    """
+
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 1e-5
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
+
+    beta1: OpenFraction = 0.9
+    beta2: OpenFraction = 0.999
+    weight_decay: NonNegative = 0.01
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, lr=0.0, betas=(self.beta1, self.beta2), weight_decay=self.weight_decay)
