@@ -30,6 +30,11 @@ def precision_of(attack: object, outer: Precision) -> Precision:
     return "bf16" if getattr(attack, "precision", outer) == "bf16" else outer
 
 
+def weights_in(attack: object, precision: Precision) -> Precision:
+    """In which precision an attack finds a network's weights: fp32 for one that also scores clips with them."""
+    return "fp32" if getattr(attack, "keeps_weights", False) else precision_of(attack, precision)
+
+
 def gap_allowed(precision: Precision) -> float:
     """How far a loss in a precision may be from the same in fp32, |a - b| / (1 + b), as the same model's.
 

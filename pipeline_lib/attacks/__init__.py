@@ -8,17 +8,20 @@ from typing import Any
 
 # By name and not by import statements: a job depends on the attacks that it runs, not on all of them.
 _MODULES = {
+    "apgd": ["Apgd"],
     "ascent": ["Ascent"],
     "crafting": ["craft"],
     "expectation": ["Expectation"],
     "framing": ["Adam", "FixedPattern", "UniversalFraming"],
     "goals": ["LeastLikely", "NextClass", "TargetClass", "Untargeted"],
     "lp_perturbations": ["AdditiveL1", "AdditiveL2", "PrintedRatioL2", "RatioL2"],
+    "margins": ["DLR", "Margin", "TargetedDLR"],
     "perturbations": ["AdditiveLinf", "RatioLinf"],
     "regions": ["AllPixels", "Border", "FirstSampleOnly", "RandomPixels", "RandomRectangle"],
     "search": ["SearchedRectangle"],
     "starts": ["AtClean", "Constant", "GaussianNoise", "LogUniform", "UniformBox", "UniformNoise"],
     "steepest": ["Steepest"],
+    "strongest": ["Strongest"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.attacks.ascent import require_one_each
-from pipeline_lib.attacks.goals import check_labels, goal_of
-from pipeline_lib.attacks.losses import Criterion, Loss, attacking, on_logits
-from pipeline_lib.precision import precision_of
+from pipeline_lib.attacks.goal_loss import goal_loss, unchanged
+from pipeline_lib.attacks.goals import Model, check_labels, goal_of
+from pipeline_lib.attacks.losses import Loss, attacking
+from pipeline_lib.precision import weights_in
 from pipeline_lib.randomness.generators import clip_generators
 
 
@@ -54,11 +55,11 @@ def craft(
     require_one_each(generators, clips)
 
     def crafted(micro_batch: slice) -> Tensor:
+        some, model = clips[micro_batch], _checked(network, largest)
         with attacking(network):
-            criterion = _checked(goal_of(attack).criterion(network, clips[micro_batch], labels[micro_batch]), largest)
-        goal = on_logits(network, criterion)
-        with attacking(network, precision_of(attack, "fp32")):
-            return attack(loss(goal) if loss else goal, clips[micro_batch], generators[micro_batch]).detach()
+            climbed = goal_loss(model, some, labels[micro_batch], goal_of(attack), transform=loss or unchanged)
+        with attacking(network, weights_in(attack, "fp32")):
+            return attack(climbed, some, generators[micro_batch]).detach()
 
     adversarial = torch.cat([crafted(micro_batch) for micro_batch in _micro_batches(len(clips), batch_size)])
     _require_finite(adversarial)
@@ -95,12 +96,13 @@ def _require_labels(labels: Tensor, count: int) -> None:
         raise ValueError(f"a label is {int(labels.min())}: classes are counted from 0")
 
 
-def _checked(criterion: Criterion, largest: int) -> Criterion:
-    """The criterion, which refuses a largest label that the logits do not have."""
+def _checked(network: nn.Module, largest: int) -> Model:
+    """The network, refused if it has no logit for the largest label."""
 
-    def checked(logits: Tensor) -> Tensor:
+    def checked(clips: Tensor) -> Tensor:
+        logits = network(clips)
         check_labels(logits, largest)
-        return criterion(logits)
+        return logits
 
     return checked
 

@@ -5,7 +5,7 @@ A clip whose label is the target already is attacked away from it, as if untarge
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ Model = Callable[[Tensor], Tensor]
 
 
 class Goal(Protocol):
+    """A class attribute `any_error = True` says that every wrong answer is a success."""
+
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
         """What an attack on clean `clips` of `labels` (N,) climbs. Call it inside `attacking(network)`."""
 
@@ -25,6 +27,8 @@ class Goal(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Untargeted:
     """Any wrong answer: the cross-entropy to the true label."""
+
+    any_error: ClassVar[bool] = True
 
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
         return to_labels(labels)

@@ -28,8 +28,12 @@ def to_labels(labels: Tensor) -> Criterion:
 
 
 def on_logits(model: Callable[[Tensor], Tensor], criterion: Criterion) -> Loss:
-    """The criterion of the model's logits, in float32."""
-    return lambda clips: criterion(model(clips).float())
+    """The criterion of the model's logits, in float32, or in float64 if they are."""
+    return lambda clips: criterion(at_least_float32(model(clips)))
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def in_bfloat16(loss: Loss) -> Loss:

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.norms import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball
-from pipeline_lib.attacks.perturbations import DARKEST, growing, lifted, tell_of_large_steps
+from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps, Checkpoints, SparseSteps, additive_mix
+from pipeline_lib.attacks.norms import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball, unit
+from pipeline_lib.attacks.perturbations import DARKEST, growing, in_box, lifted, tell_of_large_steps
 from pipeline_lib.entries.ranges import AboveOne, Count, Positive, check_ranges
 from pipeline_lib.errors import PipelineError
 
@@ -50,6 +52,14 @@ class AdditiveL2:
         one, limit = torch.ones_like(clean), (255 * self.epsilon) ** 2
         return levels_inside(adversarial, clean, one, power=2, limit=limit, dims=of_clip(clean))
 
+    def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps:
+        """What APGD moves by."""
+
+        def move(clips: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
+            return clips + length * unit(gradient, of_clip(clips))
+
+        return Checkpoints(center, steps, self.epsilon, move, additive_mix, partial(in_box, self, center))
+
 
 @dataclass(frozen=True, kw_only=True)
 class RatioL2:
@@ -87,6 +97,15 @@ class RatioL2:
         weight = torch.where(base > 0, (255 * base.double()) ** -2, 0)
         lit, limit = torch.where(base > 0, adversarial, 0), self.epsilon**2
         return levels_inside(lit, clean, weight, power=2, limit=limit, dims=norm_dims(clean, self.per))
+
+    def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps:
+        """What APGD moves by: steepest ascent in the ratios, in each group of elements that has a bound."""
+        base, dims = lifted(center, self.zeros), norm_dims(center, self.per)
+
+        def move(clips: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
+            return clips + length * base * unit(base * gradient, dims)
+
+        return Checkpoints(center, steps, self.epsilon, move, additive_mix, partial(in_box, self, center))
 
     def _change(self, clips: Tensor, clean: Tensor) -> Tensor:
         change = clips / clean - 1
@@ -184,3 +203,7 @@ class AdditiveL1:
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         one, limit = torch.ones_like(clean), 255 * self.epsilon
         return levels_inside(adversarial, clean, one, power=1, limit=limit, dims=of_clip(clean))
+
+    def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps:
+        """What APGD moves by."""
+        return SparseSteps(center, steps, self.epsilon)

@@ -12,6 +12,8 @@ from torch import Tensor
 TOLERANCE = 1e-4
 # Of a bound, for sums of float64: far above their rounding, far below a grey level.
 SLACK = 1e-9
+# Of an interval in a search by bisection: all the digits of float32.
+HALVINGS = 30
 
 
 def of_clip(clips: Tensor) -> tuple[int, ...]:
@@ -29,6 +31,13 @@ def l2_norm(delta: Tensor, dims: Sequence[int]) -> Tensor:
     return torch.linalg.vector_norm(delta, dim=list(dims), keepdim=True)
 
 
+def unit(delta: Tensor, dims: Sequence[int]) -> Tensor:
+    """delta / ||delta||_2 over `dims`, exact where squares underflow or overflow; 0 of 0."""
+    largest = delta.abs().amax(list(dims), keepdim=True)
+    scaled = delta / torch.where(largest > 0, largest, 1)
+    return scaled / l2_norm(scaled, dims).clamp_min(1)
+
+
 def onto_l2_ball(delta: Tensor, radius: float, dims: Sequence[int]) -> Tensor:
     """The nearest point of the ball: scaled if it lies outside."""
     return delta * (radius / l2_norm(delta, dims).clamp_min(radius))
@@ -43,6 +52,25 @@ def onto_l1_ball(delta: Tensor, radius: float) -> Tensor:
     shrink = torch.zeros_like(sizes[:, 0])
     shrink[outside] = _shrinkage(sizes[outside], radius)
     return delta.sign() * (delta.abs() - per_clip(shrink, delta)).clamp_min(0)
+
+
+def onto_l1_ball_in_box(delta: Tensor, center: Tensor, radius: float) -> Tensor:
+    """The nearest change inside the l1 ball that leaves center + delta in [0, 1], clip by clip.
+
+    Every size shrinks by the same amount and is then cut by the box (Croce and Hein, 2021); the amount by bisection.
+    """
+    sizes, room = delta.abs(), torch.where(delta > 0, 1 - center, center)
+
+    def shrunk(amount: Tensor) -> Tensor:
+        return torch.minimum((sizes - per_clip(amount, delta)).clamp_min(0), room)
+
+    low = torch.zeros(len(delta), device=delta.device, dtype=delta.dtype)
+    high = torch.where(shrunk(low).flatten(1).sum(1) > radius, sizes.flatten(1).amax(1), 0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        outside = shrunk(middle).flatten(1).sum(1) > radius
+        low, high = torch.where(outside, middle, low), torch.where(outside, high, middle)
+    return delta.sign() * shrunk(high)
 
 
 def _shrinkage(sizes: Tensor, radius: float) -> Tensor:

@@ -7,11 +7,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps, Checkpoints, additive_mix, ratio_mix, sign_move
 from pipeline_lib.attacks.norms import TOLERANCE
 from pipeline_lib.entries.ranges import AboveOne, Positive, check_ranges
 from pipeline_lib.jobs.logs import LOGGER
@@ -60,6 +62,11 @@ class AdditiveLinf:
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         return nearest_level(adversarial, clean - self.epsilon, clean + self.epsilon)
 
+    def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps:
+        """What APGD moves by; on the scale of the clips."""
+        project = partial(in_box, self, center)
+        return Checkpoints(center, steps, self.epsilon, sign_move, additive_mix, project)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RatioLinf:
@@ -95,6 +102,19 @@ class RatioLinf:
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         return nearest_level(adversarial, clean / self.epsilon, lifted(clean, self.zeros) * self.epsilon)
+
+    def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps:
+        """What APGD moves by; on a logarithmic scale."""
+        project = partial(in_box, self, center)
+        return Checkpoints(center, steps, math.log(self.epsilon), self._move, ratio_mix, project)
+
+    def _move(self, clips: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
+        return growing(clips, gradient, self.zeros) * (length * gradient.sign()).exp()
+
+
+def in_box(perturbation: Perturbation, center: Tensor, clips: Tensor) -> Tensor:
+    """The clips inside the bound around the center, and in [0, 1]."""
+    return perturbation.project(clips, center).clamp(0, 1)
 
 
 def lifted(clean: Tensor, zeros: Zeros) -> Tensor:

@@ -6,8 +6,10 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.goals import loss_of
+from pipeline_lib.attacks.goal_loss import goal_loss
+from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
+from pipeline_lib.precision import Precision, weights_in
 
 Model = Callable[[Tensor], Tensor]
 Draw = Callable[[str], Sequence[torch.Generator]]
@@ -56,8 +58,9 @@ def adversarial_examples(
 
     It climbs `loss(model, targets)`; without one, what its own goal makes of the labels `targets` (cross-entropy).
     """
-    with attacking(network, "bf16" if torch.is_autocast_enabled(clips.device.type) else "fp32"):
-        attacked_loss = loss(model, targets) if loss else loss_of(attack, model, clips, targets)
+    precision: Precision = "bf16" if torch.is_autocast_enabled(clips.device.type) else "fp32"
+    with attacking(network, weights_in(attack, precision)):
+        attacked_loss = loss(model, targets) if loss else goal_loss(model, clips, targets, goal_of(attack))
         return attack(attacked_loss, clips, generators).detach()
 
 

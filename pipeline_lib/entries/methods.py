@@ -33,6 +33,8 @@ METHODS = {
     # attacks
     "ascent": "pipeline_lib.attacks.ascent:Ascent",
     "steepest": "pipeline_lib.attacks.steepest:Steepest",
+    "apgd": "pipeline_lib.attacks.apgd:Apgd",
+    "strongest": "pipeline_lib.attacks.strongest:Strongest",
     "additive_linf": "pipeline_lib.attacks.perturbations:AdditiveLinf",
     "ratio_linf": "pipeline_lib.attacks.perturbations:RatioLinf",
     "additive_l2": "pipeline_lib.attacks.lp_perturbations:AdditiveL2",
@@ -59,6 +61,10 @@ METHODS = {
     "target_class": "pipeline_lib.attacks.goals:TargetClass",
     "next_class": "pipeline_lib.attacks.goals:NextClass",
     "least_likely": "pipeline_lib.attacks.goals:LeastLikely",
+    "cross_entropy": "pipeline_lib.attacks.goals:Untargeted",
+    "margin": "pipeline_lib.attacks.margins:Margin",
+    "dlr": "pipeline_lib.attacks.margins:DLR",
+    "dlr_targeted": "pipeline_lib.attacks.margins:TargetedDLR",
     # defenses
     "standard": "pipeline_lib.defenses.standard:Standard",
     "adversarial_training": "pipeline_lib.defenses.adversarial_training:AdversarialTraining",

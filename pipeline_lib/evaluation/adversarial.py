@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline_lib.attacks.goal_loss import GoalLoss, NotedLogits
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
 from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
@@ -45,7 +46,7 @@ from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, atomic_write, run_folder, stop_requests
 from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, architecture, memory_of
 from pipeline_lib.models.trained import check_classes, load_model, view
-from pipeline_lib.precision import Precision, autocast, computing_in, precision_of, run_metadata
+from pipeline_lib.precision import Precision, autocast, computing_in, precision_of, run_metadata, weights_in
 from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
@@ -210,16 +211,26 @@ def _attacked(
     """The attack's own clips, not on the 8-bit lattice, what its loss saw on the way, and its first step."""
     with attacking(crafting.network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.model, clean, labels)
-    recorded = RecordedLoss(crafting.in_precision, labels, criterion)
+    noted = NotedLogits(crafting.in_precision)
+    recorded = RecordedLoss(noted, labels, criterion)
     precision = precision_of(crafting.attack, crafting.precision)
     # What the source draws while it is attacked is not what it draws when it predicts.
     with (
-        attacking(crafting.network, precision),
+        attacking(crafting.network, weights_in(crafting.attack, crafting.precision)),
         computing_in(crafting.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
         first_step = FirstStep(crafting.loss_transform(recorded))
-        live = crafting.attack(first_step, clean, crafting.draws(videos)).detach()
+        climbed = GoalLoss(
+            climbed=first_step,
+            noted=noted,
+            exact=crafting.model,
+            clips=clean,
+            labels=labels,
+            goal=goal_of(crafting.attack),
+            transform=crafting.loss_transform,
+        )
+        live = crafting.attack(climbed, clean, crafting.draws(videos)).detach()
         with autocast(precision, crafting.device):
             return recorded, live, first_step.columns(live, clean)
 

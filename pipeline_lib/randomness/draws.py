@@ -5,7 +5,7 @@ draws a function of seed and clip, whatever ran before.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 
 import torch
@@ -21,6 +21,14 @@ def drawing(generators: Sequence[torch.Generator]) -> Iterator[None]:
         yield
     finally:
         _GENERATORS.reset(token)
+
+
+@contextmanager
+def drawing_rows(rows: Sequence[int]) -> Iterator[None]:
+    """Inside, transforms draw for some of the clips that generators are given for: those with these indices."""
+    given = _GENERATORS.get()
+    with nullcontext() if given is None else drawing([given[row] for row in rows]):
+        yield
 
 
 def present_generators(clips: int) -> list[torch.Generator]:

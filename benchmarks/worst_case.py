@@ -1,0 +1,118 @@
+"""What is left of trained models under a table's attack, its threat's worst case, and AutoAttack's APGD.
+
+    python benchmarks/worst_case.py --results results/synthetic --models at_pgd-s0 avg-s0 --attacks pgd roa
+
+Test clips of a finished run, white-box, 8-bit clips scored in float32. For each attack of the configuration its entry
+`NAME_worst` runs beside it; and, for pgd where torchattacks is installed, APGD on cross-entropy and on the targeted DLR
+loss towards every wrong class (100 steps, one start each), live clips: frames below one another, as it takes images
+only. `passes` counts gradients per clip, and as a part of those of every attack of the worst case on every clip.
+"""
+
+import argparse
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from strength import accuracy
+from torch import Tensor, nn
+
+from pipeline_lib.attacks import craft
+from pipeline_lib.attacks.losses import Loss
+from pipeline_lib.clips.loader import as_clips
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.configuration.entries import resolve_attack
+from pipeline_lib.entries.building import build
+from pipeline_lib.models.trained import load_model
+
+
+class OfImages(nn.Module):
+    """A network for videos as one for images, whose rows are those of all frames."""
+
+    def __init__(self, network: nn.Module, shape: torch.Size) -> None:
+        super().__init__()
+        self.network, self.shape = network, shape
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images.unflatten(2, self.shape[2:4]))
+
+
+def autoattack(network: nn.Module, clips: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
+    """bool (N,): which clips APGD on cross-entropy, and then the targeted one, leave correct."""
+    from torchattacks import APGD, APGDT
+
+    model, images = OfImages(network, clips.shape).eval(), clips.flatten(2, 3)
+    correct = network(clips).argmax(1) == labels
+    for attack in (
+        APGD(model, eps=epsilon, steps=steps, loss="ce"),
+        APGDT(model, eps=epsilon, steps=steps, n_classes=int(network(clips[:1]).shape[1])),
+    ):
+        rows = correct.nonzero().flatten()
+        if len(rows):
+            found = attack(images[rows], labels[rows])
+            correct[rows] &= model(found).argmax(1) == labels[rows]
+    return correct
+
+
+class Counted:
+    """Stored clips of an attack, and how many gradients they took, counted clip by clip."""
+
+    def __init__(self, network: nn.Module, attack: Any, clips: Tensor, labels: Tensor, names: list[str], batch: int):
+        self.passes = 0
+        found = craft(network, clips, labels, attack, names=names, batch_size=batch, loss=self.counting)
+        with torch.no_grad():
+            self.correct = network(attack.quantize(found, clips)).argmax(1) == labels
+
+    def counting(self, loss: Loss) -> Loss:
+        def counted(clips: Tensor) -> Tensor:
+            self.passes += len(clips) * clips.requires_grad
+            return loss(clips)
+
+        return counted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results/synthetic"))
+    parser.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    parser.add_argument("--models", nargs="+", default=["at_pgd-s0", "avg-s0", "multibn-s0"])
+    parser.add_argument("--attacks", nargs="+", default=["pgd", "roa", "af", "spa"])
+    parser.add_argument("--steps", type=int, default=100, help="of torchattacks' APGD")
+    parser.add_argument("--batch", type=int, default=36)
+    parser.add_argument("--clips", type=int)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data, device = Clips(options.results / "clips/test.h5"), torch.device(options.device)
+    rows = list(range(len(data)))[: options.clips]
+    clips, labels = as_clips(data.read(rows), device), torch.from_numpy(data.labels[rows]).to(device)
+    names = [data.videos[row] for row in rows]
+    entries = yaml.safe_load(options.config.read_text())["attacks"]
+    print(f"n = {len(rows)}\n\n| model | attack | accuracy | worst case | passes | AutoAttack's APGD | seconds |")
+    print("|---|---|---|---|---|---|---|")
+    for model in options.models:
+        network = load_model(options.results / f"models/{model}.pt", device).network
+        for name in options.attacks:
+            attack, worst = (
+                build(resolve_attack(f"attacks.{key}", entries[key], {"Attack": entries}))
+                for key in (name, f"{name}_worst")
+            )
+            began = time.process_time()
+            own = Counted(network, attack, clips, labels, names, options.batch)
+            middle = time.process_time()
+            least = Counted(network, worst, clips, labels, names, options.batch)
+            end = time.process_time()
+            theirs = "-"
+            if name == "pgd" and options.steps and find_spec("torchattacks"):
+                theirs = accuracy(autoattack(network, clips, labels, attack.perturbation.epsilon, options.steps))
+            spent, every = least.passes / len(clips), sum(one.steps for one in worst.attacks)
+            times = f"{middle - began:.0f}, {end - middle:.0f}, {time.process_time() - end:.0f}"
+            left = f"{accuracy(own.correct)} | {accuracy(least.correct)}"
+            passes = f"{spent:.1f} of {every}: {spent / every:.2f}"
+            print(f"| {model} | {name} | {left} | {passes} | {theirs} | {times} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Auto-PGD (Croce and Hein, ICML 2020): an ascent that chooses its own step sizes, inside the set of another attack."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps
+from pipeline_lib.attacks.ascent import Ascent, require_one_each, zero_or_nan
+from pipeline_lib.attacks.goal_loss import GoalLoss
+from pipeline_lib.attacks.goals import Goal, Untargeted
+from pipeline_lib.attacks.losses import Loss, in_bfloat16, loss_and_gradient
+from pipeline_lib.attacks.norms import per_clip
+from pipeline_lib.attacks.starts import Start
+from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.precision import Precision, check_precision
+
+# By this name the configuration takes the names of its attacks as well as their entries.
+Attack = Ascent
+
+
+@runtime_checkable
+class Adaptive(Protocol):
+    """A perturbation set that APGD can move in."""
+
+    def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apgd:
+    """Gradient ascent with momentum, step sizes by the rule of APGD, and as
+    result each clip's iterate of largest loss, of those that fool the network if there are any.
+
+    inside: the attack whose bound, region and start are used. Its step size, steps and goal are not: those of a paper's
+        attack may be too large or too few for what its bound allows.
+    steps: each costs one forward and one backward pass to the input; and one forward pass for the last iterate.
+    start: of the climbs, if it is not that attack's; the bound is measured from the same clips.
+    goal: what whoever crafts makes the loss of.
+    restarts: climbs from new draws of start and region; each clip keeps the best iterate of all.
+    precision: of the passes; clips, gradients and bounds are float32.
+    """
+
+    inside: Attack
+    steps: Count = 20
+    start: Start | None = None
+    goal: Goal = field(default_factory=Untargeted)
+    restarts: Count = 1
+    precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if check_precision("precision", self.precision) == "tf32":
+            raise PipelineError("precision is tf32: for all attacks of a run it is evaluation.precision")
+        if not isinstance(self.inside, Ascent):
+            raise PipelineError(f"inside is a {type(self.inside).__name__}: apgd takes the set of an attack of ascent")
+        if not isinstance(self.inside.perturbation, Adaptive):
+            name = type(self.inside.perturbation).__name__
+            raise PipelineError(f"inside.perturbation is {name}: it has no adaptive_steps, which apgd moves by")
+
+    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Adversarial clips, (N, C, T, H, W) or (N, C, H, W) in [0, 1], not quantized; pixels outside the region are
+        untouched. A clip with a loss or gradient that is not finite comes back as NaN, as from `Ascent`.
+
+        loss: clips -> (N,); generators: one per clip. Run it inside `attacking(network)`.
+        """
+        require_one_each(generators, clips)
+        fooled = loss.fooled if isinstance(loss, GoalLoss) else unknown
+        found = MostWrong(clips)
+        for _ in range(self.restarts):
+            self._climb(in_bfloat16(loss) if self.precision == "bf16" else loss, fooled, found, clips, generators)
+        return found.clips + found.overflow
+
+    def _climb(
+        self,
+        loss: Loss,
+        fooled: Callable[[], Tensor | None],
+        found: "MostWrong",
+        clips: Tensor,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        """Offers every iterate as it is found; `fooled` says which clips of the last one fool the network."""
+        mask = self.inside.place(loss, clips, generators)
+        perturbation = cast(Adaptive, self.inside.perturbation)
+        adaptive = perturbation.adaptive_steps(self.inside.start.center(clips, mask), self.steps)
+        first = (self.start or self.inside.start).first(clips, generators).clamp(0, 1)
+        here = before = torch.where(mask, adaptive.project(first), clips)
+        best = BestPoint(clips)
+        for _ in range(self.steps):
+            losses, gradient = loss_and_gradient(loss, here)
+            found.offer(here, losses + zero_or_nan(gradient).flatten(), fooled())
+            here, gradient = best.offered(here, losses, gradient * mask, adaptive)
+            before, here = here, adaptive.advance(here, before, gradient)
+        here = torch.where(mask, here, clips)
+        with torch.no_grad():
+            found.offer(here, loss(here), fooled())
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """As of the attack whose set it is."""
+        return self.inside.quantize(adversarial, clean)
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """As of the attack whose set it is."""
+        return self.inside.ratio_to_bound(adversarial, clean)
+
+
+class BestPoint:
+    """Each clip's iterate of largest loss so far, with its gradient; of equal ones the first."""
+
+    def __init__(self, clips: Tensor) -> None:
+        self.clips, self.gradient = clips, torch.zeros_like(clips)
+        self.losses = torch.full((len(clips),), -torch.inf, device=clips.device)
+
+    def offered(
+        self, clips: Tensor, losses: Tensor, gradient: Tensor, adaptive: AdaptiveSteps
+    ) -> tuple[Tensor, Tensor]:
+        """Clips and gradients that the climb continues from: these, or the best ones where the rule returns to them."""
+        better = losses > self.losses
+        self.losses = torch.where(better, losses, self.losses)
+        self.clips = torch.where(per_clip(better, clips), clips, self.clips)
+        self.gradient = torch.where(per_clip(better, clips), gradient, self.gradient)
+        back = per_clip(adaptive.observe(losses, self.losses, self.clips), clips)
+        return torch.where(back, self.clips, clips), torch.where(back, self.gradient, gradient)
+
+
+class MostWrong:
+    """Of all clips offered, each one's of largest loss; of those that fool the network, where any does and it is known.
+
+    overflow: (N, 1, ..., 1), NaN for clips that had a loss which is not finite, and 0 for the others.
+    """
+
+    def __init__(self, clips: Tensor) -> None:
+        self.clips = clips
+        self.losses = torch.full((len(clips),), -torch.inf, device=clips.device)
+        self.fooled = torch.zeros(len(clips), dtype=torch.bool, device=clips.device)
+        self.overflow = torch.zeros((), device=clips.device)
+
+    def offer(self, clips: Tensor, losses: Tensor, fooled: Tensor | None) -> None:
+        fooled = torch.zeros_like(self.fooled) if fooled is None else fooled
+        better = torch.where(fooled == self.fooled, losses > self.losses, fooled)
+        self.overflow = self.overflow + per_clip(0 * losses, clips)
+        self.clips = torch.where(per_clip(better, clips), clips, self.clips)
+        self.losses = torch.where(better, losses, self.losses)
+        self.fooled = self.fooled | fooled
+
+
+def unknown() -> None:
+    """Which clips fool the network, of a loss that does not say."""

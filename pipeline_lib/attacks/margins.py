@@ -1,0 +1,108 @@
+"""Goals by differences of logits: losses that keep their gradients where cross-entropy saturates.
+
+All of them want any wrong answer; `dlr_targeted` looks for it at one class. Their value is above 0 only where the
+network is wrong.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.attacks.goals import Model, check_labels
+from pipeline_lib.attacks.losses import Criterion
+from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.errors import PipelineError
+
+# As the authors of DLR have it: gradients stay finite where all logits are equal.
+SMALLEST_SCALE = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margin:
+    """The largest wrong logit minus the true one (Carlini and Wagner, 2017), not cut off."""
+
+    any_error: ClassVar[bool] = True
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        return lambda logits: margin(logits, labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DLR:
+    """The margin over the largest logit minus the third one (Croce and Hein, 2020, Eq. 6): the same for logits that
+    are scaled or shifted. Needs three classes."""
+
+    any_error: ClassVar[bool] = True
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        def dlr(logits: Tensor) -> Tensor:
+            require_classes("dlr", 3, logits)
+            first, _, third = logits.topk(3, dim=1).values.unbind(1)
+            return margin(logits, labels) / scale(first - third)
+
+        return dlr
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetedDLR:
+    """The logit of one wrong class minus the true one, over the largest logit minus the mean of the third and fourth
+    (Croce and Hein, 2020, Eq. 7). Needs four classes.
+
+    rank: the class is the rank-th likeliest wrong one on the clean clip. It costs one more forward pass.
+    """
+
+    any_error: ClassVar[bool] = True
+
+    rank: Count = 1
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        targets = self._targets(model, clips, labels)
+
+        def dlr_targeted(logits: Tensor) -> Tensor:
+            largest = logits.topk(4, dim=1).values
+            gained = (chosen(logits, targets) - chosen(logits, labels)) / scale(largest[:, 0] - largest[:, 2:].mean(1))
+            return gained
+
+        return dlr_targeted
+
+    def _targets(self, model: Model, clips: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits = model(clips)
+        check_labels(logits, int(labels.max()))
+        require_classes("dlr_targeted", 4, logits)
+        if self.rank >= logits.shape[1]:
+            raise PipelineError(f"rank is {self.rank}: of {logits.shape[1]} classes {logits.shape[1] - 1} are wrong")
+        return without(logits, labels).argsort(1, descending=True)[:, self.rank - 1]
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """(N, classes) -> (N,): the largest wrong logit minus the true one; above 0 where the network is wrong."""
+    require_classes("margin", 2, logits)
+    return without(logits, labels).amax(1) - chosen(logits, labels)
+
+
+def without(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits with minus infinity in place of those of the labels (N,)."""
+    return logits.scatter(1, labels[:, None], -torch.inf)
+
+
+def chosen(logits: Tensor, classes: Tensor) -> Tensor:
+    """(N, classes) and (N,) -> (N,): each row's logit of its class."""
+    return logits.gather(1, classes[:, None])[:, 0]
+
+
+def scale(difference: Tensor) -> Tensor:
+    """A divisor: not 0 where the largest logits are equal."""
+    return difference.clamp_min(SMALLEST_SCALE)
+
+
+def require_classes(name: str, least: int, logits: Tensor) -> None:
+    if logits.dim() != 2 or logits.shape[1] < least:
+        raise PipelineError(
+            f"{name} needs {least} classes, and the network gives logits of shape {tuple(logits.shape)}"
+        )

@@ -1,0 +1,148 @@
+"""The worst case of a threat: of several attacks inside one bound, each clip's strongest, at less than their sum."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.attacks.ascent import require_one_each
+from pipeline_lib.attacks.goal_loss import GoalLoss
+from pipeline_lib.attacks.goals import Goal, goal_of
+from pipeline_lib.attacks.losses import Loss
+from pipeline_lib.attacks.norms import per_clip
+from pipeline_lib.attacks.starts import Constant
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.logs import LOGGER
+
+# Fields of perturbations that change how an attack moves, not what it may reach.
+OF_STEPS = ("step_size", "fewest", "most")
+
+
+class Attack(Protocol):
+    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strongest:
+    """The attacks in order, each only on the clips that no earlier one fools: a network is right on the result exactly
+    where it is right under every attack. The first one attacks all clips.
+
+    An attack fools a network if it errs on its clips as they are and on the 8-bit lattice; in the first, that of the
+    attack which comes nearest is the result where none does. Each attack draws the same random numbers as it would
+    alone, so that the first may be the attack of a table's column: the worst case is then never above that column.
+
+    attacks: of one bound, region and start's center, with goals of any error; the cheapest or strongest one first.
+    """
+
+    keeps_weights: ClassVar[bool] = True
+    attacks: list[Attack]
+
+    def __post_init__(self) -> None:
+        if not self.attacks:
+            raise PipelineError("attacks is empty: strongest takes the worst of one or more")
+        for i, attack in enumerate(self.attacks):
+            if not getattr(goal_of(attack), "any_error", False):
+                raise PipelineError(f"attacks[{i}] has the goal {goal_of(attack)}: strongest takes goals of any error")
+            if bound_of(attack) != bound_of(self.attacks[0]):
+                first, other = bound_of(self.attacks[0]), bound_of(attack)
+                raise PipelineError(f"attacks[{i}] has another bound than attacks[0]: {other}, and not {first}")
+
+    @property
+    def goal(self) -> Goal:
+        """That of the first attack."""
+        return goal_of(self.attacks[0])
+
+    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Adversarial clips, shaped as `clips` in [0, 1], not quantized. A clip whose loss or gradient is not finite in
+        an attack comes back as NaN.
+
+        loss: a `GoalLoss`, which whoever crafts makes of a network.
+        """
+        require_one_each(generators, clips)
+        if not isinstance(loss, GoalLoss):
+            raise PipelineError("strongest has to know which clips fool the network: it takes no loss made of another")
+        states = [generator.get_state() for generator in generators]
+        worst, standing, counts = Worst(clips), torch.arange(len(clips), device=clips.device), []
+        part = loss
+        for i, attack in enumerate(self.attacks):
+            own = [_at(generators[row], states[row]) for row in standing.tolist()]
+            part = loss if i == 0 else loss.of(goal_of(attack), standing)
+            crafted = attack(part, clips[standing], own)
+            standing = worst.offer(standing, crafted, *self._judged(part, crafted, clips[standing]))
+            counts.append((len(own), part.passes))
+            if not len(standing):
+                break
+        tell_of_cost(counts, self.attacks)
+        return worst.clips
+
+    def _judged(self, part: GoalLoss, crafted: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """bool (M,) whether both forms of the clips fool the network, and the smaller of their margins; NaN for clips
+        of NaN."""
+        broken = crafted.isnan().flatten(1).any(1)
+        live = torch.where(per_clip(broken, clean), clean, crafted)
+        errs, margins = part.judged(live)
+        stored_errs, stored_margins = part.judged(self.quantize(live, clean))
+        smaller = torch.minimum(margins, stored_margins).masked_fill(broken, torch.nan)
+        return errs & stored_errs, smaller
+
+    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """As of the first attack: they have one bound."""
+        return self.attacks[0].quantize(adversarial, clean)
+
+    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        """As of the first attack: they have one bound."""
+        return self.attacks[0].ratio_to_bound(adversarial, clean)
+
+
+class Worst:
+    """Each clip's first one that fools the network, or, as long as none does, the one of largest margin."""
+
+    def __init__(self, clips: Tensor) -> None:
+        self.clips = clips.clone()
+        self.margins = torch.full((len(clips),), -torch.inf, device=clips.device)
+
+    def offer(self, rows: Tensor, crafted: Tensor, errs: Tensor, margins: Tensor) -> Tensor:
+        """The rows of those of these clips that still stand. A clip of NaN does not, and is kept."""
+        broken = margins.isnan()
+        better = errs | broken | (margins > self.margins[rows])
+        chosen = rows[better]
+        self.clips[chosen], self.margins[chosen] = crafted[better], margins[better].float()
+        return rows[~(errs | broken)]
+
+
+def _at(generator: torch.Generator, state: Tensor) -> torch.Generator:
+    """The generator, back at a state."""
+    generator.set_state(state)
+    return generator
+
+
+def bound_of(attack: Any) -> Any:
+    """What two attacks have to have in common for their clips to be in one set. None for attacks of another kind than
+    this package's, which are known by their type and fields."""
+    while not hasattr(attack, "perturbation"):
+        inner = getattr(attack, "inside", getattr(attack, "attack", None))
+        if inner is None:
+            return attack
+        attack = inner
+    perturbation = {f.name: getattr(attack.perturbation, f.name) for f in fields(attack.perturbation)}
+    allowed = {name: value for name, value in perturbation.items() if name not in OF_STEPS}
+    center = attack.start if isinstance(attack.start, Constant) else "clean clips"
+    return {"bound": type(attack.perturbation).__name__, **allowed, "region": attack.region, "center": center}
+
+
+def tell_of_cost(counts: Sequence[tuple[int, int]], attacks: Sequence[Attack]) -> None:
+    """A line in the log: how many clips each attack had left, and which part of the passes that made."""
+    clips = counts[0][0]
+    own = [passes / count for count, passes in counts]
+    own += [float(getattr(a, "steps", 0) * getattr(a, "restarts", 1)) for a in attacks[len(counts) :]]
+    spent, all_of_them = sum(passes for _, passes in counts), clips * sum(own)
+    left = ", ".join(str(count) for count, _ in counts) + ", 0" * (len(attacks) - len(counts))
+    percent = 100 * spent / all_of_them if all_of_them else 100
+    words = "strongest: attacked %s of %d clips one attack after the other, %d passes, %.0f %% of those of all attacks"
+    LOGGER.info(words, left, clips, spent, percent)
