@@ -383,7 +383,7 @@ def test_a_gradient_that_is_not_finite_is_reported_and_not_taken_for_robustness(
     [
         (lambda: attack("pgd", steps=0), "steps is 0"),
         (lambda: UniformNoise(radius=-0.1), "radius is -0.1"),
-        (lambda: Constant(value=128), "value is 128: a color is from 0"),
+        (lambda: Constant(value=128), "value is 128: it must be a fraction from 0 to 1"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):

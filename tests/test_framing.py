@@ -217,7 +217,7 @@ def test_the_learning_rate_falls_by_its_factor(made, tmp_path):
     learn(UniversalFraming(width=1, learning=how), Sides(), Clips(made / "clips.h5"), 0, tmp_path / "s.pt", CPU)
     (group,) = torch.load(tmp_path / "s.pt")["optimizer"]["param_groups"]
     assert group["lr"] == pytest.approx(0.05)
-    with pytest.raises(PipelineError, match="epochs, batch_size and decay_every are 1 or more"):
+    with pytest.raises(PipelineError, match="epochs is 0: it must be at least 1"):
         Adam(epochs=0)
 
 

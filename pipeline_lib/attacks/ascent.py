@@ -1,20 +1,21 @@
 """The one attack loop: a perturbation set, a region and a start, climbed by the sign or direction of the gradient."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.goals import Goal, Untargeted
-from pipeline_lib.attacks.losses import Loss, in_bfloat16, loss_and_gradient
+from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
 from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.perturbations import Perturbation
+from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.regions import AllPixels, Region
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
-from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import Precision, check_precision
@@ -27,7 +28,7 @@ COMPARABLE = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Ascent:
     """Projected gradient ascent (PGD) on a loss, inside a region. One step without a start is FGSM.
 
@@ -55,7 +56,6 @@ class Ascent:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         if check_precision("precision", self.precision) == "tf32":
             raise PipelineError("precision is tf32: for all attacks of a run it is evaluation.precision")
         if getattr(self.perturbation, "all_pixels_only", False) and not isinstance(self.region, AllPixels):

@@ -1,22 +1,18 @@
 """Attacks on any network from Python, without a workflow."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goal_loss import goal_loss, unchanged
-from pipeline_lib.attacks.goals import Model, check_labels, goal_of
-from pipeline_lib.attacks.losses import Loss, attacking
+from pipeline_lib.attacks.goals import check_labels, goal_of
+from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.protocols import Attack, LossTransform, Model
 from pipeline_lib.entries.facts import layers, margin_of
 from pipeline_lib.precision import weights_in
 from pipeline_lib.randomness.generators import clip_generators
-
-
-class Attack(Protocol):
-    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
 
 
 def craft(
@@ -25,7 +21,7 @@ def craft(
     labels: Tensor,
     attack: Attack,
     *,
-    loss: Callable[[Loss], Loss] | None = None,
+    loss: LossTransform | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     names: Sequence[str] | None = None,

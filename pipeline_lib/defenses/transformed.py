@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Defense, Draw, Objective
 from pipeline_lib.defenses.update import Figures, MakeOptimizer, Update, optimizers_of, updated
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.transforms.bpda import Backward, Transform, transformed
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Transformed:
     """Whatever the network is called with passes `transform` first: clean clips, examples, and those in the making.
 

@@ -17,18 +17,17 @@ from torch import Tensor, nn
 
 from pipeline_lib.attacks.goal_loss import GoalLoss, NotedLogits
 from pipeline_lib.attacks.goals import goal_of
-from pipeline_lib.attacks.losses import Loss, attacking
+from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.protocols import LatticeAttack, LossTransform, Model
 from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged, write_adversarial
 from pipeline_lib.clips.loader import Prefetched, as_clips
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Model
 from pipeline_lib.entries.building import build
 from pipeline_lib.entries.facts import loss_of_entry, margin_of, own_entry
 from pipeline_lib.entries.storages import storage_of
 from pipeline_lib.evaluation.audit import (
     Columns,
     FirstStep,
-    LatticeAttack,
     RecordedLoss,
     audit_row,
     goal_reached,
@@ -106,7 +105,7 @@ def make_adversarial_set(
             shard.unlink()
 
 
-def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
+def build_attack(entry: dict[str, Any]) -> tuple[Any, LossTransform]:
     """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
     loss = loss_of_entry(entry)
     return build(own_entry(entry)), build(loss) if loss else lambda loss: loss
@@ -117,7 +116,7 @@ class Crafting:
     """What every batch of a set is made with. `model` is the network as it is attacked, maybe one branch of it."""
 
     attack: LatticeAttack
-    loss_transform: Callable[[Loss], Loss]
+    loss_transform: LossTransform
     network: nn.Module
     model: Model
     seed: int

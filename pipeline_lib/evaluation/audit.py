@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.losses import Loss, to_labels
+from pipeline_lib.attacks.losses import to_labels
 from pipeline_lib.attacks.norms import per_clip
-from pipeline_lib.defenses.objective import Attack, Model
+from pipeline_lib.attacks.protocols import Criterion, LatticeAttack, Loss, Model
 from pipeline_lib.entries.facts import layers
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import Scores
@@ -23,15 +23,6 @@ Columns = dict[str, np.ndarray]
 NOT_MEASURED = -1.0
 
 
-class LatticeAttack(Attack, Protocol):
-    """An attack that can end on the 8-bit lattice, inside its bound if it has one.
-
-    One with a bound also has `ratio_to_bound(adversarial, clean)`, (N,): how much of it each clip uses.
-    """
-
-    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-
 @dataclass
 class RecordedLoss:
     """A criterion of the logits, by default cross-entropy to the true labels, that notes what it sees: cross-entropies
@@ -40,7 +31,7 @@ class RecordedLoss:
 
     model: Model
     labels: Tensor
-    criterion: Callable[[Tensor], Tensor] | None = None
+    criterion: Criterion | None = None
     losses: list[Tensor] = field(default_factory=list)
     correct: list[Tensor] = field(default_factory=list)
     first_clip: Tensor | None = None

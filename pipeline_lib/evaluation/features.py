@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline_lib.attacks.protocols import Model
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Model
 from pipeline_lib.entries.facts import NO_STAGES
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import Progress

@@ -3,21 +3,19 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.attacks.protocols import Learning, Model, Universal
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips, batch_of
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Model
 from pipeline_lib.entries.building import build
 from pipeline_lib.entries.facts import margin_of
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.audit import LatticeAttack
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED, publish, run_folder, stop_requests
 from pipeline_lib.models import checkpoint
@@ -26,22 +24,6 @@ from pipeline_lib.precision import computing_in
 from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
-
-
-class Universal(Protocol):
-    """An attack with a pattern to learn."""
-
-    learned_by: ClassVar[str]
-    """The name of the field that says how: an `Adam`."""
-
-    def pattern(self, shape: tuple[int, ...]) -> Tensor:
-        """The first pattern for clips (C, T, H, W)."""
-
-    def show(self, pattern: Tensor, clips: Tensor) -> Tensor:
-        """Clips (N, C, T, H, W) with the pattern; differentiable in the pattern."""
-
-    def learned(self, pattern: Tensor) -> LatticeAttack:
-        """The attack that shows it."""
 
 
 def learn_attack(
@@ -82,7 +64,7 @@ def learn(
 
     A stochastic transform in the model draws anew for each video at each step.
     """
-    how: Adam = getattr(attack, attack.learned_by)
+    how: Learning = getattr(attack, attack.learned_by)
     frames, height, width, channels = data.shape
     margin = margin_of(attack)
     larger = height + 2 * margin, width + 2 * margin

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.networks.extension import head_of
 from pipeline_lib.networks.multi_batchnorm import present_route, routed
 from pipeline_lib.networks.synchronized import summed
@@ -28,7 +29,7 @@ class Weighting(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Softmax:
     """The released network's weighting, in training and at test."""
 
@@ -38,7 +39,7 @@ class Softmax:
         return (wide(logits) / self.temperature).softmax(1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class GumbelSoftmax:
     """The slides' weighting (Jang et al., ICLR 2017): softmax of logits with Gumbel noise, which training draws.
 

@@ -1,11 +1,11 @@
 """ResNets, Wide ResNets and ResNeXts on clips (Hara et al., CVPR 2018) and on images, as parameters of one class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
 
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.networks.normalization import Normalization, normalize_inputs
 from pipeline_lib.networks.residual import LAYERS, Basic, Bottleneck, shortcut_of
@@ -104,7 +104,7 @@ def initialize(network: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, mode="fan_out")
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ResNet3D:
     """3D ResNet (Hara et al. 2018). Basic blocks below depth 50, bottlenecks (expansion 4) from there on.
 
@@ -127,7 +127,7 @@ class ResNet3D:
         return resnet(self, classes, planes=self.width, expansion=expansion_of(self.depth))
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class WideResNet3D:
     """3D Wide ResNet (Hara et al. 2018): `widen` times the planes of a bottleneck with expansion 2."""
 
@@ -148,7 +148,7 @@ class WideResNet3D:
         return resnet(self, classes, planes=self.width * self.widen, expansion=2)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ResNeXt3D:
     """3D ResNeXt (Hara et al. 2018): twice the planes in `cardinality` groups, expansion 2; 32x4d at width 64."""
 
@@ -174,7 +174,7 @@ class ResNeXt3D:
         return resnet(self, classes, planes=planes, expansion=2, cardinality=self.cardinality)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ResNet2D:
     """ResNet for images (He et al. 2016) with the stem for CIFAR-10; stem_stride: (height, width).
 

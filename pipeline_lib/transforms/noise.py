@@ -1,16 +1,15 @@
 """Random noise as a defense."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.entries.ranges import Positive, check_ranges
+from pipeline_lib.entries.ranges import Positive, method
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class NoiseInjection:
     """Independent normal noise on every value, then clamped; sigma on the [0, 1] scale (Cohen et al., 2019: 0.12 to 1).
 
@@ -21,9 +20,6 @@ class NoiseInjection:
     stochastic: ClassVar[bool] = True
 
     sigma: Positive = 0.05
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         noise = [
