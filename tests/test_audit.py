@@ -1,7 +1,9 @@
 """Audits: faults that are planted into a model or an attack are all seen, and sound runs are not flagged."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,13 +23,15 @@ from pipeline_lib.attacks.starts import Constant, UniformNoise
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation import adversarial
-from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss, audit_row, goal_reached
+from pipeline_lib.evaluation import crafting
+from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss, audit_of, goal_reached
 from pipeline_lib.evaluation.prediction import score
+from pipeline_lib.evaluation.shards import attacked_clips, shards_in, write_shard
+from pipeline_lib.evaluation.source import Loaded, Settings
 from pipeline_lib.models.trained import channels_last, view
 from pipeline_lib.networks.multi_batchnorm import branch_out
 from pipeline_lib.precision import Precision
-from pipeline_lib.reporting.audits import AUDIT_COLUMNS, verdict
+from pipeline_lib.reporting.audits import verdict
 from pipeline_lib.transforms.bpda import Transform, transformed
 from test_transforms import TRANSFORMS
 
@@ -201,17 +205,13 @@ def audit(
 ) -> dict[str, float]:
     """The row that a set's audit has, of two batches."""
     model = view(network.eval(), branch)
-    crafting = adversarial.Crafting(attack, lambda loss: loss, network, model, 0, precision, CPU)
-    found = [
-        adversarial._attack_micro_batch(crafting, clips, rows, torch.from_numpy(clips.read(rows)), slice(None))
-        for rows in np.arange(len(clips)).reshape(2, -1)
-    ]
-    names = found[0].keys() - {"chunks", "length"}
-    row = audit_row(
-        {name: np.concatenate([columns[name] for columns in found]) for name in names}, clips.labels, precision
-    )
-    assert tuple(row) == AUDIT_COLUMNS
-    return row
+    settings = Settings(batch_size=8, device=CPU, precision=precision)
+    source = Loaded(network, model, {})
+    made = crafting.Crafting(attack=attack, loss_transform=lambda loss: loss, source=source, settings=settings)
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in np.arange(len(clips)).reshape(2, -1):
+            write_shard(Path(folder), rows, *crafting.attack_clips(made, clips, rows, clips.read(rows)))
+        return audit_of(attacked_clips(shards_in(Path(folder))), clips.labels, precision)._asdict()
 
 
 def branched() -> nn.Module:
@@ -323,7 +323,7 @@ def test_half_precision_of_a_mean_is_seen(clips, monkeypatch):
     """Gradients of confident clips, divided by the batch and kept in float16, are zero."""
     sound = audit(clips, Brightness(60.0), PGD)
     assert verdict(sound) == "ok", sound
-    monkeypatch.setattr(adversarial, "RecordedLoss", MeanOfHalves)
+    monkeypatch.setattr(crafting, "RecordedLoss", MeanOfHalves)
     row = audit(clips, Brightness(60.0), PGD)
     assert verdict(row) == "masked gradient", row
 
@@ -332,11 +332,11 @@ def test_another_branch_is_seen_in_a_real_network(clips, monkeypatch):
     """The attack sees one branch, all that is evaluated another."""
     network, scored = branched(), []
 
-    def other(model, seen, labels):
+    def other(model, seen, labels, draws):
         scored.append(len(seen))
-        return score(view(network, "clean"), seen, labels)
+        return score(view(network, "clean"), seen, labels, draws)
 
-    monkeypatch.setattr(adversarial, "score", other)
+    monkeypatch.setattr(crafting, "score", other)
     assert verdict(audit(clips, network, PGD, "lp")) == "other model evaluated"
     assert scored == [16, 16, 16, 1] * 2  # clean, live and stored clips of a batch, and the probe
 
@@ -346,7 +346,7 @@ def test_a_gradient_that_nothing_leads_to_is_zero_and_no_error():
     clips = torch.rand(3, 3, 4, 8, 8)
     with attacking(nn.Module()):
         live = PGD(first_step, clips, [torch.Generator() for _ in range(3)])
-    assert first_step.columns(live, clips)["zero_elements"].tolist() == [1, 1, 1]
+    assert first_step.facts(live, clips).zero_elements.tolist() == [1, 1, 1]
 
 
 def quadratic(clips: torch.Tensor) -> torch.Tensor:
@@ -360,11 +360,11 @@ def test_the_first_step_is_compared_with_its_gradient(steps):
     clips, step = torch.full((2, 3, 4, 8, 8), 0.5), 0.1
     first_step = FirstStep(quadratic)
     attack = Ascent(perturbation=AdditiveLinf(epsilon=0.4, step_size=step), steps=steps)
-    measured = first_step.columns(attack(first_step, clips, [torch.Generator()] * 2), clips)
+    measured = first_step.facts(attack(first_step, clips, [torch.Generator()] * 2), clips)
     elements = 4 * 8 * 8
-    assert measured["predicted_increase"] == pytest.approx([elements * 0.5 * step] * 2, rel=1e-5)
-    assert measured["first_rise"] == pytest.approx([elements * (0.5 * step + step**2 / 2)] * 2, rel=1e-5)
-    assert measured["zero_elements"] == pytest.approx([2 / 3] * 2)
+    assert measured.predicted_increase == pytest.approx([elements * 0.5 * step] * 2, rel=1e-5)
+    assert measured.first_rise == pytest.approx([elements * (0.5 * step + step**2 / 2)] * 2, rel=1e-5)
+    assert measured.zero_elements == pytest.approx([2 / 3] * 2)
 
 
 def test_zero_elements_are_counted_where_the_attack_is():
@@ -374,7 +374,7 @@ def test_zero_elements_are_counted_where_the_attack_is():
         first_step, start = FirstStep(lambda seen: quadratic(seen[..., 4:, :])), clips.clone()
         start[..., rows, :] = 0.6
         loss_and_gradient(first_step, start)
-        assert first_step.columns(start, clips)["zero_elements"] == pytest.approx([fraction] * 2)
+        assert first_step.facts(start, clips).zero_elements == pytest.approx([fraction] * 2)
 
 
 def test_recording_changes_no_loss_and_no_gradient():
