@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps
-from pipeline_lib.attacks.ascent import Ascent, require_one_each, zero_or_nan
+from pipeline_lib.attacks.ascent import Ascent, zero_or_nan
 from pipeline_lib.attacks.goal_loss import GoalLoss
 from pipeline_lib.attacks.goals import Goal, Untargeted
 from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
@@ -18,6 +18,7 @@ from pipeline_lib.attacks.starts import Start
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.precision import Precision, check_precision
+from pipeline_lib.randomness.generators import require_one_each
 
 # By this name the configuration takes the names of its attacks as well as their entries.
 Attack = Ascent

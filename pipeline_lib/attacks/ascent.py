@@ -19,6 +19,7 @@ from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import Precision, check_precision
+from pipeline_lib.randomness.generators import require_one_each
 
 # The size of a start where it has the unit of a bound. By name: an attack depends on the classes that it is made of.
 COMPARABLE = {
@@ -166,11 +167,6 @@ def tell_of_far_starts(start: Any, perturbation: Any) -> None:
     if size is not None and getattr(start, size) > perturbation.epsilon:
         given = getattr(start, size), perturbation.epsilon
         LOGGER.info("the start's %s %.4g is larger than epsilon %.4g: it is outside of the bound", size, *given)
-
-
-def require_one_each(generators: Sequence[torch.Generator], clips: Tensor) -> None:
-    if len(generators) != len(clips):
-        raise ValueError(f"{len(generators)} generators for {len(clips)} clips: give one for each")
 
 
 def zero_or_nan(gradient: Tensor) -> Tensor:

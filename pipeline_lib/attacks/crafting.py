@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goal_loss import goal_loss, unchanged
 from pipeline_lib.attacks.goals import check_labels, goal_of
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.protocols import Attack, LossTransform, Model
 from pipeline_lib.entries.facts import layers, margin_of
 from pipeline_lib.precision import weights_in
-from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.randomness.generators import clip_generators, require_one_each
 
 
 def craft(

@@ -1,7 +1,7 @@
 """Starts: what the region shows before the first step, and what its bound is measured from."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.norms import of_clip, onto_l2_ball
 from pipeline_lib.entries.ranges import AtLeastOne, Fraction, NonNegative, Positive, method
+from pipeline_lib.randomness.noise import noise_like
 
 
 class Start(Protocol):
@@ -37,7 +38,8 @@ class UniformNoise:
     radius: NonNegative
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return clips + drawn(clips, generators, lambda noise, g: noise.uniform_(-self.radius, self.radius, generator=g))
+        reach = self.radius
+        return clips + noise_like(clips, generators, lambda noise, g: noise.uniform_(-reach, reach, generator=g))
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips
@@ -51,7 +53,7 @@ class LogUniform:
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         reach = math.log(self.ratio)
-        return clips * drawn(clips, generators, lambda noise, g: noise.uniform_(-reach, reach, generator=g)).exp()
+        return clips * noise_like(clips, generators, lambda noise, g: noise.uniform_(-reach, reach, generator=g)).exp()
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips
@@ -67,7 +69,7 @@ class UniformBox:
     radius: Positive
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        anywhere = drawn(clips, generators, lambda noise, g: noise.uniform_(generator=g))
+        anywhere = noise_like(clips, generators, lambda noise, g: noise.uniform_(generator=g))
         return clips + onto_l2_ball(anywhere - clips, self.radius, of_clip(clips))
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
@@ -81,18 +83,10 @@ class GaussianNoise:
     deviation: NonNegative
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return clips + drawn(clips, generators, lambda noise, g: noise.normal_(0, self.deviation, generator=g))
+        return clips + noise_like(clips, generators, lambda noise, g: noise.normal_(0, self.deviation, generator=g))
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips
-
-
-def drawn(
-    clips: Tensor, generators: Sequence[torch.Generator], fill: Callable[[Tensor, torch.Generator], Tensor]
-) -> Tensor:
-    """Noise shaped as the clips: `fill(empty clip, generator)` for each."""
-    pairs = zip(clips, generators, strict=True)
-    return torch.stack([fill(torch.empty(clip.shape), generator) for clip, generator in pairs]).to(clips)
 
 
 @method

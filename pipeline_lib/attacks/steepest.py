@@ -7,13 +7,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.ascent import Ascent, require_one_each, zero_or_nan
+from pipeline_lib.attacks.ascent import Ascent, zero_or_nan
 from pipeline_lib.attacks.goals import Goal, Untargeted
 from pipeline_lib.attacks.losses import loss_and_gradient
 from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.generators import require_one_each
 
 # By this name the configuration takes the names of its attacks as well as their entries.
 Attack = Ascent

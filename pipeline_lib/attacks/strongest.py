@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.apgd import Apgd
-from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goal_loss import GoalLoss
 from pipeline_lib.attacks.goals import Goal, goal_of
 from pipeline_lib.attacks.norms import per_clip
@@ -19,6 +18,7 @@ from pipeline_lib.entries.facts import wrapped
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.randomness.generators import require_one_each
 
 # Fields of perturbations that change how an attack moves, not what it may reach.
 OF_STEPS = ("step_size", "fewest", "most")

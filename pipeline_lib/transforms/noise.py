@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.entries.ranges import Positive, method
+from pipeline_lib.randomness.noise import noise_like
 
 
 @method
@@ -22,7 +23,5 @@ class NoiseInjection:
     sigma: Positive = 0.05
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        noise = [
-            torch.randn(clip.shape, generator=generator) for clip, generator in zip(clips, generators, strict=True)
-        ]
-        return (clips + self.sigma * torch.stack(noise).to(clips)).clamp(0, 1)
+        noise = noise_like(clips, generators, lambda clip, generator: clip.normal_(generator=generator))
+        return (clips + self.sigma * noise).clamp(0, 1)
