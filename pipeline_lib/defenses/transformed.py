@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class Transformed:
         with update.within(self._drawing):
             return updated(self.defense, update)
 
-    def _drawing(self, draw: Draw) -> AbstractContextManager[None]:
+    def _drawing(self, draw: Draw) -> AbstractContextManager[Any]:
         return drawing(draw("transform")) if self.transform.stochastic else nullcontext()
 
 
