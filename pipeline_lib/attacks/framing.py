@@ -15,7 +15,7 @@ from pipeline_lib.attacks.perturbations import nearest_level
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.regions import Border, Region
 from pipeline_lib.attacks.starts import Start
-from pipeline_lib.entries.ranges import Count, Natural, method
+from pipeline_lib.entries.ranges import Count, Natural, Positive, method
 
 
 @method
@@ -56,8 +56,8 @@ class Adam:
 
     epochs: Count = 60
     batch_size: Count = 32
-    learning_rate: float = 0.03
-    decay: float = 0.3
+    learning_rate: Positive = 0.03
+    decay: Positive = 0.3
     decay_every: Count = 15
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline_lib.context import holding
-from pipeline_lib.entries.ranges import method
+from pipeline_lib.entries.ranges import Positive, method
 from pipeline_lib.networks.extension import head_of
 from pipeline_lib.networks.multi_batchnorm import present_route, routed
 from pipeline_lib.networks.synchronized import summed
@@ -34,7 +34,7 @@ class Weighting(Protocol):
 class Softmax:
     """The released network's weighting, in training and at test."""
 
-    temperature: float = 1.0
+    temperature: Positive = 1.0
 
     def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
         return (wide(logits) / self.temperature).softmax(1)
@@ -48,7 +48,7 @@ class GumbelSoftmax:
     hard: one branch, with the gradient of the soft weights (straight-through).
     """
 
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     hard: bool = False
 
     def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline_lib.entries.ranges import method
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.networks.extension import Network, add_after, last_norm, stage_of
 from pipeline_lib.networks.pooling import halved
@@ -127,7 +127,7 @@ class OUDefend:
 
     network: Network
     after: list[str] = field(default_factory=lambda: ["layer3"])
-    width: int = 16
+    width: Count = 16
     branches: Literal["both", "o", "u"] = "both"
     outer: Literal["convolution", "none"] = "convolution"
 
