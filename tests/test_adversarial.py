@@ -15,7 +15,7 @@ from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss
+from pipeline_lib.evaluation.recording import FirstStep, RecordedLoss
 from sets import CPU, attacked, frames_of, predicted_again, rows_of
 from training_runs import trained
 

@@ -23,8 +23,9 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation import crafting
-from pipeline_lib.evaluation.audit import RecordedLoss, audit_of
+from pipeline_lib.evaluation.audit import audit_of
 from pipeline_lib.evaluation.prediction import score
+from pipeline_lib.evaluation.recording import RecordedLoss
 from pipeline_lib.evaluation.shards import attacked_clips, shards_in, write_shard
 from pipeline_lib.evaluation.source import Loaded, Settings
 from pipeline_lib.models.trained import channels_last, view

@@ -9,7 +9,8 @@ from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.goals import LeastLikely, NextClass, TargetClass, Untargeted
 from pipeline_lib.attacks.losses import attacking, loss_and_gradient
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.evaluation.audit import FirstStep, RecordedLoss, goal_reached
+from pipeline_lib.evaluation.audit import goal_reached
+from pipeline_lib.evaluation.recording import FirstStep, RecordedLoss
 from test_audit import PGD, Brightness, Codec
 
 
