@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,6 @@ from pipeline_lib.entries.fields import fields
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.entries.ranges import RANGES, Count, Fraction, Positive, method
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.provenance.sources import read_source
 
 
 @method
@@ -69,12 +67,16 @@ def test_a_method_is_a_frozen_dataclass_of_keywords():
 
 
 def test_fields_are_read_from_the_text_of_such_a_class():
-    found = read_source(Path(__file__)).classes["Plain"]
-    assert {name: (field.annotation, field.required) for name, field in found.items()} == {
-        "count": ("Count", True),
-        "weight": ("Fraction", False),
-        "name": ("str", False),
-    }
+    """Those of the class that it inherits from come first."""
+    found = fields("test_ranges:Plain") | fields("test_ranges:Wider")
+    assert [(name, field.annotation, field.required) for name, field in found.items()] == [
+        ("count", "Count", False),
+        ("weight", "Fraction", False),
+        ("name", "str", False),
+        ("low", "Positive", True),
+        ("high", "Positive", True),
+    ]
+    assert list(fields("test_ranges:Wider")) == ["low", "high", "count"]
 
 
 @pytest.mark.parametrize("target", sorted(set(METHODS.values())))
