@@ -20,12 +20,13 @@ from snakemake.settings.types import (
 
 from snakemake.settings.enums import RerunTrigger  # isort: skip
 
-from pipeline_lib.entries import fields
+from pipeline_lib.entries import classes, fields
 from pipeline_lib.provenance import fingerprints, module_files, sources
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "profiles", "resources", "pipeline_lib", "environment.yml")
 CACHES = (fields.fields, module_files.source_file, module_files.own_file)
+CACHES += (classes.class_of, classes.find, classes._stand_in, classes._foreign)
 CACHES += (fingerprints._closure, fingerprints._imports, sources.read_source)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline_lib.configuration.entries import CLEAN, fail, lookup
 from pipeline_lib.configuration.targets import source_for, split_target, trained
+from pipeline_lib.entries.facts import NO_STAGES, declared, innermost, stages_of_entry
 
 Plan = Mapping[str, Any]
 Targets = Callable[[str, str], list[str]]
@@ -21,6 +22,9 @@ def features(where: str, entry: Mapping[str, Any], plan: Plan, targets: Targets)
     attack = entry["attack"]
     lookup(f"{where}.attack", attack, plan["attacks"], "attack")
     rows = {label: targets(f"{where}.rows.{label}", written)[0] for label, written in entry["rows"].items()}
+    for label, target in rows.items():
+        if stages_of_entry(plan["models"][split_target(target)[0]]["network"]) == []:
+            raise fail(f"{where}.rows.{label}", NO_STAGES)
     return dict(entry) | {"rows": {label: white_box(target, attack) for label, target in rows.items()}}
 
 
@@ -81,7 +85,7 @@ def _plain(where: str, entry: Mapping[str, Any], own: list[str], plan: Plan, tar
 
 
 def _expectation(where: str, name: str, plan: Plan) -> str:
-    if "samples" not in lookup(where, name, plan["attacks"], "attack"):
+    if declared(lookup(where, name, plan["attacks"], "attack"), "averages") is None:
         raise fail(where, f"attack {name!r} is none on an expectation: give it `method: expectation` and `samples`")
     return name
 
@@ -106,13 +110,9 @@ def _check_unbounded(where: str, name: str, plan: Plan) -> None:
         raise fail(where, f"attack {name!r}, the last one, is bounded: give it epsilon 1.0, and steps of 1 in total")
 
 
-def innermost(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The attack inside of others, such as an expectation."""
-    return innermost(entry["attack"]) if "attack" in entry else entry
-
-
 def epsilon_of(attack: Mapping[str, Any]) -> float | None:
-    return attack.get("perturbation", {}).get("epsilon")
+    perturbation = attack.get("perturbation")
+    return perturbation.get("epsilon") if isinstance(perturbation, Mapping) else None
 
 
 def steps_of(attack: Mapping[str, Any]) -> float | None:

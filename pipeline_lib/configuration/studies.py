@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
-from pipeline_lib.configuration.figures import features, figure_cells, innermost, masking
+from pipeline_lib.configuration.figures import features, figure_cells, masking
 from pipeline_lib.configuration.sweeps import Sweep, positions
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
+from pipeline_lib.entries.facts import field_named_by, innermost, loss_of_entry
 
 ROW_KEYS = ("target", "attack", "source")
 Plan = Mapping[str, Any]
@@ -24,7 +25,8 @@ def cell(where: str, target: str, attack: str, source: str | None, plan: Plan) -
 
 def check_loss(where: str, attack: str, source: str, plan: Plan) -> None:
     """A loss with a `type` needs a source whose selection module knows that type."""
-    kind = plan["attacks"][attack].get("loss", {}).get("type")
+    loss = loss_of_entry(plan["attacks"][attack])
+    kind = field_named_by(loss, "names_branch") if loss else None
     model, branch = split_target(source)
     if kind is None:
         return
@@ -158,7 +160,8 @@ def _perturbations(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
 def _iterations(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
     """Each row's first seed: a trace belongs to one set."""
     attack = entry["attack"]
-    if innermost(lookup(f"{where}.attack", attack, plan["attacks"], "attack")).get("restarts", 1) > 1:
+    restarts = innermost(lookup(f"{where}.attack", attack, plan["attacks"], "attack")).get("restarts", 1)
+    if isinstance(restarts, int) and restarts > 1:
         raise fail(f"{where}.attack", f"attack {attack!r} has restarts: a trace would show all climbs as one")
     rows = {}
     for label, written in entry["rows"].items():

@@ -6,12 +6,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from pipeline_lib.defenses.objective import Defense, Model
+from pipeline_lib.attacks.protocols import Model
+from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.networks.bn_selector import network_for_weights
 from pipeline_lib.networks.multi_batchnorm import load_initial, through
+
+OTHER_VERSION = (
+    "made by another version of this code, or of your own files: its network cannot be built as the file says; delete "
+    "it or rerun with --forcerun train"
+)
 
 
 class Trained(NamedTuple):
@@ -58,10 +64,13 @@ def load_model(path: Path, device: torch.device) -> Trained:
     """The network of a checkpoint.
 
     Raises:
-        PipelineError: the file is damaged, foreign, or does not fit the network that its entry describes.
+        PipelineError: the file is damaged, foreign, made by other code, or does not fit the network of its entry.
     """
     content = checkpoint.load(path)
-    network, _ = new_network(content["entry"], len(content["classes"]))
+    try:
+        network, _ = new_network(content["entry"], len(content["classes"]))
+    except (PipelineError, AttributeError, KeyError, TypeError) as error:
+        raise PipelineError(f"{path}: {OTHER_VERSION} ({error})") from error
     try:
         network.load_state_dict(content["state"])
     except RuntimeError as error:

@@ -10,30 +10,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.records.audits import Audit
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.publish import publish
 
-AUDIT_COLUMNS = (
-    "clips",
-    "iterations",
-    "zero_gradients",
-    "zero_elements",
-    "start_loss",
-    "end_loss",
-    "predicted_increase",
-    "first_rise",
-    "changed_predictions",
-    "reached_goals",
-    "unchanged_clips",
-    "live_bound_ratio",
-    "bound_ratio",
-    "box_excess",
-    "model_gap",
-    "gap_allowed",
-    "clean_accuracy",
-    "live_accuracy",
-    "stored_accuracy",
-)
+AUDIT_COLUMNS = Audit._fields
 SET_COLUMNS = ("dataset", "source", "attack", "storage")
 SOUND = "ok"
 NOT_FINITE = "not finite"
@@ -42,6 +23,7 @@ BROKEN = "bound broken"
 OTHER_MODEL = "other model evaluated"
 UNTOUCHED = "clips left out"
 NO_EFFECT = "no effect"
+NO_BOUND = "no bound stated"
 # Numbers of such sets measure no robustness. A set without an effect may be one of a robust model.
 FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01
@@ -72,8 +54,9 @@ CAPTION = (
     '"masked gradient": more than 1 % of the gradients are zero; or the accuracy falls by less than 1 %, and the loss '
     "rises by less than a tenth of what the first gradient predicted (half of it, where most elements are zero). "
     '"clips left out": more than 1 % of the clips are still the clean ones. "no effect": the stored accuracy is not '
-    "lower than the clean one, and no gradient is to blame: the bound is too small, or the model robust in it. The "
-    "other verdicts but ok say that such numbers are no robustness."
+    "lower than the clean one, and no gradient is to blame: the bound is too small, or the model robust in it. "
+    '"no bound stated": nothing else is wrong, but the attack states no bound to compare with. The other verdicts but '
+    "ok say that such numbers are no robustness."
 )
 COST_TITLE = "storage"
 COST_COLUMNS = ("dataset", "attack", "storage", "sets", "clips", "live", "stored", "cost", "largest")
@@ -106,7 +89,8 @@ def read_audit(path: Path | str) -> dict[str, float]:
     table = pd.read_csv(path)
     missing = [column for column in AUDIT_COLUMNS if column not in table]
     if missing or len(table) != 1:
-        trouble = f"columns {missing} are missing" if missing else f"{len(table)} rows"
+        other = f"made by another version of this code; delete it and run again (columns {missing} are missing)"
+        trouble = other if missing else f"{len(table)} rows"
         raise PipelineError(f"{path}: {trouble}; an audit is one row of {list(AUDIT_COLUMNS)}")
     return {str(name): value for name, value in table.to_dict("records")[0].items()}
 
@@ -129,9 +113,11 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     futile = fell < max(FELL, half_a_clip) and loss_contradicts_gradient(audit)
     if audit["zero_gradients"] > ZERO_GRADIENTS_ALLOWED or futile:
         return MASKED
-    if audit["unchanged_clips"] > UNCHANGED_ALLOWED and audit["bound_ratio"] > 0:
+    if audit["unchanged_clips"] > UNCHANGED_ALLOWED and audit["bound_ratio"] != 0:
         return UNTOUCHED
-    return NO_EFFECT if fell < half_a_clip and audit["unchanged_clips"] < 1 else SOUND
+    if fell < half_a_clip and audit["unchanged_clips"] < 1:
+        return NO_EFFECT
+    return NO_BOUND if audit["bound_ratio"] < 0 else SOUND
 
 
 def loss_contradicts_gradient(audit: Mapping[Any, Any]) -> bool:
@@ -183,7 +169,7 @@ def readable(audit: pd.DataFrame) -> pd.DataFrame:
     text[accuracies] = text[accuracies].map(lambda percent: f"{percent:.1f}")
     losses = ["start_loss", "end_loss", "predicted_increase", "first_rise"]
     text[losses] = text[losses].map(lambda loss: f"{loss:.3f}")
-    text[sizes] = text[sizes].map(lambda size: f"{size:.4f}")
+    text[sizes] = text[sizes].map(lambda size: f"{size:.4f}" if size >= 0 else "none")
     text.insert(3, "verdict", text.pop("verdict"))
     return text.rename(columns=lambda name: name.replace("_", " ")).astype(str).set_index("dataset")
 
