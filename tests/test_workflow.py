@@ -19,14 +19,6 @@ REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sw
 REPORTING |= {"feature_curves", "masking", "opening"}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A copy of the project whose whole workflow counts as done."""
-    project = copy_project(tmp_path_factory.mktemp("project"))
-    pretend_finished(project)
-    return project
-
-
 @pytest.fixture
 def edit(finished):
     """Changes a file of the project for one test, and puts it back as it was, its time included."""
