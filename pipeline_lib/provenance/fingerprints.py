@@ -44,8 +44,13 @@ def file_digest(path: Path) -> str:
 
 def fingerprint(adapter: Path, *entries: Any) -> str:
     """A hash of the code that a job runs: the adapter's import closure and that of each method its entries name."""
+    return _digest_of_code(adapter, frozenset(_modules(entries)))
+
+
+@cache
+def _digest_of_code(adapter: Path, modules: frozenset[str]) -> str:
     files = {adapter}
-    for name in (*_imports(adapter, None), *_modules(entries)):
+    for name in (*_imports(adapter, None), *modules):
         files |= _closure(name)
     return digest(*sorted(read_source(file).digest for file in files))
 

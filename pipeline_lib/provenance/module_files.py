@@ -30,7 +30,21 @@ def file_of(name: str) -> Path | None:
 @cache
 def own_file(name: str) -> Path | None:
     """A module's file in the working folder or beside the Snakefile: where users keep theirs, and the package lies."""
-    return _file_below([Path.cwd(), Path(__file__).parents[2]], name)
+    around, _, _ = name.rpartition(".")
+    outer = own_file(around) if around else None
+    if outer is not None and outer.name != "__init__.py":  # a module has none inside
+        return None
+    return _file_below(_own_folders(name.partition(".")[0]), name)
+
+
+@cache
+def _own_folders(top: str) -> list[Path]:
+    """Of the working folder and the Snakefile's, those with a module or package of this name.
+
+    Most names that files import are of the standard library and of installed packages.
+    """
+    folders = dict.fromkeys([Path.cwd(), Path(__file__).parents[2]])
+    return [folder for folder in folders if (folder / top).is_dir() or (folder / f"{top}.py").is_file()]
 
 
 def absolute(path: str, module: str | None, file: Path) -> str:
