@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
+from configured import CONFIG
+from pipeline_lib.provenance.sources import read_source
 from planning import CACHES
 
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config/config.yaml").read_text())
 HEAD = """
 from __future__ import annotations
 import dataclasses as dc
@@ -36,8 +36,10 @@ class Simple:
 
 
 def forget() -> None:
+    """Forgets what was found in other folders; what was read of the package's own files stays."""
     for cache in CACHES:
-        cache.cache_clear()
+        if cache is not read_source:
+            cache.cache_clear()
 
 
 @pytest.fixture
@@ -48,6 +50,8 @@ def own(tmp_path, monkeypatch) -> Iterator[Callable[..., Path]]:
 
     def write(text: str = "", package: dict[str, str] | None = None) -> Path:
         forget()
+        if (tmp_path / "own_file.py").exists():
+            read_source.cache_clear()
         files = {f"own_parts/{name}": part for name, part in (package or {}).items()}
         for name, part in (files | {"own_file": text, "adapter": "x = 1"}).items():
             path = tmp_path / f"{name}.py"
