@@ -19,12 +19,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from pipeline_lib.clips.hdf5 import reading, reason_of, written
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.storages import LATTICE, Storage
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.runs import atomic_write
 
 FORMAT = 1
+NO_SET = "is no adversarial set of this pipeline, or is cut off"
 
 # What the frames of a set are in memory.
 DTYPES: dict[Storage, np.dtype] = {LATTICE: np.dtype(np.uint8), "float32": np.dtype(np.float32)}
@@ -70,7 +72,7 @@ def write_adversarial(
     storage: Storage = LATTICE,
 ) -> None:
     """Writes a set whole or not at all; `chunks` and `crc32` (of the adversarial frames) in the order of the clips."""
-    with atomic_write(output) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_write(output) as temporary, written(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["clean"] = clean.checksum
         file.attrs["entry"] = json.dumps(entry, sort_keys=True)
@@ -100,14 +102,9 @@ class AdversarialClips:
     def __init__(self, path: Path, clean: Clips) -> None:
         self.path, self.clean = path, clean
         self.labels, self.videos = clean.labels, clean.videos
-        try:
-            with h5py.File(path) as file:
-                attributes = dict(file.attrs)
-                self.crc32 = file["crc32"][:]
-        except (OSError, KeyError) as error:
-            raise PipelineError(
-                f"{path}: no adversarial set of this pipeline; delete it and run again ({error})"
-            ) from error
+        with reading(path, NO_SET) as file:
+            attributes = dict(file.attrs)
+            self.crc32 = file["crc32"][:]
         self._check(attributes)
         self.storage: Storage = attributes.get("storage", LATTICE)
         self.dtype = DTYPES[self.storage]
@@ -133,7 +130,7 @@ class AdversarialClips:
         """
         clean = self.read_clean(rows, into if self.storage == LATTICE else None)
         frames = in_dtype(clean, self.dtype, into)
-        with h5py.File(self.path) as file:
+        with reading(self.path, NO_SET) as file:
             for frame, row in zip(words(frames), rows, strict=True):
                 self._restore(frame, file["delta"], int(row))
         return frames
@@ -143,7 +140,9 @@ class AdversarialClips:
         try:
             clip += delta[row]
             intact = zlib.crc32(clip.tobytes()) == self.crc32[row]
-        except (OSError, TypeError, ValueError):  # a chunk that cannot be unpacked, or of another shape or type
+        except (OSError, TypeError, ValueError) as error:  # not to be unpacked, or of another shape or type
+            if reason_of(error):
+                raise
             intact = False
         if not intact:
             raise PipelineError(f"{self.path}: clip {self.videos[row]} is damaged; delete the file and run again")

@@ -16,8 +16,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pipeline_lib.clips.hdf5 import reading
 from pipeline_lib.clips.status import Status
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.file_systems import advise_reading
 
 # Written by store_writer and checked here. Count it up when the layout of the file changes.
 FORMAT = 1
@@ -34,7 +36,8 @@ class Clips:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with opened(path) as file:
+        with reading(path, "is not an HDF5 file, or is cut off") as file:
+            check_format(path, file)
             usable = np.flatnonzero(file["status"][:] != Status.FAILED)
             self.shape: tuple[int, ...] = file["frames"].shape[1:]
             self.labels: np.ndarray = file["label"][:][usable]
@@ -72,7 +75,7 @@ class Clips:
         """Ask the system to read the clips `rows` in the background."""
         with self.path.open("rb", buffering=0) as file:
             for start, stop, offset in self._stretches(rows):
-                os.posix_fadvise(file.fileno(), offset, (stop - start) * self._row_bytes, os.POSIX_FADV_WILLNEED)
+                advise_reading(file.fileno(), offset, (stop - start) * self._row_bytes)
 
     def _stretches(self, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int, int]]:
         """Positions start:stop in `rows` whose clips follow one another in the file, and the offset of the first."""
@@ -82,25 +85,17 @@ class Clips:
             yield start, stop, self._offset + int(places[start]) * self._row_bytes
 
 
-def opened(path: Path) -> h5py.File:
-    """The HDF5 file of a store. PipelineError when it is missing, foreign, incomplete or of another format."""
-    if not path.is_file():
-        raise PipelineError(f"{path} does not exist. Run the rule that decodes the clips.")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise PipelineError(f"{path} is not an HDF5 file, or is cut off ({error}). Delete it and rerun.") from error
-    complaint = ""
+def check_format(path: Path, file: h5py.File) -> None:
+    """PipelineError when an HDF5 file is foreign, incomplete or of another format."""
     if "format" not in file.attrs or "frames" not in file:
-        complaint = "is not a store of clips"
-    elif file.attrs["format"] != FORMAT:
-        complaint = f"has format {file.attrs['format']}, but this version of the code reads format {FORMAT}"
-    elif not file.attrs.get("complete", False):
-        complaint = "was not written to its end"
-    if complaint:
-        file.close()
-        raise PipelineError(f"{path} {complaint}. Delete it and rerun.")
-    return file
+        raise PipelineError(f"{path} is not a store of clips. Move it away and run again.")
+    if file.attrs["format"] != FORMAT:
+        raise PipelineError(
+            f"{path} has format {file.attrs['format']}, but this version of the code reads format {FORMAT}. "
+            "Move it away and run again."
+        )
+    if not file.attrs.get("complete", False):
+        raise PipelineError(f"{path} was not written to its end. Delete it and run again.")
 
 
 def fill(descriptor: int, target: memoryview, offset: int, path: Path) -> None:

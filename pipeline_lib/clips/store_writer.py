@@ -15,10 +15,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from pipeline_lib.clips.hdf5 import written
 from pipeline_lib.clips.splits import Video
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store import FORMAT
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.file_systems import reserve
 from pipeline_lib.jobs.runs import NO_SPACE, atomic_write
 
 MESSAGE_BYTES = 256
@@ -55,7 +57,7 @@ def write_store(
         offsets = laid_out(temporary, names, [video.label for video in videos], shape, attributes)
         reserve(temporary, temporary.stat().st_size)
         write_clips(temporary, offsets, accepted(videos, clips, tolerate, out), progress)
-        with h5py.File(temporary, "r+") as file:
+        with written(temporary, "r+") as file:
             file.attrs.modify("complete", True)
 
 
@@ -73,18 +75,12 @@ def enough_space(out: Path, size: int) -> Iterator[None]:
         ) from error
 
 
-def reserve(path: Path, size: int) -> None:
-    """Give a file `size` bytes of disk; OSError when there are not so many."""
-    with path.open("ab") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
-
-
 def laid_out(
     path: Path, names: np.ndarray, labels: Sequence[int], shape: Sequence[int], attributes: dict[str, Any]
 ) -> dict[str, int]:
     """Write a store without its clips; the offsets in the file of what is still to be written, by name."""
     message = h5py.string_dtype("utf-8", MESSAGE_BYTES)
-    with h5py.File(path, "w") as file:
+    with written(path, "w") as file:
         file["label"] = np.array(labels, "<i8")
         file["video"] = names
         offsets = {

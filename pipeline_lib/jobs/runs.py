@@ -5,18 +5,17 @@ by a hash of everything the job depends on. Another configuration can never resu
 """
 
 import errno
-import fcntl
 import glob
 import os
-import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.jobs.file_systems import link_or_copy, synchronize
+from pipeline_lib.jobs.locks import locked
 
 # A full disk, a used-up quota, a limit on the size of files.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -26,15 +25,14 @@ STOPPED = 143  # the exit status of a process that ended on SIGTERM
 
 @contextmanager
 def run_folder(root: Path, key: str) -> Iterator[Path]:
-    """The folder of a run, locked: an orphaned job and its replacement never work in it together."""
+    """The folder of a run, locked: an orphaned job and its replacement never work in it together.
+
+    Raises:
+        PipelineError: another process has had the lock for as long as this job may wait.
+    """
     folder = root / key
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            LOGGER.info("another job works on the same run: waiting for %s", folder / "lock")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / "lock"):
         yield folder
 
 
@@ -51,8 +49,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        synchronize(temporary)
         temporary.replace(path)
         for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             begun.unlink(missing_ok=True)
@@ -64,11 +61,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def explained(error: BaseException, path: Path) -> BaseException:
     """The error itself, or for a full disk one that says what to do."""
-    for number in NO_SPACE:
-        if any(_tells(cause, number) for cause in _causes(error)):
-            reason = os.strerror(number)
-            return PipelineError(f"{path}: no space left ({reason}); free some and run again, finished work is kept")
-    return error
+    number = error_number(error, NO_SPACE)
+    if number is None:
+        return error
+    return PipelineError(
+        f"{path}: no space left ({os.strerror(number)}); free some and run again, finished work is kept"
+    )
+
+
+def error_number(error: BaseException, numbers: Iterable[int]) -> int | None:
+    """The first of the system's error numbers that an error or what led to it names."""
+    causes = list(_causes(error))
+    return next((number for number in numbers if any(_tells(cause, number) for cause in causes)), None)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -85,10 +89,7 @@ def _tells(error: BaseException, number: int) -> bool:
 def publish(result: Path, output: Path) -> None:
     """Makes a finished result of a run folder the declared output; both names share the bytes where they can."""
     with atomic_write(output) as temporary:
-        try:
-            os.link(result, temporary)
-        except OSError:
-            shutil.copyfile(result, temporary)
+        link_or_copy(result, temporary)
 
 
 @contextmanager
