@@ -3,11 +3,13 @@
 import errno
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -16,7 +18,9 @@ import pytest
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import file_systems, locks
+from pipeline_lib.jobs.adapter import job
 from pipeline_lib.jobs.file_systems import link_or_copy, reserve
+from pipeline_lib.jobs.runs import run_folder
 from refusing import build_library, environment
 from stores import write
 
@@ -262,6 +266,23 @@ def test_errors_of_another_kind_are_raised(tmp_path, monkeypatch):
     monkeypatch.setattr(locks.fcntl, "flock", fail)
     with pytest.raises(OSError, match="broken"):
         locks.try_lock(tmp_path / "lock")
+
+
+def test_a_job_waits_as_long_as_is_configured(tmp_path, capsys):
+    """Told on the console, where the job's other errors are."""
+    (tmp_path / "key").mkdir()
+    release = locks.try_lock(tmp_path / "key/lock")
+    snakemake = SimpleNamespace(
+        log=[str(tmp_path / "log")], rule="train", resources={}, config={"gpu_share": 1, "lock_wait": 0.3}
+    )
+    with pytest.raises(SystemExit), job(snakemake), run_folder(tmp_path, "key"):
+        pytest.fail("two jobs in one folder")
+    release()
+    waiting, error = capsys.readouterr().err.split("\n\n")
+    assert f"is waiting: process {os.getpid()} on {os.uname().nodename} has the lock {tmp_path}/key/lock" in waiting
+    assert re.match(r"Error in rule train: gave up after 0 s \(`lock_wait`\) of waiting: process", error)
+    with job(snakemake), run_folder(tmp_path, "key"):
+        pass
 
 
 def test_waiting_is_announced_again_after_a_while(monkeypatch, capsys):

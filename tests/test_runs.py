@@ -223,7 +223,10 @@ def test_gpus_are_counted_with_and_without_the_drivers_folder(tmp_path, files, c
 
 def fake_job(tmp_path: Path) -> SimpleNamespace:
     return SimpleNamespace(
-        log=[str(tmp_path / "logs/rule.log")], rule="train", resources={"gpu": 0}, config={"gpu_share": 1}
+        log=[str(tmp_path / "logs/rule.log")],
+        rule="train",
+        resources={"gpu": 0},
+        config={"gpu_share": 1, "lock_wait": 60},
     )
 
 
