@@ -2,7 +2,8 @@
 
 The layout: `/frames` (N, T, H, W, C) uint8, contiguous and uncompressed (compression costs 10 to 50 times the reading
 time and shared readers); `/label`, `/video`, `/status`, `/message`, `/index` (N, T) and `/crc32` by row; and the
-attributes `format`, `spec`, `classes`, `decoder` and `complete`, which is written last.
+attributes `kind`, `format`, `spec`, `classes`, `decoder` and `complete`, which is written last. In front is a checksum
+of all of it but the frames (`seal.py`).
 """
 
 import hashlib
@@ -13,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from pipeline_lib.clips.hdf5 import reading
@@ -22,7 +22,8 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import advise_reading
 
 # Written by store_writer and checked here. Count it up when the layout of the file changes.
-FORMAT = 1
+FORMAT = 2
+KIND = "a store of clips"
 
 
 class Clips:
@@ -36,8 +37,7 @@ class Clips:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with reading(path, "is not an HDF5 file, or is cut off") as file:
-            check_format(path, file)
+        with reading(path, KIND, FORMAT) as file:
             usable = np.flatnonzero(file["status"][:] != Status.FAILED)
             self.shape: tuple[int, ...] = file["frames"].shape[1:]
             self.labels: np.ndarray = file["label"][:][usable]
@@ -67,7 +67,7 @@ class Clips:
         for clip, row in zip(frames, rows, strict=True):
             if zlib.crc32(clip) != self._crc32[row]:
                 raise PipelineError(
-                    f"{self.path}: the clip of {self.videos[row]} is damaged. Delete the file and rerun."
+                    f"{self.path}: the clip of {self.videos[row]} is damaged. Delete the file and run again"
                 )
         return frames
 
@@ -85,25 +85,12 @@ class Clips:
             yield start, stop, self._offset + int(places[start]) * self._row_bytes
 
 
-def check_format(path: Path, file: h5py.File) -> None:
-    """PipelineError when an HDF5 file is foreign, incomplete or of another format."""
-    if "format" not in file.attrs or "frames" not in file:
-        raise PipelineError(f"{path} is not a store of clips. Move it away and run again.")
-    if file.attrs["format"] != FORMAT:
-        raise PipelineError(
-            f"{path} has format {file.attrs['format']}, but this version of the code reads format {FORMAT}. "
-            "Move it away and run again."
-        )
-    if not file.attrs.get("complete", False):
-        raise PipelineError(f"{path} was not written to its end. Delete it and run again.")
-
-
 def fill(descriptor: int, target: memoryview, offset: int, path: Path) -> None:
     """Read bytes from `offset` until `target` is full; one call reads 2 GiB at most."""
     while target:
         count = os.preadv(descriptor, [target], offset)
         if count == 0:
-            raise PipelineError(f"{path} is cut off. Delete it and rerun.")
+            raise PipelineError(f"{path} is cut off. Delete it and run again")
         target, offset = target[count:], offset + count
 
 

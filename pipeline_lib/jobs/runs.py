@@ -4,11 +4,10 @@ Snakemake deletes the declared outputs of a failed job, so what a job resumes fr
 by a hash of everything the job depends on. Another configuration can never resume it; going back finds it again.
 """
 
-import errno
 import glob
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,9 +15,8 @@ from types import FrameType
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import link_or_copy, synchronize
 from pipeline_lib.jobs.locks import locked
+from pipeline_lib.jobs.system_errors import NO_SPACE, error_number
 
-# A full disk, a used-up quota, a limit on the size of files.
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAVE_EVERY_SECONDS = 300.0
 STOPPED = 143  # the exit status of a process that ended on SIGTERM
 
@@ -67,23 +65,6 @@ def explained(error: BaseException, path: Path) -> BaseException:
     return PipelineError(
         f"{path}: no space left ({os.strerror(number)}); free some and run again, finished work is kept"
     )
-
-
-def error_number(error: BaseException, numbers: Iterable[int]) -> int | None:
-    """The first of the system's error numbers that an error or what led to it names."""
-    causes = list(_causes(error))
-    return next((number for number in numbers if any(_tells(cause, number) for cause in causes)), None)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from or during: torch's errors do not repeat the system's."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _tells(error: BaseException, number: int) -> bool:
-    return getattr(error, "errno", None) == number or f"errno = {number}," in str(error)  # HDF5 has it in its text
 
 
 def publish(result: Path, output: Path) -> None:

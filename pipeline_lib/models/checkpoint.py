@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.jobs.system_errors import reason_of
+
+REMAKE = "Move it away and run again"
 
 
 def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra: object) -> None:
@@ -51,9 +54,9 @@ def canonical(value: Any, texts: dict[str, str]) -> Any:
 
 def load(path: Path) -> dict[str, Any]:
     """What `save` wrote, tensors on the CPU. Executes nothing. Raises PipelineError for a broken or foreign file."""
-    content = read(path, "not a checkpoint of this pipeline, or cut off; make it again")
+    content = read(path, f"not a checkpoint of this pipeline, or cut off. {REMAKE}")
     if not is_own(content):
-        raise PipelineError(f"{path}: not a checkpoint of this pipeline: it has no 'state' and 'entry'")
+        raise PipelineError(f"{path}: not a checkpoint of this pipeline: it has no 'state' and 'entry'. {REMAKE}")
     return content
 
 
@@ -73,8 +76,19 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise PipelineError(f"{path}: no weights: {name!r} is not the name of a tensor")
+    check_finite(state, path)
     wrapped = all(name.startswith("module.") for name in state)
     return {name.removeprefix("module.") if wrapped else name: value for name, value in state.items()}
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raises PipelineError for the first of a file's tensors that holds NaN or infinity: no result could be right."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise PipelineError(
+                f"{path}: {name} holds values that are no finite numbers (NaN or infinite): train again with a lower "
+                "learning rate, or get other weights"
+            )
 
 
 def is_own(content: Any) -> bool:
@@ -96,11 +110,11 @@ def read(path: Path, refusal: str) -> Any:
         raise PipelineError(f"{path}: there is no such checkpoint")
     try:
         damaged = damaged_part(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file may raise anything
-        raise PipelineError(f"{path}: {refusal} ({reason(error)})") from error
+        raise PipelineError(f"{path}: {reason_of(error) or f'{refusal} ({reason(error)})'}") from error
     if damaged is not None:
-        raise PipelineError(f"{path}: {damaged} is damaged; delete the file and make or get it again")
+        raise PipelineError(f"{path}: {damaged} is damaged. Delete it, and run again or get it again")
     return content
 
 
