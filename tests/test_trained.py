@@ -8,6 +8,7 @@ from torchvision.models.video import r3d_18
 from pipeline_lib.defenses.multibn import MultiBN
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import predict
+from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.trained import load_model, new_network, start_from
 from pipeline_lib.networks.multi_batchnorm import branch_out
@@ -170,7 +171,7 @@ def test_predictions_that_overflow_stop_the_job(tmp_path, scale):
         net.fc.bias[1] = 3 * scale
     checkpoint.save(tmp_path / "model.pt", net, entry=entry, classes=CLASSES)
     clips = write_clips(tmp_path / "clips.h5")
-    given = {"branch": None, "clips": clips, "adversarial": None, "runs": tmp_path / "runs", "batch_size": 4}
+    source, settings = Source(weights=tmp_path / "model.pt"), Settings(batch_size=4, device=torch.device("cpu"))
     with pytest.raises(PipelineError, match=r"model\.pt: what it says of 10 of 10 clips is not finite .* Left/v_00"):
-        predict(**given, weights=tmp_path / "model.pt", output=tmp_path / "out.csv", device=torch.device("cpu"))
+        predict(source, clips=clips, output=tmp_path / "out.csv", settings=settings)
     assert not (tmp_path / "out.csv").exists()
