@@ -84,14 +84,27 @@ def flip_bits(folder: Path, kind: str, flips: int, seed: int) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_flipped_bit_is_silent_or_a_traceback(tmp_path, kind):
-    """A model's archive has bytes that nothing reads, padding and dates; compressed clips end in some bits of padding."""
-    assert flip_bits(tmp_path, kind, 150, seed=0) >= {"clips.h5": 150, "set.h5": 145, "model.pt": 90}[kind]
+    """Nothing reads the last bits of a compressed clip."""
+    assert flip_bits(tmp_path, kind, 150, seed=0) >= 145
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_very_many_flipped_bits_none_is_silent(tmp_path, kind):
-    assert flip_bits(tmp_path, kind, 700, seed=1) > 400
+    assert flip_bits(tmp_path, kind, 700, seed=1) >= 690
+
+
+def test_a_folder_in_the_place_of_a_tensor_is_refused(tmp_path):
+    """torch reads whatever is in memory there, for files without our checksum too."""
+    weights = {"weight": torch.arange(1000.0)}
+    torch.save(weights, tmp_path / "foreign.pth")
+    content = bytearray((tmp_path / "foreign.pth").read_bytes())
+    (tmp_path / "own.pt").write_bytes(content)
+    assert torch.equal(checkpoint.load_foreign(tmp_path / "own.pt")["weight"], weights["weight"])
+    content[content.rindex(b"/data/0") - len("foreign") - 8] |= 0x10
+    (tmp_path / "foreign.pth").write_bytes(content)
+    with pytest.raises(PipelineError, match=r"foreign\.pth: foreign/data/0 is damaged"):
+        checkpoint.load_foreign(tmp_path / "foreign.pth")
 
 
 @pytest.mark.parametrize("kind", KINDS)

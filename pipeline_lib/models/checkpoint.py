@@ -1,11 +1,13 @@
 """Checkpoints: weights and plain data, written atomically, the same bytes for the same content."""
 
+import os
 import pickle
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,10 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import reason_of
 
+COMMENT_MARK = b"CRC-32: "
+COMMENT_SIZE = len(COMMENT_MARK) + 4
+READ_SIZE = 1 << 20
+FOLDER = 0x10  # the attribute of MS-DOS
 REMAKE = "Move it away and run again"
 
 
@@ -28,8 +34,28 @@ def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra
 def write(path: Path, content: Any) -> None:
     """torch.save, whole or not at all. Raises PipelineError on a full disk."""
     # An open file, not a path: torch.save would write the path's name into the archive, and lose why a write failed.
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+    with atomic_write(path) as temporary:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+        add_checksum(temporary)
+
+
+def add_checksum(path: Path) -> None:
+    """Adds the CRC-32 of an archive to it, as its comment: torch reads some damaged archives without a word."""
+    with path.open("r+b") as file:
+        file.seek(-2, os.SEEK_END)  # the length of the comment
+        file.write(COMMENT_SIZE.to_bytes(2, "little"))
+        file.write(COMMENT_MARK + crc32_of(file, file.tell()).to_bytes(4, "little"))
+
+
+def crc32_of(file: BinaryIO, size: int) -> int:
+    """Of the first bytes of a file. The position in the file is the one behind them, then."""
+    value, left = 0, size
+    file.seek(0)
+    while left:
+        content = file.read(min(left, READ_SIZE))
+        value, left = zlib.crc32(content, value), left - len(content)
+    return value
 
 
 def canonical(value: Any, texts: dict[str, str]) -> Any:
@@ -119,12 +145,19 @@ def read(path: Path, refusal: str) -> Any:
 
 
 def damaged_part(path: Path) -> str | None:
-    """The first part of a zip archive whose checksum is wrong: torch.load does not look. Old pickles have none."""
+    """What is wrong with an archive: torch.load looks at no checksum. Old pickles have none."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             return None
+        size = path.stat().st_size - COMMENT_SIZE
+        file.seek(max(0, size))
+        _, mark, value = file.read().partition(COMMENT_MARK)
+        if mark:
+            return None if crc32_of(file, size).to_bytes(4, "little") == value else "it"
     with zipfile.ZipFile(path) as archive:
-        return archive.testzip()
+        # torch takes a folder for a tensor of whatever is in memory.
+        folders = [part.filename for part in archive.infolist() if part.external_attr & FOLDER]
+        return folders[0] if folders else archive.testzip()
 
 
 def reason(error: Exception) -> str:
