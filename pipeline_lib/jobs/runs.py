@@ -14,6 +14,7 @@ from types import FrameType
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import link_or_copy, synchronize
+from pipeline_lib.jobs.limits import free_bytes
 from pipeline_lib.jobs.locks import locked
 from pipeline_lib.jobs.system_errors import NO_SPACE, error_number
 
@@ -35,36 +36,48 @@ def run_folder(root: Path, key: str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, size: int | None = None) -> Iterator[Path]:
     """A temporary name beside `path`; on success its content is on disk and takes the place of `path` at once.
 
     What killed jobs had begun for the same path goes then; an orphaned job that still writes fails, and nobody waits.
+    size: of the content in bytes, if it is known.
 
     Raises:
-        PipelineError: no space left for the file.
+        PipelineError: no space left for the file; says how much there is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         synchronize(temporary)
         temporary.replace(path)
         for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             begun.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:  # HDF5 and torch turn the system's errors into RuntimeErrors
-        raise explained(error, path) from error
+        raise explained(error, path, size or size_of(temporary)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def explained(error: BaseException, path: Path) -> BaseException:
-    """The error itself, or for a full disk one that says what to do."""
+def explained(error: BaseException, path: Path, size: int) -> BaseException:
+    """The error itself, or for a full disk one that says what to do. size: bytes that the file needs, or more."""
     number = error_number(error, NO_SPACE)
     if number is None:
         return error
+    free = free_bytes(path.parent)
+    there = "" if free is None else f"; its disk has {free:,} free"
     return PipelineError(
-        f"{path}: no space left ({os.strerror(number)}); free some and run again, finished work is kept"
+        f"{path}: no space left ({os.strerror(number)}); free some and run again, finished work is kept (the file "
+        f"needs {size:,} bytes or more{there})"
     )
+
+
+def size_of(path: Path) -> int:
+    """0 for a file that is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def publish(result: Path, output: Path) -> None:
