@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from pipeline_lib.clips.splits import Video
@@ -18,3 +19,21 @@ def write(out: Path, clips: list[DecodedClip] = CLIPS, videos: list[Video] = VID
     given = {"shape": SHAPE, "classes": ["ä", "b", "c"], "spec": {"size": 4}, **settings}
     write_store(out, videos, clips, **given)  # type: ignore[arg-type]
     return out
+
+
+def flip(path: Path, offset: int, bit: int = 0) -> None:
+    """Change one bit of a file, as a failing disk does."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ (1 << bit)]))
+
+
+def offset_of(path: Path, name: str, row: int) -> int:
+    """Where in a file the row of a data set begins, contiguous or with a chunk for each row."""
+    with h5py.File(path) as file:
+        data = file[name]
+        if data.chunks:
+            return int(data.id.get_chunk_info_by_coord((row, *[0] * (data.ndim - 1))).byte_offset)
+        return int(data.id.get_offset()) + row * data.dtype.itemsize * int(np.prod(data.shape[1:]))

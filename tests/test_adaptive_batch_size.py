@@ -69,3 +69,9 @@ def test_what_fits_beside_other_jobs_is_remembered_apart(tmp_path, monkeypatch):
 def test_one_clip_too_much_is_told():
     with pytest.raises(PipelineError, match="out of memory with a single clip"):
         AdaptiveBatchSize(2)(SmallDevice(0), 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"0", b"-4", b"\xb36", b"many"])
+def test_a_damaged_memory_is_passed_over(tmp_path, content):
+    (tmp_path / "memory").write_bytes(content)
+    assert AdaptiveBatchSize(8, tmp_path / "memory").size == 8

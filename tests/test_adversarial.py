@@ -12,11 +12,13 @@ import tiny
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
+from pipeline_lib.clips.seal import block_size, seal
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.recording import FirstStep, RecordedLoss
 from sets import CPU, attacked, frames_of, predicted_again, rows_of
+from stores import flip, offset_of
 from training_runs import trained
 
 SELECTING = tiny.MULTIBN | {"method": "pipeline_lib.defenses.multibn:MultiBN", "selector": tiny.NETWORK}
@@ -151,15 +153,15 @@ def test_a_set_belongs_to_its_clips(made, tmp_path):
 def test_a_damaged_or_foreign_set(made, tmp_path):
     attacked(made, tmp_path)
     clean = Clips(made / "clips.h5")
-    with h5py.File(tmp_path / "set.h5", "r+") as file:
-        file["delta"][3] = 0
+    flip(tmp_path / "set.h5", offset_of(tmp_path / "set.h5", "delta", 3) + 20)
     with pytest.raises(PipelineError, match=rf"{clean.videos[3]} is damaged"):
         AdversarialClips(tmp_path / "set.h5", clean).read([2, 3])
     with h5py.File(tmp_path / "set.h5", "r+") as file:
         file.attrs["format"] = 99
-    with pytest.raises(PipelineError, match="another version"):
+    seal(tmp_path / "set.h5", [], block_size(10))
+    with pytest.raises(PipelineError, match="has format 99, but this version"):
         AdversarialClips(tmp_path / "set.h5", clean)
-    with pytest.raises(PipelineError, match=r"clips\.h5: made from other clean clips"):
+    with pytest.raises(PipelineError, match=r"clips\.h5 is not an adversarial set"):
         AdversarialClips(made / "clips.h5", clean)
 
 

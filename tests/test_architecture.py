@@ -19,7 +19,7 @@ FLOORS = [
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # Libraries beside the standard one that floor 0 may use, inside functions only.
-LAZY = {"torch", "jsonschema", "tqdm"}
+LAZY = {"torch", "jsonschema", "tqdm", "yaml"}
 
 
 def imports(path: Path) -> set[str]:

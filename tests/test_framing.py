@@ -22,10 +22,12 @@ from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern, load_zero_elements
 from pipeline_lib.evaluation.source import Run, Source
+from pipeline_lib.models import checkpoint
 from pipeline_lib.reporting.audits import read_audit, verdict
 from pipeline_lib.reporting.examples import attack_examples
 from pipeline_lib.transforms.noise import NoiseInjection
 from sets import attacked, frames_of, predicted_again, rows_of
+from stores import flip
 from test_audit import Brightness
 from training_runs import trained
 
@@ -145,6 +147,23 @@ BARE = {
     "defense": tiny.STANDARD,
     "backward": "none",
 }
+
+
+def test_a_damaged_pattern_is_named_and_learned_again_after_one_deletion(made, tmp_path, caplog):
+    pattern = learned(ENTRY, made / "clips.h5", made / "plain.pt", tmp_path)
+    whole = pattern.read_bytes()
+    flip(pattern, whole.index(b"data.pkl") + 200)
+    with pytest.raises(PipelineError, match=rf"^{pattern}: .* is damaged. Delete it, and run again"):
+        load_pattern(pattern, CPU)
+    pattern.unlink()
+    assert learned(ENTRY, made / "clips.h5", made / "plain.pt", tmp_path).read_bytes() == whole
+    assert "it is learned again" in caplog.text
+
+
+def test_a_pattern_of_nan_is_refused(tmp_path):
+    checkpoint.write(tmp_path / "p.pt", {"pattern": torch.tensor([0.0, torch.nan]), "zero_elements": 0.0})
+    with pytest.raises(PipelineError, match=r"p\.pt: pattern holds values that are no finite numbers"):
+        load_pattern(tmp_path / "p.pt", CPU)
 
 
 def test_a_framing_learned_through_a_cut_gradient_is_masked(made, tmp_path):

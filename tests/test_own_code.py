@@ -104,7 +104,8 @@ def test_an_attack_without_a_bound_is_audited_as_such(made, entry):
 
 
 def test_a_request_to_stop_keeps_its_status(tmp_path):
-    snakemake = SimpleNamespace(rule="attack", log=[str(tmp_path / "log")], resources={}, config={"gpu_share": 1})
+    config = {"gpu_share": 1, "lock_wait": 60}
+    snakemake = SimpleNamespace(rule="attack", log=[str(tmp_path / "log")], resources={}, config=config)
     with pytest.raises(SystemExit) as end, job(snakemake):
         raise SystemExit(STOPPED)
     assert end.value.code == STOPPED

@@ -36,7 +36,7 @@ def test_two_jobs_never_work_in_one_run_folder(tmp_path, monkeypatch):
     other = context.Process(target=hold, args=(tmp_path, held, release, leaving))
     other.start()
     assert held.wait(60)
-    monkeypatch.setattr(LOGGER, "info", lambda *words: release.set())  # what it says when it has to wait
+    monkeypatch.setattr(LOGGER, "warning", lambda *words: release.set())  # what it says when it has to wait
     with run_folder(tmp_path, "key"):
         assert leaving.is_set()
     other.join()
@@ -223,7 +223,10 @@ def test_gpus_are_counted_with_and_without_the_drivers_folder(tmp_path, files, c
 
 def fake_job(tmp_path: Path) -> SimpleNamespace:
     return SimpleNamespace(
-        log=[str(tmp_path / "logs/rule.log")], rule="train", resources={"gpu": 0}, config={"gpu_share": 1}
+        log=[str(tmp_path / "logs/rule.log")],
+        rule="train",
+        resources={"gpu": 0},
+        config={"gpu_share": 1, "lock_wait": 60},
     )
 
 

@@ -12,6 +12,7 @@ import torch
 import tiny
 from pipeline_lib.clips.adversarial_store import AdversarialClips, compressed_delta, eight_bit, write_adversarial
 from pipeline_lib.clips.loader import as_clips, as_float_frames, as_frames
+from pipeline_lib.clips.seal import block_size, seal
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
@@ -21,6 +22,7 @@ from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.evaluation.storage import KEEP
 from pipeline_lib.reporting.examples import attack_examples
 from sets import CPU, attacked, predicted_again, rows_of
+from stores import flip, offset_of
 
 FLOAT = {"storage": "float32"}
 PERTURBATIONS = "pipeline_lib.attacks.perturbations"
@@ -147,20 +149,20 @@ def test_larger_frames_are_kept_too(made, tmp_path):
 
 
 def test_damaged_values_are_seen(made, tmp_path):
-    """One bit of a value, a chunk that cannot be unpacked, and a storage that this code does not know."""
+    """One bit in a chunk, a chunk that is no zlib stream, and a storage that this code does not know."""
     out = attacked(made, tmp_path, tiny.PGD | FLOAT)
     video = Clips(made / "clips.h5").videos[3]
-    with h5py.File(out / "set.h5", "r+") as file:
-        file["delta"][3, 0, 0, 0, 0] ^= 1
-        file["delta"].id.write_direct_chunk((5, 0, 0, 0, 0), b"no zlib stream")
+    flip(out / "set.h5", offset_of(out / "set.h5", "delta", 3) + 50)
+    flip(out / "set.h5", offset_of(out / "set.h5", "delta", 5))
     kept = set_of(made, out)
-    with pytest.raises(PipelineError, match=rf"set\.h5: clip {video} is damaged; delete the file"):
+    with pytest.raises(PipelineError, match=rf"set\.h5: clip {video} is damaged. Delete the file"):
         kept.read([2, 3])
     with pytest.raises(PipelineError, match=rf"{kept.videos[5]} is damaged"):
         kept.read([5])
     assert kept.read([2]).dtype == np.float32
     with h5py.File(out / "set.h5", "r+") as file:
         file.attrs["storage"] = "float16"
+    seal(out / "set.h5", [], block_size(10))
     with pytest.raises(PipelineError, match="of another version"):
         set_of(made, out)
 

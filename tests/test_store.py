@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
+from pipeline_lib.clips.seal import block_size, seal
 from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
-from stores import CLIPS, FRAMES, SHAPE, VIDEOS, write
+from stores import CLIPS, FRAMES, SHAPE, VIDEOS, flip, offset_of, write
 
 
 @pytest.fixture
@@ -60,6 +61,14 @@ def test_the_layout_can_be_read_with_hdf5_alone(store: Path) -> None:
         assert file.attrs["complete"]
 
 
+def test_another_program_that_only_looks_leaves_the_store_as_it_was(store: Path) -> None:
+    """Viewers of HDF5 files may open them for writing."""
+    before = store.read_bytes()
+    with h5py.File(store, "r+") as file:
+        assert file["label"][1] == 1
+    assert store.read_bytes() == before
+
+
 def test_images_are_clips_of_one_frame(tmp_path: Path) -> None:
     images = FRAMES[:, :1]
     clips = [DecodedClip(image, np.zeros(1, np.int64)) for image in images]
@@ -93,8 +102,7 @@ def test_the_checksum_is_that_of_the_content(tmp_path: Path) -> None:
 
 
 def test_a_changed_byte_is_found_and_its_video_named(store: Path) -> None:
-    with h5py.File(store, "r+") as file:
-        file["frames"][7, 1, 2, 3, 0] ^= 1
+    flip(store, offset_of(store, "frames", 7) + 83)
     clips = Clips(store)
     assert (clips.read([6, 8]) == FRAMES[[6, 8]]).all()
     with pytest.raises(PipelineError, match=rf"{store}: the clip of {VIDEOS[7].path} is damaged"):
@@ -104,11 +112,31 @@ def test_a_changed_byte_is_found_and_its_video_named(store: Path) -> None:
 def interrupted(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["complete"] = False
+    seal(path, [], block_size(1))
 
 
 def of_another_version(path: Path) -> None:
     with h5py.File(path, "r+") as file:
-        file.attrs["format"] = 2
+        file.attrs["format"] = 3
+    seal(path, [], block_size(1))
+
+
+def of_the_first_version(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs["format"], file["frames"] = 1, [0]
+
+
+def changed_by_others(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["label"][0] = 1
+
+
+def with_another_label(path: Path) -> None:
+    flip(path, offset_of(path, "label", 5))
+
+
+def with_another_name(path: Path) -> None:
+    flip(path, offset_of(path, "video", 2) + 1, bit=7)
 
 
 def foreign(path: Path) -> None:
@@ -128,10 +156,14 @@ def cut_off(path: Path) -> None:
     ("change", "message"),
     [
         (interrupted, "was not written to its end"),
-        (of_another_version, "has format 2, but this version of the code reads format 1"),
+        (of_another_version, "has format 3, but this version of the code reads format 2. Move it away"),
+        (of_the_first_version, "has format 1, but this version of the code reads format 2. Move it away"),
+        (changed_by_others, "is damaged: its bytes changed. Delete it and run again"),
+        (with_another_label, "is damaged: its bytes changed. Delete it and run again"),
+        (with_another_name, "is damaged"),
         (foreign, "is not a store of clips"),
         (text, "is not an HDF5 file"),
-        (cut_off, "is not an HDF5 file, or is cut off"),
+        (cut_off, r"is cut off: [\d,]+ of [\d,]+ bytes. Delete it"),
         (Path.unlink, "does not exist"),
     ],
 )

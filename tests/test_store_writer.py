@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from limits import open_files_limit
 from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.splits import Ucf101, Video
@@ -20,6 +21,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.synthetic import SyntheticActions
 from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.limits import open_files
 from stores import CLIPS, FRAMES, VIDEOS, write
 
 SPEC = VideoFiles(size=32, sampling=UniformStride(frames=4))
@@ -164,6 +166,20 @@ def test_the_bytes_are_the_same_whatever_the_number_of_workers(root: Path, tmp_p
     assert content == stores[1].read_bytes()
     assert str(root).encode() not in content
     assert str(tmp_path).encode() not in content
+
+
+def test_decoding_with_many_threads_stays_inside_the_limit_of_open_files(root: Path, tmp_path: Path, caplog) -> None:
+    """The same store, and a warning with the limit; where not one process fits, what to do."""
+    plain, limited = tmp_path / "plain.h5", tmp_path / "limited.h5"
+    each = Decoding(videos_per_process=1)
+    decode_to_store(plain, root, "train", Ucf101(), SPEC, each, 1)
+    with open_files_limit(open_files() + 16 + 25):
+        decode_to_store(limited, root, "train", Ucf101(), SPEC, each, 16)
+    assert limited.read_bytes() == plain.read_bytes()
+    assert re.search(r"limit of open files is \d+ \(ulimit -n\), .* takes 10 .*: 2 work at a time", caplog.text)
+    expected = "of 8 videos takes 38 while it starts: raise the limit, as with ulimit -n"
+    with open_files_limit(open_files() + 40), pytest.raises(PipelineError, match=expected):
+        decode_to_store(limited, root, "train", Ucf101(), SPEC, Decoding(), 16)
 
 
 def test_a_decoded_store_holds_the_decoded_clips(root: Path, tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ from torchvision.models.video import r3d_18
 
 from pipeline_lib.defenses.multibn import MultiBN
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.prediction import predict
+from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.trained import start_from
+from pipeline_lib.models.trained import load_model, new_network, start_from
 from pipeline_lib.networks.multi_batchnorm import branch_out
 from pipeline_lib.networks.resnet import ResNet2D, ResNet3D
 from pipeline_lib.networks.torchvision_networks import TorchvisionR3D18
+from tiny import CLASSES, NETWORK, STANDARD, write_clips
 
 TINY = {"depth": 10, "width": 4, "stages": 2, "shortcut": "A"}
 
@@ -141,3 +144,34 @@ def test_weights_of_another_architecture_are_refused_by_file_and_name(tmp_path, 
     with pytest.raises(PipelineError, match=message):
         start_from(target, tmp_path / "w.pth")
     assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_no_numbers_are_refused_by_file_and_name(tmp_path, value):
+    """One of thousands is enough: comparisons with NaN are false, so that such a model looks robust."""
+    source = network(5)
+    source.layer1[0].bn1.running_var[2] = value
+    entry = {"network": {"method": "pipeline_lib.networks.resnet:ResNet3D"} | TINY, "defense": STANDARD, "seed": 0}
+    checkpoint.save(tmp_path / "own.pt", source, entry=entry, classes=list("abcde"))
+    torch.save(source.state_dict(), tmp_path / "foreign.pth")
+    expected = r"layer1\.0\.bn1\.running_var holds values that are no finite numbers"
+    with pytest.raises(PipelineError, match=rf"foreign\.pth: {expected}"):
+        start_from(network(5), tmp_path / "foreign.pth")
+    with pytest.raises(PipelineError, match=rf"own\.pt: {expected}"):
+        load_model(tmp_path / "own.pt", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("scale", [1e38, -1e38])
+def test_predictions_that_overflow_stop_the_job(tmp_path, scale):
+    """Finite weights whose logits are infinite; nothing is written."""
+    entry = {"network": NETWORK, "defense": STANDARD, "seed": 0}
+    net, _ = new_network(entry, 2)
+    with torch.no_grad():
+        net.fc.weight[1] = scale
+        net.fc.bias[1] = 3 * scale
+    checkpoint.save(tmp_path / "model.pt", net, entry=entry, classes=CLASSES)
+    clips = write_clips(tmp_path / "clips.h5")
+    source, settings = Source(weights=tmp_path / "model.pt"), Settings(batch_size=4, device=torch.device("cpu"))
+    with pytest.raises(PipelineError, match=r"model\.pt: what it says of 10 of 10 clips is not finite .* Left/v_00"):
+        predict(source, clips=clips, output=tmp_path / "out.csv", settings=settings)
+    assert not (tmp_path / "out.csv").exists()

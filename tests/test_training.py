@@ -21,6 +21,7 @@ from pipeline_lib.training.loop import train
 from pipeline_lib.training.schedules import MultiStep, OneCycle
 from pipeline_lib.training.task import Task, Training
 from pipeline_lib.training.update import BatchUpdate
+from stores import flip
 from training_runs import CPU, history, trained, with_training
 
 
@@ -35,6 +36,20 @@ def test_same_entry_gives_the_same_bytes(tmp_path, clips, defense):
     first, second = (trained(tmp_path / name, entry, clips) for name in "ab")
     assert first.read_bytes() == second.read_bytes()
     assert first.with_suffix(".csv").read_bytes() == second.with_suffix(".csv").read_bytes()
+
+
+def test_one_deletion_repairs_a_damaged_model_whose_run_folder_shares_its_bytes(tmp_path, clips, caplog):
+    entry = tiny.model_entry(tiny.STANDARD)
+    weights = trained(tmp_path, entry, clips)
+    whole = weights.read_bytes()
+    (final,) = tmp_path.glob("runs/*/final.pt")
+    assert final.samefile(weights)
+    flip(weights, whole.index(b"data.pkl") + 200)
+    with pytest.raises(PipelineError, match=rf"{weights}: .* is damaged. Delete it, and run again"):
+        load_model(weights, CPU)
+    weights.unlink()
+    assert trained(tmp_path, entry, clips).read_bytes() == whole
+    assert f"it is trained again: {final}: " in caplog.text
 
 
 def test_defenses_get_augmented_clips_each_drawn_by_its_step_and_name(tmp_path, clips):

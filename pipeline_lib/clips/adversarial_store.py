@@ -19,12 +19,16 @@ from typing import Any
 import h5py
 import numpy as np
 
+from pipeline_lib.clips.hdf5 import reading, reading_again, written
+from pipeline_lib.clips.seal import block_size, seal
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.storages import LATTICE, Storage
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.jobs.system_errors import reason_of
 
-FORMAT = 1
+FORMAT = 2
+KIND = "an adversarial set"
 
 # What the frames of a set are in memory.
 DTYPES: dict[Storage, np.dtype] = {LATTICE: np.dtype(np.uint8), "float32": np.dtype(np.float32)}
@@ -70,22 +74,31 @@ def write_adversarial(
     storage: Storage = LATTICE,
 ) -> None:
     """Writes a set whole or not at all; `chunks` and `crc32` (of the adversarial frames) in the order of the clips."""
-    with atomic_write(output) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["clean"] = clean.checksum
-        file.attrs["entry"] = json.dumps(entry, sort_keys=True)
-        file.create_dataset("crc32", data=crc32.astype(np.uint32))
-        file.attrs["margin"] = margin
-        frames, height, width, channels = clean.shape
-        shape = (frames, height + 2 * margin, width + 2 * margin, channels)
-        size = DTYPES[storage].itemsize
-        chunked = {"chunks": (1, *shape), "compression": 1, "shuffle": size > 1}
-        delta = file.create_dataset("delta", (len(clean), *shape), f"<u{size}", **chunked)
-        for row, chunk in enumerate(chunks):
-            delta.id.write_direct_chunk((row, 0, 0, 0, 0), chunk)
-        if storage != LATTICE:
-            file.attrs["storage"] = storage
-        file.attrs["complete"] = True
+    with atomic_write(output) as temporary:
+        stretches: list[tuple[int, int]] = []
+        with written(temporary, "w", block_size(len(clean))) as file:
+            file.attrs["kind"] = KIND
+            file.attrs["format"] = FORMAT
+            file.attrs["clean"] = clean.checksum
+            file.attrs["entry"] = json.dumps(entry, sort_keys=True)
+            file.create_dataset("crc32", data=crc32.astype(np.uint32))
+            file.attrs["margin"] = margin
+            delta = _delta(file, clean, margin, DTYPES[storage].itemsize)
+            for row, chunk in enumerate(chunks):
+                delta.id.write_direct_chunk((row, 0, 0, 0, 0), chunk)
+            delta.id.chunk_iter(lambda chunk: stretches.append((chunk.byte_offset, chunk.size)))
+            if storage != LATTICE:
+                file.attrs["storage"] = storage
+            file.attrs["complete"] = True
+        seal(temporary, stretches, block_size(len(clean)))
+
+
+def _delta(file: h5py.File, clean: Clips, margin: int, size: int) -> h5py.Dataset:
+    """The data set of the differences, of words of `size` bytes."""
+    frames, height, width, channels = clean.shape
+    shape = (frames, height + 2 * margin, width + 2 * margin, channels)
+    chunked = {"chunks": (1, *shape), "compression": 1, "shuffle": size > 1}
+    return file.create_dataset("delta", (len(clean), *shape), f"<u{size}", **chunked)
 
 
 class AdversarialClips:
@@ -100,26 +113,23 @@ class AdversarialClips:
     def __init__(self, path: Path, clean: Clips) -> None:
         self.path, self.clean = path, clean
         self.labels, self.videos = clean.labels, clean.videos
-        try:
-            with h5py.File(path) as file:
-                attributes = dict(file.attrs)
-                self.crc32 = file["crc32"][:]
-        except (OSError, KeyError) as error:
-            raise PipelineError(
-                f"{path}: no adversarial set of this pipeline; delete it and run again ({error})"
-            ) from error
+        with reading(path, KIND, FORMAT) as file:
+            attributes = dict(file.attrs)
+            self.crc32 = file["crc32"][:]
         self._check(attributes)
         self.storage: Storage = attributes.get("storage", LATTICE)
         self.dtype = DTYPES[self.storage]
         self.margin = int(attributes.get("margin", 0))
 
     def _check(self, attributes: dict[str, Any]) -> None:
-        known = attributes.get("format") == FORMAT and attributes.get("storage", LATTICE) in DTYPES
-        if not known or not attributes.get("complete"):
-            raise PipelineError(f"{self.path}: incomplete or of another version of this code; delete it and run again")
+        if attributes.get("storage", LATTICE) not in DTYPES:
+            raise PipelineError(
+                f"{self.path}: of another version of this code, its storage is {attributes['storage']}. Move it away "
+                "and run again"
+            )
         if attributes.get("clean") != self.clean.checksum:
             raise PipelineError(
-                f"{self.path}: made from other clean clips than {self.clean.path}; delete it and run again"
+                f"{self.path}: made from other clean clips than {self.clean.path}. Move it away and run again"
             )
 
     def __len__(self) -> int:
@@ -133,7 +143,7 @@ class AdversarialClips:
         """
         clean = self.read_clean(rows, into if self.storage == LATTICE else None)
         frames = in_dtype(clean, self.dtype, into)
-        with h5py.File(self.path) as file:
+        with reading_again(self.path) as file:
             for frame, row in zip(words(frames), rows, strict=True):
                 self._restore(frame, file["delta"], int(row))
         return frames
@@ -143,10 +153,12 @@ class AdversarialClips:
         try:
             clip += delta[row]
             intact = zlib.crc32(clip.tobytes()) == self.crc32[row]
-        except (OSError, TypeError, ValueError):  # a chunk that cannot be unpacked, or of another shape or type
+        except (OSError, TypeError, ValueError) as error:  # not to be unpacked, or of another shape or type
+            if reason_of(error):
+                raise
             intact = False
         if not intact:
-            raise PipelineError(f"{self.path}: clip {self.videos[row]} is damaged; delete the file and run again")
+            raise PipelineError(f"{self.path}: clip {self.videos[row]} is damaged. Delete the file and run again")
 
     def read_clean(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
         """What the set differs from: the clean clips, uint8, in a black margin if the set has one."""

@@ -76,6 +76,11 @@ def run_ffmpeg(requests: Sequence[Request], size: int, limits: Limits) -> Output
         close_all(readers + writers)
 
 
+def descriptors(videos: int) -> int:
+    """How many files `run_ffmpeg` has open at most: both ends of two pipes for each video, and what starting takes."""
+    return 4 * videos + 6
+
+
 def decoding_command(requests: Sequence[Request], pipes: Sequence[int], size: int, limits: Limits) -> list[str]:
     """The command that writes each video's wanted frames to one pipe and a line for every frame to the next."""
     outputs = [

@@ -2,7 +2,8 @@
 
 The layout: `/frames` (N, T, H, W, C) uint8, contiguous and uncompressed (compression costs 10 to 50 times the reading
 time and shared readers); `/label`, `/video`, `/status`, `/message`, `/index` (N, T) and `/crc32` by row; and the
-attributes `format`, `spec`, `classes`, `decoder` and `complete`, which is written last.
+attributes `kind`, `format`, `spec`, `classes`, `decoder` and `complete`, which is written last. In front is a checksum
+of all of it but the frames (`seal.py`).
 """
 
 import hashlib
@@ -13,14 +14,16 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from pipeline_lib.clips.hdf5 import reading
 from pipeline_lib.clips.status import Status
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.file_systems import advise_reading
 
 # Written by store_writer and checked here. Count it up when the layout of the file changes.
-FORMAT = 1
+FORMAT = 2
+KIND = "a store of clips"
 
 
 class Clips:
@@ -34,7 +37,7 @@ class Clips:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with opened(path) as file:
+        with reading(path, KIND, FORMAT) as file:
             usable = np.flatnonzero(file["status"][:] != Status.FAILED)
             self.shape: tuple[int, ...] = file["frames"].shape[1:]
             self.labels: np.ndarray = file["label"][:][usable]
@@ -64,7 +67,7 @@ class Clips:
         for clip, row in zip(frames, rows, strict=True):
             if zlib.crc32(clip) != self._crc32[row]:
                 raise PipelineError(
-                    f"{self.path}: the clip of {self.videos[row]} is damaged. Delete the file and rerun."
+                    f"{self.path}: the clip of {self.videos[row]} is damaged. Delete the file and run again"
                 )
         return frames
 
@@ -72,7 +75,7 @@ class Clips:
         """Ask the system to read the clips `rows` in the background."""
         with self.path.open("rb", buffering=0) as file:
             for start, stop, offset in self._stretches(rows):
-                os.posix_fadvise(file.fileno(), offset, (stop - start) * self._row_bytes, os.POSIX_FADV_WILLNEED)
+                advise_reading(file.fileno(), offset, (stop - start) * self._row_bytes)
 
     def _stretches(self, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int, int]]:
         """Positions start:stop in `rows` whose clips follow one another in the file, and the offset of the first."""
@@ -82,33 +85,12 @@ class Clips:
             yield start, stop, self._offset + int(places[start]) * self._row_bytes
 
 
-def opened(path: Path) -> h5py.File:
-    """The HDF5 file of a store. PipelineError when it is missing, foreign, incomplete or of another format."""
-    if not path.is_file():
-        raise PipelineError(f"{path} does not exist. Run the rule that decodes the clips.")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise PipelineError(f"{path} is not an HDF5 file, or is cut off ({error}). Delete it and rerun.") from error
-    complaint = ""
-    if "format" not in file.attrs or "frames" not in file:
-        complaint = "is not a store of clips"
-    elif file.attrs["format"] != FORMAT:
-        complaint = f"has format {file.attrs['format']}, but this version of the code reads format {FORMAT}"
-    elif not file.attrs.get("complete", False):
-        complaint = "was not written to its end"
-    if complaint:
-        file.close()
-        raise PipelineError(f"{path} {complaint}. Delete it and rerun.")
-    return file
-
-
 def fill(descriptor: int, target: memoryview, offset: int, path: Path) -> None:
     """Read bytes from `offset` until `target` is full; one call reads 2 GiB at most."""
     while target:
         count = os.preadv(descriptor, [target], offset)
         if count == 0:
-            raise PipelineError(f"{path} is cut off. Delete it and rerun.")
+            raise PipelineError(f"{path} is cut off. Delete it and run again")
         target, offset = target[count:], offset + count
 
 

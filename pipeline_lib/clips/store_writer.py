@@ -15,11 +15,15 @@ from typing import Any
 import h5py
 import numpy as np
 
+from pipeline_lib.clips.hdf5 import written
+from pipeline_lib.clips.seal import block_size, seal
 from pipeline_lib.clips.splits import Video
 from pipeline_lib.clips.status import DecodedClip, Status
-from pipeline_lib.clips.store import FORMAT
+from pipeline_lib.clips.store import FORMAT, KIND
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.runs import NO_SPACE, atomic_write
+from pipeline_lib.jobs.file_systems import reserve
+from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.jobs.system_errors import NO_SPACE
 
 MESSAGE_BYTES = 256
 # What HDF5 writes beside the clips, per file and per clip without its name and frame numbers; generous.
@@ -47,7 +51,8 @@ def write_store(
     """
     if not videos:
         raise PipelineError(f"{out}: there is nothing to store. Check the data set's lists and `classes`.")
-    attributes = {"format": FORMAT, "spec": canonical(spec), "classes": canonical(list(classes)), "decoder": decoder}
+    attributes = {"kind": KIND, "format": FORMAT, "spec": canonical(spec), "classes": canonical(list(classes))}
+    attributes |= {"decoder": decoder}
     names = utf8([video.path for video in videos])
     size = FILE_BYTES + len(videos) * (int(np.prod(shape)) + 8 * shape[0] + names.itemsize + ROW_BYTES)
     with atomic_write(out) as temporary, enough_space(out, size):
@@ -55,8 +60,9 @@ def write_store(
         offsets = laid_out(temporary, names, [video.label for video in videos], shape, attributes)
         reserve(temporary, temporary.stat().st_size)
         write_clips(temporary, offsets, accepted(videos, clips, tolerate, out), progress)
-        with h5py.File(temporary, "r+") as file:
+        with written(temporary, "r+") as file:
             file.attrs.modify("complete", True)
+        seal(temporary, [(offsets["frames"], len(videos) * int(np.prod(shape)))], block_size(1))
 
 
 @contextmanager
@@ -73,18 +79,12 @@ def enough_space(out: Path, size: int) -> Iterator[None]:
         ) from error
 
 
-def reserve(path: Path, size: int) -> None:
-    """Give a file `size` bytes of disk; OSError when there are not so many."""
-    with path.open("ab") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
-
-
 def laid_out(
     path: Path, names: np.ndarray, labels: Sequence[int], shape: Sequence[int], attributes: dict[str, Any]
 ) -> dict[str, int]:
     """Write a store without its clips; the offsets in the file of what is still to be written, by name."""
     message = h5py.string_dtype("utf-8", MESSAGE_BYTES)
-    with h5py.File(path, "w") as file:
+    with written(path, "w", block_size(1)) as file:
         file["label"] = np.array(labels, "<i8")
         file["video"] = names
         offsets = {

@@ -19,6 +19,7 @@ from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.splits import Ucf101
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.limits import workers_within_open_files
 
 # Degrees, counterclockwise from "to the right". The order is alphabetical, as in UCF101's classInd.txt.
 DIRECTIONS = {
@@ -37,6 +38,9 @@ ENCODERS = {
     ".mp4": {"vcodec": "libx264", "preset": "ultrafast", "qp": 12, "x264-params": "keyint=1:scenecut=0"},
     ".avi": {"vcodec": "mpeg4", "qscale": 2, "g": 1},
 }
+
+# What one ffmpeg that writes videos has open at most: pipes for its input, its messages and how it starts.
+DESCRIPTORS = 10
 
 
 @method
@@ -65,7 +69,7 @@ class SyntheticActions:
         PipelineError names a field that does not fit, or the files that could not be written.
         """
         check(self)
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers_within_open_files(workers, DESCRIPTORS, "an ffmpeg process")) as pool:
             list(pool.map(lambda batch: render_videos(self, batch, root), batches(self)))
         # The lists come last: whoever finds them finds all videos.
         write_lists(self, root)

@@ -11,10 +11,11 @@ import numpy as np
 
 from pipeline_lib.clips.binary import ffmpeg_version
 from pipeline_lib.clips.decode import Decoding, failed, in_order
-from pipeline_lib.clips.ffmpeg_process import Limits, Output, Received, Request, run_ffmpeg
+from pipeline_lib.clips.ffmpeg_process import Limits, Output, Received, Request, descriptors, run_ffmpeg
 from pipeline_lib.clips.sampling import Sampling
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.entries.ranges import Count, method
+from pipeline_lib.jobs.limits import workers_within_open_files
 
 # The boxes of MP4 and QuickTime files without which frames are missing. Behind the last one there may be anything.
 BOXES_WITH_FRAMES = (b"moov", b"moof", b"mdat")
@@ -33,7 +34,9 @@ class VideoFiles:
 
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of `paths` in their order, from `workers` ffmpeg processes at a time."""
-        return in_order(lambda some: decode_batch(some, self, decoding), paths, decoding.videos_per_process, workers)
+        step = decoding.videos_per_process
+        fitting = workers_within_open_files(workers, descriptors(step), f"an ffmpeg process of {step} videos")
+        return in_order(lambda some: decode_batch(some, self, decoding), paths, step, fitting)
 
     def described(self) -> dict[str, Any]:
         """The fields as plain data; of a sampling that is no dataclass, its repr."""

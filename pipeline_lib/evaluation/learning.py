@@ -27,6 +27,8 @@ from pipeline_lib.provenance.fingerprints import file_digest
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
 
+NO_PATTERN = f"not a learned pattern of this pipeline, or cut off. {checkpoint.REMAKE}"
+
 
 def learn_attack(
     attack_entry: dict[str, Any],
@@ -130,12 +132,17 @@ class LearnedPattern:
 
     def restore(self, state: Path) -> None:
         """Continues from what `save` wrote, if it did."""
-        if state.exists():
-            saved = torch.load(state, map_location=self.pattern.device, weights_only=True)
-            self.pattern.data.copy_(saved["pattern"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.schedule.load_state_dict(saved["schedule"])
-            self.done, self.zero_elements = saved["steps"], saved["zero_elements"]
+        if not state.exists():
+            return
+        try:
+            saved = checkpoint.read(state, NO_PATTERN)
+        except PipelineError as error:
+            LOGGER.warning("what was learned before cannot be used, it is learned again: %s", error)
+            return
+        self.pattern.data.copy_(saved["pattern"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.done, self.zero_elements = saved["steps"], saved["zero_elements"]
 
 
 def zero_elements(attack: Universal, pattern: Tensor, gradient: Tensor, clips: Tensor) -> float:
@@ -155,9 +162,18 @@ def finite_gradient(pattern: Tensor, number: int) -> Tensor:
 
 
 def load_pattern(path: Path, device: torch.device) -> Tensor:
-    return torch.load(path, map_location=device, weights_only=True)["pattern"]
+    return _facts(path)["pattern"].to(device)
 
 
 def load_zero_elements(path: Path) -> float:
     """The fraction of zeros in the first gradient that a pattern was learned with."""
-    return torch.load(path, map_location="cpu", weights_only=True)["zero_elements"]
+    return _facts(path)["zero_elements"]
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What was learned. Raises PipelineError for a damaged or foreign file, and for a pattern that is no number."""
+    facts = checkpoint.read(path, NO_PATTERN)
+    if not isinstance(facts, dict) or not {"pattern", "zero_elements"} <= set(facts):
+        raise PipelineError(f"{path}: {NO_PATTERN}")
+    checkpoint.check_finite({"pattern": facts["pattern"]}, path)
+    return facts

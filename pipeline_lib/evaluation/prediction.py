@@ -14,6 +14,7 @@ from pipeline_lib.attacks.protocols import Model
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize
@@ -40,7 +41,9 @@ def score(model: Model, clips: Tensor, labels: Tensor, draws: Sequence[torch.Gen
     """One forward pass without gradients; the loss in fp32. Stochastic transforms take one of `draws` for each clip."""
     with torch.inference_mode(), drawing(draws), record_selections() as recorded:
         logits = model(clips).float()
-        losses = F.cross_entropy(logits, labels, reduction="none")
+        # A logit of -inf for a wrong class would leave a finite loss.
+        finite = logits.isfinite().all(1)
+        losses = F.cross_entropy(logits, labels, reduction="none").where(finite, torch.nan)
     selections = recorded[-1].logits.argmax(1) if recorded else torch.full_like(labels, -1)
     return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy(), selections.cpu().numpy())
 
@@ -88,7 +91,18 @@ def predict(source: Source, *, clips: Path, adversarial: Path | None = None, out
         in_batches = settings.batches(loaded.network, clean.shape, "predict")
         scores = score_all(loaded.model, data, settings, in_batches)
         LOGGER.info("predicted with %s", run_metadata("fp32", settings.device))
+    require_finite_scores(scores, data.videos, source.weights)
     write_predictions(output, data, scores, loaded.branches)
+
+
+def require_finite_scores(scores: Scores, videos: Sequence[str], weights: Path) -> None:
+    """Raises PipelineError, which names the model's file, when a loss is NaN or infinite: the prediction is none."""
+    broken = [video for video, loss in zip(videos, scores.losses, strict=True) if not np.isfinite(loss)]
+    if broken:
+        raise PipelineError(
+            f"{weights}: what it says of {len(broken)} of {len(videos)} clips is not finite (NaN or infinite), first "
+            f"of {broken[0]}: the network overflows. Train it again with a lower learning rate, or get other weights"
+        )
 
 
 def write_predictions(output: Path, data: ClipSet, scores: Scores, branches: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.devices import reserved_gpus
+from pipeline_lib.jobs.locks import waiting_at_most
 from pipeline_lib.jobs.logs import LOGGER, logging_to
 from pipeline_lib.jobs.runs import STOPPED
 from pipeline_lib.jobs.warm import hand_over, leave
@@ -29,6 +30,7 @@ def job(snakemake: Any) -> Iterator[None]:
         try:
             with (
                 reported_exits(f"rule {snakemake.rule}"),
+                waiting_at_most(snakemake.config["lock_wait"]),
                 reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config["gpu_share"]),
             ):
                 yield

@@ -1,15 +1,14 @@
 """GPUs of this machine, kept for jobs by locks: Snakemake limits how many GPU jobs run, but assigns no device."""
 
-import fcntl
 import getpass
 import os
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.locks import Release, holder_of, try_lock, wait_for
 
 
 def gpu_count(root: Path = Path("/")) -> int:
@@ -80,36 +79,36 @@ def reserved_gpus(wanted: int, gpu_share: int = 1) -> Iterator[None]:
     try:
         yield
     finally:
-        for file in held.values():
-            os.close(file)
+        for release in held.values():
+            release()
 
 
-def _lock(names: list[str], wanted: int, gpu_share: int) -> dict[str, int]:
-    """The open lock of each of `wanted` GPUs; all at once or none, so that two jobs never wait for each other."""
+def _lock(names: list[str], wanted: int, gpu_share: int) -> dict[str, Release]:
+    """What releases each of `wanted` GPUs, in the order they are visible in; waits until so many are free."""
     # SLURM numbers the GPUs of each of its jobs from zero.
     pool = f"gpu-pool-{getpass.getuser()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
     folder = Path(tempfile.gettempdir()) / pool
     folder.mkdir(mode=0o700, exist_ok=True)
-    while True:
-        held: dict[str, int] = {}
-        for place in range(gpu_share):  # an empty GPU before one that is shared
-            for name in names:
-                if name not in held and len(held) < wanted:
-                    with suppress(BlockingIOError):
-                        held[name] = _locked(folder / f"gpu{name.replace('/', '_')}.{place}.lock")
-        if len(held) == wanted:
-            return held
-        for file in held.values():
-            os.close(file)
-        time.sleep(0.2)
+    # An empty GPU before one that is shared.
+    places = [
+        (name, folder / f"gpu{name.replace('/', '_')}.{place}.lock") for place in range(gpu_share) for name in names
+    ]
+
+    def holders() -> str:
+        return f"the GPUs are taken: {', '.join(f'{name} by {holder_of(path)}' for name, path in places)}"
+
+    return wait_for(lambda: _try_places(places, wanted), holders)
 
 
-def _locked(path: Path) -> int:
-    """The descriptor of a file that this process locks. Raises BlockingIOError when another one has it."""
-    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        raise
-    return file
+def _try_places(places: list[tuple[str, Path]], wanted: int) -> dict[str, Release] | None:
+    """Locks `wanted` GPUs all at once or none, so that two jobs never wait for each other."""
+    held: dict[str, Release] = {}
+    for name, path in places:
+        if name not in held and len(held) < wanted:
+            release = try_lock(path)
+            held |= {name: release} if release else {}
+    if len(held) == wanted:
+        return held
+    for release in held.values():
+        release()
+    return None

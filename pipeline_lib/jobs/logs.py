@@ -15,7 +15,7 @@ LINE_EVERY_SECONDS = 10.0
 def logging_to(path: Path) -> Iterator[None]:
     """Every message of the package goes to the file, line by line, with the time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
@@ -24,6 +24,14 @@ def logging_to(path: Path) -> Iterator[None]:
     finally:
         LOGGER.removeHandler(handler)
         handler.close()
+
+
+class LogFile(logging.FileHandler):
+    """A log that loses lines on a full disk: a traceback for each would hide what the job says of it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class Progress:

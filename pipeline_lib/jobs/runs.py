@@ -4,11 +4,8 @@ Snakemake deletes the declared outputs of a failed job, so what a job resumes fr
 by a hash of everything the job depends on. Another configuration can never resume it; going back finds it again.
 """
 
-import errno
-import fcntl
 import glob
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,79 +13,77 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.jobs.file_systems import link_or_copy, synchronize
+from pipeline_lib.jobs.limits import free_bytes
+from pipeline_lib.jobs.locks import locked
+from pipeline_lib.jobs.system_errors import NO_SPACE, error_number
 
-# A full disk, a used-up quota, a limit on the size of files.
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAVE_EVERY_SECONDS = 300.0
 STOPPED = 143  # the exit status of a process that ended on SIGTERM
 
 
 @contextmanager
 def run_folder(root: Path, key: str) -> Iterator[Path]:
-    """The folder of a run, locked: an orphaned job and its replacement never work in it together."""
+    """The folder of a run, locked: an orphaned job and its replacement never work in it together.
+
+    Raises:
+        PipelineError: another process has had the lock for as long as this job may wait.
+    """
     folder = root / key
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            LOGGER.info("another job works on the same run: waiting for %s", folder / "lock")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / "lock"):
         yield folder
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, size: int | None = None) -> Iterator[Path]:
     """A temporary name beside `path`; on success its content is on disk and takes the place of `path` at once.
 
     What killed jobs had begun for the same path goes then; an orphaned job that still writes fails, and nobody waits.
+    size: of the content in bytes, if it is known.
 
     Raises:
-        PipelineError: no space left for the file.
+        PipelineError: no space left for the file; says how much there is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        synchronize(temporary)
         temporary.replace(path)
         for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             begun.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:  # HDF5 and torch turn the system's errors into RuntimeErrors
-        raise explained(error, path) from error
+        raise explained(error, path, size or size_of(temporary)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def explained(error: BaseException, path: Path) -> BaseException:
-    """The error itself, or for a full disk one that says what to do."""
-    for number in NO_SPACE:
-        if any(_tells(cause, number) for cause in _causes(error)):
-            reason = os.strerror(number)
-            return PipelineError(f"{path}: no space left ({reason}); free some and run again, finished work is kept")
-    return error
+def explained(error: BaseException, path: Path, size: int) -> BaseException:
+    """The error itself, or for a full disk one that says what to do. size: bytes that the file needs, or more."""
+    number = error_number(error, NO_SPACE)
+    if number is None:
+        return error
+    free = free_bytes(path.parent)
+    there = "" if free is None else f"; its disk has {free:,} free"
+    return PipelineError(
+        f"{path}: no space left ({os.strerror(number)}); free some and run again, finished work is kept (the file "
+        f"needs {size:,} bytes or more{there})"
+    )
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from or during: torch's errors do not repeat the system's."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _tells(error: BaseException, number: int) -> bool:
-    return getattr(error, "errno", None) == number or f"errno = {number}," in str(error)  # HDF5 has it in its text
+def size_of(path: Path) -> int:
+    """0 for a file that is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def publish(result: Path, output: Path) -> None:
     """Makes a finished result of a run folder the declared output; both names share the bytes where they can."""
     with atomic_write(output) as temporary:
-        try:
-            os.link(result, temporary)
-        except OSError:
-            shutil.copyfile(result, temporary)
+        link_or_copy(result, temporary)
 
 
 @contextmanager

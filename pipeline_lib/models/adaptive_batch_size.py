@@ -1,6 +1,7 @@
 """Batches that fit into the memory of a device: halved when they do not, and remembered."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,14 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
+def _remembered(memory: Path, size: int) -> int:
+    """What fitted before, at most `size`; a file that holds no such number is passed over."""
+    with suppress(ValueError):
+        found = int(memory.read_text())
+        return min(size, found) if found > 0 else size
+    return size
+
+
 class AdaptiveBatchSize:
     """Does work on at most `size` clips at once, and on half as many, from then on, when the memory is too small.
 
@@ -38,7 +47,7 @@ class AdaptiveBatchSize:
     def __init__(self, size: int, memory: Path | None = None) -> None:
         self.size, self.memory = size, memory
         if memory is not None and memory.is_file():
-            self.size = min(size, int(memory.read_text()))
+            self.size = _remembered(memory, size)
 
     def __call__(self, work: Callable[[slice], T], count: int) -> list[T]:
         """The results of `work` on consecutive slices of `count` clips. PipelineError if one clip is too much."""

@@ -1,17 +1,26 @@
 """Checkpoints: weights and plain data, written atomically, the same bytes for the same content."""
 
+import os
 import pickle
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.jobs.system_errors import reason_of
+
+COMMENT_MARK = b"CRC-32: "
+COMMENT_SIZE = len(COMMENT_MARK) + 4
+READ_SIZE = 1 << 20
+FOLDER = 0x10  # the attribute of MS-DOS
+REMAKE = "Move it away and run again"
 
 
 def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra: object) -> None:
@@ -25,8 +34,28 @@ def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra
 def write(path: Path, content: Any) -> None:
     """torch.save, whole or not at all. Raises PipelineError on a full disk."""
     # An open file, not a path: torch.save would write the path's name into the archive, and lose why a write failed.
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+    with atomic_write(path) as temporary:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+        add_checksum(temporary)
+
+
+def add_checksum(path: Path) -> None:
+    """Adds the CRC-32 of an archive to it, as its comment: torch reads some damaged archives without a word."""
+    with path.open("r+b") as file:
+        file.seek(-2, os.SEEK_END)  # the length of the comment
+        file.write(COMMENT_SIZE.to_bytes(2, "little"))
+        file.write(COMMENT_MARK + crc32_of(file, file.tell()).to_bytes(4, "little"))
+
+
+def crc32_of(file: BinaryIO, size: int) -> int:
+    """Of the first bytes of a file. The position in the file is the one behind them, then."""
+    value, left = 0, size
+    file.seek(0)
+    while left:
+        content = file.read(min(left, READ_SIZE))
+        value, left = zlib.crc32(content, value), left - len(content)
+    return value
 
 
 def canonical(value: Any, texts: dict[str, str]) -> Any:
@@ -51,9 +80,9 @@ def canonical(value: Any, texts: dict[str, str]) -> Any:
 
 def load(path: Path) -> dict[str, Any]:
     """What `save` wrote, tensors on the CPU. Executes nothing. Raises PipelineError for a broken or foreign file."""
-    content = read(path, "not a checkpoint of this pipeline, or cut off; make it again")
+    content = read(path, f"not a checkpoint of this pipeline, or cut off. {REMAKE}")
     if not is_own(content):
-        raise PipelineError(f"{path}: not a checkpoint of this pipeline: it has no 'state' and 'entry'")
+        raise PipelineError(f"{path}: not a checkpoint of this pipeline: it has no 'state' and 'entry'. {REMAKE}")
     return content
 
 
@@ -73,8 +102,19 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise PipelineError(f"{path}: no weights: {name!r} is not the name of a tensor")
+    check_finite(state, path)
     wrapped = all(name.startswith("module.") for name in state)
     return {name.removeprefix("module.") if wrapped else name: value for name, value in state.items()}
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raises PipelineError for the first of a file's tensors that holds NaN or infinity: no result could be right."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise PipelineError(
+                f"{path}: {name} holds values that are no finite numbers (NaN or infinite): train again with a lower "
+                "learning rate, or get other weights"
+            )
 
 
 def is_own(content: Any) -> bool:
@@ -96,21 +136,28 @@ def read(path: Path, refusal: str) -> Any:
         raise PipelineError(f"{path}: there is no such checkpoint")
     try:
         damaged = damaged_part(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file may raise anything
-        raise PipelineError(f"{path}: {refusal} ({reason(error)})") from error
+        raise PipelineError(f"{path}: {reason_of(error) or f'{refusal} ({reason(error)})'}") from error
     if damaged is not None:
-        raise PipelineError(f"{path}: {damaged} is damaged; delete the file and make or get it again")
+        raise PipelineError(f"{path}: {damaged} is damaged. Delete it, and run again or get it again")
     return content
 
 
 def damaged_part(path: Path) -> str | None:
-    """The first part of a zip archive whose checksum is wrong: torch.load does not look. Old pickles have none."""
+    """What is wrong with an archive: torch.load looks at no checksum. Old pickles have none."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             return None
+        size = path.stat().st_size - COMMENT_SIZE
+        file.seek(max(0, size))
+        _, mark, value = file.read().partition(COMMENT_MARK)
+        if mark:
+            return None if crc32_of(file, size).to_bytes(4, "little") == value else "it"
     with zipfile.ZipFile(path) as archive:
-        return archive.testzip()
+        # torch takes a folder for a tensor of whatever is in memory.
+        folders = [part.filename for part in archive.infolist() if part.external_attr & FOLDER]
+        return folders[0] if folders else archive.testzip()
 
 
 def reason(error: Exception) -> str:

@@ -67,6 +67,7 @@ def load_model(path: Path, device: torch.device) -> Trained:
         PipelineError: the file is damaged, foreign, made by other code, or does not fit the network of its entry.
     """
     content = checkpoint.load(path)
+    checkpoint.check_finite(content["state"], path)
     try:
         network, _ = new_network(content["entry"], len(content["classes"]))
     except (PipelineError, AttributeError, KeyError, TypeError) as error:

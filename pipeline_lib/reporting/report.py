@@ -1,6 +1,8 @@
 """The HTML report: Snakemake's own, of the rule `results`, made by a second Snakemake while the first one runs."""
 
+import glob
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +12,7 @@ from typing import Any
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.jobs.system_errors import NO_SPACE
 
 
 def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:
@@ -20,15 +23,34 @@ def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:
     Raises:
         PipelineError: with Snakemake's own message.
     """
-    # The report's format is chosen by the ending, so the temporary name must keep it.
-    with atomic_write(output) as temporary, tempfile.TemporaryDirectory() as folder:
-        page = temporary.with_suffix(".html")
-        configfile = Path(folder, "config.json")
-        configfile.write_text(json.dumps(config))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configfile)]
-        command += ["--nolock", "--report", str(page), "--cores", "1", "results"]
-        finished = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        LOGGER.info(finished.stdout + finished.stderr)
-        if finished.returncode or not page.exists():
-            raise PipelineError(f"{output}: snakemake --report failed: {finished.stderr.strip()[-2000:]}")
-        page.replace(temporary)
+    try:
+        # Whoever was killed left a page, which may be large.
+        remove_pages(output)
+        with atomic_write(output) as temporary, tempfile.TemporaryDirectory() as folder:
+            # The report's format is chosen by the ending, so the temporary name must keep it.
+            page = temporary.with_suffix(".html")
+            configfile = Path(folder, "config.json")
+            configfile.write_text(json.dumps(config))
+            command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configfile)]
+            command += ["--nolock", "--report", str(page), "--cores", "1", "results"]
+            finished = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            LOGGER.info(finished.stdout + finished.stderr)
+            if finished.returncode or not page.exists():
+                require_space(finished.stderr)
+                raise PipelineError(f"{output}: snakemake --report failed: {finished.stderr.strip()[-2000:]}")
+            page.replace(temporary)
+    finally:
+        remove_pages(output)
+
+
+def remove_pages(output: Path) -> None:
+    """Deletes pages that were begun for a report."""
+    for page in output.parent.glob(f".{glob.escape(output.name)}.*.html"):
+        page.unlink(missing_ok=True)
+
+
+def require_space(messages: str) -> None:
+    """OSError when a program's messages say that the disk is full."""
+    for number in NO_SPACE:
+        if os.strerror(number) in messages:
+            raise OSError(number, os.strerror(number))

@@ -64,7 +64,7 @@ def train_model(
     key = digest(canonical(entry), code, *inputs.digests())
     with run_folder(outputs.runs, key) as folder, stop_requests() as stop:
         final = folder / "final.pt"
-        if not final.exists():
+        if not is_whole(final):
             if processes == 1:
                 fit(entry, inputs, folder, device=device, stop=stop)
             else:
@@ -72,6 +72,18 @@ def train_model(
             remove(folder)
         publish(final, outputs.weights)
         write_history(checkpoint.load(final), outputs.history)
+
+
+def is_whole(final: Path) -> bool:
+    """Whether a finished model is there. The published one shares its bytes, so that what damages one damages both."""
+    if not final.exists():
+        return False
+    try:
+        checkpoint.load(final)
+    except PipelineError as error:
+        LOGGER.warning("the finished model of this run cannot be used, it is trained again: %s", error)
+        return False
+    return True
 
 
 def _fit_in_processes(

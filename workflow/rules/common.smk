@@ -19,6 +19,7 @@ from pipeline_lib.configuration.patterns import pattern_of
 from pipeline_lib.configuration.requests import Requests, cores
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.targets import all_targets, split_target
+from pipeline_lib.configuration.yaml_files import checked_config
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import warm
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
@@ -30,6 +31,9 @@ ALLOWED = getattr(LIMIT, "value", LIMIT)
 
 try:
     SCHEMA = yaml.load((ROOT / "workflow/schemas/config.schema.yaml").read_text(), yaml.CSafeLoader)
+    # Jobs have what the main process checked.
+    FILES = workflow.configfiles if workflow.is_main_process else []
+    config.update(checked_config(config, FILES, workflow.config_settings.config))
     config.update(with_defaults(config, SCHEMA))
     PLAN = read_config(config, SCHEMA)
     check_weight_files(PLAN)

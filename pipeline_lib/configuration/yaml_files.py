@@ -1,0 +1,175 @@
+"""The configuration as it was written: what YAML and Snakemake would pass over or read as something else.
+
+Snakemake reads the files itself, and keeps neither lines nor what a later key replaced: they are read once more here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.configuration.entries import fail, known
+from pipeline_lib.errors import PipelineError
+
+TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+SECTIONS = ("datasets", "networks", "attacks", "training", "models", "studies")
+
+
+def checked_config(config: Mapping[str, Any], files: Iterable[Path], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that Snakemake made of files and of what was given with `--config`: with the latter's numbers
+    and nulls as in a file, and `~` in paths expanded.
+
+    Raises:
+        PipelineError: a repeated key, one that is no text, a file that is no text, an entry that contains itself, a
+            null for a name that does not exist.
+    """
+    layers = [read_file(Path(path)) for path in files]
+    typed = with_types(config, given)
+    if layers:
+        check_nulls(typed, layers)
+    return with_home(typed)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The content of a configuration file, checked. PipelineError names file, line and key."""
+    import yaml
+
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise PipelineError(f"{path}, line {line}: this is no UTF-8: save the file in that encoding") from error
+    try:
+        return dict(json.loads(text, object_pairs_hook=lambda pairs: _without_repeats(path, pairs)))
+    except PipelineError:
+        raise
+    except ValueError:  # YAML then
+        node = yaml.compose(text, yaml.CSafeLoader)
+        if node is not None:
+            _check_node(path, node, "", [], set())
+        return dict(yaml.load(text, yaml.CSafeLoader) or {})
+
+
+def _without_repeats(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for key in found if sum(key == other for other, _ in pairs) > 1)
+        raise PipelineError(f"{path}: the key {repeated!r} is there twice in one entry: the first would be passed over")
+    return found
+
+
+def _check_node(path: Path, node: Any, where: str, inside: list[Any], checked: set[int]) -> None:
+    """`inside`: the nodes around this one. `checked`: those that need no second look, as an anchor has many uses."""
+    if any(node is outer for outer in inside):
+        raise PipelineError(f"{path}, line {_line(node)}: {where or 'the file'} contains itself (an anchor in itself)")
+    if id(node) in checked or isinstance(node.value, str):
+        return
+    for name, value in _entries(path, node, where):
+        _check_node(path, value, f"{where}.{name}".lstrip("."), [*inside, node], checked)
+    checked.add(id(node))
+
+
+def _entries(path: Path, node: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """Names and nodes of what a node holds; of a mapping, its keys are checked."""
+    if node.id == "sequence":
+        yield from ((str(number), value) for number, value in enumerate(node.value))
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        if key.tag == MERGE:
+            yield "<<", value
+            continue
+        name = str(key.value)
+        full, line = f"{where}.{name}".lstrip("."), _line(key)
+        if key.tag != TEXT:
+            kind = key.tag.rpartition(":")[2]
+            raise PipelineError(f"{path}, line {line}: {full}: YAML reads this key as {kind}, not as text: quote it")
+        if name in lines:
+            raise PipelineError(
+                f"{path}, lines {lines[name]} and {line}: {full} is there twice: the first would be passed over"
+            )
+        lines[name] = line
+        yield name, value
+
+
+def _line(node: Any) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def with_types(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with numbers, booleans and nulls where `--config name='{...}'` gave them: Snakemake leaves all
+    that is inside such a value as text."""
+    return dict(config) | {
+        key: _typed(config[key], value)
+        for key, value in given.items()
+        if isinstance(value, dict | list) and key in config
+    }
+
+
+def _typed(value: Any, given: Any) -> Any:
+    if isinstance(given, dict) and isinstance(value, Mapping):
+        return dict(value) | {key: _typed(value[key], given[key]) for key in given if key in value}
+    if isinstance(given, list) and isinstance(value, list):
+        return [_typed(*pair) for pair in zip(value, given, strict=True)]
+    return _scalar(value) if isinstance(value, str) else value
+
+
+def _scalar(text: str) -> Any:
+    """What a file would hold for this text, if that is a number, a boolean or null."""
+    import yaml
+
+    if not text:
+        return text
+    try:
+        value = yaml.load(text, yaml.CSafeLoader)
+    except yaml.YAMLError:
+        return text
+    return value if value is None or isinstance(value, bool | int | float) else text
+
+
+def check_nulls(config: Mapping[str, Any], layers: Iterable[Mapping[str, Any]]) -> None:
+    """PipelineError for a null that takes an entry away which no file has."""
+    layers = list(layers)
+    for where, section in _sections(config):
+        names = {name for layer in layers for at, entries in _sections(layer) if at == where for name in _real(entries)}
+        for name in section:
+            if section[name] is None and name not in names:
+                raise fail(f"{where}.{name}", f"unknown name: null takes an entry away; {known(names)}")
+
+
+def _sections(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where entries have names, and the entries."""
+    figures = config.get("figures")
+    kinds = figures if isinstance(figures, Mapping) else {}
+    places = [(name, config.get(name)) for name in SECTIONS] + [(f"figures.{kind}", kinds[kind]) for kind in kinds]
+    return ((where, entries) for where, entries in places if isinstance(entries, Mapping))
+
+
+def _real(entries: Mapping[str, Any]) -> Iterator[str]:
+    return (name for name, entry in entries.items() if entry is not None)
+
+
+def with_home(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the user's home folder for a `~` at the beginning of a path."""
+    changed = dict(config)
+    if isinstance(results := config.get("results"), str):
+        changed["results"] = _expanded(results)
+    for section, keys in (("datasets", ("root",)), ("models", ("initial", "file"))):
+        if isinstance(entries := config.get(section), Mapping):
+            changed[section] = {name: _with_home_at(entry, keys) for name, entry in entries.items()}
+    return changed
+
+
+def _with_home_at(entry: Any, keys: tuple[str, ...]) -> Any:
+    if not keys:
+        return _expanded(entry) if isinstance(entry, str) else entry
+    if not isinstance(entry, Mapping) or keys[0] not in entry:
+        return entry
+    return dict(entry) | {keys[0]: _with_home_at(entry[keys[0]], keys[1:])}
+
+
+def _expanded(path: str) -> str:
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:  # no such user
+        raise PipelineError(f"config: {path}: {error}; give the whole path") from error

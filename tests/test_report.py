@@ -1,0 +1,84 @@
+"""Tables and the report on a full disk: one message that says how much and what to do, and nothing is left."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from limits import file_size_limit
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.logs import LOGGER, logging_to
+from pipeline_lib.reporting.publish import publish
+from pipeline_lib.reporting.report import make_report
+
+
+def test_a_full_disk_at_a_table_says_how_much_is_needed(tmp_path):
+    publish(tmp_path / "t.csv", "old")
+    expected = (
+        r"t\.csv: no space left \(File too large\); free some and run again, .* needs 5,000 bytes or more; .*free"
+    )
+    with pytest.raises(PipelineError, match=expected), file_size_limit(1000):
+        publish(tmp_path / "t.csv", "x" * 5000)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+    assert (tmp_path / "t.csv").read_text() == "old"
+
+
+SNAKEFILE = """
+rule results:
+    output: report("page.txt")
+    shell: "echo text > {output}"
+"""
+
+
+class FullDisk:
+    """A Snakemake that begins the page and finds the disk full."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __call__(self, command: list[str], **given: object) -> subprocess.CompletedProcess:
+        Path(command[command.index("--report") + 1]).write_text("begun")
+        return subprocess.CompletedProcess(command, 1, "", f"OSError: [Errno 28] {self.message}")
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("No space left on device", r"no space left \(No space left on device\); free some and run again"),
+        ("Disk quota exceeded", r"no space left \(Disk quota exceeded\); free some and run again"),
+        ("out of luck", r"snakemake --report failed: .*out of luck"),
+    ],
+)
+def test_a_report_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, message, expected):
+    """Nor does what a killed one had begun stay."""
+    (tmp_path / ".report.html.123.html").write_text("left by a killed job")
+    monkeypatch.setattr(subprocess, "run", FullDisk(message))
+    with pytest.raises(PipelineError, match=rf"report\.html: {expected}"):
+        make_report("Snakefile", {}, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_full_disk_at_the_report_leaves_nothing_behind(tmp_path, monkeypatch):
+    """Snakemake itself, whose page of 700 kB does not fit; then it does."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"], check=True, capture_output=True
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    expected = r"report\.html: no space left \(File too large\); free some and run again"
+    with pytest.raises(PipelineError, match=expected), file_size_limit(100_000):
+        make_report(str(tmp_path / "Snakefile"), {}, out / "report.html")
+    assert list(out.iterdir()) == []
+    make_report(str(tmp_path / "Snakefile"), {}, out / "report.html")
+    assert list(out.iterdir()) == [out / "report.html"]
+
+
+def test_a_log_on_a_full_disk_hides_no_message(tmp_path, capsys):
+    with logging_to(tmp_path / "log"), file_size_limit(40):
+        LOGGER.info("a line that does not fit " * 10)
+    assert capsys.readouterr().err == ""
+    assert Path(tmp_path / "log").exists()

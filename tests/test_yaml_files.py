@@ -1,0 +1,111 @@
+"""What YAML and Snakemake pass over or read as something else is refused by file, line and path."""
+
+import functools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline_lib.configuration.yaml_files import checked_config, read_file, with_home, with_types
+from pipeline_lib.errors import PipelineError
+from planning import laid_over
+
+ROOT = Path(__file__).parents[1]
+BELOW = {"multibn_hmdb51": ["multibn"]}
+
+
+def refused(tmp_path: Path, content: bytes, message: str, name: str = "own.yaml") -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=rf"^{path}{message}"):
+        checked_config({}, [path], {})
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.stem)
+def test_the_projects_own_files_are_read_as_yaml_reads_them(path):
+    """None takes away what the files below it do not have."""
+    files = [ROOT / "config" / f"{name}.yaml" for name in ("config", *BELOW.get(path.stem, ()))]
+    contents = [yaml.safe_load(file.read_text()) for file in (*files, path)]
+    assert read_file(path) == contents[-1]
+    merged = functools.reduce(laid_over, contents)
+    assert checked_config(merged, [*files, path], {}) == merged
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a:\n  x: 1\n  y: 2\n  x: 3\n", ", lines 2 and 4: a.x is there twice"),
+        (b"attacks: {}\nnote: x\nattacks: {}\n", ", lines 1 and 3: attacks is there twice"),
+        (b"a: &x {b: 1, b: 2}\nc: *x\n", ", lines 1 and 1: a.b is there twice"),
+        (b"rows:\n  No: a\n", ", line 2: rows.No: YAML reads this key as bool, not as text: quote it"),
+        (b"attacks:\n- {on: 1}\n", ", line 2: attacks.0.on: YAML reads this key as bool"),
+        (b"columns: {8: pgd}\n", ", line 1: columns.8: YAML reads this key as int"),
+        (b"columns: {1.5: pgd}\n", ", line 1: columns.1.5: YAML reads this key as float"),
+        (b"columns: {~: pgd}\n", ", line 1: columns.~: YAML reads this key as null"),
+        (b"a:\n  b: &x\n  - c: *x\n", ", line 2: a.b.0.c contains itself"),
+        (b"# \xc3\xa9\nnote: caf\xe9\n", ", line 2: this is no UTF-8"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused_by_line_and_path(tmp_path, content, message):
+    refused(tmp_path, content, message)
+
+
+def test_a_json_file_with_a_key_twice(tmp_path):
+    refused(tmp_path, b'{"attacks": {"pgd": {"steps": 3}, "pgd": {}}}', ": the key 'pgd' is there twice", "own.json")
+
+
+def test_quoted_keys_merges_and_shared_anchors_are_fine(tmp_path):
+    """An anchor in an anchor in an anchor is as large as it is written."""
+    nested = "\n".join(f"a{number + 1}: &a{number + 1} [*a{number}, *a{number}]" for number in range(40))
+    (tmp_path / "own.yaml").write_text(f"x: &x {{'No': 1, '8': 2}}\ny: {{<<: *x, 'No': 3}}\na0: &a0 [1]\n{nested}\n")
+    content = read_file(tmp_path / "own.yaml")
+    assert content["y"] == {"No": 3, "8": 2}
+
+
+def test_an_empty_file_is_empty(tmp_path):
+    (tmp_path / "own.yaml").write_text("# nothing\n")
+    assert read_file(tmp_path / "own.yaml") == {}
+
+
+def test_a_null_takes_away_only_what_a_file_has(tmp_path):
+    (tmp_path / "base.yaml").write_text("attacks: {pgd: {steps: 1}}\nfigures: {sweeps: {radius: {}}}\n")
+    (tmp_path / "own.yaml").write_text("attacks: {pgd: null}\nfigures: {sweeps: {radius: null}}\n")
+    files = [tmp_path / "base.yaml", tmp_path / "own.yaml"]
+    merged = {"attacks": {"pgd": None}, "figures": {"sweeps": {"radius": None}}}
+    assert checked_config(merged, files, {}) == merged
+    expected = r"config: attacks\.pdg: unknown name: null takes an entry away; known: pgd"
+    with pytest.raises(PipelineError, match=expected):
+        checked_config(merged | {"attacks": {"pdg": None}}, files, {})
+    with pytest.raises(PipelineError, match=r"figures\.sweeps\.radios: unknown name: .* known: radius"):
+        checked_config(merged | {"figures": {"sweeps": {"radios": None}}}, files, {})
+    assert checked_config({"attacks": {"pgd": "null"}}, files, {"attacks": {"pgd": "null"}}) == {
+        "attacks": {"pgd": None}
+    }
+
+
+def test_what_the_command_line_gives_inside_braces_has_the_types_of_a_file():
+    """As Snakemake passes it on: text inside, and already merged."""
+    given = {"evaluation": {"batch_size": "8"}, "studies": {"multav": "null"}, "seeds": ["0", "1"], "note": "8"}
+    config = given | {"evaluation": {"batch_size": "8", "seed": 0}, "attacks": {"pgd": {"note": "7"}}}
+    typed = {"evaluation": {"batch_size": 8, "seed": 0}, "studies": {"multav": None}, "seeds": [0, 1], "note": "8"}
+    assert with_types(config, given) == typed | {"attacks": {"pgd": {"note": "7"}}}
+    texts = {"a": {"b": ["x: y", "[1]", "{", "1e-3", "yes", "4/255", ""]}}
+    assert with_types(texts, texts) == {"a": {"b": ["x: y", "[1]", "{", "1e-3", True, "4/255", ""]}}
+
+
+def test_a_home_folder_is_expanded_in_paths_alone(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    config = {
+        "results": "~/results",
+        "note": "~/note",
+        "datasets": {"a": {"root": "~/data", "note": "~"}, "b": {"root": None}, "c": None},
+        "models": {"m": {"initial": {"file": "~/w.pth"}}, "n": {"initial": "m"}},
+    }
+    assert with_home(config) == {
+        "results": "/home/ada/results",
+        "note": "~/note",
+        "datasets": {"a": {"root": "/home/ada/data", "note": "~"}, "b": {"root": None}, "c": None},
+        "models": {"m": {"initial": {"file": "/home/ada/w.pth"}}, "n": {"initial": "m"}},
+    }
+    with pytest.raises(PipelineError, match=r"config: ~nobody_here/x: .* give the whole path"):
+        with_home({"results": "~nobody_here/x"})
