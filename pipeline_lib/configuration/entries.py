@@ -187,4 +187,10 @@ def _text(where: str, value: Any) -> str:
     return value
 
 
-_SCALARS = {"int": _integer, "float": _number, "bool": _boolean, "str": _text, "Precision": check_precision}
+def _any(where: str, value: Any) -> Any:
+    """A value that the class checks itself."""
+    return value
+
+
+_SCALARS = {"int": _integer, "float": _number, "bool": _boolean, "str": _text, "Any": _any}
+_SCALARS["Precision"] = check_precision

@@ -21,8 +21,17 @@ PACKAGE = "pipeline_lib"
 # Modules that carry a job along and never touch a result: changing a log line must not retrain a model.
 NEUTRAL = tuple(
     f"{PACKAGE}.{name}"
-    # Of the entries not `ranges`: a check that fails decides what a job does.
-    for name in ("errors", "provenance", "entries.building", "entries.fields", "entries.methods", "jobs")
+    # Of the entries not `ranges`: a check that fails decides what a job does. What the configuration resolves is in a
+    # job's parameters.
+    for name in (
+        "errors",
+        "provenance",
+        "configuration",
+        "entries.building",
+        "entries.fields",
+        "entries.methods",
+        "jobs",
+    )
 )
 
 
