@@ -22,7 +22,7 @@ from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern, load_zero_elements
 from pipeline_lib.reporting.audits import read_audit, verdict
-from pipeline_lib.reporting.examples import attack_examples
+from pipeline_lib.reporting.figures.perturbations import attack_examples
 from pipeline_lib.transforms.noise import NoiseInjection
 from test_adversarial import attacked, frames_of, predicted_again, rows_of
 from test_audit import Brightness

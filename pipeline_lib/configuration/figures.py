@@ -15,7 +15,7 @@ from pipeline_lib.configuration.files import Cell, File, files_in, misplaced, wi
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import cell, used_models
 from pipeline_lib.configuration.sweeps import Sweep
-from pipeline_lib.configuration.targets import targets_of
+from pipeline_lib.configuration.targets import split_target, targets_of
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.module_files import source_file
@@ -56,9 +56,9 @@ class FigurePlan:
         """The resolved entry of a study."""
         return lookup(f"{self.where}.{key}", name, self.entries["studies"], "study")
 
-    def seed(self, model: str) -> int:
-        """The seed of a model, `{entry}-s{seed}`."""
-        return self.entries["models"][model]["seed"]
+    def seed(self, target: str) -> int:
+        """The seed of a target's model."""
+        return self.entries["models"][split_target(target)[0]]["seed"]
 
     def targets(self, key: str, written: str) -> list[str]:
         """The targets, one per seed, that `entry` or `entry/branch` stands for."""

@@ -117,7 +117,7 @@ def _check_row(where: str, row: Any) -> None:
     """The structure of a row: the schema checks that of studies only."""
     parts = row.values() if isinstance(row, Mapping) and row else [row]
     for part in parts:
-        inner = part.values() if isinstance(row, Mapping) and isinstance(part, Mapping) and part else [part]
+        inner = part.values() if isinstance(row, Mapping) and isinstance(part, Mapping) else [part]
         if not all(isinstance(one, str) for one in inner):
             raise fail(where, f"expected a target, or a target for each column, got {row!r}")
 
