@@ -70,7 +70,7 @@ def test_a_swept_transfer():
             "figures.f.attacks[1]: unknown attack 'x'",
         ),
         ({"method": "training_curves", "dataset": "d", "models": ["plain"]}, "f.models[0]: unknown model 'plain'"),
-        ({"method": "jpeg"}, "class Jpeg has no 'dataset', 'caption', 'needs', 'draw'; a figure has dataset"),
+        ({"method": "linspace", "frames": 4}, "class Linspace has no 'dataset', 'caption', 'needs', 'draw'; a figure has dataset"),
     ],
 )
 def test_errors_name_the_key(entry, message):
