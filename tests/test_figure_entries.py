@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from configured import CONFIG, resolved
 from pipeline_lib.configuration.figures import figure_files, figure_inputs, resolve_figures
 from pipeline_lib.configuration.files import Cell
 from pipeline_lib.configuration.paths import Paths
@@ -18,7 +19,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.module_files import own_file, source_file
 from pipeline_lib.provenance.sources import read_source
 from pipeline_lib.reporting.style import write_figure
-from test_config import CONFIG, changed, resolved
+from test_config import changed
 from test_studies import PLAN
 
 SWEEPS = {"pgd_steps": Sweep("steps", {"pgd": 1, "roa": "5/2"})}
@@ -70,7 +71,7 @@ def test_a_swept_transfer():
             "figures.f.attacks[1]: unknown attack 'x'",
         ),
         ({"method": "training_curves", "dataset": "d", "models": ["plain"]}, "f.models[0]: unknown model 'plain'"),
-        ({"method": "linspace", "frames": 4}, "class Linspace has no 'dataset', 'caption', 'needs', 'draw'; a figure has dataset"),
+        ({"method": "linspace", "frames": 4}, "class Linspace has no 'dataset', 'caption', 'needs', 'draw'; a figure"),
     ],
 )
 def test_errors_name_the_key(entry, message):
