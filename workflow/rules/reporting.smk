@@ -47,6 +47,7 @@ rule audit_table:
         "../../environment.yml"
     params:
         sets=plain(LAYOUTS.audited_sets),
+        captions=(ROOT / "workflow/report/audit.rst").read_text(),
         code=code("audit.py"),
     script:
         "../scripts/audit.py"
@@ -70,19 +71,21 @@ for FORM in figure_rules(PLAN):
             ),
             pdf=PATHS.figure("{figure}", "pdf"),
             csv=PATHS.figure("{figure}", "csv") if "csv" in FORM.extras else [],
-            html=report(
-                PATHS.figure("{figure}", "html"),
-                category="Pages",
-                labels={"page": "{figure}"},
-                caption="../report/figure.rst",
-            )
-            if "html" in FORM.extras
-            else [],
+            html=(
+                report(
+                    PATHS.figure("{figure}", "html"),
+                    category="Pages",
+                    labels={"page": "{figure}"},
+                    caption="../report/figure.rst",
+                )
+                if "html" in FORM.extras
+                else []
+            ),
         log:
             PATHS.log("figure/{figure}"),
-        localrule: True
         wildcard_constraints:
             figure="|".join(FORM.figures),
+        localrule: True
         conda:
             "../../environment.yml"
         params:
