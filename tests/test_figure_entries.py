@@ -2,7 +2,6 @@
 
 import re
 import sys
-import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +18,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.module_files import own_file, source_file
 from pipeline_lib.provenance.sources import read_source
 from pipeline_lib.reporting.style import write_figure
+from readme import example
 from test_config import changed
 from test_studies import PLAN
 
@@ -94,43 +94,14 @@ def test_rows_keep_the_order_in_which_they_are_written():
     assert files["Vanilla ST"] == "r/shapes/features/shapes-s0/pgd.csv"
 
 
-OWN = '''
-    from dataclasses import dataclass
-    from typing import ClassVar
-
-
-    @dataclass(frozen=True, kw_only=True)
-    class Confusion:
-        """True against predicted classes of a model under an attack, all seeds together."""
-
-        dataset: str
-        model: str
-        attack: str = "clean"
-        caption: ClassVar[str] = "Rows are true classes, columns predicted ones."
-
-        def needs(self, plan):
-            return {"predictions": [cell.predictions for cell in plan.cells("model", self.model, self.attack)]}
-
-        def numbers(self, files):
-            import pandas as pd
-
-            clips = pd.concat(map(pd.read_csv, files["predictions"]))
-            return pd.crosstab(clips["label"], clips["prediction"]).reset_index()
-
-        def draw(self, files):
-            from pipeline_lib.reporting.style import new_figure
-
-            figure = new_figure(3, 3)
-            figure.subplots().imshow(self.numbers(files).set_index("label"))
-            return figure
-'''
+OWN = example("python", "class Confusion")
 ENTRY = {"method": "my_figures:Confusion", "dataset": "d", "model": "wrapped", "attack": "pgd"}
 
 
 @pytest.fixture
 def beside(tmp_path, monkeypatch) -> Path:
     """A working folder with the user's file."""
-    (tmp_path / "my_figures.py").write_text(textwrap.dedent(OWN))
+    (tmp_path / "my_figures.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_figures", raising=False)

@@ -1,6 +1,5 @@
 """Jobs of figures and summaries: which ones a new entry, a changed one and changed code add."""
 
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from configured import CONFIG
 from planning import computing, copy_project, plan, pretend_finished, rules
-from test_figure_entries import OWN
+from readme import example
 
 
 @pytest.fixture
@@ -118,38 +117,46 @@ def test_changed_code_of_a_kind_redraws_its_own_figures(finished, edit, kind, ol
     assert plan(finished) == redrawn | {("report",)}
 
 
+EXAMPLE = yaml.safe_load(example("yaml", "my_figures:Confusion"))
+
+
 @pytest.fixture
-def own(finished) -> Path:
-    """The finished project with files of the user's own beside its Snakefile."""
-    path = finished / "my_figures.py"
-    path.write_text(textwrap.dedent(OWN))
-    yield path
-    path.unlink()
-
-
-def confusion(**changes: str) -> dict:
-    entry = {"method": "my_figures:Confusion", "dataset": "synthetic", "model": "avg", "attack": "multav_af"}
-    return {"figures": {"confusion": entry | changes}}
-
-
-def test_an_own_kind_makes_the_cells_that_it_needs(finished, own, monkeypatch):
+def own(finished, monkeypatch) -> Path:
+    """The finished project with the README's files of the user's own beside its Snakefile."""
     monkeypatch.syspath_prepend(finished)
-    jobs = plan(finished, confusion())
+    texts = {"my_figures.py": example("python", "class Confusion"), "my_summaries.py": example("python", "def worst")}
+    for name, text in texts.items():
+        (finished / name).write_text(text)
+    yield finished
+    for name in texts:
+        (finished / name).unlink()
+
+
+def test_an_own_kind_and_an_own_summary_add_their_jobs_only(own):
+    shown = {("figure_csv", "confusion_pgd"), ("table", "multav"), ("figure", "chart_multav")}
+    assert plan(own, EXAMPLE) == shown | {("report",)}
+
+
+def test_an_own_kind_makes_the_cells_that_it_needs(own):
+    entry = EXAMPLE["figures"]["confusion_pgd"] | {"attack": "multav_af"}
+    jobs = plan(own, {"figures": {"confusion": entry}})
     assert computing(jobs) == {("attack", "synthetic", "avg-s0", "multav_af")}
     assert rules(jobs) == {"attack", "figure_csv", "audit_table", "report"}
-    assert ("figure_csv", "confusion") in jobs
-    assert plan(finished, confusion(attack="pgd")) == {("figure_csv", "confusion"), ("report",)}
-    with pytest.raises(WorkflowError, match="figures.confusion.model: unknown model 'avgg'"):
-        plan(finished, confusion(model="avgg"))
 
 
-def test_an_own_summary_adds_its_column_and_is_checked(finished):
-    path = finished / "my_summaries.py"
-    path.write_text("def worst(correct):\n    return None\n")
-    jobs = plan(finished, {"studies": {"multav": {"summaries": ["my_summaries:worst"]}}})
-    with pytest.raises(
-        WorkflowError, match=r"studies\.multav\.summaries\[0\]: .*my_summaries.py has no function 'wurst'"
-    ):
-        plan(finished, {"studies": {"multav": {"summaries": ["my_summaries:wurst"]}}})
-    path.unlink()
-    assert jobs == {("table", "multav"), ("figure", "chart_multav"), ("report",)}
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"figures": {"mine": EXAMPLE["figures"]["confusion_pgd"] | {"model": "avgg"}}},
+            "figures.mine.model: unknown model 'avgg'",
+        ),
+        (
+            {"studies": {"multav": {"summaries": ["my_summaries:wurst"]}}},
+            r"multav\.summaries\[0\]: .*my_summaries.py has no function 'wurst'",
+        ),
+    ],
+)
+def test_mistakes_stop_before_any_job(own, changes, message):
+    with pytest.raises(WorkflowError, match=message):
+        plan(own, changes)

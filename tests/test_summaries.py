@@ -1,7 +1,6 @@
 """Summaries of a table's columns: the names that a study may give, and a user's own function."""
 
 import re
-import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -13,34 +12,35 @@ from pipeline_lib.provenance.fingerprints import fingerprint
 from pipeline_lib.provenance.module_files import own_file, source_file
 from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.tables import build_table
+from readme import example
 from test_tables import PAPER, cell_of, layout_of
 
-OWN = """
-    from pipeline_lib.reporting.metrics import Estimate, estimate, percentage
+OWN = (
+    example("python", "def worst")
+    + """
+
+from pipeline_lib.reporting.metrics import Estimate
 
 
-    def worst(correct):
-        return estimate(min(percentage(correct[column]) for column in correct), len(correct))
+def of_clean(correct):
+    kept = correct[correct["clean"]]
+    return estimate(percentage(kept["pgd"]), len(kept))
 
 
-    def of_clean(correct):
-        kept = correct[correct["clean"]]
-        return estimate(percentage(kept["pgd"]), len(kept))
+def exact(correct):
+    return Estimate(percent=50.0, low=40.0, high=60.0, n=7)
 
 
-    def exact(correct):
-        return Estimate(percent=50.0, low=40.0, high=60.0, n=7)
-
-
-    def bare(correct):
-        return 3.0
+def bare(correct):
+    return 3.0
 """
+)
 
 
 @pytest.fixture
 def beside(tmp_path, monkeypatch) -> Path:
     """A working folder with the user's file."""
-    (tmp_path / "my_summaries.py").write_text(textwrap.dedent(OWN))
+    (tmp_path / "my_summaries.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     for cache in (source_file, own_file):
