@@ -1,6 +1,8 @@
 """Entries of figures: which files of which cells a figure is drawn from, and a user's own kind."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.sweeps import Sweep
 from pipeline_lib.entries.building import build
 from pipeline_lib.entries.fields import fields
+from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.module_files import own_file, source_file
 from pipeline_lib.provenance.sources import read_source
@@ -158,3 +161,14 @@ def test_mistakes_in_the_class_of_an_own_kind_are_named_with_its_file(beside, ol
     expected = f"config: figures.f.method: {beside / 'my_figures.py'}: {message}"
     with pytest.raises(PipelineError, match=re.escape(expected)):
         plan_of(ENTRY)
+
+
+def test_planning_figures_loads_nothing_that_draws_or_calculates():
+    kinds = sorted({target.partition(":")[0] for target in METHODS.values() if ".reporting." in target})
+    assert len(kinds) == 7
+    lines = [*(f"import {kind}" for kind in kinds), "from configured import CONFIG, resolved", "resolved(CONFIG)"]
+    heavy = "sys.exit(bool({'numpy', 'pandas', 'matplotlib', 'torch'} & sys.modules.keys()))"
+    code = "\n".join(["import sys", *lines, heavy])
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
