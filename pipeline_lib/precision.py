@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
+from pipeline_lib.entries.facts import innermost
 from pipeline_lib.errors import PipelineError
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -25,9 +26,7 @@ def check_precision(where: str, value: Any) -> Precision:
 
 def precision_of(attack: object, outer: Precision) -> Precision:
     """Of an attack's passes: that of whoever runs it, or its own (that of the attack inside of it), if coarser."""
-    while hasattr(attack, "attack"):
-        attack = attack.attack
-    return "bf16" if getattr(attack, "precision", outer) == "bf16" else outer
+    return "bf16" if getattr(innermost(attack), "precision", outer) == "bf16" else outer
 
 
 def weights_in(attack: object, precision: Precision) -> Precision:

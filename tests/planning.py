@@ -20,13 +20,14 @@ from snakemake.settings.types import (
 
 from snakemake.settings.enums import RerunTrigger  # isort: skip
 
-from pipeline_lib.entries import fields
+from pipeline_lib.entries import classes, fields
 from pipeline_lib.provenance import fingerprints, module_files, sources
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "profiles", "resources", "pipeline_lib", "environment.yml")
-CACHES = (fields.fields, module_files.source_file, module_files.own_file)
-CACHES += (fingerprints._closure, fingerprints._imports, sources.read_source)
+CACHES = (fields.fields, module_files.source_file, module_files.own_file, module_files._own_folders)
+CACHES += (classes.class_of, classes.find, classes._stand_in, classes._foreign)
+CACHES += (fingerprints._closure, fingerprints._imports, fingerprints._digest_of_code, sources.read_source)
 
 
 def copy_project(folder: Path) -> Path:

@@ -16,16 +16,16 @@ PGD_5 = tiny.PGD | {"steps": 5}
 
 
 def test_the_memory_of_an_extended_network_is_that_of_its_stem():
-    plain = {"method": "a:ResNet", "width": 16}
-    extended = {"method": "a:Outer", "width": 4, "network": {"method": "a:Inner", "network": plain}}
+    plain = tiny.NETWORK | {"width": 16}
+    extended = {"method": "oudefend", "width": 4, "network": {"method": "feature_denoising", "network": plain}}
     assert memory_mb(extended, (8, 32, 32), 64, 1) == memory_mb(plain, (8, 32, 32), 64, 1)
     assert memory_mb(plain | {"width": 32}, (8, 32, 32), 64, 1) > memory_mb(plain, (8, 32, 32), 64, 1)
 
 
 def test_a_repeated_job_asks_for_as_many_times_more():
     for attempt in (1, 2, 3):
-        memory = memory_mb({"width": 16}, (8, 32, 32), 64, attempt)
-        assert memory == pytest.approx(attempt * memory_mb({"width": 16}, (8, 32, 32), 64, 1), abs=attempt)
+        memory = memory_mb(tiny.NETWORK, (8, 32, 32), 64, attempt)
+        assert memory == pytest.approx(attempt * memory_mb(tiny.NETWORK, (8, 32, 32), 64, 1), abs=attempt)
         assert minutes(8, (8, 32, 32), attempt) == pytest.approx(attempt * minutes(8, (8, 32, 32), 1), abs=attempt)
 
 
@@ -60,7 +60,8 @@ def test_an_attack_that_chooses_takes_its_own_steps_only():
 
 
 def test_an_expectation_multiplies_the_passes_of_its_attack():
-    assert passes({"method": "a:Expectation", "attack": PGD_5, "samples": 10}, SHAPE) == 1 + 10 * (5 + 1)
+    assert passes({"method": "expectation", "attack": PGD_5, "samples": 3}, SHAPE) == 1 + 3 * (5 + 1)
+    assert passes({"method": "expectation", "attack": PGD_5}, SHAPE) == 1 + 10 * (5 + 1)  # the default
 
 
 @pytest.mark.parametrize(

@@ -233,4 +233,4 @@ def test_memory_is_that_of_one_forward_and_backward_pass():
 
     floor, ours = peak(one_pass), peak(lambda: craft(network, clips, labels, replace(PGD, steps=2)))
     assert floor > 10 * clips.nbytes
-    assert ours <= 1.1 * floor
+    assert ours <= 1.1 * floor + clips.nbytes  # an attack gets a copy of the clips

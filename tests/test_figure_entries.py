@@ -10,16 +10,14 @@ import pandas as pd
 import pytest
 
 from configured import CONFIG, resolved
+from own_files import forget
 from pipeline_lib.configuration.figures import figure_files, figure_inputs, resolve_figures
 from pipeline_lib.configuration.files import Cell
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.sweeps import Sweep
 from pipeline_lib.entries.building import build
-from pipeline_lib.entries.fields import fields
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.provenance.module_files import own_file, source_file
-from pipeline_lib.provenance.sources import read_source
 from pipeline_lib.reporting.style import write_figure
 from readme import example
 from test_config import changed
@@ -74,7 +72,10 @@ def test_a_swept_transfer():
             "figures.f.attacks[1]: unknown attack 'x'",
         ),
         ({"method": "training_curves", "dataset": "d", "models": ["plain"]}, "f.models[0]: unknown model 'plain'"),
-        ({"method": "linspace", "frames": 4}, "class Linspace has no 'dataset', 'caption', 'needs', 'draw'; a figure"),
+        (
+            {"method": "linspace", "frames": 4},
+            "class Linspace has no caption, dataset, draw, needs, which a FigureKind (p",
+        ),
     ],
 )
 def test_errors_name_the_key(entry, message):
@@ -108,8 +109,7 @@ def beside(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_figures", raising=False)
-    for cache in (fields, source_file, own_file, read_source):
-        cache.cache_clear()
+    forget()
     return tmp_path
 
 
@@ -146,8 +146,8 @@ def test_mistakes_in_the_entry_of_an_own_kind_are_named(beside, changes, message
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("def draw", "def drew", "class Confusion has no 'draw'; a figure has dataset, caption, needs, draw"),
-        ('caption: ClassVar[str] = "', 'words: ClassVar[str] = "', "class Confusion has no 'caption'"),
+        ("def draw", "def drew", "class Confusion has no draw, which a FigureKind (pipeline_lib.con"),
+        ('caption: ClassVar[str] = "', 'words: ClassVar[str] = "', "class Confusion has no caption, which"),
         ("cell.predictions for", "cell for", "class Confusion returns Cell(dataset='d', target='wrapped-s0'"),
         ("return {", "return {} and {", "class Confusion names no file in needs()"),
         ("plan.cells", "plan.cell", "class Confusion fails in needs(): AttributeError"),
@@ -158,6 +158,7 @@ def test_mistakes_in_the_class_of_an_own_kind_are_named_with_its_file(beside, ol
     text = (beside / "my_figures.py").read_text()
     assert old in text
     (beside / "my_figures.py").write_text(text.replace(old, new))
+    forget()
     expected = f"config: figures.f.method: {beside / 'my_figures.py'}: {message}"
     with pytest.raises(PipelineError, match=re.escape(expected)):
         plan_of(ENTRY)

@@ -67,6 +67,8 @@ class Wrapper:
     def __init__(self, attack):
         self.attack = attack
 
+    wraps = "attack"
+
 
 def test_the_goal_of_an_attack():
     """Its own, that of the attack it wraps, or none: a user's attack need not know of goals."""

@@ -7,7 +7,7 @@ import pytest
 from configured import CONFIG, resolved
 from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.configuration.requests import Requests, cores
-from pipeline_lib.entries.fields import value_of
+from pipeline_lib.entries.facts import value_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.costs import BASE_MB, memory_mb, minutes
 from pipeline_lib.jobs.devices import check_limit
@@ -19,6 +19,7 @@ ATTACKS = {
 }
 PLAN = resolved(CONFIG | {"attacks": CONFIG["attacks"] | ATTACKS})
 SHAPE = (8, 32, 32)
+NETWORK = PLAN["models"]["standard-s0"]["network"]
 
 
 def requests(**changes: int) -> Requests:
@@ -52,7 +53,7 @@ def test_images_are_clips_of_one_frame():
 
 def test_a_training_asks_for_its_batch_its_processes_and_its_epochs():
     memory = requests().training_memory("synthetic", "standard-s0", 1)
-    assert memory == memory_mb({"width": 12}, SHAPE, CONFIG["training"]["scratch"]["batch_size"], 1)
+    assert memory == memory_mb(NETWORK, SHAPE, CONFIG["training"]["scratch"]["batch_size"], 1)
     assert requests(training_processes=3).training_memory("synthetic", "standard-s0", 1) == memory + 2 * BASE_MB
     assert requests().training_minutes("synthetic", "standard-s0", 1) == minutes(8, SHAPE, 1)  # an epoch is a pass
     assert requests().training_minutes("synthetic", "at_pgd-s0", 1) == minutes(3 * (1 + 3 + 1), SHAPE, 1)
@@ -60,7 +61,7 @@ def test_a_training_asks_for_its_batch_its_processes_and_its_epochs():
 
 def test_a_prediction_asks_for_the_batch_of_the_evaluation_and_an_attack_for_its_steps():
     small, large = (requests(batch_size=size).prediction_memory("synthetic", "standard-s0", 1) for size in (36, 3600))
-    assert (small, large) == tuple(memory_mb({"width": 12}, SHAPE, size, 1) for size in (36, 3600))
+    assert (small, large) == tuple(memory_mb(NETWORK, SHAPE, size, 1) for size in (36, 3600))
     assert requests().prediction_memory("synthetic", "multibn-s0-lp", 1) == small  # of the same network
     assert requests().prediction_minutes("synthetic", 1) == minutes(1, SHAPE, 1)
     assert requests().attack_minutes("synthetic", "pgd_20", 1) == minutes(1 + 20 + 1, SHAPE, 1)
@@ -71,7 +72,7 @@ def test_learning_asks_by_its_own_epochs_and_batch_size_or_those_of_the_class():
     assert requests().learning_minutes("synthetic", "framing", 1) == minutes(default.epochs, SHAPE, 1)
     assert requests().learning_minutes("synthetic", "long_framing", 1) == minutes(600, SHAPE, 1)
     for attack, batch_size in (("framing", default.batch_size), ("long_framing", 320)):
-        expected = memory_mb({"width": 12}, SHAPE, batch_size, 1)
+        expected = memory_mb(NETWORK, SHAPE, batch_size, 1)
         assert requests().learning_memory("synthetic", "standard-s0", attack, 1) == expected
 
 

@@ -12,7 +12,10 @@ from pipeline_lib.configuration.targets import all_targets, seeds_of, split_targ
 from pipeline_lib.errors import PipelineError
 
 BRANCHES = {"clean": [], "lp": [{"steps": 1}]}
-STANDARD = {"method": "a:Standard"}
+STANDARD = {"method": "standard"}
+TRANSFORMED = {"method": "transformed", "transform": {}, "defense": STANDARD}
+MANUAL = {"method": "multibn_manual", "branches": BRANCHES}
+SELECTING = {"method": "multibn", "branches": BRANCHES, "selector": {}}
 
 
 def model(defense: dict, seed: int = 0, epochs: int = 1, initial: str | None = None) -> dict:
@@ -21,13 +24,20 @@ def model(defense: dict, seed: int = 0, epochs: int = 1, initial: str | None = N
 
 MODELS = {
     **{f"plain-s{seed}": model(STANDARD, seed) for seed in (0, 1)},
-    **{f"twin-s{seed}": model({"transform": {}, "defense": STANDARD}, seed, 0, f"plain-s{seed}") for seed in (0, 1)},
+    **{
+        f"twin-s{seed}": model(
+            {"method": "transformed", "transform": {}, "defense": STANDARD}, seed, 0, f"plain-s{seed}"
+        )
+        for seed in (0, 1)
+    },
     **{f"tuned-s{seed}": model(STANDARD, seed, 1, f"plain-s{seed}") for seed in (0, 1)},
-    **{f"manual-s{seed}": model({"branches": BRANCHES}, seed) for seed in (0, 1)},
-    "soft-s0": model({"branches": BRANCHES, "selector": {}}),
-    "wrapped-s0": model({"transform": {}, "defense": {"branches": BRANCHES, "selector": {}}}),
+    **{f"manual-s{seed}": model(MANUAL, seed) for seed in (0, 1)},
+    "soft-s0": model(SELECTING),
+    "wrapped-s0": model({"method": "transformed", "transform": {}, "defense": SELECTING}),
 }
-ATTACKS = {"pgd": {"steps": 1}, "roa": {"steps": 2}, "aimed": {"steps": 1, "loss": {"type": "lp", "weight": 1.0}}}
+ASCENT = {"method": "ascent", "steps": 1}
+AIM = {"method": "adaptive", "type": "lp", "weight": 1.0}
+ATTACKS = {"pgd": ASCENT, "roa": ASCENT | {"steps": 2}, "aimed": ASCENT | {"loss": AIM}}
 PLAN = {"datasets": {"d": {}}, "models": MODELS, "attacks": ATTACKS}
 
 
@@ -127,7 +137,7 @@ def test_an_aimed_attack_needs_a_selecting_source_that_knows_its_type():
         {"c": "aimed"}, {"Soft": "soft", "Wrapped": "wrapped", "Other": {"target": "plain", "source": "soft"}}
     )
     assert [cells["c"][0]["source"] for cells in rows.values()] == ["soft-s0", "wrapped-s0", "soft-s0"]
-    plan = PLAN | {"attacks": {"aimed": {"loss": {"type": "physical"}}}}
+    plan = PLAN | {"attacks": {"aimed": ASCENT | {"loss": AIM | {"type": "physical"}}}}
     study = written({"c": "aimed"}, {"R": "soft"})
     with pytest.raises(PipelineError, match="aimed.loss.type: unknown branch 'physical'; known: clean, lp"):
         resolve_studies({"studies": {"s": study}}, plan)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from own_files import forget
 from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.fingerprints import fingerprint
-from pipeline_lib.provenance.module_files import own_file, source_file
 from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.tables import build_table
 from readme import example
@@ -43,8 +43,7 @@ def beside(tmp_path, monkeypatch) -> Path:
     (tmp_path / "my_summaries.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    for cache in (source_file, own_file):
-        cache.cache_clear()
+    forget()
     return tmp_path
 
 

@@ -165,3 +165,51 @@ def test_the_warm_process_ends_with_the_one_that_started_it(tmp_path):
     pid, _, there = end.stdout.partition(" ")
     wait_for(lambda: not Path(f"/proc/{pid}").exists())
     assert not Path(json.loads(there)[1]).parent.exists()
+
+
+OWN_JOB = """
+import sys, types
+sys.path[:0] = [{root!r}, {folder!r}]
+from pipeline_lib.jobs.adapter import job
+snakemake = types.SimpleNamespace(rule="attack", log=[{log!r}], resources={{}}, config={{}})
+with job(snakemake):
+    import own_file
+    own_file.work()
+    print("done")
+"""
+ENDS = {
+    "exit with 0": ("import sys; sys.exit(0)", "own_file.py:2 raised SystemExit(0) before the work was done"),
+    "exit with text": ("import sys; sys.exit('no data')", "own_file.py:2 raised SystemExit('no data')"),
+    "exit()": ("exit()", "own_file.py:2 raised SystemExit(None)"),
+    "os._exit": ("import os; os._exit(0)", "own_file.py:2 called os._exit(0) before the work was done"),
+}
+
+
+def run_own(folder: Path, environment: dict, where: str, work: str) -> subprocess.CompletedProcess:
+    """A job, in the warm process or by itself, whose work is a user's."""
+    (folder / "own_file.py").write_text(f"def work():\n    {work}\n")
+    path = folder / "script.py"
+    path.write_text(OWN_JOB.format(root=str(ROOT), folder=str(folder), log=str(folder / "job.log")))
+    return run(path, environment | ({} if where == "warm" else {warm.VARIABLE: "[null, null]"}))
+
+
+@pytest.mark.parametrize("where", ["cold", "warm"])
+@pytest.mark.parametrize(("line", "message"), ENDS.values(), ids=ENDS)
+def test_code_that_ends_the_process_is_named_with_its_line(tmp_path, warm_environment, where, line, message):
+    done, log = run_own(tmp_path, warm_environment, where, line), (tmp_path / "job.log").read_text()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"Error in rule attack: {tmp_path}/{message}" in done.stderr
+    assert message in log
+    assert "own_file.py" in log.partition("rule attack")[0]  # the calls that led there
+
+
+@pytest.mark.parametrize("where", ["cold", "warm"])
+def test_a_job_that_does_its_work_ends_with_0_whatever_its_children_do(tmp_path, warm_environment, where):
+    done = run_own(tmp_path, warm_environment, where, "import os; os.fork() or os._exit(0); os.wait()")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_an_end_that_no_python_sees_is_noticed_by_the_process_that_waits(tmp_path, warm_environment):
+    done = run_own(tmp_path, warm_environment, "warm", "import ctypes; ctypes.CDLL(None)._exit(0)")
+    assert done.returncode == 1
+    assert "something ended the process with status 0 before its work was done" in done.stderr

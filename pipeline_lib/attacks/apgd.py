@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -42,6 +42,8 @@ class Apgd:
     restarts: climbs from new draws of start and region; each clip keeps the best iterate of all.
     precision: of the passes; clips, gradients and bounds are float32.
     """
+
+    passes: ClassVar[str] = "restarts * (steps + 1 + inside.region.passes) + 1"
 
     inside: Attack
     steps: Count = 20

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -41,6 +41,8 @@ class Ascent:
         the region.
     precision: of the passes; clips, gradients and bounds are float32.
     """
+
+    passes: ClassVar[str] = "restarts * (steps + region.passes + (restarts > 1 or keep == 'best')) + 1"
 
     perturbation: Perturbation
     steps: Count

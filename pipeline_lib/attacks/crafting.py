@@ -10,6 +10,7 @@ from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goal_loss import goal_loss, unchanged
 from pipeline_lib.attacks.goals import Model, check_labels, goal_of
 from pipeline_lib.attacks.losses import Loss, attacking
+from pipeline_lib.entries.facts import layers, margin_of
 from pipeline_lib.precision import weights_in
 from pipeline_lib.randomness.generators import clip_generators
 
@@ -47,7 +48,7 @@ def craft(
     _require_learned(attack)
     _require_clips(clips)
     _require_labels(labels, len(clips))
-    if margin := getattr(attack, "margin", 0):
+    if margin := margin_of(attack):
         clips = nn.functional.pad(clips, [margin] * 4)
     labels = labels.to(clips.device, torch.long)
     names = [str(i) for i in range(len(clips))] if names is None else names
@@ -59,7 +60,8 @@ def craft(
         with attacking(network):
             climbed = goal_loss(model, some, labels[micro_batch], goal_of(attack), transform=loss or unchanged)
         with attacking(network, weights_in(attack, "fp32")):
-            return attack(climbed, some, generators[micro_batch]).detach()
+            # A copy: an attack may write into its argument, and the caller compares its result with the clean clips.
+            return attack(climbed, some.clone(), generators[micro_batch]).detach()
 
     adversarial = torch.cat([crafted(micro_batch) for micro_batch in _micro_batches(len(clips), batch_size)])
     _require_finite(adversarial)
@@ -73,7 +75,7 @@ def _micro_batches(count: int, size: int | None) -> list[slice]:
 
 
 def _require_learned(attack: object) -> None:
-    if hasattr(attack, "learning"):
+    if any(hasattr(type(layer), "learned_by") for layer in layers(attack)):
         name = type(attack).__name__
         raise ValueError(
             f"a {name} has to be learned on training clips first (pipeline_lib.evaluation.learning.learn): give "

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +25,10 @@ class Expectation:
 
     An attack's trace has a line for each pass.
     """
+
+    wraps: ClassVar[str] = "attack"
+    averages: ClassVar[str] = "samples"
+    passes: ClassVar[str] = "samples * attack.passes"
 
     attack: Attack
     samples: Count = 10

@@ -6,7 +6,7 @@ black margin of its width, which whoever crafts has added, and the frame fills i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class FixedPattern:
 
     margin: black pixels that are added on each side of the picture first; the region is one of the larger picture.
     """
+
+    adds_margin: ClassVar[str] = "margin"
 
     region: Region
     start: Start
@@ -75,6 +77,9 @@ class UniversalFraming:
 
     placement: `over` the picture, or `outside` of it, which enlarges it by the width on each side (the authors').
     """
+
+    learned_by: ClassVar[str] = "learning"
+    adds_margin: ClassVar[str] = "margin"
 
     width: int
     learning: Adam

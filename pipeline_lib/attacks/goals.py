@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline_lib.attacks.losses import Criterion, Loss, on_logits, to_labels
+from pipeline_lib.entries.facts import layers
 from pipeline_lib.errors import PipelineError
 
 Model = Callable[[Tensor], Tensor]
@@ -92,11 +93,8 @@ def towards(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
 
 def goal_of(attack: object) -> Goal:
     """The `goal` of an attack, or of the `attack` that it wraps; untargeted if neither has one."""
-    while not hasattr(attack, "goal"):
-        if not hasattr(attack, "attack"):
-            return Untargeted()
-        attack = attack.attack
-    return attack.goal
+    goals = (getattr(layer, "goal", None) for layer in layers(attack))
+    return next((goal for goal in goals if goal is not None and hasattr(goal, "criterion")), Untargeted())
 
 
 def loss_of(attack: object, model: Model, clips: Tensor, labels: Tensor) -> Loss:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps, Checkpoints, additive_mix, ratio_mix, sign_move
 from pipeline_lib.attacks.norms import TOLERANCE
-from pipeline_lib.entries.ranges import AboveOne, Positive, check_ranges
+from pipeline_lib.entries.ranges import AboveOne, PixelChange, check_ranges
 from pipeline_lib.jobs.logs import LOGGER
 
 # What a pixel at 0 grows from under `zeros: floor`: the darkest grey level above it.
@@ -42,8 +42,8 @@ class Perturbation(Protocol):
 class AdditiveLinf:
     """|x_adv - x| <= epsilon for every pixel; both fields on the [0, 1] scale (PGD, Madry et al. 2018)."""
 
-    epsilon: Positive
-    step_size: Positive
+    epsilon: PixelChange
+    step_size: PixelChange
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +31,12 @@ class SearchedRectangle:
     A rectangle is tried in grey of brightness `tried`, whatever the attack then starts from. Frames are searched one
     after the other, with the rectangles of earlier frames in place; that multiplies the passes by T.
     """
+
+    # As many calls of the loss as `place` makes: one for each place that is tried, and one for a gradient.
+    passes: ClassVar[str] = (
+        "(frames if per == 'frame' else 1) * min(places(height, width, stride, last_position),"
+        " candidates if search == 'gradient' else inf) + (search == 'gradient')"
+    )
 
     height: Count
     width: Count

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class Steepest:
     steps: iterations. keep: `best`, the clip of largest loss over all iterations, as in the authors' code, or `last`.
     goal: what whoever crafts makes the loss of; those of the attacks are not used.
     """
+
+    passes: ClassVar[str] = "steps * (1 + len(attacks)) + sum(attack.region.passes for attack in attacks) + 1"
 
     attacks: list[Attack]
     steps: Count

@@ -7,12 +7,14 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from pipeline_lib.attacks.apgd import Apgd
 from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goal_loss import GoalLoss
 from pipeline_lib.attacks.goals import Goal, goal_of
 from pipeline_lib.attacks.losses import Loss
 from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.starts import Constant
+from pipeline_lib.entries.facts import wrapped
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 
@@ -126,7 +128,7 @@ def bound_of(attack: Any) -> Any:
     """What two attacks have to have in common for their clips to be in one set. None for attacks of another kind than
     this package's, which are known by their type and fields."""
     while not hasattr(attack, "perturbation"):
-        inner = getattr(attack, "inside", getattr(attack, "attack", None))
+        inner = attack.inside if isinstance(attack, Apgd) else wrapped(attack)
         if inner is None:
             return attack
         attack = inner

@@ -16,14 +16,23 @@ from pipeline_lib.configuration.entries import (
 )
 from pipeline_lib.configuration.figures import resolve_figures
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
-from pipeline_lib.configuration.studies import resolve_studies, used_models
+from pipeline_lib.configuration.studies import resolve_studies, used_cells, used_models
 from pipeline_lib.configuration.sweeps import written_out
-from pipeline_lib.configuration.targets import core_defense
+from pipeline_lib.configuration.targets import branch_attacks
+from pipeline_lib.entries.facts import (
+    field_named_by,
+    innermost,
+    layers,
+    learning_of,
+    own_entry,
+    stages_of_entry,
+    unknown_stage,
+)
+from pipeline_lib.entries.interfaces import DEFENSE, LEARNED_ATTACK, NETWORK, SET_ATTACK, require_by_name
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance.fingerprints import canonical
 
 VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
-TRADES = "pipeline_lib.defenses.trades:Trades"
 
 
 def read_config(config: Mapping[str, Any], schema: Schema) -> dict[str, dict]:
@@ -44,7 +53,18 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     models = dict(_models(config, sections))
     plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
     plan["studies"] = resolve_studies(config, plan)
-    return plan | {"figures": resolve_figures(config, sweeps, plan)}
+    plan["figures"] = resolve_figures(config, sweeps, plan)
+    _check_interfaces(plan)
+    return plan
+
+
+def _check_interfaces(plan: Mapping[str, Any]) -> None:
+    """Raises PipelineError for the first used attack whose sets could not be made."""
+    for name in sorted({cell["attack"] for _, cell in used_cells(plan)} - {CLEAN}):
+        entry = plan["attacks"][name]
+        interface = LEARNED_ATTACK if learning_of(entry) is not None else SET_ATTACK
+        for layer in layers(own_entry(entry)):
+            require_by_name(f"attacks.{name}", layer["method"], interface)
 
 
 def _datasets(config: Mapping[str, Any]) -> dict[str, dict]:
@@ -84,7 +104,7 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
     where = f"models.{name}"
     training = lookup(f"{where}.training", entry["training"], config["training"], "training")
     return {
-        "network": named(f"{where}.network", entry["network"], "Network", sections),
+        "network": _network(f"{where}.network", entry["network"], sections),
         "defense": _defense(f"{where}.defense", entry["defense"], sections),
         "training": resolve_fields(
             f"training.{entry['training']}", training, "pipeline_lib.training.task:Training", {}
@@ -94,11 +114,25 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
     }
 
 
+def _network(where: str, name: str, sections: Sections) -> dict:
+    """A network whose extensions are put after stages that it has, as far as its class declares its stages."""
+    network = named(where, name, "Network", sections)
+    for layer in layers(network):
+        require_by_name(f"networks.{name}", layer["method"], NETWORK)
+    stages = stages_of_entry(network)
+    for layer in layers(network):
+        for stage in field_named_by(layer, "after_stages") or []:
+            if stages is not None and stage not in stages:
+                raise fail(f"networks.{name}", f"after: {unknown_stage(stage, stages)}")
+    return network
+
+
 def _defense(where: str, entry: Mapping[str, Any], sections: Sections) -> dict:
     defense = resolve(where, entry, sections)
-    _refuse_goal(where, core_defense({"defense": defense}))
+    require_by_name(where, defense["method"], DEFENSE)
+    _refuse_goal(where, innermost(defense))
     owner: dict[str, str] = {}
-    for branch, attacks in core_defense({"defense": defense}).get("branches", {}).items():
+    for branch, attacks in branch_attacks(innermost(defense)).items():
         for i, attack in enumerate(map(canonical, attacks or [None])):
             if owner.setdefault(attack, branch) != branch:
                 what = "this attack has" if attacks and attacks[i] else "clean clips have"
@@ -107,11 +141,9 @@ def _defense(where: str, entry: Mapping[str, Any], sections: Sections) -> dict:
 
 
 def _refuse_goal(where: str, defense: Mapping[str, Any]) -> None:
-    """TRADES gives its attack what to climb: a goal would be passed over."""
-    inner = defense
-    while "attack" in inner:
-        inner = inner["attack"]
-    if defense["method"] == TRADES and "goal" in inner:
+    """TRADES gives its attack what to climb, which its class declares by `replaces_goal`: a goal would be ignored."""
+    attack = field_named_by(defense, "replaces_goal")
+    if attack is not None and isinstance(innermost(attack).get("goal"), Mapping):
         raise fail(f"{where}.attack", "trades climbs a divergence, and this attack has a goal: name one without")
 
 

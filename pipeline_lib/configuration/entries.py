@@ -5,40 +5,35 @@ attacks and networks replaced by their own entries. It is exactly what a job dep
 """
 
 import ast
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipeline_lib.entries.fields import fields
+from pipeline_lib.configuration.messages import fail, known, lookup
+from pipeline_lib.configuration.values import SCALARS, choice, expect, ranged
+from pipeline_lib.entries.classes import class_of, definitions, not_a_field
+from pipeline_lib.entries.facts import RESERVED, learning_of, loss_of_entry, target_of
+from pipeline_lib.entries.fields import Field, fields
+from pipeline_lib.entries.interfaces import interface_of, require
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.entries.ranges import RANGES
 from pipeline_lib.entries.storages import LATTICE, STORAGES, storage_of
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.precision import check_precision
 
 # What a field may name instead of giving the entry itself: by the field's annotation, e.g. "Attack", the entries of
 # that section of the configuration as written.
 Sections = Mapping[str, Mapping[str, Any]]
 
 CLEAN = "clean"  # in the place of an attack: its absence
+# Annotations that say nothing of what is in a value.
+_ANYTHING = ("Any", "object", "list", "tuple", "dict")
 
 
-def fail(where: str, message: str) -> PipelineError:
-    """The error for a config key; `where` is its dotted path."""
-    return PipelineError(f"config: {where}: {message}")
+class Scope(NamedTuple):
+    """What names in an annotation mean: entries of the configuration, and classes of the module it is written in."""
 
-
-def known(names: Iterable[str]) -> str:
-    """The end of a message about an unknown name."""
-    return f"known: {', '.join(sorted(names))}"
-
-
-def lookup(where: str, name: Any, section: Mapping[str, Any], kind: str) -> Any:
-    """The entry called `name` in a section; an error that lists the known names otherwise."""
-    if name not in section:
-        raise fail(where, f"unknown {kind} {name!r}; {known(section)}")
-    return section[name]
+    sections: Sections
+    module: str
 
 
 def resolve(where: str, entry: Any, sections: Sections) -> dict:
@@ -61,15 +56,15 @@ def resolve_fields(where: str, given: dict, target: str, sections: Sections) -> 
     declared = fields(target)
     for key in given:
         if key not in declared:
-            raise fail(f"{where}.{key}", f"unknown key; {known(declared)}")
+            raise fail(f"{where}.{key}", f"unknown key; {known(declared)}{not_a_field(class_of(target), key)}")
     for key, field in declared.items():
         if field.required and key not in given:
             raise fail(f"{where}.{key}", f"missing ({field.annotation})")
-    return {key: _value(f"{where}.{key}", given[key], declared[key].annotation, sections) for key in sorted(given)}
+    return {key: _value(f"{where}.{key}", given[key], declared[key], sections) for key in sorted(given)}
 
 
-def _value(where: str, value: Any, annotation: str, sections: Sections) -> Any:
-    return _typed(where, value, _kind(annotation), sections)
+def _value(where: str, value: Any, field: Field, sections: Sections) -> Any:
+    return _typed(where, value, _kind(field.annotation), Scope(sections, field.module))
 
 
 @lru_cache
@@ -77,120 +72,121 @@ def _kind(annotation: str) -> ast.expr:
     return ast.parse(annotation, mode="eval").body
 
 
-def _ranged(where: str, value: Any, name: str) -> Any:
-    """A number of an annotation of `entries/ranges.py`, in its range."""
-    plain, wanted = RANGES[name]
-    number = _SCALARS[plain](where, value)
-    if not wanted.holds(number):
-        raise fail(where, f"{number} must be {wanted.words}")
-    return number
-
-
-def _typed(where: str, value: Any, kind: ast.expr, sections: Sections) -> Any:
+def _typed(where: str, value: Any, kind: ast.expr, scope: Scope) -> Any:
     """A value converted to the annotated type: scalars, unions, lists and mappings of them, or nested entries."""
     if isinstance(kind, ast.BinOp):
-        return _union(where, value, kind, sections)
+        return _union(where, value, _alternatives(kind), scope)
     if isinstance(kind, ast.Subscript):
-        return _container(where, value, kind, sections)
-    name = "None" if isinstance(kind, ast.Constant) else ast.unparse(kind)
-    if name in _SCALARS:
-        return _SCALARS[name](where, value)
+        return _container(where, value, kind, scope)
+    name = ast.unparse(kind)
+    if name in SCALARS:
+        return SCALARS[name](where, value)
     if name in RANGES:
-        return _ranged(where, value, name)
-    if name in sections and isinstance(value, str):
-        return named(where, value, name, sections)
-    return resolve(where, value, sections)
+        return ranged(where, value, name)
+    if name in _ANYTHING:
+        return _untyped(where, value, name, scope)
+    return _entry(where, value, name, scope)
+
+
+def _entry(where: str, value: Any, name: str, scope: Scope) -> dict:
+    """A nested entry, or one of the configuration by its name; its class has what the annotated interface names."""
+    section = name.rpartition(".")[2]
+    if section in scope.sections and isinstance(value, str):
+        resolved = named(where, value, section, scope.sections)
+    else:
+        resolved = resolve(where, value, scope.sections)
+    require(where, resolved["method"], interface_of(scope.module, name))
+    return resolved
+
+
+def _untyped(where: str, value: Any, name: str, scope: Scope) -> Any:
+    """A value of a field that does not say of what type: an entry is resolved, anything else stays as it is."""
+    if name in ("list", "tuple", "dict"):
+        expect(where, value, dict if name == "dict" else list, "a mapping" if name == "dict" else "a list")
+    return resolve(where, value, scope.sections) if isinstance(value, dict) and "method" in value else value
 
 
 def resolve_attack(where: str, entry: Any, sections: Sections) -> dict:
     """An attack's entry. Its `loss` and `storage` are no fields of its class: an attack is given what it climbs, and
     its clips are kept by others. The storage is left out where it is the usual one."""
-    if not isinstance(entry, dict):
-        return resolve(where, entry, sections)
-    own = {key: value for key, value in entry.items() if key not in ("loss", "storage")}
-    beside = {"loss": resolve(f"{where}.loss", entry["loss"], {})} if "loss" in entry else {}
-    storage = _choice(f"{where}.storage", storage_of(entry), list(STORAGES))
+    if not isinstance(entry, dict) or ":" not in target_of(entry):
+        return resolve(where, entry, sections)  # which says what is wrong
+    _check_reserved(where, entry)
+    own = {key: value for key, value in entry.items() if key != "storage"}
+    loss = loss_of_entry(entry)
+    if loss is not None:
+        del own["loss"]
+    beside = {} if loss is None else {"loss": resolve(f"{where}.loss", loss, {})}
+    storage = choice(f"{where}.storage", storage_of(entry), list(STORAGES))
     return resolve(where, own, sections) | beside | ({"storage": storage} if storage != LATTICE else {})
+
+
+def _check_reserved(where: str, entry: Mapping[str, Any]) -> None:
+    """Raises PipelineError for a class with fields that never arrive: these keys are the workflow's own."""
+    target = target_of(entry)
+    taken = sorted({*RESERVED} & fields(target).keys())
+    if taken:
+        own = definitions(class_of(target))[0]
+        raise fail(where, f"{own.path}: class {own.name} has a field {taken[0]!r}; {', '.join(RESERVED)} are reserved")
 
 
 def named(where: str, name: str, kind: str, sections: Sections) -> dict:
     """The resolved entry of another section that a field names; below it the same name is unknown: no circles."""
     word = kind.lower()
     entry = lookup(where, name, sections[kind], word)
-    if kind == "Attack" and "loss" in entry:
-        raise fail(where, f"attack {name!r} has a loss of its own, and here another one is climbed: name one without")
-    if kind == "Attack" and "learning" in entry:
-        raise fail(where, f"attack {name!r} has to be learned on a trained model first: name one that has not")
+    if kind == "Attack":
+        entry = _trained_on(where, name, entry)
     others = {other: value for other, value in sections[kind].items() if other != name}
-    # Only a set of the attack itself is stored: not what a model is trained on, or another attack tries.
-    own = {key: value for key, value in entry.items() if key != "storage" or kind != "Attack"}
-    return resolve(f"{word}s.{name}", own, {**sections, kind: others})
+    return resolve(f"{word}s.{name}", dict(entry), {**sections, kind: others})
 
 
-def _union(where: str, value: Any, kind: ast.BinOp, sections: Sections) -> Any:
-    absent = value is None or (value == CLEAN and ast.unparse(kind.left) == "Attack")
-    if absent and ast.unparse(kind.right) == "None":
+def _trained_on(where: str, name: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An attack's entry where another entry names it. Its storage is left out: only a set of itself is stored."""
+    if ":" not in target_of(entry):
+        return entry
+    _check_reserved(where, entry)
+    if loss_of_entry(entry) is not None:
+        raise fail(where, f"attack {name!r} has a loss of its own, and here another one is climbed: name one without")
+    if learning_of(entry) is not None:
+        raise fail(where, f"attack {name!r} has to be learned on a trained model first: name one that has not")
+    return {key: value for key, value in entry.items() if key != "storage"}
+
+
+def _alternatives(kind: ast.expr) -> list[ast.expr]:
+    return [*_alternatives(kind.left), *_alternatives(kind.right)] if isinstance(kind, ast.BinOp) else [kind]
+
+
+def _union(where: str, value: Any, kinds: list[ast.expr], scope: Scope) -> Any:
+    """A value of the first type that takes it. Of several errors the one about an entry says most."""
+    names = [ast.unparse(kind) for kind in kinds]
+    clean = value == CLEAN and any(name.rpartition(".")[2] == "Attack" for name in names)
+    if "None" in names and (value is None or clean):
         return None
-    return _typed(where, value, kind.left, sections)
+    errors = []
+    for kind, name in zip(kinds, names, strict=True):
+        if name != "None":
+            try:
+                return _typed(where, value, kind, scope)
+            except PipelineError as error:
+                errors.append(error)
+    if len(errors) == 1 or isinstance(value, Mapping):
+        raise errors[0]
+    raise fail(where, f"expected {' or '.join(names)}, got {value!r}")
 
 
-def _container(where: str, value: Any, kind: ast.Subscript, sections: Sections) -> Any:
+def _container(where: str, value: Any, kind: ast.Subscript, scope: Scope) -> Any:
     name = ast.unparse(kind.value)
     inner = kind.slice.elts if isinstance(kind.slice, ast.Tuple) else [kind.slice]
     if name == "Literal":
-        return _choice(where, value, [ast.literal_eval(item) for item in inner])
+        return choice(where, value, [ast.literal_eval(item) for item in inner])
     if name == "dict":
-        _expect(where, value, dict, "a mapping")
-        return {str(k): _typed(f"{where}.{k}", v, inner[1], sections) for k, v in value.items()}
-    _expect(where, value, list, "a list")
-    return [_typed(f"{where}[{i}]", item, inner[0], sections) for i, item in enumerate(value)]
-
-
-def _choice(where: str, value: Any, choices: list) -> Any:
-    if value not in choices:
-        raise fail(where, f"expected one of {choices}, got {value!r}")
-    return value
-
-
-def _expect(where: str, value: Any, kind: type, words: str) -> None:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise fail(where, f"expected {words}, got {value!r}")
-
-
-def _integer(where: str, value: Any) -> int:
-    """An integer, also as text: Snakemake's `--config` reads everything inside a mapping as text."""
-    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
-        return int(value)
-    _expect(where, value, int, "an integer")
-    return value
-
-
-def _number(where: str, value: Any) -> float:
-    """A number, or a fraction of two numbers as text (`4/255`)."""
-    numerator, slash, denominator = value.partition("/") if isinstance(value, str) else (value, "", "1")
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        return float(numerator) / float(denominator if slash else 1)
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise fail(where, f"expected a number or a fraction such as 4/255, got {value!r}") from None
-
-
-def _boolean(where: str, value: Any) -> bool:
-    value = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
-    _expect(where, value, bool, "true or false")
-    return value
-
-
-def _text(where: str, value: Any) -> str:
-    _expect(where, value, str, "a text")
-    return value
-
-
-def _any(where: str, value: Any) -> Any:
-    """A value that the class checks itself."""
-    return value
-
-
-_SCALARS = {"int": _integer, "float": _number, "bool": _boolean, "str": _text, "Any": _any}
-_SCALARS["Precision"] = check_precision
+        expect(where, value, dict, "a mapping")
+        return {str(k): _typed(f"{where}.{k}", v, inner[1], scope) for k, v in value.items()}
+    if name not in ("list", "tuple"):
+        return _entry(where, value, name, scope)
+    expect(where, value, list, "a list")
+    if name == "list" or ast.unparse(inner[-1]) == "...":
+        inner = [inner[0]] * len(value)
+    if len(inner) != len(value):
+        raise fail(where, f"expected a list of {len(inner)}, got {value!r}")
+    return [_typed(f"{where}[{i}]", item, one, scope) for i, (item, one) in enumerate(zip(value, inner, strict=True))]

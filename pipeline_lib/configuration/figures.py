@@ -1,14 +1,8 @@
-"""Figures of the configuration: built from their entries, asked what they need, and grouped by the files they write.
-
-A figure is an object of a class that an entry names. It has `dataset`, its data set; `caption`, its text in the report;
-`needs(plan)`, which returns what it is drawn from, any nesting of mappings and lists with files in it; and
-`draw(files)`, which is given the same nesting with paths in the place of the files, and returns a matplotlib figure.
-With a method `numbers(files)` it writes a CSV file as well, with `page(files)` an HTML page.
-"""
+"""Figures of the configuration: built from their entries, asked what they need, and grouped by the files they write."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pipeline_lib.configuration.entries import CLEAN, fail, lookup, resolve
 from pipeline_lib.configuration.files import Cell, File, files_in, misplaced, with_paths
@@ -17,11 +11,12 @@ from pipeline_lib.configuration.studies import cell, used_models
 from pipeline_lib.configuration.sweeps import Sweep
 from pipeline_lib.configuration.targets import split_target, targets_of
 from pipeline_lib.entries.building import build
+from pipeline_lib.entries.interfaces import require_by_name
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.module_files import source_file
 
 Plan = Mapping[str, Any]
-MEMBERS = ("dataset", "caption", "needs", "draw")
+FIGURE = "pipeline_lib.configuration.figures:FigureKind"
 PICTURES = ("png", "pdf")
 # A method that a figure may have beside `draw` -> the ending of the file that it writes.
 EXTRAS = {"numbers": "csv", "page": "html"}
@@ -56,9 +51,9 @@ class FigurePlan:
         """The resolved entry of a study."""
         return lookup(f"{self.where}.{key}", name, self.entries["studies"], "study")
 
-    def seed(self, target: str) -> int:
-        """The seed of a target's model."""
-        return self.entries["models"][split_target(target)[0]]["seed"]
+    def model(self, target: str) -> dict[str, Any]:
+        """The resolved entry of a target's model, its seed among it."""
+        return self.entries["models"][split_target(target)[0]]
 
     def targets(self, key: str, written: str) -> list[str]:
         """The targets, one per seed, that `entry` or `entry/branch` stands for."""
@@ -87,6 +82,21 @@ class FigurePlan:
     def table(self, study: str) -> File:
         """The numbers of a study's table."""
         return File("table", (study, "csv"))
+
+
+class FigureKind(Protocol):
+    """What an entry of a figure names. With a method `numbers(files)`, which returns a table, a CSV file is written
+    beside the pictures, with `page(files)`, which returns HTML, a page.
+    """
+
+    dataset: str
+    caption: str  # its text in the report
+
+    def needs(self, plan: FigurePlan) -> Any:
+        """What it is drawn from: any nesting of mappings and lists with files in it."""
+
+    def draw(self, files: Any) -> Any:
+        """A matplotlib figure; given what `needs` returned, with paths in the place of the files."""
 
 
 def resolve_figures(config: Plan, sweeps: Mapping[str, Sweep], plan: Plan) -> dict[str, dict[str, Any]]:
@@ -126,17 +136,13 @@ def _resolved(where: str, written: Any, entries: Plan) -> dict[str, Any]:
 
 def _build(where: str, entry: Mapping[str, Any]) -> Any:
     """The figure of a resolved entry; an error that names its class and what that lacks."""
+    require_by_name(f"{where}.method", entry["method"], FIGURE)
     try:
-        figure = build(entry)
+        return build(entry)
     except PipelineError:
         raise
     except Exception as error:
         raise _wrong(where, entry, f"cannot be built: {type(error).__name__}: {error}") from error
-    missing = [name for name in MEMBERS if not hasattr(figure, name)]
-    missing += [name for name in ("needs", "draw") if name not in missing and not callable(getattr(figure, name))]
-    if missing:
-        raise _wrong(where, entry, f"has no {', '.join(map(repr, missing))}; a figure has {', '.join(MEMBERS)}")
-    return figure
 
 
 def _needs(where: str, entry: Mapping[str, Any], figure: Any, plan: FigurePlan) -> Any:
@@ -187,8 +193,3 @@ def figure_files(plan: Plan, paths: Paths, name: str) -> Any:
 def all_figures(plan: Plan, paths: Paths) -> list[str]:
     """Every file that figures write."""
     return [paths.figure(name, ending) for name, figure in plan["figures"].items() for ending in figure["endings"]]
-
-
-def innermost(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The attack inside of others, such as an expectation."""
-    return innermost(entry["attack"]) if "attack" in entry else entry

@@ -8,6 +8,7 @@ from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build
+from pipeline_lib.entries.facts import learning_of
 from pipeline_lib.errors import PipelineError
 
 
@@ -61,5 +62,5 @@ class Inputs:
 
     def learned_pattern(self, dataset: str, source: str, attack: str) -> list[str]:
         """What a universal attack learned on its source; nothing for other attacks."""
-        universal = "learning" in self.plan["attacks"][attack]
+        universal = learning_of(self.plan["attacks"][attack]) is not None
         return [self.paths.adversarial(dataset, source, attack, "learned.pt")] if universal else []

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.targets import split_target
-from pipeline_lib.entries.fields import value_of
+from pipeline_lib.entries.facts import learning_of, value_of
 from pipeline_lib.jobs.costs import memory_mb, minutes, passes
 
 # Decoding needs no network: only a few frames of each video are in memory at once.
@@ -73,4 +73,4 @@ class Requests:
         return self.plan["models"][split_target(target)[0]]["network"]
 
     def _learning(self, attack: str, key: str) -> int:
-        return value_of(self.plan["attacks"][attack]["learning"], key)
+        return value_of(learning_of(self.plan["attacks"][attack]) or {}, key)

@@ -7,6 +7,7 @@ from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.files import File, files_in
 from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
+from pipeline_lib.entries.facts import field_named_by, loss_of_entry
 
 ROW_KEYS = ("target", "attack", "source")
 Plan = Mapping[str, Any]
@@ -24,7 +25,8 @@ def cell(where: str, target: str, attack: str, source: str | None, plan: Plan) -
 
 def check_loss(where: str, attack: str, source: str, plan: Plan) -> None:
     """A loss with a `type` needs a source whose selection module knows that type."""
-    kind = plan["attacks"][attack].get("loss", {}).get("type")
+    loss = loss_of_entry(plan["attacks"][attack])
+    kind = field_named_by(loss, "names_branch") if loss else None
     model, branch = split_target(source)
     if kind is None:
         return

@@ -10,24 +10,27 @@ from functools import cache
 from typing import Any
 
 from pipeline_lib.configuration.entries import fail, known
+from pipeline_lib.entries.facts import declared, field_named_by, innermost
 
 
 def core_defense(model: Mapping[str, Any]) -> Mapping[str, Any]:
     """The defense of a resolved model entry, without those wrapped around it."""
-    defense = model["defense"]
-    while "branches" not in defense and "defense" in defense:
-        defense = defense["defense"]
-    return defense
+    return innermost(model["defense"])
 
 
 def branches(model: Mapping[str, Any]) -> list[str]:
     """The BatchNorm branches of a resolved model entry, in order; none for an ordinary network."""
-    return list(core_defense(model).get("branches", {}))
+    return list(branch_attacks(core_defense(model)))
+
+
+def branch_attacks(defense: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What each BatchNorm branch of a resolved defense is trained on; its class names the field as `branches_by`."""
+    return field_named_by(defense, "branches_by") or {}
 
 
 def selects(model: Mapping[str, Any]) -> bool:
     """Whether a resolved model entry has a selection module."""
-    return "selector" in core_defense(model)
+    return bool(declared(core_defense(model), "selects_branch"))
 
 
 def views(model: Mapping[str, Any]) -> list[str | None]:

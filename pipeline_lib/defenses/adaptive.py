@@ -1,6 +1,7 @@
 """Adaptive attacks on MultiBN: they fool the selection module along with the network (Lo and Patel, 2022)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ class Adaptive:
     climbing it misleads the selection. weight: lambda; 0 is the papers' attack, which goes through the selection
     but does not aim at it. Which values they tried is not printed.
     """
+
+    names_branch: ClassVar[str] = "type"
 
     type: str
     weight: float = 1.0

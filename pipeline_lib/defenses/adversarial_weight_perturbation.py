@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ class AdversarialWeightPerturbation:
     at w + v) - v. Perturbed are weights of two dimensions and more, no biases and no BatchNorm. The pass for v leaves
     BatchNorm's statistics alone. gamma: 0.01 in their code; with 0 it is adversarial training.
     """
+
+    passes: ClassVar[str] = "attack.passes + 1"  # one for the perturbation of the weights
 
     attack: Attack
     gamma: NonNegative

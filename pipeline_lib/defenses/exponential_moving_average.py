@@ -1,6 +1,7 @@
 """The exponential moving average of the weights as the model, around any other defense."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ class ExponentialMovingAverage:
     a decay of 0.995: Gowal et al., "Uncovering the Limits of Adversarial Training" (2020). BatchNorm's running
     statistics are averaged as the weights are; what counts in whole numbers is that of the last step.
     """
+
+    wraps: ClassVar[str] = "defense"
 
     defense: Defense
     decay: Fraction

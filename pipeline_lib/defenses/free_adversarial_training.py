@@ -1,6 +1,7 @@
 """Free adversarial training: one backward pass for the weights and the perturbation (Shafahi et al., NeurIPS 2019)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from pipeline_lib.defenses.adversarial_training import AdversarialTraining
 from pipeline_lib.defenses.objective import Draw, Objective
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.update import Figures, Update
-from pipeline_lib.entries.ranges import Count, Positive, check_ranges
+from pipeline_lib.entries.ranges import Count, PixelChange, check_ranges
 
 PERTURBATION = "perturbation"
 
@@ -27,7 +28,9 @@ class FreeAdversarialTraining:
     from delta = 0, the fast gradient sign method.
     """
 
-    epsilon: Positive
+    passes: ClassVar[str] = "replays - 1"  # beside the pass of any training step
+
+    epsilon: PixelChange
     replays: Count
 
     def __post_init__(self) -> None:

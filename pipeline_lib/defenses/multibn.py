@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,8 @@ class MultiBNManual:
     authors' code.
     """
 
+    branches_by: ClassVar[str] = "branches"
+
     branches: dict[str, list[Attack | None]]
     branch_shortcuts: bool = False
 
@@ -92,6 +94,9 @@ class MultiBN:
         branches hold different distributions, as the paper says; `all`: every clip, as the released network does
         when it is trained; `by_weight`: each clip as much as the selection weighs the branch.
     """
+
+    branches_by: ClassVar[str] = "branches"
+    selects_branch: ClassVar[bool] = True
 
     branches: dict[str, list[Attack | None]]
     selector: Network

@@ -61,7 +61,8 @@ def adversarial_examples(
     precision: Precision = "bf16" if torch.is_autocast_enabled(clips.device.type) else "fp32"
     with attacking(network, weights_in(attack, precision)):
         attacked_loss = loss(model, targets) if loss else goal_loss(model, clips, targets, goal_of(attack))
-        return attack(attacked_loss, clips, generators).detach()
+        # A copy: an attack that writes into its argument would change the clean clips of the training step.
+        return attack(attacked_loss, clips.clone(), generators).detach()
 
 
 def logits_of_eval(network: nn.Module, model: Model, clips: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """TRADES: a trade-off between accuracy and a smooth output around the clips (Zhang et al., ICML 2019)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ class Trades:
     through both sides of the divergence; the authors' code passes x a second time for the same value. So
     BatchNorm's statistics move twice in a step, theirs three times.
     """
+
+    replaces_goal: ClassVar[str] = "attack"
 
     attack: Attack
     beta: float = 6.0

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ class Transformed:
     backward: how attacks pass a transform that is not differentiable, those of the training included: by BPDA, or
     `none`, so that their gradient is zero (what masking looks like).
     """
+
+    wraps: ClassVar[str] = "defense"
 
     transform: Transform
     defense: Defense

@@ -4,6 +4,7 @@ A field `bits: Bits` is an `int` to Python; the configuration's reader knows the
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, get_args
 
@@ -16,10 +17,17 @@ class Range(NamedTuple):
     holds: Callable[[Any], bool]
     words: str
 
+    def fault(self, value: Any) -> str | None:
+        """What the number has to be, where it is not; nothing is endless, and no comparison holds for NaN."""
+        if not math.isfinite(value):
+            return f"a finite number, {self.words}"
+        return None if self.holds(value) else self.words
+
 
 Positive = Annotated[float, Range(lambda value: value > 0, "above 0")]
 NonNegative = Annotated[float, Range(lambda value: value >= 0, "at least 0")]
 AboveOne = Annotated[float, Range(lambda value: value > 1, "above 1")]
+PixelChange = Annotated[float, Range(lambda value: 0 < value <= 1, "above 0, and at most 1 (8/255 for 8 grey levels)")]
 Fraction = Annotated[float, Range(lambda value: 0 <= value <= 1, "a fraction from 0 to 1")]
 OpenFraction = Annotated[float, Range(lambda value: 0 < value < 1, "a fraction between 0 and 1")]
 Natural = Annotated[int, Range(lambda value: value >= 0, "at least 0")]
@@ -41,5 +49,5 @@ def check_ranges(instance: Any) -> None:
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
         for wanted in getattr(field.type, "__metadata__", ()):
-            if not wanted.holds(value):
-                raise PipelineError(f"{field.name} is {value}: it must be {wanted.words}")
+            if (words := wanted.fault(value)) is not None:
+                raise PipelineError(f"{field.name} is {value}: it must be {words}")

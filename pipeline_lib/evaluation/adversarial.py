@@ -23,6 +23,7 @@ from pipeline_lib.clips.loader import Prefetched, as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.entries.building import build
+from pipeline_lib.entries.facts import loss_of_entry, margin_of, own_entry
 from pipeline_lib.entries.storages import storage_of
 from pipeline_lib.evaluation.audit import (
     Columns,
@@ -37,6 +38,7 @@ from pipeline_lib.evaluation.audit import (
     recorded_columns,
     require_finite,
     trace_rows,
+    unchanged_by,
 )
 from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
 from pipeline_lib.evaluation.prediction import Scores, branches_of, prediction_draws, score, write_predictions
@@ -106,13 +108,8 @@ def make_adversarial_set(
 
 def build_attack(entry: dict[str, Any]) -> tuple[Any, Callable[[Loss], Loss]]:
     """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
-    own = {key: value for key, value in entry.items() if key not in ("loss", "storage")}
-    return build(own), build(entry["loss"]) if "loss" in entry else lambda loss: loss
-
-
-def margin_of(attack: LatticeAttack) -> int:
-    """How many pixels an attack adds on each side of the picture."""
-    return getattr(attack, "margin", 0)
+    loss = loss_of_entry(entry)
+    return build(own_entry(entry)), build(loss) if loss else lambda loss: loss
 
 
 @dataclass(frozen=True)
@@ -185,7 +182,8 @@ def _attack_micro_batch(
     recorded, live, first_step = _attacked(crafting, clean, labels, videos)
     require_finite(videos, "the attacked clips are", live)
     require_finite(videos, "the loss under attack is", *recorded.losses)
-    stored, adversarial = crafting.keep(attack, live, clean)
+    with unchanged_by(attack, live, clean):
+        stored, adversarial = crafting.keep(attack, live, clean)
     scores, live_scores, stored_scores = (
         crafting.score(clips, labels, prediction_draws(videos)) for clips in (as_clips(original, device), live, stored)
     )
@@ -230,7 +228,8 @@ def _attacked(
             goal=goal_of(crafting.attack),
             transform=crafting.loss_transform,
         )
-        live = crafting.attack(climbed, clean, crafting.draws(videos)).detach()
+        # A copy: the audit compares with clean clips, whatever an attack writes into its argument.
+        live = crafting.attack(climbed, clean.clone(), crafting.draws(videos)).detach()
         with autocast(precision, crafting.device):
             return recorded, live, first_step.columns(live, clean)
 

@@ -1,6 +1,7 @@
 """What is measured while an adversarial set is made: facts that tell robustness from an attack that went wrong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,21 +13,23 @@ from torch.nn import functional as F
 from pipeline_lib.attacks.losses import Loss, to_labels
 from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.defenses.objective import Attack, Model
+from pipeline_lib.entries.facts import layers
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import Scores
 from pipeline_lib.precision import Precision, gap_allowed
 
 Columns = dict[str, np.ndarray]
-# In place of a gap, which is not negative. Not NaN, which has to stay what it is: a loss that is not finite.
+# In place of a gap or a ratio, which are not negative. Not NaN, which stays what it is: a loss that is not finite.
 NOT_MEASURED = -1.0
 
 
 class LatticeAttack(Attack, Protocol):
-    """An attack that can end on the 8-bit lattice inside its bound, and say how much of the bound it uses."""
+    """An attack that can end on the 8-bit lattice, inside its bound if it has one.
+
+    One with a bound also has `ratio_to_bound(adversarial, clean)`, (N,): how much of it each clip uses.
+    """
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
 
 
 @dataclass
@@ -149,11 +152,28 @@ def measured_columns(attack: LatticeAttack, live: Tensor, stored: Tensor, clean:
     stored ones are still the clean ones."""
     excess = torch.maximum(live - 1, -live).flatten(1).amax(1).clamp_min(0)
     return {
-        "live_bound_ratio": attack.ratio_to_bound(live, clean).cpu().numpy(),
-        "bound_ratio": attack.ratio_to_bound(stored, clean).cpu().numpy(),
+        "live_bound_ratio": bound_ratio(attack, live, clean),
+        "bound_ratio": bound_ratio(attack, stored, clean),
         "box_excess": excess.cpu().numpy(),
         "unchanged": (stored == clean).flatten(1).all(1).cpu().numpy(),
     }
+
+
+def bound_ratio(attack: Any, clips: Tensor, clean: Tensor) -> np.ndarray:
+    """(n,): how much of its bound an attack, or one that it wraps, uses; `NOT_MEASURED` where one states no bound."""
+    if not all(hasattr(layer, "ratio_to_bound") for layer in layers(attack)):
+        return np.full(len(clean), NOT_MEASURED)
+    with unchanged_by(attack, clips, clean):
+        return attack.ratio_to_bound(clips, clean).cpu().numpy()
+
+
+@contextmanager
+def unchanged_by(attack: Any, *tensors: Tensor) -> Iterator[None]:
+    """Raises PipelineError if an attack, which is given these tensors inside, writes into them."""
+    before = [tensor._version for tensor in tensors]
+    yield
+    if [tensor._version for tensor in tensors] != before:
+        raise PipelineError(f"{type(attack).__name__} writes into the clips that quantize or ratio_to_bound is given")
 
 
 def goal_reached(recorded: RecordedLoss, predictions: np.ndarray, classes: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
+from pipeline_lib.entries.facts import NO_STAGES
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import Progress
 from pipeline_lib.jobs.runs import atomic_write
@@ -76,7 +77,7 @@ def comparing(network: nn.Module, totals: Totals) -> Iterator[None]:
     """
     stages = stages_of(network.target if isinstance(network, SelectedNetwork) else network)
     if not stages:
-        raise PipelineError("features: this network has no stages layer1, layer2, ... to compare features after")
+        raise PipelineError(f"features: {NO_STAGES}")
     with ExitStack() as hooks:
         first = next(iter(stages.values()))
         hooks.callback(first.register_forward_pre_hook(lambda _, given: add(totals, STEM, given[0])).remove)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from pipeline_lib.clips.loader import as_clips, batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Model
 from pipeline_lib.entries.building import build
+from pipeline_lib.entries.facts import margin_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.audit import LatticeAttack
 from pipeline_lib.jobs.logs import LOGGER, Progress
@@ -30,12 +31,8 @@ from pipeline_lib.randomness.generators import clip_generators
 class Universal(Protocol):
     """An attack with a pattern to learn."""
 
-    @property
-    def learning(self) -> Adam: ...
-
-    @property
-    def margin(self) -> int:
-        """Black pixels that the clips get on each side before they are shown."""
+    learned_by: ClassVar[str]
+    """The name of the field that says how: an `Adam`."""
 
     def pattern(self, shape: tuple[int, ...]) -> Tensor:
         """The first pattern for clips (C, T, H, W)."""
@@ -85,9 +82,10 @@ def learn(
 
     A stochastic transform in the model draws anew for each video at each step.
     """
-    how = attack.learning
+    how: Adam = getattr(attack, attack.learned_by)
     frames, height, width, channels = data.shape
-    larger = height + 2 * attack.margin, width + 2 * attack.margin
+    margin = margin_of(attack)
+    larger = height + 2 * margin, width + 2 * margin
     pattern = attack.pattern((channels, frames, *larger)).to(device).requires_grad_()
     optimizer = torch.optim.Adam([pattern], how.learning_rate, maximize=True)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, how.decay_every, how.decay)
@@ -97,7 +95,7 @@ def learn(
     for number in range(done, total):
         rows = batch_of(number, steps_per_epoch=per_epoch, count=len(data), size=how.batch_size, seed=seed)
         labels = torch.from_numpy(data.labels[rows]).to(device)
-        shown = attack.show(pattern, as_clips(enlarged(data.read(rows), attack.margin), device))
+        shown = attack.show(pattern, as_clips(enlarged(data.read(rows), margin), device))
         optimizer.zero_grad()
         with drawing(clip_generators(seed, [f"{data.videos[row]}/transform/{number}" for row in rows])):
             # Where nothing leads back to the pattern, as behind a detached transform, the gradient is zero, no error.

@@ -6,12 +6,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.devices import reserved_gpus
 from pipeline_lib.jobs.logs import LOGGER, logging_to
-from pipeline_lib.jobs.warm import hand_over
+from pipeline_lib.jobs.runs import STOPPED
+from pipeline_lib.jobs.warm import hand_over, leave
 
 
 @contextmanager
@@ -26,8 +27,16 @@ def job(snakemake: Any) -> Iterator[None]:
         hand_over()
     with logging_to(Path(snakemake.log[0])):
         try:
-            with reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config["gpu_share"]):
+            with (
+                reported_exits(f"rule {snakemake.rule}"),
+                reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config["gpu_share"]),
+            ):
                 yield
+        except SystemExit as end:
+            if end.code == STOPPED:  # a request to stop, after saving
+                raise
+            LOGGER.error(traceback.format_exc())
+            _stop(f"rule {snakemake.rule}: {_last_call(end)} raised SystemExit({end.code!r}) before the work was done")
         except PipelineError as error:
             _stop(f"rule {snakemake.rule}: {error}")
         except Exception as error:
@@ -36,20 +45,43 @@ def job(snakemake: Any) -> Iterator[None]:
             LOGGER.error(traceback.format_exc())
             _stop(f"rule {snakemake.rule}: {type(error).__name__}: {error} (traceback in {snakemake.log[0]})")
     if adapter:
-        _leave()
+        leave()  # Python would first take torch apart: 0.8 s for nothing
 
 
-def _leave() -> None:
-    """Ends the process of an adapter that is done. Python would first take torch apart: 0.8 s for nothing."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+@contextmanager
+def reported_exits(where: str) -> Iterator[None]:
+    """Inside, `os._exit` of this process says who called it, and never that all went well: no work is done then."""
+    leave_at_once, process = os._exit, os.getpid()
+
+    def reported(status: int) -> NoReturn:
+        if os.getpid() == process:  # not in a child, whose last call it is
+            LOGGER.error("".join(traceback.format_stack()))
+            caller = traceback.extract_stack()[-2]
+            _say(f"{where}: {caller.filename}:{caller.lineno} called os._exit({status}) before the work was done")
+            status = status or 1
+        leave_at_once(status)
+
+    os._exit = reported
+    try:
+        yield
+    finally:
+        os._exit = leave_at_once
+
+
+def _last_call(error: BaseException) -> str:
+    """File and line that an exception comes from, `exit()` and `quit()` of Python left out."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
+    return f"{frames[-1].filename}:{frames[-1].lineno}"
 
 
 def _stop(message: str) -> None:
+    _say(message)
+    sys.exit(1)
+
+
+def _say(message: str) -> None:
     LOGGER.error(message)
     print(f"\nError in {message}", file=sys.stderr, flush=True)
-    sys.exit(1)
 
 
 def torch_device(config: dict) -> Any:

@@ -4,8 +4,14 @@ Estimates on the safe side, not measurements of this machine: a job that is stop
 the next attempt continues it with more.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pipeline_lib.entries.classes import class_of, definitions
+from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, target_of
+from pipeline_lib.entries.fields import fields
+from pipeline_lib.errors import PipelineError
 
 BASE_MB = 3000
 # Activations that a forward and backward pass keeps, in copies of the input-sized, stem-wide feature map.
@@ -28,8 +34,8 @@ def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, atte
 
 
 def _stem_width(network: Mapping[str, Any]) -> int:
-    """The width of an entry's stem; the `width` of an extension is another one."""
-    return _stem_width(network["network"]) if "network" in network else network.get("width", 64)
+    """The width of an entry's stem, which its class names as `stem_width`; the `width` of an extension is another."""
+    return field_named_by(innermost(network), "stem_width") or 64
 
 
 def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:
@@ -40,42 +46,63 @@ def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:
 
 
 def passes(entry: Any, shape: Sequence[int]) -> int:
-    """Of every attack in an entry, with a pass of what it makes; and one for the training step or prediction itself.
+    """Forward-backward passes of all attacks in an entry, plus one for the training step or prediction.
 
-    shape: frames, height and width of the clips, where a search goes over the places of a region.
+    A class states its own by `passes: ClassVar[str]`, an expression in its fields (`"2 * iterations"`), in which
+    `attack.passes` are those of an entry inside; without one they are the sum over the entries inside.
+    shape: frames, height and width of the clips, where a search is over the places of a region.
+
+    Raises:
+        PipelineError: an expression that is no number.
     """
     return 1 + _passes(entry, shape)
 
 
 def _passes(entry: Any, shape: Sequence[int]) -> int:
     if isinstance(entry, Mapping):
-        if "steps" in entry:
-            return _climbs(entry, shape)
-        return int(entry.get("samples", 1)) * sum(_passes(value, shape) for value in entry.values())
+        stated = declared(entry, "passes")
+        if stated is not None:
+            return _evaluated(stated, entry, shape)
+        return sum(_passes(value, shape) for value in entry.values())
     if isinstance(entry, list | tuple):
         return sum(_passes(value, shape) for value in entry)
     return 0
 
 
-def _climbs(entry: Mapping[str, Any], shape: Sequence[int]) -> int:
-    """Of an attack that iterates: its climbs, a pass for the end of each one that is compared, and one at last."""
-    # The attacks that one attack chooses from take none of their own steps, but a forward pass in each of its.
-    choices, restarts = entry.get("attacks", []), int(entry.get("restarts", 1))
-    climb = int(entry["steps"]) * (1 + len(choices)) + sum(_tried(one, shape) for one in [entry, *choices])
-    compared = restarts > 1 or (entry.get("keep") == "best" and not choices)
-    return restarts * (climb + compared) + 1
-
-
-def _tried(entry: Mapping[str, Any], shape: Sequence[int]) -> int:
-    """Of a search for the place of a region: one for each place that is tried, and one for a gradient."""
-    region = entry.get("region", {})
-    if "search" not in region:
-        return 0
+def _evaluated(expression: Any, entry: Mapping[str, Any], shape: Sequence[int]) -> int:
     frames, height, width = shape
-    stride, last = int(region.get("stride", 1)), bool(region.get("last_position", False))
-    free = height - region["height"], width - region["width"]
-    places = max((free[0] // stride + last) * (free[1] // stride + last), 1)
-    one_by_one = frames if region.get("per") == "frame" else 1
-    if region["search"] == "exhaustive":
-        return one_by_one * places
-    return 1 + one_by_one * min(int(region.get("candidates", 20)), places)
+    own = {key: _Inside.of(known_value(entry, key), shape) for key in fields(target_of(entry))}
+
+    def places(region_height: int, region_width: int, stride: int, last_position: bool) -> int:
+        free = height - region_height, width - region_width
+        return max((free[0] // stride + last_position) * (free[1] // stride + last_position), 1)
+
+    known = {"len": len, "max": max, "min": min, "sum": sum, "inf": math.inf, "places": places, "frames": frames}
+    try:
+        return int(eval(str(expression), {"__builtins__": {}} | known | own))
+    except Exception as error:  # an expression may raise anything
+        own_class = definitions(class_of(target_of(entry)))[0]
+        raise PipelineError(
+            f"{own_class.path}: class {own_class.name}: passes is {expression!r}: expected an expression that gives a "
+            f"number, of the fields {', '.join(own) or '(none)'} ({error})"
+        ) from None
+
+
+class _Inside:
+    """An entry inside of another as an expression sees it: its fields, and its passes."""
+
+    def __init__(self, entry: Mapping[str, Any] | None, shape: Sequence[int]) -> None:
+        self._entry, self._shape = entry or {}, shape
+
+    @classmethod
+    def of(cls, value: Any, shape: Sequence[int]) -> Any:
+        if isinstance(value, list | tuple):
+            return [cls.of(item, shape) for item in value]
+        return cls(value, shape) if value is None or isinstance(value, Mapping) else value
+
+    @property
+    def passes(self) -> int:
+        return _passes(self._entry, self._shape)
+
+    def __getattr__(self, key: str) -> Any:
+        return _Inside.of(known_value(self._entry, key) if self._entry else None, self._shape)

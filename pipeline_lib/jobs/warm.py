@@ -34,6 +34,9 @@ PRELOADED = (
     "torch._dynamo",  # the first optimizer of a process would load it, for a second
 )
 STANDARD_STREAMS = (0, 1, 2)
+# The exit status of a fork whose script came to its end: 0 is that of code which ended the process before.
+FINISHED = 87
+_end_of_script = [0]
 REQUESTS = (signal.SIGINT, signal.SIGTERM)
 _started: list[subprocess.Popen] = []
 
@@ -119,6 +122,7 @@ def _end_with_client(connection: socket.socket, job: int) -> None:
 
 def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     """Turns this process into the one that asked: its streams, folder, environment and script."""
+    _end_of_script[0] = FINISHED
     for stream, standard in zip(streams, STANDARD_STREAMS, strict=True):
         os.dup2(stream, standard)
     os.chdir(request["folder"])
@@ -136,9 +140,14 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        leave(status)
+
+
+def leave(status: int = 0) -> NoReturn:
+    """Ends the process of a script at once; 0 says that the script came to its end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status or _end_of_script[0])
 
 
 def hand_over() -> None:
@@ -180,6 +189,12 @@ def _ask(connection: socket.socket) -> None:
 
 def _end_as(status: int) -> NoReturn:
     """A negative status is the signal that ended the job: this process ends by the same one."""
+    if status == 0:
+        message = "something ended the process with status 0 before its work was done"
+        print(f"\nError: {message}", file=sys.stderr, flush=True)
+        os._exit(1)
+    if status == FINISHED:
+        os._exit(0)
     if status < 0:
         with suppress(OSError):  # SIGKILL has no handler to take away
             signal.signal(-status, signal.SIG_DFL)

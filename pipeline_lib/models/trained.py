@@ -13,6 +13,11 @@ from pipeline_lib.models import checkpoint
 from pipeline_lib.networks.bn_selector import network_for_weights
 from pipeline_lib.networks.multi_batchnorm import load_initial, through
 
+OTHER_VERSION = (
+    "made by another version of this code, or of your own files: its network cannot be built as the file says; delete "
+    "it or rerun with --forcerun train"
+)
+
 
 class Trained(NamedTuple):
     """A trained network in eval mode on its device, and what its checkpoint says about it."""
@@ -58,10 +63,13 @@ def load_model(path: Path, device: torch.device) -> Trained:
     """The network of a checkpoint.
 
     Raises:
-        PipelineError: the file is damaged, foreign, or does not fit the network that its entry describes.
+        PipelineError: the file is damaged, foreign, made by other code, or does not fit the network of its entry.
     """
     content = checkpoint.load(path)
-    network, _ = new_network(content["entry"], len(content["classes"]))
+    try:
+        network, _ = new_network(content["entry"], len(content["classes"]))
+    except (PipelineError, AttributeError, KeyError, TypeError) as error:
+        raise PipelineError(f"{path}: {OTHER_VERSION} ({error})") from error
     try:
         network.load_state_dict(content["state"])
     except RuntimeError as error:

@@ -1,7 +1,7 @@
 """Feature Denoising (Xie et al., CVPR 2019): non-local means over a network's features, and its forms for videos."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -111,6 +111,9 @@ class FeatureDenoising:
     Xie-A that it never uses) and no bias. "fair" is Xie et al.'s: embeddings from N(0, 0.01^2) with a bias, a
     BatchNorm that starts at zero after the output convolution, no ReLU.
     """
+
+    wraps: ClassVar[str] = "network"
+    after_stages: ClassVar[str] = "after"
 
     network: Network
     after: list[str] = field(default_factory=lambda: ["layer1", "layer2", "layer3", "layer4"])

@@ -11,6 +11,7 @@ from typing import Protocol
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pipeline_lib.entries.facts import unknown_stage
 from pipeline_lib.errors import PipelineError
 
 
@@ -52,7 +53,7 @@ def stage_of(network: nn.Module, name: str) -> nn.Sequential:
     """The stage of that name. Raises PipelineError, with the known names, if the network has none."""
     stages = stages_of(network)
     if name not in stages:
-        raise PipelineError(f"after: unknown stage {name!r}; this network has {', '.join(stages) or 'none'}")
+        raise PipelineError(f"after: {unknown_stage(name, stages)}")
     return stages[name]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -120,6 +120,9 @@ class OUDefend:
     authors' code has 8. branches: "u" and "o" keep one of the two. outer: "convolution" is the 1x1x1 one around the
     block, "none" leaves it out.
     """
+
+    wraps: ClassVar[str] = "network"
+    after_stages: ClassVar[str] = "after"
 
     network: Network
     after: list[str] = field(default_factory=lambda: ["layer3"])

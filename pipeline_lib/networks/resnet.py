@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -110,6 +111,9 @@ class ResNet3D:
     width: planes of the first stage; stages: how many of the four stages are kept; stem_stride: (time, height, width).
     """
 
+    stage_count: ClassVar[str] = "stages"
+    stem_width: ClassVar[str] = "width"
+
     depth: int = 18
     width: int = 64
     shortcut: str = "B"
@@ -126,6 +130,9 @@ class ResNet3D:
 @dataclass(frozen=True, kw_only=True)
 class WideResNet3D:
     """3D Wide ResNet (Hara et al. 2018): `widen` times the planes of a bottleneck with expansion 2."""
+
+    stage_count: ClassVar[str] = "stages"
+    stem_width: ClassVar[str] = "width"
 
     depth: int = 50
     width: int = 64
@@ -144,6 +151,9 @@ class WideResNet3D:
 @dataclass(frozen=True, kw_only=True)
 class ResNeXt3D:
     """3D ResNeXt (Hara et al. 2018): twice the planes in `cardinality` groups, expansion 2; 32x4d at width 64."""
+
+    stage_count: ClassVar[str] = "stages"
+    stem_width: ClassVar[str] = "width"
 
     depth: int = 101
     width: int = 64
@@ -170,6 +180,9 @@ class ResNet2D:
 
     With stem_kernel 7, stem_stride (2, 2) and stem_pool true, the names and the logits are those of torchvision.
     """
+
+    stage_count: ClassVar[str] = "stages"
+    stem_width: ClassVar[str] = "width"
 
     depth: int = 18
     width: int = 64

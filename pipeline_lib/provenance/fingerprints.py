@@ -9,29 +9,22 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.provenance.module_files import own_file, source_file
+from pipeline_lib.provenance.module_files import absolute, own_file, source_file
 from pipeline_lib.provenance.sources import read_source
 
 PACKAGE = "pipeline_lib"
 
 # Modules that carry a job along and never touch a result: changing a log line must not retrain a model.
+# Of the entries not `ranges`: a check that fails decides what a job does.
+ENTRIES = ("building", "classes", "facts", "fields", "interfaces", "methods")
 NEUTRAL = tuple(
     f"{PACKAGE}.{name}"
-    # Of the entries not `ranges`: a check that fails decides what a job does. What the configuration resolves is in a
-    # job's parameters.
-    for name in (
-        "errors",
-        "provenance",
-        "configuration",
-        "entries.building",
-        "entries.fields",
-        "entries.methods",
-        "jobs",
-    )
+    # What the configuration resolves is in a job's parameters.
+    for name in ("errors", "provenance", "configuration", "jobs", *(f"entries.{part}" for part in ENTRIES))
 )
 
 
@@ -53,8 +46,13 @@ def file_digest(path: Path) -> str:
 
 def fingerprint(adapter: Path, *entries: Any) -> str:
     """A hash of the code that a job runs: the adapter's import closure and that of each method its entries name."""
+    return _digest_of_code(adapter, frozenset(_modules(entries)))
+
+
+@cache
+def _digest_of_code(adapter: Path, modules: frozenset[str]) -> str:
     files = {adapter}
-    for name in (*_imports(adapter), *_modules(entries)):
+    for name in (*_imports(adapter, None), *modules):
         files |= _closure(name)
     return digest(*sorted(read_source(file).digest for file in files))
 
@@ -71,7 +69,7 @@ def _modules(entry: Any) -> Iterator[str]:
             yield from _modules(value)
 
 
-@lru_cache
+@cache
 def _closure(name: str) -> frozenset[Path]:
     found: dict[str, Path] = {}
     todo = [name]
@@ -79,33 +77,48 @@ def _closure(name: str) -> frozenset[Path]:
         current = todo.pop()
         if current not in found and not _is_neutral(current):
             found[current] = source_file(current)
-            todo.extend((*_imports(found[current]), *_package_of(current)))
+            todo.extend((*_imports(found[current], current), *_packages_of(current)))
     return frozenset(found.values())
 
 
-def _package_of(name: str) -> list[str]:
-    """The package around a user's module, whose code runs first. Those of the pipeline have none."""
-    package = name.rpartition(".")[0]
-    return [package] if package.partition(".")[0] not in ("", PACKAGE) and _is_ours(package) else []
+def _packages_of(name: str) -> list[str]:
+    """The packages around a user's module, whose code runs first. Those of the pipeline have none."""
+    parts = name.split(".")
+    around = [".".join(parts[:end]) for end in range(1, len(parts))]
+    return [] if parts[0] == PACKAGE else [package for package in around if _is_ours(package)]
 
 
 def _is_neutral(name: str) -> bool:
     return any(name == neutral or name.startswith(f"{neutral}.") for neutral in NEUTRAL)
 
 
-@lru_cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """The modules of the package and of the user that a file imports."""
-    return tuple(sorted({name for name in _imported(path) if _is_ours(name)}))
+@cache
+def _imports(path: Path, module: str | None) -> tuple[str, ...]:
+    """The modules of the package and of the user that a file imports; `module` is its own name, None for a script."""
+    return tuple(sorted({name for name in _imported(path, module) if _is_ours(name)}))
 
 
-def _imported(path: Path) -> Iterator[str]:
+def _imported(path: Path, module: str | None) -> Iterator[str]:
     """`from pipeline_lib.clips import store` names a module, `from pipeline_lib.clips.store import Clips` does not."""
-    for module, names in read_source(path).imports:
+    for written, names in read_source(path).imports:
+        origin = absolute(written, module, path)
         if not names:
-            yield module
+            yield origin
         for name in names:
-            yield f"{module}.{name}" if _is_ours(f"{module}.{name}") else module
+            yield from _modules_of_name(origin, name)
+
+
+def _modules_of_name(module: str, name: str) -> Iterator[str]:
+    """What `from module import name` loads: a module of that name, or the module, and where it takes the name from."""
+    if _is_ours(f"{module}.{name}"):
+        yield f"{module}.{name}"
+        return
+    yield module
+    if _is_ours(module):
+        path = source_file(module)
+        origin = read_source(path).bindings.get(name, "")
+        if origin.startswith("."):  # loaded when it is used: no import statement names it
+            yield absolute(origin, module, path).rpartition(".")[0]
 
 
 def _is_ours(name: str) -> bool:

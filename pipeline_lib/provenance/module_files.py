@@ -2,30 +2,65 @@
 
 import sys
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from pipeline_lib.errors import PipelineError
 
 
-@lru_cache
+@cache
 def source_file(name: str) -> Path:
     """The file of a module, without importing it: below any folder of sys.path, the working folder first.
 
     Raises:
         PipelineError: no such file.
     """
-    file = own_file(name) or _file_below(map(Path, sys.path), name)
+    file = file_of(name)
     if file is None:
         relative = Path(*name.split("."))
         raise PipelineError(f"no file for the Python module {name!r}: expected {relative}.py beside the Snakefile")
     return file
 
 
-@lru_cache
+def file_of(name: str) -> Path | None:
+    """A module's file if there is one: the user's own, of the package, or installed."""
+    return own_file(name) or _file_below(map(Path, sys.path), name)
+
+
+@cache
 def own_file(name: str) -> Path | None:
     """A module's file in the working folder or beside the Snakefile: where users keep theirs, and the package lies."""
-    return _file_below([Path.cwd(), Path(__file__).parents[2]], name)
+    around, _, _ = name.rpartition(".")
+    outer = own_file(around) if around else None
+    if outer is not None and outer.name != "__init__.py":  # a module has none inside
+        return None
+    return _file_below(_own_folders(name.partition(".")[0]), name)
+
+
+@cache
+def _own_folders(top: str) -> list[Path]:
+    """Of the working folder and the Snakefile's, those with a module or package of this name.
+
+    Most names that files import are of the standard library and of installed packages.
+    """
+    folders = dict.fromkeys([Path.cwd(), Path(__file__).parents[2]])
+    return [folder for folder in folders if (folder / top).is_dir() or (folder / f"{top}.py").is_file()]
+
+
+def absolute(path: str, module: str | None, file: Path) -> str:
+    """The dotted path of an import as written in a module: `.core` in `mine.attack` is `mine.core`.
+
+    file: the module's. Raises PipelineError for a relative import that leaves the packages around the module.
+    """
+    plain = path.lstrip(".")
+    level = len(path) - len(plain)
+    if level == 0:
+        return path
+    around = (module or "").split(".") if file.name == "__init__.py" else (module or "").split(".")[:-1]
+    kept = around[: len(around) - level + 1]
+    if len(around) < level or not kept:
+        raise PipelineError(f"{file}: the relative import of {path!r} leaves the packages around this module")
+    return ".".join([*kept, plain]).rstrip(".")
 
 
 def _file_below(folders: Iterable[Path], name: str) -> Path | None:

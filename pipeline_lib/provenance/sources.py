@@ -1,4 +1,4 @@
-"""What the source text of a Python file says, without importing it: a digest of its code, its imports, its fields.
+"""What the source text of a Python file says, without importing it: a digest of its code, its imports, its classes.
 
 Parsing the whole package takes half a second, and every job is a start of Snakemake. What was read is therefore kept
 beside Python's own compiled files, in `__pycache__`, under the hash of the text.
@@ -11,38 +11,39 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-
-class Field(NamedTuple):
-    """A dataclass field: its annotation as written, whether an entry must give it, and its default as written."""
-
-    annotation: str
-    required: bool
-    default: str | None
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance import syntax
+from pipeline_lib.provenance.syntax import Annotated, ClassSource
 
 
 class Source(NamedTuple):
-    """A file: the digest of its code without comments and docstrings, what it imports, its classes' fields."""
+    """A file: the digest of its code without comments and docstrings, what it imports, its classes, other names."""
 
     digest: str
     imports: list[tuple[str, list[str]]]  # a module, and what is taken from it
-    classes: dict[str, dict[str, Field]]
+    classes: dict[str, ClassSource]
+    bindings: dict[str, str]  # imported names, and where they come from
+    aliases: dict[str, str]  # other names for classes and types
 
 
-@lru_cache
+@cache
 def read_source(path: Path) -> Source:
-    """What a file says; parsed once for every text that it has had last."""
+    """What a file says; parsed once for every text that it has had last.
+
+    Raises:
+        PipelineError: no Python.
+    """
     text = path.read_bytes()
     key = hashlib.sha256(_VERSION + text).hexdigest()
     return _remembered(path, key) or _parsed(path, key, text)
 
 
-# What is remembered was found by this file, and a syntax tree is written differently by every version of Python.
-_VERSION = sys.version.encode() + Path(__file__).read_bytes()
+# What is remembered was found by this code, and a syntax tree is written differently by every version of Python.
+_VERSION = sys.version.encode() + Path(__file__).read_bytes() + Path(str(syntax.__file__)).read_bytes()
 
 
 def _store(path: Path) -> Path:
@@ -52,23 +53,46 @@ def _store(path: Path) -> Path:
 def _remembered(path: Path, key: str) -> Source | None:
     try:
         found = json.loads(_store(path).read_text())
-        if found["key"] != key:
-            return None
-        classes = {name: {key: Field(*field) for key, field in own.items()} for name, own in found["classes"].items()}
-        return Source(found["digest"], [(module, names) for module, names in found["imports"]], classes)
+        return _source(found) if found["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or not ours
         return None
 
 
+def _source(plain: dict[str, Any]) -> Source:
+    return Source(
+        plain["digest"],
+        [(module, names) for module, names in plain["imports"]],
+        {name: _class(*given) for name, given in plain["classes"].items()},
+        plain["bindings"],
+        plain["aliases"],
+    )
+
+
+def _class(bases: list[str], is_dataclass: bool, annotated: dict, parameters: dict | None, *rest: Any) -> ClassSource:
+    fields, own = (
+        given if given is None else {name: Annotated(*one) for name, one in given.items()}
+        for given in (annotated, parameters)
+    )
+    return ClassSource(bases, is_dataclass, fields or {}, own, *rest)
+
+
 def _parsed(path: Path, key: str, text: bytes) -> Source:
-    tree = ast.parse(text)
-    imports, classes = list(_imports(tree)), dict(_classes(tree))
-    code = ast.dump(_without_docstrings(tree))
-    source = Source(hashlib.sha256(code.encode()).hexdigest()[:16], imports, classes)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise PipelineError(f"{path}: not valid Python: {error}") from None
+    found = {
+        "imports": list(syntax.imports(tree)),
+        "classes": syntax.classes(tree),
+        "bindings": syntax.bindings(tree),
+        "aliases": syntax.aliases(tree),
+    }
+    found["digest"] = hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()[:16]
+    written = json.dumps({"key": key} | found, default=str)
     if not sys.dont_write_bytecode:
         with contextlib.suppress(OSError):  # a package that is installed read-only
-            _remember(_store(path), json.dumps({"key": key} | source._asdict()))
-    return source
+            _remember(_store(path), written)
+    return _source(json.loads(written))
 
 
 def _remember(store: Path, text: str) -> None:
@@ -78,42 +102,8 @@ def _remember(store: Path, text: str) -> None:
     temporary.replace(store)
 
 
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements below a node. `ast.walk` would visit every expression too: twenty times as many nodes."""
-    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-        for child in getattr(node, block, ()):
-            yield child
-            yield from _statements(child)
-
-
-def _imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """The absolute imports of a file, wherever in the file."""
-    for node in _statements(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, []) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module, [alias.name for alias in node.names]
-
-
-def _classes(tree: ast.Module) -> Iterator[tuple[str, dict[str, Field]]]:
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            yield node.name, dict(_fields(node))
-
-
-def _fields(node: ast.ClassDef) -> Iterator[tuple[str, Field]]:
-    for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            annotation = ast.unparse(item.annotation)
-            if not annotation.startswith("ClassVar"):
-                yield (
-                    item.target.id,
-                    Field(annotation, item.value is None, ast.unparse(item.value) if item.value else None),
-                )
-
-
 def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in [tree, *_statements(tree)]:
+    for node in [tree, *syntax.statements(tree)]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _documented(node):
             node.body = node.body[1:] or [ast.Pass()]
     return tree

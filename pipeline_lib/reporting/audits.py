@@ -42,6 +42,7 @@ BROKEN = "bound broken"
 OTHER_MODEL = "other model evaluated"
 UNTOUCHED = "clips left out"
 NO_EFFECT = "no effect"
+NO_BOUND = "no bound stated"
 # Numbers of such sets measure no robustness. A set without an effect may be one of a robust model.
 FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01
@@ -84,7 +85,8 @@ def read_audit(path: Path | str) -> dict[str, float]:
     table = pd.read_csv(path)
     missing = [column for column in AUDIT_COLUMNS if column not in table]
     if missing or len(table) != 1:
-        trouble = f"columns {missing} are missing" if missing else f"{len(table)} rows"
+        other = f"made by another version of this code; delete it and run again (columns {missing} are missing)"
+        trouble = other if missing else f"{len(table)} rows"
         raise PipelineError(f"{path}: {trouble}; an audit is one row of {list(AUDIT_COLUMNS)}")
     return {str(name): value for name, value in table.to_dict("records")[0].items()}
 
@@ -107,9 +109,11 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     futile = fell < max(FELL, half_a_clip) and loss_contradicts_gradient(audit)
     if audit["zero_gradients"] > ZERO_GRADIENTS_ALLOWED or futile:
         return MASKED
-    if audit["unchanged_clips"] > UNCHANGED_ALLOWED and audit["bound_ratio"] > 0:
+    if audit["unchanged_clips"] > UNCHANGED_ALLOWED and audit["bound_ratio"] != 0:
         return UNTOUCHED
-    return NO_EFFECT if fell < half_a_clip and audit["unchanged_clips"] < 1 else SOUND
+    if fell < half_a_clip and audit["unchanged_clips"] < 1:
+        return NO_EFFECT
+    return NO_BOUND if audit["bound_ratio"] < 0 else SOUND
 
 
 def loss_contradicts_gradient(audit: Mapping[Any, Any]) -> bool:
@@ -165,7 +169,7 @@ def readable(audit: pd.DataFrame) -> pd.DataFrame:
     text[accuracies] = text[accuracies].map(lambda percent: f"{percent:.1f}")
     losses = ["start_loss", "end_loss", "predicted_increase", "first_rise"]
     text[losses] = text[losses].map(lambda loss: f"{loss:.3f}")
-    text[sizes] = text[sizes].map(lambda size: f"{size:.4f}")
+    text[sizes] = text[sizes].map(lambda size: f"{size:.4f}" if size >= 0 else "none")
     text.insert(3, "verdict", text.pop("verdict"))
     return text.rename(columns=lambda name: name.replace("_", " ")).astype(str).set_index("dataset")
 

@@ -146,7 +146,7 @@ def _leave(error: BaseException) -> NoReturn:
     """Ends this process at once: taking the group apart may wait for processes that wait for this one."""
     if isinstance(error, PipelineError):
         print(" ".join(str(error).split()), file=sys.stderr)
-    elif not isinstance(error, SystemExit):
+    elif not isinstance(error, SystemExit) or error.code != STOPPED:
         traceback.print_exception(error)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -154,8 +154,8 @@ def _leave(error: BaseException) -> NoReturn:
 
 
 def _status(error: BaseException) -> int:
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        return error.code
+    if isinstance(error, SystemExit) and error.code == STOPPED:
+        return STOPPED
     if isinstance(error, PipelineError):
         return TOO_LARGE if isinstance(error, MicroBatchTooLargeError) else REFUSED
     return DESERTED if isinstance(error, distributed.DistError) or "by peer" in str(error) else 1

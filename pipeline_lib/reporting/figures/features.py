@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline_lib.configuration.figures import FigurePlan
+from pipeline_lib.entries.facts import NO_STAGES, stages_of_entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,11 @@ class Features:
         """The features of each row: they belong to one set."""
         plan.at_least(1, "rows", self.rows)
         plan.attack("attack", self.attack)
-        return {label: plan.cells(f"rows.{label}", row, self.attack)[0].features for label, row in self.rows.items()}
+        first = {label: plan.cells(f"rows.{label}", row, self.attack)[0] for label, row in self.rows.items()}
+        for label, cell in first.items():
+            if stages_of_entry(plan.model(cell.target)["network"]) == []:
+                raise plan.fail(f"rows.{label}", NO_STAGES)
+        return {label: cell.features for label, cell in first.items()}
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
         import pandas as pd

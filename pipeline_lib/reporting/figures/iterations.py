@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline_lib.configuration.figures import FigurePlan, innermost
+from pipeline_lib.configuration.figures import FigurePlan
+from pipeline_lib.entries.facts import innermost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,8 @@ class Iterations:
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
         """The trace of each row: a trace belongs to one set."""
         plan.at_least(1, "rows", self.rows)
-        if innermost(plan.attack("attack", self.attack)).get("restarts", 1) > 1:
+        restarts = innermost(plan.attack("attack", self.attack)).get("restarts", 1)
+        if isinstance(restarts, int) and restarts > 1:
             raise plan.fail("attack", f"attack {self.attack!r} has restarts: a trace would show all climbs as one")
         first = {label: plan.cells(f"rows.{label}", row, self.attack)[0] for label, row in self.rows.items()}
         return {

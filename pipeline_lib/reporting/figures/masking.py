@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline_lib.configuration.entries import CLEAN
-from pipeline_lib.configuration.figures import FigurePlan, innermost
-from pipeline_lib.configuration.targets import split_target, trained
+from pipeline_lib.configuration.figures import FigurePlan
+from pipeline_lib.configuration.targets import trained
+from pipeline_lib.entries.facts import declared, innermost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ class Masking:
         plan.attack("attack", self.attack)
         parts = [_part(plan, "clean", CLEAN, own), *self._plain(plan, own), _part(plan, "white_box", self.attack, own)]
         if self.eot is not None:
-            if "samples" not in plan.attack("eot", self.eot):
+            if declared(plan.attack("eot", self.eot), "averages") is None:
                 hint = "give it `method: expectation` and `samples`"
                 raise plan.fail("eot", f"attack {self.eot!r} is none on an expectation: {hint}")
             parts.append(_part(plan, "eot", self.eot, own))
@@ -139,7 +140,7 @@ class Masking:
         if self.without_bpda is None:
             return []
         plain, models = plan.targets("without_bpda", self.without_bpda), plan.entries["models"]
-        if any(models[split_target(one)[0]]["defense"].get("backward") != "none" for one in plain):
+        if any(plan.model(one)["defense"].get("backward") != "none" for one in plain):
             words = "is attacked by BPDA as well: give its defense `backward: none`"
             raise plan.fail("without_bpda", f"model {self.without_bpda!r} {words}")
         if [trained(one, models) for one in plain] != [trained(one, models) for one in own]:
@@ -193,7 +194,8 @@ def _check_unbounded(plan: FigurePlan, name: str) -> None:
 
 
 def _epsilon(attack: Mapping[str, Any]) -> float | None:
-    return attack.get("perturbation", {}).get("epsilon")
+    perturbation = attack.get("perturbation")
+    return perturbation.get("epsilon") if isinstance(perturbation, Mapping) else None
 
 
 def _steps(attack: Mapping[str, Any]) -> float | None:

@@ -142,7 +142,7 @@ class SweepCurves:
     def _curve(self, plan: FigurePlan, key: str, target: str, sweep: Sweep, source: str | None) -> dict[str, Any]:
         cells = [plan.cells(key, target, attack, source) for attack in sweep.values]
         return {
-            "seeds": sorted({plan.seed(cell.target) for cell in cells[0]}),
+            "seeds": sorted({plan.model(cell.target)["seed"] for cell in cells[0]}),
             "cells": [[cell.predictions for cell in seeds] for seeds in cells],
         }
 

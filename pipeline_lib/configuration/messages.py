@@ -1,0 +1,23 @@
+"""Errors in a configuration, which name the key by its dotted path."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline_lib.errors import PipelineError
+
+
+def fail(where: str, message: str) -> PipelineError:
+    """The error for a config key; `where` is its dotted path."""
+    return PipelineError(f"config: {where}: {message}")
+
+
+def known(names: Iterable[str]) -> str:
+    """The end of a message about an unknown name."""
+    return f"known: {', '.join(sorted(names))}"
+
+
+def lookup(where: str, name: Any, section: Mapping[str, Any], kind: str) -> Any:
+    """The entry called `name` in a section; an error that lists the known names otherwise."""
+    if name not in section:
+        raise fail(where, f"unknown {kind} {name!r}; {known(section)}")
+    return section[name]

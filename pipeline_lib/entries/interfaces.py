@@ -1,0 +1,64 @@
+"""Whether the classes that a configuration names have what is called on them, as far as their sources say."""
+
+from functools import cache
+
+from pipeline_lib.entries.classes import class_of, definitions, find, foreign_bases, members
+from pipeline_lib.errors import PipelineError
+
+NETWORK = "pipeline_lib.networks.extension:Network"
+DEFENSE = "pipeline_lib.defenses.objective:Defense"
+ATTACK = "pipeline_lib.defenses.objective:Attack"
+SET_ATTACK = "pipeline_lib.evaluation.audit:LatticeAttack"
+LEARNED_ATTACK = "pipeline_lib.evaluation.learning:Universal"
+MODULE = "torch.nn."
+# What foreign classes give to those that inherit from them; anything may come from other ones.
+GIVEN = {MODULE: {"__call__"}, "typing.": set(), "abc.": set(), "builtins.": {"__call__"}}
+
+
+def required_members(interface: type) -> set[str]:
+    """The members of a Protocol; of any other class none, since Python accepts anything in its place."""
+    if not any(name in ("typing.Protocol", "typing_extensions.Protocol") for name in foreign_bases(interface)):
+        return set()
+    return members(interface) | {name for one in definitions(interface) for name in one.source.annotated}
+
+
+@cache
+def missing_members(cls: type, interface: type) -> list[str]:
+    """What a class lacks of an interface; nothing where a class that is not read may have it."""
+    found = members(cls)
+    for name in foreign_bases(cls):
+        given = next((given for start, given in GIVEN.items() if name.startswith(start)), None)
+        if given is None:
+            return []
+        found |= given
+    return [] if "__getattr__" in found else sorted(required_members(interface) - found)
+
+
+def require(where: str, target: str, interface: type | None) -> None:
+    """Raises PipelineError with file, class and the missing member where a class is not what an entry needs."""
+    if interface is None:
+        return
+    cls = class_of(target)
+    own = definitions(cls)[0]
+    name = f"config: {where}: {own.path}: class {own.name}"
+    if interface is class_of(NETWORK) and any(base.startswith(MODULE) for base in foreign_bases(cls)):
+        raise PipelineError(
+            f"{name} is an nn.Module; name a class that is called with the number of classes, as __call__(self, "
+            "classes), and returns one"
+        )
+    if missing := missing_members(cls, interface):
+        raise PipelineError(f"{name} has no {', '.join(missing)}, which {_described(interface)} needs")
+
+
+def _described(interface: type) -> str:
+    return f"a {interface.__name__} ({definitions(interface)[0].module})"
+
+
+def require_by_name(where: str, target: str, interface: str) -> None:
+    """`require` for an interface given as `module:Class`."""
+    require(where, target, class_of(interface))
+
+
+def interface_of(module: str, written: str) -> type | None:
+    """The class that an annotation in a module names, if it is found."""
+    return find(module, written)

@@ -1,0 +1,195 @@
+"""What a class declares about itself, and what the configuration checks of it before any job."""
+
+import pytest
+import torch
+from torch import nn
+
+import tiny
+from own_files import HEAD, SIMPLE, changed, own
+from pipeline_lib.attacks.crafting import craft
+from pipeline_lib.configuration.config import resolve_config
+from pipeline_lib.configuration.entries import resolve, resolve_attack
+from pipeline_lib.entries.building import build
+from pipeline_lib.entries.facts import innermost, known_value, layers, margin_of
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.features import comparing
+from pipeline_lib.jobs.costs import memory_mb, passes
+from pipeline_lib.precision import precision_of
+
+__all__ = ["own"]
+
+SHAPE = (4, 8, 8)
+STUDY = {"title": "T", "dataset": "synthetic", "columns": {"mine": "mine"}, "rows": {"R": "standard"}}
+FACTS = f"""{HEAD}{SIMPLE}
+@dataclass(frozen=True, kw_only=True)
+class Search(Simple):
+    passes: ClassVar[str] = "iterations * restarts"
+    iterations: int
+    restarts: int = 2
+    loss: str = "margin"
+    learning: float = 0.1
+    margin: float = 0.5
+    goal: str = "any"
+    steps: str = "many"
+@dataclass(frozen=True, kw_only=True)
+class Both:
+    wraps: ClassVar[str] = "inner"
+    passes: ClassVar[str] = "2 * inner.passes"
+    inner: Attack
+    def __call__(self, loss, clips, generators):
+        return self.inner(loss, clips, generators)
+    def quantize(self, adversarial, clean):
+        return self.inner.quantize(adversarial, clean)
+@dataclass(frozen=True, kw_only=True)
+class Odd(Simple):
+    passes: ClassVar[str] = "2 * turns"
+@dataclass(frozen=True, kw_only=True)
+class Kept(Simple):
+    storage: str = "disk"
+@dataclass(frozen=True, kw_only=True)
+class Branchy(AdversarialTraining):
+    branches: int = 2
+    selector: str = "none"
+    defense: str = "none"
+@dataclass(frozen=True, kw_only=True)
+class Wide:
+    stem_width: ClassVar[str] = "channels"
+    stage_count: ClassVar[int] = 2
+    channels: int = 32
+    width: str = "any"
+    network: str = "any"
+    def __call__(self, classes): ...
+"""
+SEARCH = {"method": "own_file:Search", "iterations": 100}
+
+
+def test_an_own_attack_may_have_fields_of_any_name_and_costs_what_it_declares(own):
+    own(FACTS)
+    written = SEARCH | {"loss": "dlr", "learning": 0.5, "storage": "float32"}
+    changes = ("attacks.mine", written), ("studies.mine", STUDY)
+    plan = resolve_config(changed(*changes, ("models.at_pgd.defense.attack", "mine")))
+    assert plan["attacks"]["mine"] == written
+    assert plan["models"]["at_pgd-s0"]["defense"]["attack"] == SEARCH | {"loss": "dlr", "learning": 0.5}
+    assert passes(plan["attacks"]["mine"], SHAPE) == 1 + 2 * 100
+    assert passes({"method": "own_file:Both", "inner": SEARCH | {"restarts": 1}}, SHAPE) == 1 + 2 * 100
+    attack = build(SEARCH)
+    clips = torch.rand(2, 3, 2, 4, 4)
+    crafted = craft(nn.Sequential(nn.Flatten(), nn.Linear(96, 2)), clips, torch.tensor([0, 1]), attack)
+    torch.testing.assert_close(crafted, (clips + 0.1).clamp(0, 1))
+
+
+def test_a_fact_that_names_no_field_is_an_error_with_file_and_class(own):
+    own(FACTS)
+    with pytest.raises(PipelineError, match="own_file.py: class Odd: passes is '2 . turns': .*epsilon.*turns"):
+        passes({"method": "own_file:Odd"}, SHAPE)
+
+
+def test_keys_of_the_workflow_are_reserved(own):
+    own(FACTS)
+    with pytest.raises(PipelineError, match="attacks.mine: .*class Kept has a field 'storage'; base, method"):
+        resolve_attack("attacks.mine", {"method": "own_file:Kept"}, {})
+
+
+def test_what_is_inside_of_an_attack_is_found_in_entries_and_objects_alike(own):
+    own(FACTS)
+    entry = {"method": "own_file:Both", "inner": {"method": "expectation", "attack": tiny.PGD | {"precision": "bf16"}}}
+    resolved = resolve("a", entry, {})
+    assert [layer["method"].partition(":")[2] for layer in layers(resolved)] == ["Both", "Expectation", "Ascent"]
+    attack = build(resolved)
+    assert [type(layer).__name__ for layer in layers(attack)] == ["Both", "Expectation", "Ascent"]
+    assert innermost(resolved) == resolved["inner"]["attack"]
+    assert precision_of(attack, "fp32") == "bf16"
+    frame = {"method": "fixed_pattern", "region": {"method": "border", "width": 1}, "margin": 3}
+    frame |= {"start": {"method": "constant", "value": 0}}
+    assert margin_of(build(resolve("a", {"method": "own_file:Both", "inner": frame}, {}))) == 3
+    assert margin_of(build(SEARCH)) == 0
+
+
+def test_an_own_defense_and_network_may_have_fields_of_any_name(own):
+    own(FACTS)
+    defense = {"method": "own_file:Branchy", "attack": "pgd", "branches": 3}
+    network = {"method": "own_file:Wide"}
+    plan = resolve_config(changed(("models.at_pgd.defense", defense), ("networks.own", network)))
+    assert plan["models"]["at_pgd-s0"]["defense"]["branches"] == 3
+    assert known_value(network, "channels") == 32
+    plain = tiny.NETWORK | {"width": 32}
+    assert memory_mb(network, (8, 32, 32), 64, 1) == memory_mb(plain, (8, 32, 32), 64, 1)
+
+
+WRONG = f"""{HEAD}{SIMPLE}
+@dataclass(frozen=True, kw_only=True)
+class NoQuantize:
+    def __call__(self, loss, clips, generators): ...
+@dataclass(frozen=True, kw_only=True)
+class NoCall:
+    def quantize(self, adversarial, clean): ...
+@dataclass(frozen=True, kw_only=True)
+class Blur:
+    differentiable: ClassVar[bool] = True
+    def __call__(self, clips): ...
+@dataclass(frozen=True, kw_only=True)
+class NoObjective:
+    def extend(self, network): ...
+class Net(nn.Module):
+    def forward(self, clips): ...
+@dataclass(frozen=True, kw_only=True)
+class Short:
+    stage_count: ClassVar[int] = 1
+    def __call__(self, classes): ...
+@dataclass(frozen=True, kw_only=True)
+class Flat(Short):
+    stage_count: ClassVar[int] = 0
+"""
+USED = ("studies.mine", STUDY)
+BLURRED = {"method": "transformed", "transform": {"method": "own_file:Blur"}, "defense": {"method": "standard"}}
+AFTER = {"method": "oudefend", "network": "own", "after": ["layer2"]}
+FEATURES = {"method": "features", "dataset": "synthetic", "attack": "pgd", "rows": {"R": "flat"}}
+FLAT = {"network": "own", "training": "scratch", "defense": {"method": "standard"}}
+NO_QUANTIZE, NO_CALL = {"method": "own_file:NoQuantize"}, {"method": "own_file:NoCall"}
+EXTENDED = [("networks.more", AFTER), ("models.at_pgd.network", "more")]
+UNKNOWN_STAGE = "networks.more: after: unknown stage 'layer2'; this network has layer1"
+INTERFACES = {
+    "quantize": (
+        [("attacks.mine", NO_QUANTIZE), USED],
+        "attacks.mine: .*own_file.py: class NoQuantize has no quantize",
+    ),
+    "call": ([("attacks.mine", NO_CALL), USED], "attacks.mine: .*own_file.py: class NoCall has no __call__"),
+    "inner": (
+        [("attacks.mine", {"method": "expectation", "attack": NO_QUANTIZE}), USED],
+        "attacks.mine.attack: .*own_file.py: class NoQuantize has no quantize",
+    ),
+    "trained on": ([("models.at_pgd.defense.attack", NO_CALL)], "defense.attack: .*class NoCall has no __call__"),
+    "transform": (
+        [("models.at_pgd.defense", BLURRED)],
+        "transform: .*own_file.py: class Blur has no stochastic",
+    ),
+    "defense": ([("models.at_pgd.defense", {"method": "own_file:NoObjective"})], "NoObjective has no objective"),
+    "module": (
+        [("networks.tiny", {"method": "own_file:Net"})],
+        "networks.tiny: .*file.py: class Net is an nn.Module",
+    ),
+    "stage": ([("networks.own", {"method": "own_file:Short"}), *EXTENDED], UNKNOWN_STAGE),
+    "our stage": ([("networks.own", {"method": "resnet_3d", "stages": 1}), *EXTENDED], UNKNOWN_STAGE),
+    "features": (
+        [("networks.own", {"method": "own_file:Flat"}), ("models.flat", FLAT), ("figures.f", FEATURES)],
+        "figures.f.rows.R: this network has no stages layer1, layer2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), INTERFACES.values(), ids=INTERFACES)
+def test_a_class_of_the_wrong_shape_is_named_before_any_job(own, changes, message):
+    own(WRONG)
+    with pytest.raises(PipelineError, match=message):
+        resolve_config(changed(*changes))
+
+
+def test_an_attack_that_is_only_trained_on_needs_no_quantize(own):
+    own(WRONG)
+    resolve_config(changed(("attacks.mine", NO_QUANTIZE), ("models.at_pgd.defense.attack", "mine")))
+
+
+def test_stages_that_no_class_declares_are_checked_in_the_job_with_the_same_words():
+    message = "features: this network has no stages layer1, layer2, ... to compare"
+    with pytest.raises(PipelineError, match=message), comparing(nn.Linear(2, 2), {}):
+        pass
