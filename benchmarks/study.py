@@ -25,8 +25,9 @@ from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.configuration.structure import with_defaults, without_nulls
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build
-from pipeline_lib.evaluation.adversarial import make_adversarial_set
+from pipeline_lib.evaluation.adversarial import SetFiles, make_adversarial_set
 from pipeline_lib.evaluation.prediction import predict
+from pipeline_lib.evaluation.source import Run, Settings, Source
 from pipeline_lib.jobs.adapter import torch_device
 from pipeline_lib.training.job import Inputs, Outputs, train_model
 
@@ -70,6 +71,8 @@ class Study:
         self.folder = options.results / self.study["dataset"]
         self.runs = options.results / ".runs"
         self.clips = options.clips or self.folder / "clips"
+        sizes = self.runs / "batch_sizes"
+        self.settings = Settings(**self.config["evaluation"], device=self.device, batch_sizes=sizes)
 
     def decode(self) -> None:
         entry = self.plan["datasets"][self.study["dataset"]]
@@ -105,36 +108,32 @@ class Study:
         """bool (N,): which test clips a target classifies correctly under a white-box attack, or clean."""
         model, branch = split_target(target)
         out = self.folder / f"predictions/{target}/{attack}.csv"
-        sizes = {"batch_size": self.config["evaluation"]["batch_size"], "device": self.device}
-        given: dict[str, Any] = {
-            "weights": self.weights(model),
-            "branch": branch,
-            "clips": self.clips / "test.h5",
-        } | sizes
+        source = Source(weights=self.weights(model), branch=branch)
         if not out.exists():
             out.parent.mkdir(parents=True, exist_ok=True)
             if attack == "clean":
-                predict(**given, adversarial=None, output=out, runs=self.runs / "batch_sizes")
+                predict(source, clips=self.clips / "test.h5", output=out, settings=self.settings)
             else:
-                self._attack(target, attack, out, given)
+                self._attack(target, attack, source, out)
         with out.open() as file:
             return np.array([row["prediction"] == row["label"] for row in csv.DictReader(file)])
 
-    def _attack(self, target: str, attack: str, out: Path, given: dict[str, Any]) -> None:
+    def _attack(self, target: str, attack: str, source: Source, out: Path) -> None:
         made = self.folder / f"adversarial/{target}/{attack}.h5"
         made.parent.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
         make_adversarial_set(
             self.plan["attacks"][attack],
-            **given,
-            runs=self.runs / "attack",
-            code="",
-            seed=0,
-            precision=self.config["evaluation"]["precision"],
-            adversarial=made,
-            predictions=out,
-            audit=made.with_suffix(".audit.csv"),
-            trace=made.with_suffix(".trace.csv"),
+            source=source,
+            clips=self.clips / "test.h5",
+            run=Run(folder=self.runs / "attack", code=""),
+            settings=self.settings,
+            outputs=SetFiles(
+                adversarial=made,
+                predictions=out,
+                audit=made.with_suffix(".audit.csv"),
+                trace=made.with_suffix(".trace.csv"),
+            ),
         )
         print(f"  {attack} on {target} in {time.monotonic() - start:.1f} s", flush=True)
 

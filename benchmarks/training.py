@@ -21,13 +21,14 @@ from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2
 from pipeline_lib.attacks.perturbations import AdditiveLinf
+from pipeline_lib.attacks.protocols import Attack
 from pipeline_lib.attacks.regions import RandomRectangle
 from pipeline_lib.attacks.starts import Constant, GaussianNoise, UniformNoise
 from pipeline_lib.attacks.steepest import Steepest
 from pipeline_lib.defenses.adversarial_training import AdversarialTraining
 from pipeline_lib.defenses.multi_perturbation import Average, Maximum
 from pipeline_lib.defenses.multibn import MultiBN, MultiBNManual
-from pipeline_lib.defenses.objective import Attack, Defense
+from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.trades import Trades
 from pipeline_lib.models.trained import channels_last

@@ -20,7 +20,7 @@ from strength import accuracy
 from torch import Tensor, nn
 
 from pipeline_lib.attacks import craft
-from pipeline_lib.attacks.losses import Loss
+from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.entries import resolve_attack

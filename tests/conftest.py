@@ -34,3 +34,15 @@ def edit(finished_project):
     for path, (text, when) in saved.items():
         path.write_text(text)
         os.utime(path, ns=(when, when))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Path:
+    """A folder with clips and a trained model, `plain.pt`."""
+    import tiny
+    from training_runs import trained
+
+    folder = tmp_path_factory.mktemp("made")
+    clips = tiny.write_clips(folder / "clips.h5")
+    trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
+    return folder

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
-    {"errors", "entries", "provenance", "configuration", "jobs", "precision"},
+    {"errors", "entries", "provenance", "configuration", "jobs", "precision", "records", "context"},
     {"randomness"},
     {"clips", "networks", "attacks", "transforms"},
     {"defenses"},

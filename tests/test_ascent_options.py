@@ -244,7 +244,7 @@ def test_log_uniform_starts_are_ratios():
     assert ratio.std().item() == pytest.approx(reach / 3**0.5, rel=0.05)
     multav = Ascent(perturbation=RatioLinf(epsilon=1.5, step_size=1.1), start=LogUniform(ratio=1.5), steps=2)
     assert multav.ratio_to_bound(multav(wavy, CLIPS, generators()), CLIPS).max() <= 1 + 1e-5
-    with pytest.raises(PipelineError, match=r"ratio is 0\.9: it cannot be below 1"):
+    with pytest.raises(PipelineError, match=r"ratio is 0\.9: it must be at least 1"):
         LogUniform(ratio=0.9)
 
 

@@ -16,13 +16,14 @@ from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.features import comparing, measure_features, pair, write_features
+from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.models.trained import load_model
 from pipeline_lib.networks.bn_selector import SelectedNetwork, Softmax
 from pipeline_lib.networks.multi_batchnorm import branch_out, through
 from pipeline_lib.networks.resnet import ResNet3D
 from pipeline_lib.randomness.draws import present_generators
 from pipeline_lib.reporting.figures.features import draw_features
-from test_adversarial import attacked
+from sets import attacked
 from training_runs import trained
 
 VIDEOS = ["a", "b", "c"]
@@ -138,13 +139,11 @@ def test_files_of_a_set_become_a_table_whatever_the_batches(tmp_path):
 def measured(folder: Path, batch_size: int) -> pd.DataFrame:
     output = folder / f"features{batch_size}.csv"
     measure_features(
-        weights=folder / "plain.pt",
-        branch=None,
+        Source(weights=folder / "plain.pt"),
         clips=folder / "clips.h5",
         adversarial=folder / "set.h5",
         output=output,
-        batch_size=batch_size,
-        device=torch.device("cpu"),
+        settings=Settings(batch_size=batch_size, device=torch.device("cpu")),
     )
     return pd.read_csv(output)
 

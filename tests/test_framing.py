@@ -21,10 +21,11 @@ from pipeline_lib.defenses.transformed import PreHook
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern, load_zero_elements
+from pipeline_lib.evaluation.source import Run, Source
 from pipeline_lib.reporting.audits import read_audit, verdict
 from pipeline_lib.reporting.figures.perturbations import attack_examples
 from pipeline_lib.transforms.noise import NoiseInjection
-from test_adversarial import attacked, frames_of, predicted_again, rows_of
+from sets import attacked, frames_of, predicted_again, rows_of
 from test_audit import Brightness
 from training_runs import trained
 
@@ -46,11 +47,9 @@ def learned(entry: dict, clips: Path, weights: Path, folder: Path) -> Path:
     """What a universal attack learns on a model."""
     learn_attack(
         entry,
-        weights=weights,
-        branch=None,
+        source=Source(weights=weights),
         clips=clips,
-        runs=folder / "runs",
-        code="code",
+        run=Run(folder=folder / "runs", code="code"),
         seed=0,
         output=folder / "learned.pt",
         device=CPU,
@@ -104,14 +103,6 @@ class Sides(nn.Module):
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         logits = Brightness(20.0)(clips)
         return logits + torch.stack([clips[..., :1, :].mean((1, 2, 3, 4)), 0 * logits[:, 0]], 1) * 20
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("framing")
-    clips = tiny.write_clips(folder / "clips.h5")
-    trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
-    return folder
 
 
 def mean_loss(attack: FixedPattern, data: Clips, model: nn.Module) -> float:
@@ -217,7 +208,7 @@ def test_the_learning_rate_falls_by_its_factor(made, tmp_path):
     learn(UniversalFraming(width=1, learning=how), Sides(), Clips(made / "clips.h5"), 0, tmp_path / "s.pt", CPU)
     (group,) = torch.load(tmp_path / "s.pt")["optimizer"]["param_groups"]
     assert group["lr"] == pytest.approx(0.05)
-    with pytest.raises(PipelineError, match="epochs, batch_size and decay_every are 1 or more"):
+    with pytest.raises(PipelineError, match="epochs is 0: it must be at least 1"):
         Adam(epochs=0)
 
 

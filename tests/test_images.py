@@ -208,7 +208,7 @@ def test_the_number_of_threads_is_no_part_of_the_store(root: Path) -> None:
 
 
 def test_no_size_is_too_small(root: Path) -> None:
-    with pytest.raises(PipelineError, match="size: 0"):
+    with pytest.raises(PipelineError, match="size is 0"):
         ImageFiles(size=0)
 
 

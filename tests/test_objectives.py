@@ -255,7 +255,7 @@ def test_images_train_as_clips_of_one_frame(name):
     ("make", "message"),
     [
         (lambda: Maximum(attacks=[]), "attacks is empty: maximum takes the worst of one or more"),
-        (lambda: Trades(attack=PGD, beta=-1), "beta is -1: it cannot be below 0"),
+        (lambda: Trades(attack=PGD, beta=-1), "beta is -1: it must be at least 0"),
         (lambda: Trades(attack=TARGETED), r"goal is NextClass\(\): the attack of trades climbs a divergence"),
         (lambda: Trades(attack=Expectation(attack=TARGETED)), r"goal is NextClass\(\): the attack of trades"),
     ],

@@ -13,9 +13,8 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.adversarial import make_adversarial_set
 from readme import example
-from test_adversarial import CPU, attacked, rows_of
+from sets import attacked, rows_of
 from training_runs import trained
 
 ENTRY = yaml.safe_load(example("yaml", "my_attack:Flicker"))["attacks"]["flicker"]
@@ -35,26 +34,13 @@ def test_its_entry_is_checked_and_its_clips_are_stored(beside):
     trained(beside, tiny.model_entry(tiny.STANDARD), clips, "plain")
     entry = resolve("attacks.flicker", ENTRY, {})
     assert entry == ENTRY | {"epsilon": 8 / 255}
-    outputs = {name: beside / f"{name}.csv" for name in ("predictions", "audit", "trace")}
-    make_adversarial_set(
-        entry,
-        weights=beside / "plain.pt",
-        branch=None,
-        clips=clips,
-        runs=beside / "runs",
-        code="code",
-        batch_size=4,
-        seed=0,
-        adversarial=beside / "set.h5",
-        device=CPU,
-        **outputs,
-    )
+    attacked(beside, beside, entry)
     clean = Clips(clips)
     rows = range(len(clean))
     change = AdversarialClips(beside / "set.h5", clean).read(rows).astype(int) - clean.read(rows).astype(int)
     assert np.abs(change).max() == 8
     assert (change == change[:, :, :1, :1, :1]).all()
-    (audit,) = rows_of(outputs["audit"])
+    (audit,) = rows_of(beside / "audit.csv")
     assert float(audit["bound_ratio"]) == pytest.approx(1, abs=1e-4)
     assert float(audit["end_loss"]) > float(audit["start_loss"])
 

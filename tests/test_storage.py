@@ -1,6 +1,5 @@
 """Sets that keep float32: every bit of the attacked clips, and all that reads sets reads them."""
 
-import csv
 import json
 import zlib
 from pathlib import Path
@@ -18,10 +17,10 @@ from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.adversarial import build_attack
 from pipeline_lib.evaluation.features import measure_features
+from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.evaluation.storage import KEEP
 from pipeline_lib.reporting.figures.perturbations import attack_examples
-from test_adversarial import CPU, attacked, predicted_again, rows_of
-from training_runs import trained
+from sets import CPU, attacked, predicted_again, rows_of
 
 FLOAT = {"storage": "float32"}
 PERTURBATIONS = "pipeline_lib.attacks.perturbations"
@@ -42,15 +41,6 @@ FRAMED = {
     "start": {"method": "pipeline_lib.attacks.starts:UniformNoise", "radius": 1.0},
     "margin": 3,
 }
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A folder with clips and a model."""
-    folder = tmp_path_factory.mktemp("storage")
-    clips = tiny.write_clips(folder / "clips.h5")
-    trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
-    return folder
 
 
 def set_of(made: Path, out: Path) -> AdversarialClips:
@@ -118,10 +108,14 @@ def test_everything_that_reads_a_set_reads_floats(made, tmp_path):
     """Predictions of any other job, features, and pictures, which are the nearest 8-bit ones."""
     out = attacked(made, tmp_path, ATTACKS["additive l2"] | FLOAT)
     assert predicted_again(made, out) == (out / "predictions.csv").read_text()
-    given = {"weights": made / "plain.pt", "branch": None, "clips": made / "clips.h5", "adversarial": out / "set.h5"}
-    measure_features(**given, output=out / "features.csv", batch_size=4, device=CPU)
-    with (out / "features.csv").open() as file:
-        assert all(float(row["mean_square_difference"]) > 0 for row in csv.DictReader(file))
+    measure_features(
+        Source(weights=made / "plain.pt"),
+        clips=made / "clips.h5",
+        adversarial=out / "set.h5",
+        output=out / "features.csv",
+        settings=Settings(batch_size=4, device=CPU),
+    )
+    assert all(float(row["mean_square_difference"]) > 0 for row in rows_of(out / "features.csv"))
     ((_, clean, shown),) = attack_examples(made / "clips.h5", ["l2"], [out / "set.h5"], [out / "predictions.csv"])
     assert clean.dtype == shown.dtype == np.uint8
     values = set_of(made, out).read(range(10))

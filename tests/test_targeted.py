@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from attack_cases import ATTACKS, attack, random_clips
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.expectation import Expectation
 from pipeline_lib.attacks.goals import Goal, LeastLikely, NextClass, TargetClass, Untargeted, loss_of
@@ -14,7 +15,6 @@ from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import Constant
 from pipeline_lib.attacks.steepest import Steepest
 from pipeline_lib.randomness.generators import clip_generators
-from test_ascent import ATTACKS, attack, random_clips
 
 CLIPS, LABELS = random_clips(2, 3, 1, 112, 112), torch.tensor([0, 1])
 # So small that no probability comes near 1, where minus the cross-entropy to the target is flat in float32.

@@ -1,6 +1,5 @@
 """A transform in front of a network: same weights, same training but for what the network sees, attacked either way."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +9,20 @@ import torch
 import tiny
 from pipeline_lib.attacks.expectation import Expectation
 from pipeline_lib.attacks.losses import cross_entropy, expectation
-from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.configuration.targets import branches
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.adversarial import make_adversarial_set
-from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.trained import load_model, new_network, start_from
 from pipeline_lib.networks.multi_batchnorm import through
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
+from sets import CPU, attacked, frames_of, predicted, rows_of
 from training_runs import trained
 
-CPU = torch.device("cpu")
 HALFTONE = {"method": "pipeline_lib.transforms.halftone:Halftone"}
 BITS = {"method": "pipeline_lib.transforms.levels:BitDepth", "bits": 2}
 MEAN = {"method": "pipeline_lib.transforms.filters:MeanFilter"}
@@ -36,15 +32,6 @@ NOISE = {"method": "pipeline_lib.transforms.noise:NoiseInjection", "sigma": 0.2}
 def behind(transform: dict, defense: dict = tiny.STANDARD, **fields) -> dict:
     method = "pipeline_lib.defenses.transformed:Transformed"
     return {"method": method, "transform": transform, "defense": defense, **fields}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A folder with clips and a trained model without a transform."""
-    folder = tmp_path_factory.mktemp("transformed")
-    clips = tiny.write_clips(folder / "clips.h5")
-    trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -140,61 +127,23 @@ def test_zero_epochs_show_a_model_another_way(made, tmp_path):
     torch.testing.assert_close(checkpoint.load(path)["state"], expected, rtol=0, atol=0)
 
 
-def attacked(weights: Path, made: Path, out: Path, batch_size: int, attack: dict = tiny.PGD) -> Path:
-    make_adversarial_set(
-        attack,
-        weights=weights,
-        branch=None,
-        clips=made / "clips.h5",
-        runs=out / "runs",
-        code="code",
-        batch_size=batch_size,
-        seed=0,
-        adversarial=out / "set.h5",
-        predictions=out / "predictions.csv",
-        audit=out / "audit.csv",
-        trace=out / "trace.csv",
-        device=CPU,
-    )
-    return out
-
-
-def predicted(weights: Path, made: Path, out: Path, batch_size: int, adversarial: Path | None) -> list[list[str]]:
-    predict(
-        weights=weights,
-        branch=None,
-        clips=made / "clips.h5",
-        adversarial=adversarial,
-        output=out / "again.csv",
-        runs=out / "runs",
-        batch_size=batch_size,
-        device=CPU,
-    )
-    with (out / "again.csv").open() as file:
-        return list(csv.reader(file))
-
-
 def test_random_networks_predict_the_same_in_any_batch(made, noisy, tmp_path):
-    rows = [predicted(noisy, made, tmp_path, size, None)[1:] for size in (10, 3)]
-    assert [row[:3] for row in rows[0]] == [row[:3] for row in rows[1]]
-    losses = np.array([[float(row[3]) for row in part] for part in rows])
+    rows = [predicted(made, tmp_path, None, batch_size=size, model="noisy") for size in (10, 3)]
+    assert [row["prediction"] for row in rows[0]] == [row["prediction"] for row in rows[1]]
+    losses = np.array([[float(row["loss"]) for row in part] for part in rows])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4, atol=2e-6)
 
 
 def test_random_networks_are_attacked_and_their_sets_predicted_the_same(made, noisy, tmp_path):
-    out, single = attacked(noisy, made, tmp_path / "a", 4), attacked(noisy, made, tmp_path / "b", 1)
-    sets = [AdversarialClips(path / "set.h5", Clips(made / "clips.h5")).read(range(10)) for path in (out, single)]
-    assert (sets[0] != sets[1]).mean() < 0.01
-    again = predicted(noisy, made, tmp_path, 4, out / "set.h5")
-    with (out / "predictions.csv").open() as file:
-        assert list(csv.reader(file)) == again
+    out, single = (attacked(made, tmp_path / str(n), batch_size=n, model="noisy") for n in (4, 1))
+    assert (frames_of(made, out) != frames_of(made, single)).mean() < 0.01
+    assert predicted(made, tmp_path, out / "set.h5", model="noisy") == rows_of(out / "predictions.csv")
 
 
 def test_the_audit_shows_masking(made, tmp_path):
     entry = tiny.model_entry(behind(HALFTONE, backward="none")) | {"training": tiny.TRAINING | {"epochs": 0}}
-    path = trained(tmp_path, entry, made / "clips.h5", initial=made / "plain.pt")
-    with (attacked(path, made, tmp_path, 4) / "audit.csv").open() as file:
-        (audit,) = csv.DictReader(file)
+    trained(made, entry, made / "clips.h5", "without_bpda", initial=made / "plain.pt")
+    (audit,) = rows_of(attacked(made, tmp_path, model="without_bpda") / "audit.csv")
     assert float(audit["zero_gradients"]) == 1
 
 
@@ -231,9 +180,8 @@ def test_expectation_lets_an_attack_climb_a_random_loss():
 
 def test_expectation_is_an_attack_of_the_configuration(made, noisy, tmp_path):
     entry = {"method": "pipeline_lib.attacks.expectation:Expectation", "attack": tiny.PGD, "samples": 3}
-    out = attacked(noisy, made, tmp_path, 4, entry)
-    with (out / "trace.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 2 * 3 + 1
+    out = attacked(made, tmp_path, entry, model="noisy")
+    assert len(rows_of(out / "trace.csv")) == 2 * 3 + 1
     with pytest.raises(PipelineError, match="samples is 0"):
         Expectation(attack=build(tiny.PGD), samples=0)
 

@@ -165,7 +165,7 @@ def test_leaving_early_leaves_nothing_open(good: Path) -> None:
 
 
 def test_sizes_that_make_no_clip_are_told() -> None:
-    with pytest.raises(PipelineError, match="size: 0 and frames: 8 must"):
+    with pytest.raises(PipelineError, match="size is 0: it must be at least 1"):
         VideoFiles(size=0, sampling=UniformStride(frames=8))
     with pytest.raises(PipelineError, match=r"videos_per_process is 0: it must"):
         Decoding(videos_per_process=0)

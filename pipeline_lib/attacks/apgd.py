@@ -1,22 +1,24 @@
 """Auto-PGD (Croce and Hein, ICML 2020): an ascent that chooses its own step sizes, inside the set of another attack."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps
-from pipeline_lib.attacks.ascent import Ascent, require_one_each, zero_or_nan
+from pipeline_lib.attacks.ascent import Ascent, zero_or_nan
 from pipeline_lib.attacks.goal_loss import GoalLoss
 from pipeline_lib.attacks.goals import Goal, Untargeted
-from pipeline_lib.attacks.losses import Loss, in_bfloat16, loss_and_gradient
+from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
 from pipeline_lib.attacks.norms import per_clip
+from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.starts import Start
-from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.precision import Precision, check_precision
+from pipeline_lib.randomness.generators import require_one_each
 
 # By this name the configuration takes the names of its attacks as well as their entries.
 Attack = Ascent
@@ -29,7 +31,7 @@ class Adaptive(Protocol):
     def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Apgd:
     """Gradient ascent with momentum, step sizes by the rule of APGD, and as
     result each clip's iterate of largest loss, of those that fool the network if there are any.
@@ -53,7 +55,6 @@ class Apgd:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         if check_precision("precision", self.precision) == "tf32":
             raise PipelineError("precision is tf32: for all attacks of a run it is evaluation.precision")
         if not isinstance(self.inside, Ascent):

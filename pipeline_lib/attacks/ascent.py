@@ -1,23 +1,25 @@
 """The one attack loop: a perturbation set, a region and a start, climbed by the sign or direction of the gradient."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.goals import Goal, Untargeted
-from pipeline_lib.attacks.losses import Loss, in_bfloat16, loss_and_gradient
+from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
 from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.perturbations import Perturbation
+from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.regions import AllPixels, Region
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
-from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import Precision, check_precision
+from pipeline_lib.randomness.generators import require_one_each
 
 # The size of a start where it has the unit of a bound. By name: an attack depends on the classes that it is made of.
 COMPARABLE = {
@@ -27,7 +29,7 @@ COMPARABLE = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Ascent:
     """Projected gradient ascent (PGD) on a loss, inside a region. One step without a start is FGSM.
 
@@ -55,7 +57,6 @@ class Ascent:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         if check_precision("precision", self.precision) == "tf32":
             raise PipelineError("precision is tf32: for all attacks of a run it is evaluation.precision")
         if getattr(self.perturbation, "all_pixels_only", False) and not isinstance(self.region, AllPixels):
@@ -166,11 +167,6 @@ def tell_of_far_starts(start: Any, perturbation: Any) -> None:
     if size is not None and getattr(start, size) > perturbation.epsilon:
         given = getattr(start, size), perturbation.epsilon
         LOGGER.info("the start's %s %.4g is larger than epsilon %.4g: it is outside of the bound", size, *given)
-
-
-def require_one_each(generators: Sequence[torch.Generator], clips: Tensor) -> None:
-    if len(generators) != len(clips):
-        raise ValueError(f"{len(generators)} generators for {len(clips)} clips: give one for each")
 
 
 def zero_or_nan(gradient: Tensor) -> Tensor:

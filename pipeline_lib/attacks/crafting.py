@@ -1,22 +1,17 @@
 """Attacks on any network from Python, without a workflow."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goal_loss import goal_loss, unchanged
-from pipeline_lib.attacks.goals import Model, check_labels, goal_of
-from pipeline_lib.attacks.losses import Loss, attacking
+from pipeline_lib.attacks.goals import check_labels, goal_of
+from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.protocols import Attack, LossTransform, Model
 from pipeline_lib.entries.facts import layers, margin_of
 from pipeline_lib.precision import weights_in
-from pipeline_lib.randomness.generators import clip_generators
-
-
-class Attack(Protocol):
-    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
+from pipeline_lib.randomness.generators import clip_generators, require_one_each
 
 
 def craft(
@@ -25,7 +20,7 @@ def craft(
     labels: Tensor,
     attack: Attack,
     *,
-    loss: Callable[[Loss], Loss] | None = None,
+    loss: LossTransform | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     names: Sequence[str] | None = None,
@@ -45,27 +40,30 @@ def craft(
         ValueError: clips outside [0, 1], labels that are no classes, a loss or gradient that is not finite, an attack
             that has to be learned first.
     """
+    clips, labels = _prepared(attack, clips, labels)
+    generators = clip_generators(seed, [str(i) for i in range(len(clips))] if names is None else names)
+    require_one_each(generators, clips)
+    model = _checked(network, int(labels.max()))
+
+    def crafted(micro_batch: slice) -> Tensor:
+        some, transform = clips[micro_batch], loss or unchanged
+        with attacking(network):
+            climbed = goal_loss(model, some, labels[micro_batch], goal_of(attack), transform=transform)
+        with attacking(network, weights_in(attack, "fp32")):
+            # A copy: an attack may write into its argument, and the caller compares its result with the clean clips.
+            return attack(climbed, some.clone(), generators[micro_batch]).detach()
+
+    return _finite(torch.cat([crafted(micro_batch) for micro_batch in _micro_batches(len(clips), batch_size)]))
+
+
+def _prepared(attack: Attack, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The clips with the margin that the attack needs, and the labels on their device; both checked."""
     _require_learned(attack)
     _require_clips(clips)
     _require_labels(labels, len(clips))
     if margin := margin_of(attack):
         clips = nn.functional.pad(clips, [margin] * 4)
-    labels = labels.to(clips.device, torch.long)
-    names = [str(i) for i in range(len(clips))] if names is None else names
-    generators, largest = clip_generators(seed, names), int(labels.max())
-    require_one_each(generators, clips)
-
-    def crafted(micro_batch: slice) -> Tensor:
-        some, model = clips[micro_batch], _checked(network, largest)
-        with attacking(network):
-            climbed = goal_loss(model, some, labels[micro_batch], goal_of(attack), transform=loss or unchanged)
-        with attacking(network, weights_in(attack, "fp32")):
-            # A copy: an attack may write into its argument, and the caller compares its result with the clean clips.
-            return attack(climbed, some.clone(), generators[micro_batch]).detach()
-
-    adversarial = torch.cat([crafted(micro_batch) for micro_batch in _micro_batches(len(clips), batch_size)])
-    _require_finite(adversarial)
-    return adversarial
+    return clips, labels.to(clips.device, torch.long)
 
 
 def _micro_batches(count: int, size: int | None) -> list[slice]:
@@ -109,7 +107,9 @@ def _checked(network: nn.Module, largest: int) -> Model:
     return checked
 
 
-def _require_finite(adversarial: Tensor) -> None:
+def _finite(adversarial: Tensor) -> Tensor:
+    """The clips themselves. Raises ValueError if some are not finite."""
     broken = adversarial.isnan().flatten(1).any(1).nonzero().flatten().tolist()
     if broken:
         raise ValueError(f"the network or its loss is not finite on clips {broken} or on the way from them")
+    return adversarial

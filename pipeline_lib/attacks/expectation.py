@@ -1,25 +1,20 @@
 """Expectation over transformation (Athalye et al., ICML 2018): attacks on networks that draw random numbers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.losses import Loss, expectation
-from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.attacks.losses import expectation
+
+# By this name the configuration takes an attack's name as well as its entry.
+from pipeline_lib.attacks.protocols import BoundedAttack as Attack
+from pipeline_lib.attacks.protocols import Loss
+from pipeline_lib.entries.ranges import Count, method
 
 
-class Attack(Protocol):
-    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
-
-    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True, kw_only=True)
+@method
 class Expectation:
     """`attack` on the mean of the loss over `samples` forward passes; time and memory of each step grow with them.
 
@@ -32,9 +27,6 @@ class Expectation:
 
     attack: Attack
     samples: Count = 10
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return self.attack(expectation(loss, self.samples), clips, generators)

@@ -11,14 +11,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.losses import Loss
 from pipeline_lib.attacks.perturbations import nearest_level
+from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.regions import Border, Region
 from pipeline_lib.attacks.starts import Start
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.entries.ranges import Count, Natural, Positive, method
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class FixedPattern:
     """What `start` shows, in `region`: an attack that asks nothing of the network.
 
@@ -31,11 +31,7 @@ class FixedPattern:
 
     region: Region
     start: Start
-    margin: int = 0
-
-    def __post_init__(self) -> None:
-        if self.margin < 0:
-            raise PipelineError(f"margin is {self.margin}: it cannot be below 0")
+    margin: Natural = 0
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         mask = self.region.mask(clips, generators)
@@ -51,25 +47,21 @@ class FixedPattern:
         return torch.where(self.region.admits(changed.any(1, keepdim=True)), largest, torch.inf)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Adam:
     """How a pattern is learned: Adam on batches of training clips; the defaults are the framing's authors'.
 
     Every `decay_every` epochs the learning rate is multiplied by `decay`.
     """
 
-    epochs: int = 60
-    batch_size: int = 32
-    learning_rate: float = 0.03
-    decay: float = 0.3
-    decay_every: int = 15
-
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size, self.decay_every) < 1:
-            raise PipelineError(f"epochs, batch_size and decay_every are 1 or more: {self}")
+    epochs: Count = 60
+    batch_size: Count = 32
+    learning_rate: Positive = 0.03
+    decay: Positive = 0.3
+    decay_every: Count = 15
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class UniversalFraming:
     """A border of `width` pixels, the same on all frames of all clips: sigmoid of a pattern learned once for a model.
 
@@ -81,7 +73,7 @@ class UniversalFraming:
     learned_by: ClassVar[str] = "learning"
     adds_margin: ClassVar[str] = "margin"
 
-    width: int
+    width: Count
     learning: Adam
     placement: Literal["over", "outside"] = "over"
 

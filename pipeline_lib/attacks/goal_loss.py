@@ -1,17 +1,15 @@
 """What an attack is given to climb: a loss of some clips that also knows which of them the network errs on."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.goals import Goal, Model
-from pipeline_lib.attacks.losses import Loss, on_logits
+from pipeline_lib.attacks.goals import Goal
+from pipeline_lib.attacks.losses import on_logits
 from pipeline_lib.attacks.margins import margin
+from pipeline_lib.attacks.protocols import Loss, LossTransform, Model
 from pipeline_lib.randomness.draws import drawing_rows
-
-Transform = Callable[[Loss], Loss]
 
 
 def unchanged(loss: Loss) -> Loss:
@@ -49,7 +47,7 @@ class GoalLoss:
     clips: Tensor
     labels: Tensor
     goal: Goal
-    transform: Transform = unchanged
+    transform: LossTransform = unchanged
     passes: int = field(default=0, init=False)
 
     def __call__(self, clips: Tensor) -> Tensor:
@@ -82,7 +80,7 @@ def goal_loss(
     labels: Tensor,
     goal: Goal,
     *,
-    transform: Transform = unchanged,
+    transform: LossTransform = unchanged,
     exact: Model | None = None,
 ) -> GoalLoss:
     """The loss of a goal. Call it inside `attacking(network)`: some goals ask the model about the clean clips."""

@@ -3,19 +3,17 @@
 A clip whose label is the target already is attacked away from it, as if untargeted: every clip is attacked.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.losses import Criterion, Loss, on_logits, to_labels
+from pipeline_lib.attacks.losses import on_logits, to_labels
+from pipeline_lib.attacks.protocols import Criterion, Loss, Model
 from pipeline_lib.entries.facts import layers
+from pipeline_lib.entries.ranges import Natural, method
 from pipeline_lib.errors import PipelineError
-
-Model = Callable[[Tensor], Tensor]
 
 
 class Goal(Protocol):
@@ -25,7 +23,7 @@ class Goal(Protocol):
         """What an attack on clean `clips` of `labels` (N,) climbs. Call it inside `attacking(network)`."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Untargeted:
     """Any wrong answer: the cross-entropy to the true label."""
 
@@ -35,15 +33,11 @@ class Untargeted:
         return to_labels(labels)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class TargetClass:
     """One class for all clips, by its number from 0: minus the cross-entropy to it."""
 
-    target: int
-
-    def __post_init__(self) -> None:
-        if self.target < 0:
-            raise PipelineError(f"target is {self.target}: classes are counted from 0")
+    target: Natural
 
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
         targets = torch.full_like(labels, self.target)
@@ -56,7 +50,7 @@ class TargetClass:
         return towards_it
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class NextClass:
     """The class after the true one, the first after the last."""
 
@@ -64,7 +58,7 @@ class NextClass:
         return lambda logits: towards(logits, (labels + 1) % logits.shape[1], labels)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class LeastLikely:
     """The wrong class that the network finds least likely on the clean clip (Kurakin et al., 2017).
 

@@ -1,20 +1,17 @@
 """Losses that attacks climb: clips -> (N,), one number per clip; and the state a network is attacked in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline_lib.attacks.protocols import Criterion, Loss, Model
 from pipeline_lib.precision import Precision
 
-Loss = Callable[[Tensor], Tensor]
-# What a loss makes of logits: (N, classes) in float32 -> (N,), larger where the attack is nearer to its goal.
-Criterion = Callable[[Tensor], Tensor]
 
-
-def cross_entropy(model: Callable[[Tensor], Tensor], labels: Tensor) -> Loss:
+def cross_entropy(model: Model, labels: Tensor) -> Loss:
     """Untargeted cross-entropy to the true labels (N,), per clip and in float32.
 
     Per clip, so that a clip's gradient does not depend on the batch size (and does not underflow).
@@ -27,7 +24,7 @@ def to_labels(labels: Tensor) -> Criterion:
     return lambda logits: F.cross_entropy(logits, labels, reduction="none")
 
 
-def on_logits(model: Callable[[Tensor], Tensor], criterion: Criterion) -> Loss:
+def on_logits(model: Model, criterion: Criterion) -> Loss:
     """The criterion of the model's logits, in float32, or in float64 if they are."""
     return lambda clips: criterion(at_least_float32(model(clips)))
 
@@ -49,7 +46,7 @@ def in_bfloat16(loss: Loss) -> Loss:
     return rounded
 
 
-def divergence(model: Callable[[Tensor], Tensor], reference: Tensor) -> Loss:
+def divergence(model: Model, reference: Tensor) -> Loss:
     """KL(p || q) per clip: p given by its log-probabilities (N, classes), q the model's softmax (TRADES).
 
     At clips with q = p its gradient vanishes: start an attack on it beside them.

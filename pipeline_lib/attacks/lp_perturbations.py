@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps, Checkpoints, SparseSteps, additive_mix
 from pipeline_lib.attacks.norms import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball, unit
 from pipeline_lib.attacks.perturbations import DARKEST, growing, in_box, lifted, tell_of_large_steps
-from pipeline_lib.entries.ranges import AboveOne, Count, Positive, check_ranges
+from pipeline_lib.entries.ranges import AboveOne, Count, Positive, method
 from pipeline_lib.errors import PipelineError
 
 # What the authors divide by at least, so that a vanishing gradient is no direction.
@@ -24,7 +23,7 @@ def direction(gradient: Tensor) -> Tensor:
     return gradient / l2_norm(gradient, of_clip(gradient)).clamp_min(SMALLEST_NORM)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class AdditiveL2:
     """||x_adv - x||_2 <= epsilon over all elements of a clip; both fields on the [0, 1] scale (PGD-L2).
 
@@ -35,7 +34,6 @@ class AdditiveL2:
     step_size: Positive
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -61,7 +59,7 @@ class AdditiveL2:
         return Checkpoints(center, steps, self.epsilon, move, additive_mix, partial(in_box, self, center))
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class RatioL2:
     """||x_adv / x - 1||_2 <= epsilon (MultAV).
 
@@ -74,9 +72,6 @@ class RatioL2:
     step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
     zeros: Literal["keep", "floor"] = "keep"
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return ratio_step(growing(clips, gradient, self.zeros), gradient, self.step_size)
@@ -112,7 +107,7 @@ class RatioL2:
         return change if self.zeros == "keep" else torch.where(clean > 0, change, clips / DARKEST)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class PrintedRatioL2:
     """||x_adv / x||_2 <= epsilon + 1, as MultAV prints it. Steps and fields are those of RatioL2.
 
@@ -125,9 +120,6 @@ class PrintedRatioL2:
     epsilon: Positive
     step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return ratio_step(clips, gradient, self.step_size)
@@ -159,7 +151,7 @@ def norm_dims(clips: Tensor, per: Literal["clip", "frame", "channel"]) -> tuple[
     return {"clip": of_clip(clips), "frame": (1, height, width), "channel": (height, width)}[per]
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class AdditiveL1:
     """||x_adv - x||_1 <= epsilon over all elements of a clip; epsilon and step_size on the [0, 1] scale.
 
@@ -174,7 +166,6 @@ class AdditiveL1:
     most: Count = 20
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         if self.fewest > self.most:
             raise PipelineError(f"fewest and most are {self.fewest} and {self.most}: give 1 <= fewest <= most")
         tell_of_large_steps(self.epsilon, self.step_size * self.most)

@@ -4,22 +4,21 @@ All of them want any wrong answer; `dlr_targeted` looks for it at one class. The
 network is wrong.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.goals import Model, check_labels
-from pipeline_lib.attacks.losses import Criterion
-from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.attacks.goals import check_labels
+from pipeline_lib.attacks.protocols import Criterion, Model
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 
 # As the authors of DLR have it: gradients stay finite where all logits are equal.
 SMALLEST_SCALE = 1e-12
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Margin:
     """The largest wrong logit minus the true one (Carlini and Wagner, 2017), not cut off."""
 
@@ -29,7 +28,7 @@ class Margin:
         return lambda logits: margin(logits, labels)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class DLR:
     """The margin over the largest logit minus the third one (Croce and Hein, 2020, Eq. 6): the same for logits that
     are scaled or shifted. Needs three classes."""
@@ -45,7 +44,7 @@ class DLR:
         return dlr
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class TargetedDLR:
     """The logit of one wrong class minus the true one, over the largest logit minus the mean of the third and fourth
     (Croce and Hein, 2020, Eq. 7). Needs four classes.
@@ -56,9 +55,6 @@ class TargetedDLR:
     any_error: ClassVar[bool] = True
 
     rank: Count = 1
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
         targets = self._targets(model, clips, labels)

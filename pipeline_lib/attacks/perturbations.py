@@ -6,7 +6,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps, Checkpoints, additive_mix, ratio_mix, sign_move
 from pipeline_lib.attacks.norms import TOLERANCE
-from pipeline_lib.entries.ranges import AboveOne, PixelChange, check_ranges
+from pipeline_lib.entries.ranges import AboveOne, PixelChange, method
 from pipeline_lib.jobs.logs import LOGGER
 
 # What a pixel at 0 grows from under `zeros: floor`: the darkest grey level above it.
@@ -38,7 +37,7 @@ class Perturbation(Protocol):
         """The nearest clips inside the bound that are multiples of 1/255."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class AdditiveLinf:
     """|x_adv - x| <= epsilon for every pixel; both fields on the [0, 1] scale (PGD, Madry et al. 2018)."""
 
@@ -46,7 +45,6 @@ class AdditiveLinf:
     step_size: PixelChange
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -68,7 +66,7 @@ class AdditiveLinf:
         return Checkpoints(center, steps, self.epsilon, sign_move, additive_mix, project)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class RatioLinf:
     """max(x_adv / x, x / x_adv) <= epsilon for every pixel (MultAV, Eq. 3). Both fields are ratios > 1.
 
@@ -81,7 +79,6 @@ class RatioLinf:
     zeros: Literal["keep", "floor"] = "keep"
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:

@@ -5,13 +5,12 @@ Clips are (N, C, T, H, W), or (N, C, H, W): one frame, and no dimension T in mas
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 
 
@@ -23,7 +22,7 @@ class Region(Protocol):
         """bool (N,): whether the pixels that changed, bool (N, 1, T, H, W), fit into one such region."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class AllPixels:
     """The whole clip."""
 
@@ -34,7 +33,7 @@ class AllPixels:
         return torch.ones(len(changed), dtype=torch.bool, device=changed.device)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class RandomRectangle:
     """One rectangle per frame, its position uniform and independent for every clip, and every frame of it (ROA).
 
@@ -47,9 +46,6 @@ class RandomRectangle:
     width: Count
     last_position: bool = False
     per: Literal["frame", "video"] = "frame"
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         frames, size = clips.shape[2:-2], clips.shape[-2:]
@@ -101,15 +97,15 @@ def extent(used: Tensor) -> Tensor:
     return (last - first + 1).flatten(1).amax(1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Border:
     """A frame of `width` pixels along the edges, over the picture (AF: adversarial framing)."""
 
-    width: int
+    width: Count
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         height, width = clips.shape[-2:]
-        if not 0 < 2 * self.width < min(height, width):
+        if not 2 * self.width < min(height, width):
             raise PipelineError(f"width is {self.width}: a border must leave some of frames of {height} x {width}")
         mask = torch.ones(height, width, dtype=torch.bool, device=clips.device)
         mask[self.width : -self.width, self.width : -self.width] = False
@@ -119,7 +115,7 @@ class Border:
         return ~(changed & ~self.mask(changed, [])).flatten(1).any(1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class RandomPixels:
     """`count` positions per frame, all channels (SPA: salt and pepper).
 
@@ -128,9 +124,6 @@ class RandomPixels:
 
     count: Count
     replace: bool = True
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         frames, (height, width) = clips.shape[2:-2], clips.shape[-2:]
@@ -153,7 +146,7 @@ class RandomPixels:
         return changed.flatten(-2).sum(-1).flatten(1).amax(1) <= self.count
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class FirstSampleOnly:
     """A region in the first clip of a batch, none in the others: a defect of the authors' training code (ROA, SPA).
 

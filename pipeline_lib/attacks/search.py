@@ -1,24 +1,24 @@
 """Rectangles at the place where they raise the loss most (ROA's searches; Wu et al., ICLR 2020, phattacks)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.losses import Loss, loss_and_gradient
+from pipeline_lib.attacks.losses import loss_and_gradient
 from pipeline_lib.attacks.norms import per_clip
+from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.regions import fits_rectangle, rectangles
-from pipeline_lib.entries.ranges import Count, Fraction, check_ranges
+from pipeline_lib.entries.ranges import Count, Fraction, method
 from pipeline_lib.errors import PipelineError
 
 # Where this fraction of the places that were tried has the largest loss, it says nothing: the place is drawn.
 UNDECIDED = 0.9
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class SearchedRectangle:
     """One rectangle per frame, or one place for all frames of a video; every clip has its own.
 
@@ -46,9 +46,6 @@ class SearchedRectangle:
     candidates: Count = 20
     tried: Fraction = 0.5
     per: Literal["frame", "video"] = "video"
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Drawn from the places, where no loss is there to search with."""

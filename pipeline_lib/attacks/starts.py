@@ -1,16 +1,15 @@
 """Starts: what the region shows before the first step, and what its bound is measured from."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.norms import of_clip, onto_l2_ball
-from pipeline_lib.entries.ranges import NonNegative, Positive, check_ranges
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.entries.ranges import AtLeastOne, Fraction, NonNegative, Positive, method
+from pipeline_lib.randomness.noise import noise_like
 
 
 class Start(Protocol):
@@ -21,7 +20,7 @@ class Start(Protocol):
         """What the bound is measured from; `region` is True where the attack changes the clips."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class AtClean:
     """x^0 = x (MultAV)."""
 
@@ -32,41 +31,35 @@ class AtClean:
         return clips
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class UniformNoise:
     """x + U(-radius, radius), one generator per clip; radius on the [0, 1] scale (PGD's random start)."""
 
     radius: NonNegative
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return clips + drawn(clips, generators, lambda noise, g: noise.uniform_(-self.radius, self.radius, generator=g))
+        reach = self.radius
+        return clips + noise_like(clips, generators, lambda noise, g: noise.uniform_(-reach, reach, generator=g))
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class LogUniform:
     """x times a ratio from 1/ratio to ratio, uniform on a logarithmic scale: a random start for MultAV, its epsilon."""
 
-    ratio: float
-
-    def __post_init__(self) -> None:
-        if not self.ratio >= 1:
-            raise PipelineError(f"ratio is {self.ratio}: it cannot be below 1")
+    ratio: AtLeastOne
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         reach = math.log(self.ratio)
-        return clips * drawn(clips, generators, lambda noise, g: noise.uniform_(-reach, reach, generator=g)).exp()
+        return clips * noise_like(clips, generators, lambda noise, g: noise.uniform_(-reach, reach, generator=g)).exp()
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class UniformBox:
     """Towards u ~ U[0, 1]: u - x, scaled to an l2 length of `radius` over the clip where it is longer (PGD-L2).
 
@@ -75,50 +68,32 @@ class UniformBox:
 
     radius: Positive
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        anywhere = drawn(clips, generators, lambda noise, g: noise.uniform_(generator=g))
+        anywhere = noise_like(clips, generators, lambda noise, g: noise.uniform_(generator=g))
         return clips + onto_l2_ball(anywhere - clips, self.radius, of_clip(clips))
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class GaussianNoise:
     """x + N(0, deviation^2), one generator per clip; deviation on the [0, 1] scale (TRADES: 0.001)."""
 
     deviation: NonNegative
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return clips + drawn(clips, generators, lambda noise, g: noise.normal_(0, self.deviation, generator=g))
+        return clips + noise_like(clips, generators, lambda noise, g: noise.normal_(0, self.deviation, generator=g))
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
         return clips
 
 
-def drawn(
-    clips: Tensor, generators: Sequence[torch.Generator], fill: Callable[[Tensor, torch.Generator], Tensor]
-) -> Tensor:
-    """Noise shaped as the clips: `fill(empty clip, generator)` for each."""
-    pairs = zip(clips, generators, strict=True)
-    return torch.stack([fill(torch.empty(clip.shape), generator) for clip, generator in pairs]).to(clips)
-
-
-@dataclass(frozen=True, kw_only=True)
+@method
 class Constant:
     """A flat color that replaces the region, 0 black to 1 white; the bound is measured from it (ROA 0.5, SPA 0)."""
 
-    value: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.value <= 1:
-            raise PipelineError(f"value is {self.value}: a color is from 0 (black) to 1 (white)")
+    value: Fraction
 
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return torch.full_like(clips, self.value)

@@ -1,24 +1,26 @@
 """Multi steepest descent (MSD; Maini, Wong and Kolter, 2020): several perturbation sets, climbed as one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.ascent import Ascent, require_one_each, zero_or_nan
+from pipeline_lib.attacks.ascent import Ascent, zero_or_nan
 from pipeline_lib.attacks.goals import Goal, Untargeted
-from pipeline_lib.attacks.losses import Loss, loss_and_gradient
+from pipeline_lib.attacks.losses import loss_and_gradient
 from pipeline_lib.attacks.norms import per_clip
-from pipeline_lib.entries.ranges import Count, check_ranges
+from pipeline_lib.attacks.protocols import Loss
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.generators import require_one_each
 
 # By this name the configuration takes the names of its attacks as well as their entries.
 Attack = Ascent
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Steepest:
     """At each step, every attack's own step from the present clips; each clip keeps the one of largest loss.
 
@@ -38,7 +40,6 @@ class Steepest:
     goal: Goal = field(default_factory=Untargeted)
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         if not self.attacks:
             raise PipelineError("attacks is empty: steepest chooses among one or more")
         for i, attack in enumerate(self.attacks):

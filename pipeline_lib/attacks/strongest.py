@@ -1,36 +1,30 @@
 """The worst case of a threat: of several attacks inside one bound, each clip's strongest, at less than their sum."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol
+from dataclasses import fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.attacks.apgd import Apgd
-from pipeline_lib.attacks.ascent import require_one_each
 from pipeline_lib.attacks.goal_loss import GoalLoss
 from pipeline_lib.attacks.goals import Goal, goal_of
-from pipeline_lib.attacks.losses import Loss
 from pipeline_lib.attacks.norms import per_clip
+from pipeline_lib.attacks.protocols import BoundedAttack as Attack
+from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.starts import Constant
 from pipeline_lib.entries.facts import wrapped
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.randomness.generators import require_one_each
 
 # Fields of perturbations that change how an attack moves, not what it may reach.
 OF_STEPS = ("step_size", "fewest", "most")
 
 
-class Attack(Protocol):
-    def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
-
-    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True, kw_only=True)
+@method
 class Strongest:
     """The attacks in order, each only on the clips that no earlier one fools: a network is right on the result exactly
     where it is right under every attack. The first one attacks all clips.

@@ -1,14 +1,14 @@
 """Downloading a data set's official archive."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from torchvision.datasets.utils import download_and_extract_archive
 
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Cifar10Archive:
     """CIFAR-10's binary version from its home page, 163 MB; md5 as printed there. `url` may be that of a copy."""
 

@@ -1,14 +1,13 @@
 """Augmentation: random changes of the training clips, drawn from one generator for each clip."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.entries.ranges import Natural, method
 
 
 class Augmentation(Protocol):
@@ -16,7 +15,7 @@ class Augmentation(Protocol):
         """Clips (N, C, T, H, W) in [0, 1] -> clips of the same shape; clip n depends on itself and generator n."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Unchanged:
     """No augmentation: the papers' training on videos."""
 
@@ -24,16 +23,12 @@ class Unchanged:
         return clips
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class CropAndFlip:
     """CIFAR-10's usual augmentation: a random crop of the clip with black edges of `padding` pixels, and a mirror image
     (left and right) of every second clip. All frames of a clip change alike."""
 
-    padding: int = 4
-
-    def __post_init__(self) -> None:
-        if self.padding < 0:
-            raise PipelineError(f"padding is {self.padding}: it cannot be below 0")
+    padding: Natural = 4
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         top, left, mirrored = torch.stack([self._draw(generator) for generator in generators]).to(clips.device).T

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,11 +12,11 @@ import numpy as np
 from pipeline_lib.clips.splits import Lists
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store_writer import FAILURES_TOLD, write_store
-from pipeline_lib.entries.ranges import Count, Positive, check_ranges
+from pipeline_lib.entries.ranges import Count, Positive, method
 from pipeline_lib.errors import PipelineError
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Decoding:
     """How files are decoded; none of it changes a clip.
 
@@ -30,9 +30,6 @@ class Decoding:
     max_pixels: Count = 4096 * 4096
     max_frames: Count = 100_000
     tolerate: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 class Decoder(Protocol):

@@ -1,9 +1,9 @@
 """Which images a data set has, and their labels: text lists, and CIFAR-10's binary files."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_lib.clips.splits import Video, chosen, existing, known_split, numbered_lines, two_words
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 CIFAR10_FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
@@ -11,7 +11,7 @@ CIFAR10_FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)]
 CIFAR10_RECORDS, CIFAR10_RECORD_BYTES = 10_000, 1 + 3 * 32 * 32
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ImageLists:
     """Image files in `images`, listed in `annotations`: `classes.txt`, `train.txt` and `test.txt`.
 
@@ -62,7 +62,7 @@ NO_PICKLE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Cifar10:
     """CIFAR-10's official binary version: `data_batch_{1..5}.bin`, `test_batch.bin` and `batches.meta.txt` in `images`.
 

@@ -1,7 +1,6 @@
 """Decoding images to clips of one frame: files by Pillow, and the records of CIFAR-10's binary files."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from PIL import Image
 from pipeline_lib.clips.decode import Decoding, failed, in_order
 from pipeline_lib.clips.image_lists import CIFAR10_RECORD_BYTES
 from pipeline_lib.clips.status import DecodedClip
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 
 # Without this list a file could have Pillow start other programs (EPS: Ghostscript).
@@ -19,7 +19,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 FILES_PER_CALL = 64
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ImageFiles:
     """Image files of `size` x `size` pixels. There is no sampling: an image is its only frame.
 
@@ -28,13 +28,9 @@ class ImageFiles:
     be said.
     """
 
-    size: int
+    size: Count
     resize: bool = False
     convert: bool = False
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise PipelineError(f"size: {self.size} must be at least 1.")
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -72,11 +68,11 @@ class ImageFiles:
         return image if image.mode == "RGB" else image.convert("RGB")
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Cifar10Records(ImageFiles):
     """Records of CIFAR-10's binary files: the path `data_batch_1.bin/00042` is record 42, from 0, of that file."""
 
-    size: int = 32
+    size: Count = 32
 
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of `paths` in their order. One thread: nothing is compressed."""

@@ -1,9 +1,10 @@
 """Which frames of a video become the clip: functions from the number of frames to frame numbers."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from pipeline_lib.entries.ranges import Count, method
 
 
 class Sampling(Protocol):
@@ -15,32 +16,32 @@ class Sampling(Protocol):
     def __call__(self, count: int) -> np.ndarray: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class UniformStride:
     """Every (count // frames)-th frame from the first; shorter videos are looped (the four papers' protocol)."""
 
-    frames: int
+    frames: Count
 
     def __call__(self, count: int) -> np.ndarray:
         return looped(np.arange(self.frames) * max(1, count // self.frames), count)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Linspace:
     """Evenly spaced from the first frame to the last, rounded; shorter videos repeat frames in order."""
 
-    frames: int
+    frames: Count
 
     def __call__(self, count: int) -> np.ndarray:
         return looped(np.rint(np.linspace(0, count - 1, self.frames)).astype(np.int64), count)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class CenterWindow:
     """Every stride-th frame of a window in the middle; shorter videos are looped from their first frame."""
 
-    frames: int
-    stride: int = 1
+    frames: Count
+    stride: Count = 1
 
     def __call__(self, count: int) -> np.ndarray:
         span = (self.frames - 1) * self.stride + 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 SPLITS = ("train", "test")
@@ -31,7 +32,7 @@ class Lists(Protocol):
     def video_root(self, root: Path) -> Path: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Ucf101:
     """UCF101's layout: `videos/Class/name.avi`, `annotations/classInd.txt` and `{train,test}list0{split}.txt`.
 
@@ -77,7 +78,7 @@ class Ucf101:
         return root / self.videos
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Hmdb51:
     """HMDB51's layout: `videos/class/name.avi` and `annotations/<class>_test_split<split>.txt`.
 

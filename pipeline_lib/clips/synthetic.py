@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.splits import Ucf101
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 # Degrees, counterclockwise from "to the right". The order is alphabetical, as in UCF101's classInd.txt.
@@ -38,7 +39,7 @@ ENCODERS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class SyntheticActions:
     """Videos of moving textures.
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline_lib.clips.image_lists import ImageLists
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 # Each maps coordinates (x to the right, y down, the figure within -1..1) to how much of the figure is there: 0 to 1.
@@ -66,7 +67,7 @@ FIGURES: dict[str, Figure] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class SyntheticShapes:
     """Images of one figure each.
 

@@ -4,7 +4,6 @@ import dataclasses
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,18 @@ from pipeline_lib.clips.decode import Decoding, failed, in_order
 from pipeline_lib.clips.ffmpeg_process import Limits, Output, Received, Request, run_ffmpeg
 from pipeline_lib.clips.sampling import Sampling
 from pipeline_lib.clips.status import DecodedClip, Status
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.entries.ranges import Count, method
 
 # The boxes of MP4 and QuickTime files without which frames are missing. Behind the last one there may be anything.
 BOXES_WITH_FRAMES = (b"moov", b"moof", b"mdat")
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class VideoFiles:
     """Video files: clips of `size` x `size` pixels, and the sampling that chooses their frames."""
 
-    size: int
+    size: Count
     sampling: Sampling
-
-    def __post_init__(self) -> None:
-        if self.size < 1 or self.sampling.frames < 1:
-            raise PipelineError(f"size: {self.size} and frames: {self.sampling.frames} must both be at least 1.")
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -1,18 +1,18 @@
 """Adaptive attacks on MultiBN: they fool the selection module along with the network (Lo and Patel, 2022)."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.losses import Loss
+from pipeline_lib.attacks.protocols import Loss
+from pipeline_lib.entries.ranges import NonNegative, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.networks.bn_selector import record_selections
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Adaptive:
     """L(class) + `weight` * L(selection, `type`), per clip, climbed through the whole network in the same pass.
 
@@ -24,11 +24,7 @@ class Adaptive:
     names_branch: ClassVar[str] = "type"
 
     type: str
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.weight >= 0:
-            raise PipelineError(f"weight is {self.weight}: it cannot be below 0")
+    weight: NonNegative = 1.0
 
     def __call__(self, loss: Loss) -> Loss:
         """The loss of the classes, with that of the selection added. Raises PipelineError where nothing selects."""

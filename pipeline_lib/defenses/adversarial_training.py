@@ -1,13 +1,13 @@
 """Adversarial training on one attack (Madry et al., 2018; the papers' AT-PGD, AT-ROA, AT-AF, AT-SPA)."""
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
-from pipeline_lib.defenses.objective import Attack, Draw, Objective, adversarial_examples, mean_cross_entropy
+from pipeline_lib.attacks.protocols import Attack
+from pipeline_lib.defenses.objective import Draw, Objective, adversarial_examples, mean_cross_entropy
+from pipeline_lib.entries.ranges import method
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class AdversarialTraining:
     """Cross-entropy on adversarial clips only, no clean term, as in the authors' training code."""
 

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from pipeline_lib.attacks.protocols import Attack
 from pipeline_lib.defenses.adversarial_training import AdversarialTraining
-from pipeline_lib.defenses.objective import Attack, Draw, Objective, adversarial_examples, mean_cross_entropy
+from pipeline_lib.defenses.objective import Draw, Objective, adversarial_examples, mean_cross_entropy
 from pipeline_lib.defenses.update import Figures, Update
-from pipeline_lib.entries.ranges import NonNegative, check_ranges
+from pipeline_lib.entries.ranges import NonNegative, method
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class AdversarialWeightPerturbation:
     """min over w, max over v with |v_l| <= gamma * |w_l| in every layer l, of the loss of adversarial clips at w + v.
 
@@ -28,9 +28,6 @@ class AdversarialWeightPerturbation:
 
     attack: Attack
     gamma: NonNegative
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def extend(self, network: nn.Module) -> nn.Module:
         return network

@@ -1,6 +1,5 @@
 """The exponential moving average of the weights as the model, around any other defense."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -8,10 +7,10 @@ from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Defense, Draw, Objective
 from pipeline_lib.defenses.update import Figures, MakeOptimizer, Update, optimizers_of, updated
-from pipeline_lib.entries.ranges import Fraction, check_ranges
+from pipeline_lib.entries.ranges import Fraction, method
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ExponentialMovingAverage:
     """Trained as `defense` says; the model is theta' <- decay * theta' + (1 - decay) * theta, after every step.
 
@@ -24,9 +23,6 @@ class ExponentialMovingAverage:
 
     defense: Defense
     decay: Fraction
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def extend(self, network: nn.Module) -> nn.Module:
         return self.defense.extend(network)

@@ -1,6 +1,5 @@
 """Free adversarial training: one backward pass for the weights and the perturbation (Shafahi et al., NeurIPS 2019)."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -12,12 +11,12 @@ from pipeline_lib.defenses.adversarial_training import AdversarialTraining
 from pipeline_lib.defenses.objective import Draw, Objective
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.update import Figures, Update
-from pipeline_lib.entries.ranges import Count, PixelChange, check_ranges
+from pipeline_lib.entries.ranges import Count, PixelChange, method
 
 PERTURBATION = "perturbation"
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class FreeAdversarialTraining:
     """`replays` (m) times on each batch: g = gradients of the loss at x + delta to theta and to x; theta takes the
     optimizer's step along the first, delta <- clip(delta + epsilon * sign(the second), -epsilon, epsilon).
@@ -32,9 +31,6 @@ class FreeAdversarialTraining:
 
     epsilon: PixelChange
     replays: Count
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def extend(self, network: nn.Module) -> nn.Module:
         return network

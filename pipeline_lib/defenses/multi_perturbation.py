@@ -1,25 +1,19 @@
 """Adversarial training on several attacks at once (Tramer and Boneh, 2019)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pipeline_lib.attacks.losses import cross_entropy
-from pipeline_lib.defenses.objective import (
-    Attack,
-    Draw,
-    Objective,
-    adversarial_examples,
-    logits_of_eval,
-    mean_cross_entropy,
-)
+from pipeline_lib.attacks.protocols import Attack
+from pipeline_lib.defenses.objective import Draw, Objective, adversarial_examples, logits_of_eval, mean_cross_entropy
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Average:
     """AVG: the mean loss over the clean clips and every attack's examples, in one forward pass.
 
@@ -43,7 +37,7 @@ class Average:
         return mean_cross_entropy(network(torch.cat(inputs)), labels.repeat(len(inputs)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Maximum:
     """MAX: the mean loss over the clean clips and the worst attack's examples, in one forward pass.
 

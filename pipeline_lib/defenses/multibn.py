@@ -1,14 +1,15 @@
 """MultiBN: one BatchNorm branch for each type of input (Lo and Patel, IEEE T-IP 2022)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.defenses.objective import Attack, Draw, Model, Objective, adversarial_examples, mean_cross_entropy
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.attacks.protocols import Attack, Model
+from pipeline_lib.defenses.objective import Draw, Objective, adversarial_examples, mean_cross_entropy
+from pipeline_lib.entries.ranges import NonNegative, method
 from pipeline_lib.networks.bn_selector import Mixture, SelectedNetwork, Softmax, Weighting, choosing, record_selections
 from pipeline_lib.networks.extension import Network
 from pipeline_lib.networks.multi_batchnorm import branch_out, through, through_groups
@@ -61,7 +62,7 @@ def shared_norms(branch_shortcuts: bool) -> tuple[str, ...]:
     return () if branch_shortcuts else SHARED
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class MultiBNManual:
     """MultiBN whose branch is chosen by hand: each type of input is crafted on, and normalized by, its own branch.
 
@@ -83,7 +84,7 @@ class MultiBNManual:
         return mean_cross_entropy(through_groups(network, inputs.groups)(inputs.batch), inputs.labels)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class MultiBN:
     """MultiBN: a selection module weighs the branches of each clip; both are trained together, end to end.
 
@@ -101,13 +102,9 @@ class MultiBN:
     branches: dict[str, list[Attack | None]]
     selector: Network
     weighting: Weighting = field(default_factory=Softmax)
-    selection_weight: float = 1.0
+    selection_weight: NonNegative = 1.0
     statistics: Literal["by_type", "all", "by_weight"] = "by_type"
     branch_shortcuts: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.selection_weight >= 0:
-            raise PipelineError(f"selection_weight is {self.selection_weight}: it cannot be below 0")
 
     def extend(self, network: nn.Module) -> nn.Module:
         target = branch_out(network, list(self.branches), shared_norms(self.branch_shortcuts))

@@ -8,17 +8,11 @@ from torch import Tensor, nn
 
 from pipeline_lib.attacks.goal_loss import goal_loss
 from pipeline_lib.attacks.goals import goal_of
-from pipeline_lib.attacks.losses import Loss, attacking
+from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.protocols import Attack, Loss, Model
 from pipeline_lib.precision import Precision, weights_in
 
-Model = Callable[[Tensor], Tensor]
 Draw = Callable[[str], Sequence[torch.Generator]]
-
-
-class Attack(Protocol):
-    """Maximizes `loss` (clips (N, C, T, H, W) or (N, C, H, W) to (N,)) around the clips; one generator for each."""
-
-    def __call__(self, loss: Model, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
 
 
 class Objective(NamedTuple):

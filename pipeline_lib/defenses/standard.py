@@ -1,13 +1,12 @@
 """No defense: training on clean clips."""
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Draw, Objective, mean_cross_entropy
+from pipeline_lib.entries.ranges import method
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Standard:
     """Cross-entropy on clean clips ("Clean Model", "No Defense")."""
 

@@ -1,6 +1,5 @@
 """TRADES: a trade-off between accuracy and a smooth output around the clips (Zhang et al., ICML 2019)."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -9,11 +8,13 @@ from torch.nn import functional as F
 
 from pipeline_lib.attacks.goals import Untargeted, goal_of
 from pipeline_lib.attacks.losses import divergence, kl_divergence
-from pipeline_lib.defenses.objective import Attack, Draw, Objective, adversarial_examples, logits_of_eval
+from pipeline_lib.attacks.protocols import Attack
+from pipeline_lib.defenses.objective import Draw, Objective, adversarial_examples, logits_of_eval
+from pipeline_lib.entries.ranges import NonNegative, method
 from pipeline_lib.errors import PipelineError
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Trades:
     """Cross-entropy on clean clips x, and beta * KL(f(x) || f(x')) averaged over the batch.
 
@@ -27,11 +28,9 @@ class Trades:
     replaces_goal: ClassVar[str] = "attack"
 
     attack: Attack
-    beta: float = 6.0
+    beta: NonNegative = 6.0
 
     def __post_init__(self) -> None:
-        if not self.beta >= 0:
-            raise PipelineError(f"beta is {self.beta}: it cannot be below 0")
         if (goal := goal_of(self.attack)) != Untargeted():
             raise PipelineError(f"goal is {goal}: the attack of trades climbs a divergence, give one without a goal")
 

@@ -2,18 +2,19 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from pipeline_lib.defenses.objective import Defense, Draw, Objective
 from pipeline_lib.defenses.update import Figures, MakeOptimizer, Update, optimizers_of, updated
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.transforms.bpda import Backward, Transform, transformed
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Transformed:
     """Whatever the network is called with passes `transform` first: clean clips, examples, and those in the making.
 
@@ -46,7 +47,7 @@ class Transformed:
         with update.within(self._drawing):
             return updated(self.defense, update)
 
-    def _drawing(self, draw: Draw) -> AbstractContextManager[None]:
+    def _drawing(self, draw: Draw) -> AbstractContextManager[Any]:
         return drawing(draw("transform")) if self.transform.stochastic else nullcontext()
 
 

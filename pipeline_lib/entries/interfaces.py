@@ -7,9 +7,9 @@ from pipeline_lib.errors import PipelineError
 
 NETWORK = "pipeline_lib.networks.extension:Network"
 DEFENSE = "pipeline_lib.defenses.objective:Defense"
-ATTACK = "pipeline_lib.defenses.objective:Attack"
-SET_ATTACK = "pipeline_lib.evaluation.audit:LatticeAttack"
-LEARNED_ATTACK = "pipeline_lib.evaluation.learning:Universal"
+ATTACK = "pipeline_lib.attacks.protocols:Attack"
+SET_ATTACK = "pipeline_lib.attacks.protocols:LatticeAttack"
+LEARNED_ATTACK = "pipeline_lib.attacks.protocols:Universal"
 MODULE = "torch.nn."
 # What foreign classes give to those that inherit from them; anything may come from other ones.
 GIVEN = {MODULE: {"__call__"}, "typing.": set(), "abc.": set(), "builtins.": {"__call__"}}

@@ -1,14 +1,32 @@
 """Numbers with a range, as annotations of fields: checked when a configuration is read, and when a class is called.
 
-A field `bits: Bits` is an `int` to Python; the configuration's reader knows the annotation by its name.
+A field `bits: Bits` is an `int` to Python; the configuration's reader knows the annotation by its name. `method` makes
+the classes that have such fields.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args
 
 from pipeline_lib.errors import PipelineError
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+def method(cls: type[T]) -> type[T]:
+    """A frozen, keyword-only dataclass, the shape of every method. A new instance has its ranged fields checked first,
+    then runs the class's own `__post_init__`, if it has one."""
+    own = getattr(cls, "__post_init__", None)
+
+    def __post_init__(self: T) -> None:  # noqa: N807
+        check_ranges(self)
+        if own is not None:
+            own(self)
+
+    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
 class Range(NamedTuple):
@@ -26,12 +44,15 @@ class Range(NamedTuple):
 
 Positive = Annotated[float, Range(lambda value: value > 0, "above 0")]
 NonNegative = Annotated[float, Range(lambda value: value >= 0, "at least 0")]
+AtLeastOne = Annotated[float, Range(lambda value: value >= 1, "at least 1")]
 AboveOne = Annotated[float, Range(lambda value: value > 1, "above 1")]
 PixelChange = Annotated[float, Range(lambda value: 0 < value <= 1, "above 0, and at most 1 (8/255 for 8 grey levels)")]
 Fraction = Annotated[float, Range(lambda value: 0 <= value <= 1, "a fraction from 0 to 1")]
+PositiveFraction = Annotated[float, Range(lambda value: 0 < value <= 1, "a fraction above 0, up to 1")]
 OpenFraction = Annotated[float, Range(lambda value: 0 < value < 1, "a fraction between 0 and 1")]
 Natural = Annotated[int, Range(lambda value: value >= 0, "at least 0")]
 Count = Annotated[int, Range(lambda value: value >= 1, "at least 1")]
+Levels = Annotated[int, Range(lambda value: value >= 2, "at least 2")]
 Odd = Annotated[int, Range(lambda value: value >= 1 and value % 2 == 1, "an odd number of pixels")]
 Bits = Annotated[int, Range(lambda value: 1 <= value <= 8, "from 1 to 8")]
 Quality = Annotated[int, Range(lambda value: 1 <= value <= 100, "from 1 to 100")]

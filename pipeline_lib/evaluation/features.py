@@ -1,6 +1,5 @@
 """How far adversarial clips are from their clean ones in the features of each stage (Halftone's figure)."""
 
-import csv
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,52 +9,43 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline_lib.attacks.protocols import Model
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Model
 from pipeline_lib.entries.facts import NO_STAGES
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.prediction import prediction_draws
+from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.jobs.logs import Progress
-from pipeline_lib.jobs.runs import atomic_write
-from pipeline_lib.models.trained import check_classes, load_model, view
 from pipeline_lib.networks.bn_selector import SelectedNetwork
 from pipeline_lib.networks.extension import stages_of
 from pipeline_lib.precision import computing_in
 from pipeline_lib.randomness.draws import drawing
-from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.records.features import StageDifference
+from pipeline_lib.records.rows import write_rows
 
 STEM = "stem"
 Totals = dict[str, Tensor]
 """By stage, float64 (2,): sums over clips of the mean square difference and of the clean features' mean square."""
 
 
-def measure_features(
-    *,
-    weights: Path,
-    branch: str | None,
-    clips: Path,
-    adversarial: Path,
-    output: Path,
-    batch_size: int,
-    device: torch.device,
-) -> None:
-    """Writes a CSV, a row for each stage: stage, mean_square_difference, clean_mean_square, relative (their ratio)."""
+def measure_features(source: Source, *, clips: Path, adversarial: Path, output: Path, settings: Settings) -> None:
+    """Writes a CSV with a row for each stage, a `StageDifference`."""
     clean = Clips(clips)
-    data, model = AdversarialClips(adversarial, clean), load_model(weights, device)
-    check_classes(model, clean.classes, weights)
-    seen, totals = view(model.network, branch), Totals()
+    data, loaded = AdversarialClips(adversarial, clean), source.load(clean.classes, settings.device)
+    totals = Totals()
     progress = Progress("comparing features", len(clean), "clips")
-    batched_rows = list(batches(np.arange(len(clean)), max(batch_size // 2, 1)))
+    batched_rows = list(batches(np.arange(len(clean)), max(settings.batch_size // 2, 1)))
     with (
-        comparing(model.network, totals),
+        comparing(loaded.network, totals),
         computing_in("fp32"),
-        Prefetched(clean, batched_rows, device) as originals,
-        Prefetched(data, batched_rows, device) as changed,
+        Prefetched(clean, batched_rows, settings.device) as originals,
+        Prefetched(data, batched_rows, settings.device) as changed,
     ):
         for (rows, original), (_, attacked) in zip(originals, changed, strict=True):
-            videos = [clean.videos[row] for row in rows]
-            pair(seen, as_clips(original, device), as_clips(attacked, device), videos)
+            both = as_clips(original, settings.device), as_clips(attacked, settings.device)
+            pair(loaded.model, *both, [clean.videos[row] for row in rows])
             progress.advance(len(rows))
     progress.close()
     write_features(output, totals, len(clean))
@@ -63,8 +53,7 @@ def measure_features(
 
 def pair(model: Model, clean: Tensor, adversarial: Tensor, videos: list[str]) -> None:
     """One forward pass of clean clips and then their adversarial ones; what a network draws is the same for both."""
-    generators = clip_generators(0, [f"{video}/prediction" for video in [*videos, *videos]])
-    with torch.inference_mode(), drawing(generators):
+    with torch.inference_mode(), drawing(prediction_draws([*videos, *videos])):
         model(torch.cat([clean, adversarial]))
 
 
@@ -98,9 +87,10 @@ def add(totals: Totals, stage: str, features: Tensor) -> None:
 
 
 def write_features(output: Path, totals: Totals, clips: int) -> None:
-    with atomic_write(output) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["stage", "mean_square_difference", "clean_mean_square", "relative"])
-        for stage, (difference, square) in ((stage, total.tolist()) for stage, total in totals.items()):
-            relative = difference / square if square else float("nan")
-            writer.writerow([stage, *(f"{value:.6g}" for value in (difference / clips, square / clips, relative))])
+    write_rows(output, StageDifference._fields, _differences(totals, clips))
+
+
+def _differences(totals: Totals, clips: int) -> Iterator[StageDifference]:
+    for stage, (difference, square) in ((stage, total.tolist()) for stage, total in totals.items()):
+        relative = difference / square if square else float("nan")
+        yield StageDifference(stage, difference / clips, square / clips, relative)

@@ -3,68 +3,49 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.framing import Adam
 from pipeline_lib.attacks.losses import attacking, cross_entropy
+from pipeline_lib.attacks.protocols import Learning, Model, Universal
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips, batch_of
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Model
 from pipeline_lib.entries.building import build
 from pipeline_lib.entries.facts import margin_of
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.audit import LatticeAttack
+from pipeline_lib.evaluation.prediction import clips_at
+from pipeline_lib.evaluation.source import Run, Source
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED, publish, run_folder, stop_requests
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.trained import check_classes, load_model, view
 from pipeline_lib.precision import computing_in
-from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest
+from pipeline_lib.provenance.fingerprints import file_digest
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
-
-
-class Universal(Protocol):
-    """An attack with a pattern to learn."""
-
-    learned_by: ClassVar[str]
-    """The name of the field that says how: an `Adam`."""
-
-    def pattern(self, shape: tuple[int, ...]) -> Tensor:
-        """The first pattern for clips (C, T, H, W)."""
-
-    def show(self, pattern: Tensor, clips: Tensor) -> Tensor:
-        """Clips (N, C, T, H, W) with the pattern; differentiable in the pattern."""
-
-    def learned(self, pattern: Tensor) -> LatticeAttack:
-        """The attack that shows it."""
 
 
 def learn_attack(
     attack_entry: dict[str, Any],
     *,
-    weights: Path,
-    branch: str | None,
+    source: Source,
     clips: Path,
-    runs: Path,
-    code: str,
+    run: Run,
     seed: int,
     output: Path,
     device: torch.device,
 ) -> None:
-    """Learns an attack's pattern on a source and publishes it; an interrupted run goes on after its last save."""
+    """Learns an attack's pattern on a source and publishes it; an interrupted run continues after its last save."""
     data, attack = Clips(clips), build(attack_entry)
-    source = load_model(weights, device)
-    check_classes(source, data.classes, weights)
-    entry = {"attack": attack_entry, "branch": branch, "seed": seed}
-    key = digest(canonical(entry), code, data.checksum, file_digest(weights))
-    with run_folder(runs, key) as folder, stop_requests() as stop:
-        with attacking(source.network), computing_in("fp32"):
-            learn(attack, view(source.network, branch), data, seed, folder / "state.pt", device, stop)
+    loaded = source.load(data.classes, device)
+    entry = {"attack": attack_entry, "branch": source.branch, "seed": seed}
+    key = run.key(entry, data.checksum, file_digest(source.weights))
+    with run_folder(run.folder, key) as folder, stop_requests() as stop:
+        with attacking(loaded.network), computing_in("fp32"):
+            learn(attack, loaded.model, data, seed, folder / "state.pt", device, stop)
         publish(folder / "state.pt", output)
 
 
@@ -82,38 +63,79 @@ def learn(
 
     A stochastic transform in the model draws anew for each video at each step.
     """
-    how: Adam = getattr(attack, attack.learned_by)
-    frames, height, width, channels = data.shape
-    margin = margin_of(attack)
-    larger = height + 2 * margin, width + 2 * margin
-    pattern = attack.pattern((channels, frames, *larger)).to(device).requires_grad_()
-    optimizer = torch.optim.Adam([pattern], how.learning_rate, maximize=True)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, how.decay_every, how.decay)
-    (done, zero), per_epoch = _restore(state, pattern, optimizer, schedule), -(-len(data) // how.batch_size)
-    total, saved = how.epochs * per_epoch, time.monotonic()
-    progress = Progress("learning", total, "batches", start=done)
-    for number in range(done, total):
-        rows = batch_of(number, steps_per_epoch=per_epoch, count=len(data), size=how.batch_size, seed=seed)
-        labels = torch.from_numpy(data.labels[rows]).to(device)
-        shown = attack.show(pattern, as_clips(enlarged(data.read(rows), margin), device))
-        optimizer.zero_grad()
-        with drawing(clip_generators(seed, [f"{data.videos[row]}/transform/{number}" for row in rows])):
+    learned, margin = begun(attack, data, device), margin_of(attack)
+    learned.restore(state)
+    progress = Progress("learning", learned.total, "batches", start=learned.done)
+    saved = time.monotonic()
+    for number in range(learned.done, learned.total):
+        rows = learned.rows(number, seed)
+        (videos, labels), draws = clips_at(data, rows, device), f"/transform/{number}"
+        shown = attack.show(learned.pattern, as_clips(enlarged(data.read(rows), margin), device))
+        with drawing(clip_generators(seed, [video + draws for video in videos])):
             # Where nothing leads back to the pattern, as behind a detached transform, the gradient is zero, no error.
-            (cross_entropy(model, labels)(shown).mean() + 0 * pattern.sum()).backward()
-        gradient = _finite_gradient(pattern, number)
-        zero = zero_elements(attack, pattern, gradient, shown.detach()) if number == 0 else zero
-        optimizer.step()
-        progress.advance(1, epoch=number // per_epoch + 1)
-        last, stopping = number + 1 == total, stop()
-        if (number + 1) % per_epoch == 0:
-            schedule.step()
+            (cross_entropy(model, labels)(shown).mean() + 0 * learned.pattern.sum()).backward()
+        gradient = finite_gradient(learned.pattern, number)
+        if number == 0:
+            learned.zero_elements = zero_elements(attack, learned.pattern, gradient, shown.detach())
+        learned.step()
+        progress.advance(1, epoch=number // learned.per_epoch + 1)
+        last, stopping = learned.done == learned.total, stop()
         if last or stopping or time.monotonic() - saved > SAVE_EVERY_SECONDS:
-            _save(state, pattern, optimizer, schedule, {"steps": number + 1, "zero_elements": zero})
+            learned.save(state)
             saved = time.monotonic()
         if stopping and not last:
-            LOGGER.info("asked to stop after %d of %d batches", number + 1, total)
+            LOGGER.info("asked to stop after %d of %d batches", learned.done, learned.total)
             raise SystemExit(STOPPED)
     progress.close()
+
+
+def begun(attack: Universal, data: Clips, device: torch.device) -> "LearnedPattern":
+    """An attack's first pattern for these clips, with how it is learned."""
+    frames, height, width, channels = data.shape
+    around = 2 * margin_of(attack)
+    pattern = attack.pattern((channels, frames, height + around, width + around)).to(device)
+    return LearnedPattern(pattern, getattr(attack, attack.learned_by), len(data))
+
+
+class LearnedPattern:
+    """A pattern with its optimizer and schedule, after `done` of `total` batches of `clips` clips.
+
+    zero_elements: the fraction of its first gradient that was zero.
+    """
+
+    def __init__(self, pattern: Tensor, how: Learning, clips: int) -> None:
+        self.pattern, self.how, self.clips = pattern.requires_grad_(), how, clips
+        self.optimizer = torch.optim.Adam([self.pattern], how.learning_rate, maximize=True)
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, how.decay_every, how.decay)
+        self.per_epoch = -(-clips // how.batch_size)
+        self.done, self.total, self.zero_elements = 0, how.epochs * self.per_epoch, 0.0
+
+    def rows(self, number: int, seed: int) -> np.ndarray:
+        """The clips of a batch."""
+        size = self.how.batch_size
+        return batch_of(number, steps_per_epoch=self.per_epoch, count=self.clips, size=size, seed=seed)
+
+    def step(self) -> None:
+        """One step along the gradient, which is then cleared."""
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.done += 1
+        if self.done % self.per_epoch == 0:
+            self.schedule.step()
+
+    def save(self, state: Path) -> None:
+        facts = {"steps": self.done, "zero_elements": self.zero_elements}
+        tensors = {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+        checkpoint.write(state, {"pattern": self.pattern.detach()} | tensors | facts)
+
+    def restore(self, state: Path) -> None:
+        """Continues from what `save` wrote, if it did."""
+        if state.exists():
+            saved = torch.load(state, map_location=self.pattern.device, weights_only=True)
+            self.pattern.data.copy_(saved["pattern"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.schedule.load_state_dict(saved["schedule"])
+            self.done, self.zero_elements = saved["steps"], saved["zero_elements"]
 
 
 def zero_elements(attack: Universal, pattern: Tensor, gradient: Tensor, clips: Tensor) -> float:
@@ -122,31 +144,14 @@ def zero_elements(attack: Universal, pattern: Tensor, gradient: Tensor, clips: T
     return (gradient[reach != 0] == 0).float().mean().item()
 
 
-def _finite_gradient(pattern: Tensor, number: int) -> Tensor:
+def finite_gradient(pattern: Tensor, number: int) -> Tensor:
+    """The pattern's gradient at a batch. Raises PipelineError if it is not finite."""
     if pattern.grad is None or not pattern.grad.isfinite().all():
         raise PipelineError(
             f"learning, batch {number + 1}: the gradient is not finite, the network or its loss overflows; what was "
             "saved before is kept"
         )
     return pattern.grad
-
-
-def _save(
-    state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any, facts: dict[str, float]
-) -> None:
-    parts = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    checkpoint.write(state, {"pattern": pattern.detach()} | parts | facts)
-
-
-def _restore(state: Path, pattern: Tensor, optimizer: torch.optim.Optimizer, schedule: Any) -> tuple[int, float]:
-    """The number of batches that are done, and the fraction of the first gradient that was zero."""
-    if not state.exists():
-        return 0, 0.0
-    saved = torch.load(state, map_location=pattern.device, weights_only=True)
-    pattern.data.copy_(saved["pattern"])
-    optimizer.load_state_dict(saved["optimizer"])
-    schedule.load_state_dict(saved["schedule"])
-    return saved["steps"], saved["zero_elements"]
 
 
 def load_pattern(path: Path, device: torch.device) -> Tensor:

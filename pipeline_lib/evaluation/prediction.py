@@ -1,28 +1,28 @@
-"""Predictions: what a model says of every clip of a set, one row for each clip."""
+"""Predictions: a model's answer to every clip of a set, one row for each clip."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline_lib.attacks.protocols import Model
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
-from pipeline_lib.defenses.objective import Model
+from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.jobs.logs import LOGGER, Progress
-from pipeline_lib.jobs.runs import atomic_write
-from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, architecture, memory_of
-from pipeline_lib.models.trained import check_classes, load_model, view
+from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize
 from pipeline_lib.networks.bn_selector import record_selections
 from pipeline_lib.precision import computing_in, run_metadata
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.records.predictions import Prediction
+from pipeline_lib.records.rows import write_rows
 
 
 class Scores(NamedTuple):
@@ -36,33 +36,27 @@ class Scores(NamedTuple):
     selections: np.ndarray
 
 
-def score(model: Model, clips: Tensor, labels: Tensor) -> Scores:
-    """One forward pass without gradients; the loss in fp32."""
-    with torch.inference_mode(), record_selections() as recorded:
+def score(model: Model, clips: Tensor, labels: Tensor, draws: Sequence[torch.Generator]) -> Scores:
+    """One forward pass without gradients; the loss in fp32. Stochastic transforms take one of `draws` for each clip."""
+    with torch.inference_mode(), drawing(draws), record_selections() as recorded:
         logits = model(clips).float()
         losses = F.cross_entropy(logits, labels, reduction="none")
     selections = recorded[-1].logits.argmax(1) if recorded else torch.full_like(labels, -1)
     return Scores(logits.argmax(1).cpu().numpy(), losses.cpu().numpy(), selections.cpu().numpy())
 
 
-def score_videos(model: Model, clips: Tensor, labels: Tensor, videos: Sequence[str]) -> Scores:
-    """`score` of a model that may draw random numbers: a function of the video's name, whatever the batch."""
-    with drawing(prediction_draws(videos)):
-        return score(model, clips, labels)
-
-
 def prediction_draws(videos: Sequence[str]) -> list[torch.Generator]:
+    """What random numbers in a prediction are drawn from: functions of the videos' names, whatever the batch."""
     return clip_generators(0, [f"{video}/prediction" for video in videos])
 
 
-def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device, memory: Path | None = None) -> Scores:
-    """The scores of every clip, in the order of the set. memory: see `AdaptiveBatchSize`."""
+def score_all(model: Model, data: ClipSet, settings: Settings, in_batches: AdaptiveBatchSize) -> Scores:
+    """The scores of every clip, in the order of the set."""
     progress = Progress("predicting", len(data), "clips")
-    scores, in_batches = [], AdaptiveBatchSize(batch_size, memory)
-    with Prefetched(data, batches(np.arange(len(data)), batch_size), device) as prefetched:
+    scores: list[Scores] = []
+    with Prefetched(data, batches(np.arange(len(data)), settings.batch_size), settings.device) as prefetched:
         for rows, frames in prefetched:
-            work = partial(_score_micro_batch, model, data, rows, frames, device)
-            scores += in_batches(work, len(rows))
+            scores += in_batches(partial(_score_micro_batch, model, data, rows, frames, settings.device), len(rows))
             progress.advance(len(rows), percent_waiting_for_data=100 * prefetched.fraction_waited())
     progress.close()
     return joined(scores)
@@ -71,10 +65,13 @@ def score_all(model: Model, data: ClipSet, batch_size: int, device: torch.device
 def _score_micro_batch(
     model: Model, data: ClipSet, rows: np.ndarray, frames: Tensor, device: torch.device, micro_batch: slice
 ) -> Scores:
-    labels = torch.from_numpy(data.labels[rows[micro_batch]]).to(device)
-    return score_videos(
-        model, as_clips(frames[micro_batch], device), labels, [data.videos[row] for row in rows[micro_batch]]
-    )
+    videos, labels = clips_at(data, rows[micro_batch], device)
+    return score(model, as_clips(frames[micro_batch], device), labels, prediction_draws(videos))
+
+
+def clips_at(data: ClipSet, rows: np.ndarray, device: torch.device) -> tuple[list[str], Tensor]:
+    """The names of some clips and their labels (n,)."""
+    return [data.videos[row] for row in rows], torch.from_numpy(data.labels[rows]).to(device)
 
 
 def joined(scores: Sequence[Scores]) -> Scores:
@@ -82,39 +79,24 @@ def joined(scores: Sequence[Scores]) -> Scores:
     return Scores(*(np.concatenate(columns) for columns in zip(*scores, strict=True)))
 
 
-def predict(
-    *,
-    weights: Path,
-    branch: str | None,
-    clips: Path,
-    adversarial: Path | None,
-    output: Path,
-    runs: Path,
-    batch_size: int,
-    gpu_share: int = 1,
-    device: torch.device,
-) -> None:
-    """Writes a target's predictions on the clean clips, or on an adversarial set made from them. gpu_share: jobs on a
-    GPU."""
+def predict(source: Source, *, clips: Path, adversarial: Path | None = None, output: Path, settings: Settings) -> None:
+    """Writes a model's predictions on the clean clips, or on an adversarial set made from them."""
     clean = Clips(clips)
     data: ClipSet = AdversarialClips(adversarial, clean) if adversarial else clean
-    model = load_model(weights, device)
-    check_classes(model, clean.classes, weights)
+    loaded = source.load(clean.classes, settings.device)
     with computing_in("fp32"):
-        memory = memory_of(runs, device, gpu_share, "predict", architecture(model.network), list(clean.shape))
-        scores = score_all(view(model.network, branch), data, batch_size, device, memory)
-        LOGGER.info("predicted with %s", run_metadata("fp32", device))
-    write_predictions(output, data, scores, branches_of(model.network))
-
-
-def branches_of(network: nn.Module) -> Sequence[str]:
-    return getattr(network, "branches", ())
+        in_batches = settings.batches(loaded.network, clean.shape, "predict")
+        scores = score_all(loaded.model, data, settings, in_batches)
+        LOGGER.info("predicted with %s", run_metadata("fp32", settings.device))
+    write_predictions(output, data, scores, loaded.branches)
 
 
 def write_predictions(output: Path, data: ClipSet, scores: Scores, branches: Sequence[str]) -> None:
-    """A CSV with the columns video, label, prediction, loss, selected (the branch; empty without a selection)."""
-    with atomic_write(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "label", "prediction", "loss", "selected"])
-        for video, label, prediction, loss, selected in zip(data.videos, data.labels, *scores, strict=True):
-            writer.writerow([video, label, prediction, f"{loss:.6f}", branches[selected] if selected >= 0 else ""])
+    """A CSV with one row for each clip, a `Prediction`."""
+    write_rows(output, Prediction._fields, _predictions(data, scores, branches), number=".6f")
+
+
+def _predictions(data: ClipSet, scores: Scores, branches: Sequence[str]) -> Iterator[Prediction]:
+    columns = (column.tolist() for column in scores)
+    for video, label, prediction, loss, selected in zip(data.videos, data.labels.tolist(), *columns, strict=True):
+        yield Prediction(video, label, prediction, loss, branches[selected] if selected >= 0 else "")

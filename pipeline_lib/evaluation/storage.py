@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
+from pipeline_lib.attacks.protocols import LatticeAttack
 from pipeline_lib.clips.loader import as_clips, as_float_frames, as_frames
 from pipeline_lib.entries.storages import Storage
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.audit import LatticeAttack
 
 Keep = Callable[[LatticeAttack, Tensor, Tensor], tuple[Tensor, np.ndarray]]
 """An attack with its clips and the clean ones -> the clips that are kept, (N, C, T, H, W), and their frames."""

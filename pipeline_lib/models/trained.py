@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from pipeline_lib.defenses.objective import Defense, Model
+from pipeline_lib.attacks.protocols import Model
+from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint

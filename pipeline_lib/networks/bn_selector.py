@@ -4,8 +4,8 @@ z_hat = sum_k rho_k * BN_k(z) at every BatchNorm with branches; a clip has the s
 Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, which costs about as much as one BatchNorm.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline_lib.context import holding
+from pipeline_lib.entries.ranges import Positive, method
 from pipeline_lib.networks.extension import head_of
 from pipeline_lib.networks.multi_batchnorm import present_route, routed
 from pipeline_lib.networks.synchronized import summed
@@ -28,17 +30,17 @@ class Weighting(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Softmax:
     """The released network's weighting, in training and at test."""
 
-    temperature: float = 1.0
+    temperature: Positive = 1.0
 
     def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
         return (wide(logits) / self.temperature).softmax(1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class GumbelSoftmax:
     """The slides' weighting (Jang et al., ICLR 2017): softmax of logits with Gumbel noise, which training draws.
 
@@ -46,7 +48,7 @@ class GumbelSoftmax:
     hard: one branch, with the gradient of the soft weights (straight-through).
     """
 
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     hard: bool = False
 
     def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
@@ -160,31 +162,20 @@ class Selection(NamedTuple):
 _RECORDED: ContextVar[list[Selection] | None] = ContextVar("recorded", default=None)
 
 
-@contextmanager
-def record_selections() -> Iterator[list[Selection]]:
-    """Inside, the list fills with what selection modules say, one entry for each forward pass that they choose for.
+def record_selections() -> AbstractContextManager[list[Selection]]:
+    """Inside, the list fills with the selections of selection modules, one for each forward pass that they choose for.
 
     So that a loss or a score needs no second pass, whatever is wrapped around the network.
     """
-    recorded: list[Selection] = []
-    token = _RECORDED.set(recorded)
-    try:
-        yield recorded
-    finally:
-        _RECORDED.reset(token)
+    return holding(_RECORDED, [])
 
 
 _CHOICE: ContextVar[Callable[[Tensor], Mixture] | None] = ContextVar("choice", default=None)
 
 
-@contextmanager
-def choosing(choice: Callable[[Tensor], Mixture]) -> Iterator[None]:
-    """Inside, `choice` makes the mixture of what the selection module says: a training step knows the clips' types."""
-    token = _CHOICE.set(choice)
-    try:
-        yield
-    finally:
-        _CHOICE.reset(token)
+def choosing(choice: Callable[[Tensor], Mixture]) -> AbstractContextManager[Callable[[Tensor], Mixture]]:
+    """Inside, `choice` makes the mixture of a selection module's logits: a training step knows the clips' types."""
+    return holding(_CHOICE, choice)
 
 
 class SelectedNetwork(nn.Module):

@@ -1,12 +1,13 @@
 """Feature Denoising (Xie et al., CVPR 2019): non-local means over a network's features, and its forms for videos."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.networks.extension import Network, add_after, last_norm, stage_of
 
@@ -100,7 +101,7 @@ def drawn_small(embedding: nn.Module) -> nn.Module:
     return embedding
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class FeatureDenoising:
     """`network` with a denoising block after each stage of `after` (Gaussian version, embedded; g = x).
 

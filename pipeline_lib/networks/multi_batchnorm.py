@@ -6,8 +6,8 @@ that no network remembers which branch was used last.
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pipeline_lib.context import holding
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.networks.extension import head_of, unknown_to
@@ -33,14 +34,9 @@ class Route(Protocol):
 _ROUTE: ContextVar[Route | None] = ContextVar("route", default=None)
 
 
-@contextmanager
-def routed(route: Route) -> Iterator[None]:
-    """Inside, every MultiBatchNorm normalizes its batch as the route says."""
-    token = _ROUTE.set(route)
-    try:
-        yield
-    finally:
-        _ROUTE.reset(token)
+def routed(route: Route) -> AbstractContextManager[Route]:
+    """Inside, every MultiBatchNorm normalizes its batch by the route."""
+    return holding(_ROUTE, route)
 
 
 def present_route() -> Route | None:

@@ -1,12 +1,12 @@
 """Normalization of clips inside the network, so that every epsilon keeps its unit on the [0, 1] scale."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 
@@ -16,7 +16,7 @@ class Normalization(Protocol):
     def __call__(self) -> nn.Module: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ChannelNormalization:
     """(clips - mean) / std for each of the three channels; both on the [0, 1] scale of the clips."""
 

@@ -1,7 +1,7 @@
 """OUDefend: a network that restores its features by an over- and an undercomplete branch (Lo et al., ICIP 2021)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.networks.extension import Network, add_after, last_norm, stage_of
 from pipeline_lib.networks.pooling import halved
@@ -112,7 +113,7 @@ class OUBlock(nn.Module):
         return rectified(features + self.outer(restored))
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class OUDefend:
     """`network` with an OUDefend block after each stage of `after` (OUDefend, Fig. 1; conv4 is layer3).
 
@@ -126,7 +127,7 @@ class OUDefend:
 
     network: Network
     after: list[str] = field(default_factory=lambda: ["layer3"])
-    width: int = 16
+    width: Count = 16
     branches: Literal["both", "o", "u"] = "both"
     outer: Literal["convolution", "none"] = "convolution"
 

@@ -1,11 +1,11 @@
 """ResNets, Wide ResNets and ResNeXts on clips (Hara et al., CVPR 2018) and on images, as parameters of one class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
 
+from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.networks.normalization import Normalization, normalize_inputs
 from pipeline_lib.networks.residual import LAYERS, Basic, Bottleneck, shortcut_of
@@ -104,9 +104,9 @@ def initialize(network: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, mode="fan_out")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ResNet3D:
-    """3D ResNet (Hara et al. 2018). Basic blocks below depth 50, bottlenecks (expansion 4) from there on.
+@method
+class ResidualNetwork:
+    """What all ResNets have in common. Basic blocks below depth 50, bottlenecks (expansion 4) from there on.
 
     width: planes of the first stage; stages: how many of the four stages are kept; stem_stride: (time, height, width).
     """
@@ -115,112 +115,82 @@ class ResNet3D:
     stem_width: ClassVar[str] = "width"
 
     depth: int = 18
-    width: int = 64
+    width: Count = 64
     shortcut: str = "B"
     stages: int = 4
-    stem_kernel: int = 7
+    stem_kernel: Count = 7
     stem_stride: tuple[int, ...] = (1, 2, 2)
     stem_pool: bool = True
     normalization: Normalization | None = None
 
     def __call__(self, classes: int) -> nn.Module:
-        return resnet(self, classes, planes=self.width, expansion=expansion_of(self.depth))
+        return self._network(classes, planes=self.width, expansion=expansion_of(self.depth))
+
+    def _network(
+        self, classes: int, *, planes: int, expansion: int, cardinality: int = 1, dimensions: int = 3
+    ) -> nn.Module:
+        """Its stages, stem and normalization, with the given kind of block."""
+        network = ResNet(
+            classes=classes,
+            blocks=blocks_of(self.depth, self.stages),
+            dimensions=dimensions,
+            width=self.width,
+            planes=planes,
+            expansion=expansion,
+            cardinality=cardinality,
+            shortcut=self.shortcut,
+            stem_kernel=self.stem_kernel,
+            stem_stride=self.stem_stride,
+            stem_pool=self.stem_pool,
+        )
+        return normalize_inputs(network, self.normalization)
 
 
-@dataclass(frozen=True, kw_only=True)
-class WideResNet3D:
+@method
+class ResNet3D(ResidualNetwork):
+    """3D ResNet (Hara et al. 2018)."""
+
+
+@method
+class WideResNet3D(ResidualNetwork):
     """3D Wide ResNet (Hara et al. 2018): `widen` times the planes of a bottleneck with expansion 2."""
 
-    stage_count: ClassVar[str] = "stages"
-    stem_width: ClassVar[str] = "width"
-
     depth: int = 50
-    width: int = 64
-    widen: int = 2
-    shortcut: str = "B"
-    stages: int = 4
-    stem_kernel: int = 7
-    stem_stride: tuple[int, ...] = (1, 2, 2)
-    stem_pool: bool = True
-    normalization: Normalization | None = None
+    widen: Count = 2
 
     def __call__(self, classes: int) -> nn.Module:
-        return resnet(self, classes, planes=self.width * self.widen, expansion=2)
+        return self._network(classes, planes=self.width * self.widen, expansion=2)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ResNeXt3D:
+@method
+class ResNeXt3D(ResidualNetwork):
     """3D ResNeXt (Hara et al. 2018): twice the planes in `cardinality` groups, expansion 2; 32x4d at width 64."""
 
-    stage_count: ClassVar[str] = "stages"
-    stem_width: ClassVar[str] = "width"
-
     depth: int = 101
-    width: int = 64
-    cardinality: int = 32
-    shortcut: str = "B"
-    stages: int = 4
-    stem_kernel: int = 7
-    stem_stride: tuple[int, ...] = (1, 2, 2)
-    stem_pool: bool = True
-    normalization: Normalization | None = None
+    cardinality: Count = 32
 
     def __call__(self, classes: int) -> nn.Module:
         planes = 2 * self.width
-        if self.cardinality < 1 or planes % self.cardinality:
+        if planes % self.cardinality:
             raise PipelineError(
                 f"cardinality: {planes} planes (2 * width) do not divide into {self.cardinality} groups"
             )
-        return resnet(self, classes, planes=planes, expansion=2, cardinality=self.cardinality)
+        return self._network(classes, planes=planes, expansion=2, cardinality=self.cardinality)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ResNet2D:
+@method
+class ResNet2D(ResidualNetwork):
     """ResNet for images (He et al. 2016) with the stem for CIFAR-10; stem_stride: (height, width).
 
     With stem_kernel 7, stem_stride (2, 2) and stem_pool true, the names and the logits are those of torchvision.
     """
 
-    stage_count: ClassVar[str] = "stages"
-    stem_width: ClassVar[str] = "width"
-
-    depth: int = 18
-    width: int = 64
-    shortcut: str = "B"
-    stages: int = 4
-    stem_kernel: int = 3
+    stem_kernel: Count = 3
     stem_stride: tuple[int, ...] = (1, 1)
     stem_pool: bool = False
-    normalization: Normalization | None = None
 
     def __call__(self, classes: int) -> nn.Module:
-        return resnet(self, classes, dimensions=2, planes=self.width, expansion=expansion_of(self.depth))
-
-
-def resnet(
-    entry: ResNet2D | ResNet3D | WideResNet3D | ResNeXt3D,
-    classes: int,
-    *,
-    planes: int,
-    expansion: int,
-    cardinality: int = 1,
-    dimensions: int = 3,
-) -> nn.Module:
-    """The network of an entry: its stages, stem and normalization, with the given kind of block."""
-    network = ResNet(
-        classes=classes,
-        blocks=blocks_of(entry.depth, entry.stages),
-        dimensions=dimensions,
-        width=entry.width,
-        planes=planes,
-        expansion=expansion,
-        cardinality=cardinality,
-        shortcut=entry.shortcut,
-        stem_kernel=entry.stem_kernel,
-        stem_stride=entry.stem_stride,
-        stem_pool=entry.stem_pool,
-    )
-    return normalize_inputs(network, entry.normalization)
+        return self._network(classes, dimensions=2, planes=self.width, expansion=expansion_of(self.depth))
 
 
 def blocks_of(depth: int, stages: int) -> tuple[int, ...]:

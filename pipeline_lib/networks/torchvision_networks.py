@@ -1,14 +1,14 @@
 """Networks of torchvision, without weights; their published weights load through a model's `initial`."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.networks.normalization import Normalization, normalize_inputs
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class TorchvisionR3D18:
     """`torchvision.models.video.r3d_18` (Tran et al., CVPR 2018): (N, 3, T, H, W) -> logits (N, classes)."""
 

@@ -5,22 +5,19 @@ draws a function of seed and clip, whatever ran before.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 import torch
 
+from pipeline_lib.context import holding
+
 _GENERATORS: ContextVar[Sequence[torch.Generator] | None] = ContextVar("generators", default=None)
 
 
-@contextmanager
-def drawing(generators: Sequence[torch.Generator]) -> Iterator[None]:
+def drawing(generators: Sequence[torch.Generator]) -> AbstractContextManager[Sequence[torch.Generator]]:
     """Inside, stochastic transforms draw from these, one for each clip; every forward pass draws anew."""
-    token = _GENERATORS.set(generators)
-    try:
-        yield
-    finally:
-        _GENERATORS.reset(token)
+    return holding(_GENERATORS, generators)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 
 def clip_generators(seed: int, keys: Sequence[str]) -> list[torch.Generator]:
@@ -18,3 +19,9 @@ def clip_seed(seed: int, key: str) -> int:
     """63 bits of sha256."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def require_one_each(generators: Sequence[torch.Generator], clips: Tensor) -> None:
+    """Raises ValueError unless there are as many generators as clips."""
+    if len(generators) != len(clips):
+        raise ValueError(f"{len(generators)} generators for {len(clips)} clips: give one for each")

@@ -10,30 +10,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.records.audits import Audit
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.publish import publish
 
-AUDIT_COLUMNS = (
-    "clips",
-    "iterations",
-    "zero_gradients",
-    "zero_elements",
-    "start_loss",
-    "end_loss",
-    "predicted_increase",
-    "first_rise",
-    "changed_predictions",
-    "reached_goals",
-    "unchanged_clips",
-    "live_bound_ratio",
-    "bound_ratio",
-    "box_excess",
-    "model_gap",
-    "gap_allowed",
-    "clean_accuracy",
-    "live_accuracy",
-    "stored_accuracy",
-)
+AUDIT_COLUMNS = Audit._fields
 SET_COLUMNS = ("dataset", "source", "attack", "storage")
 SOUND = "ok"
 NOT_FINITE = "not finite"

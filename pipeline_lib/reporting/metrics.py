@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.records.predictions import REQUIRED
 
-PREDICTION_COLUMNS = ("video", "label", "prediction", "loss")
 NORMAL_QUANTILE = 1.959963984540054  # 97.5 %: two-sided 95 %
 
 
@@ -43,9 +43,9 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
         predictions = pd.read_csv(path, dtype={"video": str}, keep_default_na=False, na_values={"loss": ["nan", ""]})
     except (FileNotFoundError, pd.errors.EmptyDataError) as error:
         raise PipelineError(f"{path}: no predictions ({error}); run the prediction job again") from error
-    missing = [column for column in PREDICTION_COLUMNS if column not in predictions]
+    missing = [column for column in REQUIRED if column not in predictions]
     if missing:
-        raise PipelineError(f"{path}: columns {missing} are missing; predictions need {list(PREDICTION_COLUMNS)}")
+        raise PipelineError(f"{path}: columns {missing} are missing; predictions need {list(REQUIRED)}")
     predictions.attrs["path"] = str(path)
     return predictions
 

@@ -4,13 +4,12 @@ The first one that a process makes loads torch's compiler, which takes a second:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import nn
 
-from pipeline_lib.entries.ranges import Fraction, NonNegative, OpenFraction, check_ranges
+from pipeline_lib.entries.ranges import Fraction, NonNegative, OpenFraction, method
 
 
 class Optimizer(Protocol):
@@ -18,7 +17,7 @@ class Optimizer(Protocol):
         """The optimizer of these parameters; its learning rate is set before each step."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class SGD:
     """Stochastic gradient descent as the papers use it: momentum without dampening, weight decay in the gradient.
 
@@ -29,25 +28,19 @@ class SGD:
     weight_decay: NonNegative = 1e-5
     nesterov: bool = False
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.SGD(
             parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
 
     beta1: OpenFraction = 0.9
     beta2: OpenFraction = 0.999
     weight_decay: NonNegative = 0.01
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr=0.0, betas=(self.beta1, self.beta2), weight_decay=self.weight_decay)

@@ -1,8 +1,9 @@
 """Learning-rate schedules: a factor on the learning rate as a function of progress alone, so that nothing is stored."""
 
 import math
-from dataclasses import dataclass
 from typing import Protocol
+
+from pipeline_lib.entries.ranges import method
 
 
 class Schedule(Protocol):
@@ -11,7 +12,7 @@ class Schedule(Protocol):
     def __call__(self, epoch: float, epochs: int) -> float: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class OneCycle:
     """Linear warm-up over a fraction of the training, then a cosine down to zero."""
 
@@ -24,7 +25,7 @@ class OneCycle:
         return 0.5 * (1 + math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class MultiStep:
     """Multiplied by `factor` at the start of each epoch in `milestones` (the papers': epoch 7, factor 0.1)."""
 

@@ -10,7 +10,7 @@ from pipeline_lib.clips.augmentation import Augmentation, Unchanged
 from pipeline_lib.clips.loader import batch_of
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import Defense
-from pipeline_lib.entries.ranges import Count, Natural, NonNegative, OpenFraction, check_ranges
+from pipeline_lib.entries.ranges import Count, Natural, NonNegative, OpenFraction, method
 from pipeline_lib.precision import Precision
 from pipeline_lib.training.optimizers import SGD, Optimizer
 from pipeline_lib.training.processes import ALONE, Processes
@@ -18,7 +18,7 @@ from pipeline_lib.training.schedules import Schedule
 from pipeline_lib.training.selection import Selection
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Training:
     """How a network is trained; incomplete last batches are dropped.
 
@@ -40,9 +40,6 @@ class Training:
     compile: bool = False
     select_on: Literal["held_out", "last", "test"] = "held_out"
     held_out: OpenFraction = 0.1
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,11 @@
 """Transforms of colors: frames with red, green and blue channels in [0, 1]."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.entries.ranges import Bits, check_ranges
+from pipeline_lib.entries.ranges import Bits, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.transforms.layout import require_rgb, without_rounding
 
@@ -14,7 +13,7 @@ from pipeline_lib.transforms.layout import require_rgb, without_rounding
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class GreyScale:
     """All three channels become the luma."""
 
@@ -26,7 +25,7 @@ class GreyScale:
         return without_rounding(luma(clips)).expand_as(clips)
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ColorQuantization:
     """Rounded in the color space YCbCr, and back: luma to 2^luma_bits levels, chroma to 2^chroma_bits - 1, so that
     grey stays grey. The defaults are our choice."""
@@ -38,7 +37,6 @@ class ColorQuantization:
     chroma_bits: Bits = 4
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         if self.chroma_bits < 2:
             raise PipelineError("chroma_bits is 1: it leaves no color; use 2 or more, or grey_scale")
 

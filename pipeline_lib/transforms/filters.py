@@ -1,18 +1,17 @@
 """Smoothing filters, all differentiated exactly. Each channel of each frame on its own, borders mirrored."""
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from pipeline_lib.entries.ranges import Odd, Positive, check_ranges
+from pipeline_lib.entries.ranges import Odd, Positive, method
 from pipeline_lib.transforms.layout import mirrored, on_frames, on_planes, sliding_sum, without_rounding
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class GaussianBlur:
     """size: side of the kernel in pixels; sigma in pixels (a comparison of Halftone's; its values are not printed)."""
 
@@ -22,16 +21,13 @@ class GaussianBlur:
     size: Odd = 3
     sigma: Positive = 1.0
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
     def __call__(self, clips: Tensor) -> Tensor:
         return without_rounding(
             on_frames(lambda frames: gaussian_blur(frames, [self.size] * 2, [self.sigma] * 2), clips)
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class MeanFilter:
     """size: side of the window in pixels."""
 
@@ -39,9 +35,6 @@ class MeanFilter:
     stochastic: ClassVar[bool] = False
 
     size: Odd = 3
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return without_rounding(on_planes(self._average, clips))
@@ -51,7 +44,7 @@ class MeanFilter:
         return sliding_sum(sliding_sum(padded, self.size, 2), self.size, 3) / self.size**2
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class MedianFilter:
     """size: side of the window in pixels. The gradient goes to the pixel that is the median."""
 
@@ -59,9 +52,6 @@ class MedianFilter:
     stochastic: ClassVar[bool] = False
 
     size: Odd = 3
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return on_planes(self._median, clips)
@@ -72,7 +62,7 @@ class MedianFilter:
         return windows.flatten(-2).sort(-1).values[..., self.size**2 // 2]
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class BilateralFilter:
     """Mean weighted by nearness and likeness, both Gaussian (Tomasi and Manduchi, 1998).
 
@@ -85,9 +75,6 @@ class BilateralFilter:
     size: Odd = 5
     sigma_space: Positive = 2.0
     sigma_color: Positive = 0.1
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return without_rounding(on_planes(self._filter, clips))

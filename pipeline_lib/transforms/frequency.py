@@ -1,15 +1,14 @@
 """Transforms in the frequency domain."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.entries.ranges import Fraction, check_ranges
+from pipeline_lib.entries.ranges import Fraction, method
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class FourierTruncation:
     """Keeps the lowest spatial frequencies of every channel of every frame, clamped to [0, 1].
 
@@ -21,9 +20,6 @@ class FourierTruncation:
     stochastic: ClassVar[bool] = False
 
     keep: Fraction = 0.5
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         height, width = clips.shape[-2:]

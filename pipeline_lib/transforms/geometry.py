@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.entries.ranges import Positive, check_ranges
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.entries.ranges import Positive, PositiveFraction, method
 from pipeline_lib.transforms.layout import without_rounding
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Swirl:
     """Turned around the center, less and less outwards: by strength * exp(-5 / ln 2 * distance / radius), bilinear.
 
@@ -27,9 +25,6 @@ class Swirl:
 
     strength: float = 1.0
     radius: Positive = 2.0
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         height, width = clips.shape[-2:]
@@ -57,7 +52,7 @@ def sampled(clips: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return above * (1 - down) + below * down
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class ResizeAndPad:
     """Shrunk to a random size and put at a random place on black, one draw for each clip (Xie et al., ICLR 2018).
 
@@ -67,11 +62,7 @@ class ResizeAndPad:
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = True
 
-    smallest: float = 0.9
-
-    def __post_init__(self) -> None:
-        if not 0 < self.smallest <= 1:
-            raise PipelineError(f"smallest is {self.smallest}: it is a fraction above 0, up to 1")
+    smallest: PositiveFraction = 0.9
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return torch.stack([self._place(clip, generator) for clip, generator in zip(clips, generators, strict=True)])

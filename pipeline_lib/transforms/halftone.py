@@ -6,20 +6,19 @@ are passed one after the other, each for the whole batch; the sums have the orde
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.entries.ranges import Levels, OpenFraction, method
 
 # (row, column, sixteenths) in the order in which a pixel's errors arrive there. Multiplication and addition stay two
 # operations: fused ones round once, and differently on each device.
 FLOYD_STEINBERG = ((1, 1, 1), (1, 0, 5), (1, -1, 3), (0, 1, 7))
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Halftone:
     """Float arithmetic, nothing clamped while errors accumulate (the authors' code).
 
@@ -31,15 +30,9 @@ class Halftone:
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
 
-    theta: float = 0.5
-    levels: int = 2
+    theta: OpenFraction = 0.5
+    levels: Levels = 2
     outside: Literal["dropped", "renormalized"] = "dropped"
-
-    def __post_init__(self) -> None:
-        if self.levels < 2:
-            raise PipelineError(f"levels is {self.levels}: a halftone has two or more")
-        if not 0 < self.theta < 1:
-            raise PipelineError(f"theta is {self.theta}: a threshold lies between 0 and 1")
 
     def __call__(self, clips: Tensor) -> Tensor:
         height, width = clips.shape[-2:]
@@ -63,7 +56,7 @@ class Halftone:
         return (values * top - self.theta).ceil().clamp(0, top) / top
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class HalftoneInteger:
     """8-bit arithmetic, bit for bit Pillow's `convert("1")` of each channel.
 

@@ -1,7 +1,6 @@
 """JPEG compression (Dziugaite et al., 2016; Das et al., 2017)."""
 
 import io
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -9,11 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline_lib.entries.ranges import Quality, check_ranges
+from pipeline_lib.entries.ranges import Quality, method
 from pipeline_lib.transforms.layout import as_bytes, on_frames, require_rgb
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class Jpeg:
     """Every frame through an 8-bit JPEG file with chroma at half resolution (4:2:0).
 
@@ -25,9 +24,6 @@ class Jpeg:
     stochastic: ClassVar[bool] = False
 
     quality: Quality = 75
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         require_rgb(clips)

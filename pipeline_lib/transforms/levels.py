@@ -1,16 +1,15 @@
 """Transforms of grey levels."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 from torchvision.transforms.v2.functional import equalize_image
 
-from pipeline_lib.entries.ranges import Bits, check_ranges
+from pipeline_lib.entries.ranges import Bits, method
 from pipeline_lib.transforms.layout import as_bytes, on_planes
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class BitDepth:
     """round(x (2^bits - 1)) / (2^bits - 1) (Xu et al., 2018). A comparison of Halftone's; its bits are not printed."""
 
@@ -19,15 +18,12 @@ class BitDepth:
 
     bits: Bits = 3
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
     def __call__(self, clips: Tensor) -> Tensor:
         top = 2**self.bits - 1
         return (clips * top).round() / top
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class HistogramEqualization:
     """Every channel of every frame spread evenly over the 8-bit levels, as Pillow's `ImageOps.equalize`."""
 

@@ -1,16 +1,16 @@
 """Random noise as a defense."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.entries.ranges import Positive, check_ranges
+from pipeline_lib.entries.ranges import Positive, method
+from pipeline_lib.randomness.noise import noise_like
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class NoiseInjection:
     """Independent normal noise on every value, then clamped; sigma on the [0, 1] scale (Cohen et al., 2019: 0.12 to 1).
 
@@ -22,11 +22,6 @@ class NoiseInjection:
 
     sigma: Positive = 0.05
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        noise = [
-            torch.randn(clip.shape, generator=generator) for clip, generator in zip(clips, generators, strict=True)
-        ]
-        return (clips + self.sigma * torch.stack(noise).to(clips)).clamp(0, 1)
+        noise = noise_like(clips, generators, lambda clip, generator: clip.normal_(generator=generator))
+        return (clips + self.sigma * noise).clamp(0, 1)

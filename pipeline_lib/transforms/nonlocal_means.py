@@ -1,19 +1,18 @@
 """Non-local means (Buades et al., 2005), each channel of each frame on its own."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pipeline_lib.entries.ranges import Odd, Positive, check_ranges
+from pipeline_lib.entries.ranges import Odd, Positive, method
 from pipeline_lib.transforms.layout import mirrored, on_planes, sliding_sum
 
 # Pixels at a time: what a CPU has in its caches, and what keeps any other device busy.
 CPU_PIXELS, DEVICE_PIXELS = 2**17, 2**26
 
 
-@dataclass(frozen=True, kw_only=True)
+@method
 class NonlocalMeans:
     """Every pixel becomes the mean of those around it, weighted by exp(-d / strength^2), d the mean squared difference
     of the patches around the two; OpenCV's `fastNlMeansDenoising` without its rounding to 8 bits, on any device.
@@ -28,9 +27,6 @@ class NonlocalMeans:
     strength: Positive = 10 / 255
     patch: Odd = 7
     search: Odd = 21
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
     def __call__(self, clips: Tensor) -> Tensor:
         return on_planes(self._denoise, clips.detach()).clamp_(0, 1)

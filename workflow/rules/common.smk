@@ -16,6 +16,7 @@ from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.configuration.patterns import pattern_of
 from pipeline_lib.configuration.requests import Requests, cores
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.targets import all_targets, split_target
@@ -59,18 +60,17 @@ onstart:
             LOGGER.warning(warning)
 
 
-TARGETS = "|".join(all_targets(PLAN["models"]))
+TARGETS = pattern_of(all_targets(PLAN["models"]))
 
 
 wildcard_constraints:
-    dataset="|".join(PLAN["datasets"]),
+    dataset=pattern_of(PLAN["datasets"]),
     split="train|test",
-    model="|".join(PLAN["models"]),
+    model=pattern_of(PLAN["models"]),
     source=TARGETS,
     target=TARGETS,
-    attack="|".join(PLAN["attacks"]),
-    study="|".join(PLAN["studies"]),
-    figure="[a-z][a-z0-9_]*",
+    attack=pattern_of(PLAN["attacks"]),
+    study=pattern_of(PLAN["studies"]),
 
 
 def code(script, *entries):

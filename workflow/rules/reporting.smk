@@ -84,7 +84,7 @@ for FORM in figure_rules(PLAN):
         log:
             PATHS.log("figure/{figure}"),
         wildcard_constraints:
-            figure="|".join(FORM.figures),
+            figure=pattern_of(FORM.figures),
         localrule: True
         conda:
             "../../environment.yml"

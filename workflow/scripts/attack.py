@@ -5,23 +5,21 @@ from pathlib import Path
 from pipeline_lib.jobs.adapter import job, torch_device
 
 with job(snakemake):
-    from pipeline_lib.evaluation.adversarial import make_adversarial_set
+    from pipeline_lib.evaluation.adversarial import SetFiles, make_adversarial_set
+    from pipeline_lib.evaluation.source import Run, Settings, Source
 
+    runs = Path(snakemake.config["results"], ".runs")
     make_adversarial_set(
         snakemake.params.entry,
-        weights=Path(snakemake.input.weights),
-        branch=snakemake.params.branch,
+        source=Source(weights=Path(snakemake.input.weights), branch=snakemake.params.branch),
         clips=Path(snakemake.input.clips),
         learned=Path(snakemake.input.learned[0]) if snakemake.input.learned else None,
-        runs=Path(snakemake.config["results"], ".runs", "attack"),
-        code=snakemake.params.code,
-        batch_size=snakemake.params.evaluation["batch_size"],
-        seed=snakemake.params.evaluation["seed"],
-        precision=snakemake.params.evaluation["precision"],
-        gpu_share=snakemake.config["gpu_share"],
-        adversarial=Path(snakemake.output.adversarial),
-        predictions=Path(snakemake.output.predictions),
-        audit=Path(snakemake.output.audit),
-        trace=Path(snakemake.output.trace),
-        device=torch_device(snakemake.config),
+        run=Run(folder=runs / "attack", code=snakemake.params.code),
+        settings=Settings(
+            **snakemake.params.evaluation,
+            device=torch_device(snakemake.config),
+            gpu_share=snakemake.config["gpu_share"],
+            batch_sizes=runs / "batch_sizes",
+        ),
+        outputs=SetFiles(**{kind: Path(path) for kind, path in snakemake.output.items()}),
     )

@@ -1,0 +1,111 @@
+"""Attacking some clips of a set, and measuring them while they are at hand."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline_lib.attacks.goal_loss import GoalLoss, NotedLogits
+from pipeline_lib.attacks.goals import goal_of
+from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.protocols import LatticeAttack, LossTransform
+from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged
+from pipeline_lib.clips.loader import as_clips
+from pipeline_lib.clips.store import Clips
+from pipeline_lib.entries.facts import margin_of
+from pipeline_lib.evaluation.attacked import AttackedClips, FirstStepFacts
+from pipeline_lib.evaluation.audit import bound_facts, goal_reached, model_gap, require_finite, trace_of, unchanged_by
+from pipeline_lib.evaluation.prediction import clips_at, prediction_draws, score
+from pipeline_lib.evaluation.recording import FirstStep, RecordedLoss
+from pipeline_lib.evaluation.source import Loaded, Settings
+from pipeline_lib.evaluation.storage import Keep, on_lattice
+from pipeline_lib.precision import autocast, computing_in, precision_of, weights_in
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crafting:
+    """What every batch of a set is made with. `loss_transform`: what the attack climbs instead of its goal's loss."""
+
+    attack: LatticeAttack
+    loss_transform: LossTransform
+    source: Loaded
+    settings: Settings
+    keep: Keep = on_lattice
+
+    def in_precision(self, clips: Tensor) -> Tensor:
+        """The model's logits, computed in the precision of the gradients."""
+        with autocast(self.settings.precision, self.settings.device):
+            return self.source.model(clips)
+
+    def draws(self, videos: Sequence[str], purpose: str = "") -> list[torch.Generator]:
+        return clip_generators(self.settings.seed, [video + purpose for video in videos])
+
+
+def attack_clips(
+    crafting: Crafting, data: Clips, rows: np.ndarray, frames: np.ndarray
+) -> tuple[AttackedClips, list[bytes]]:
+    """Attacks the clips `rows` of a set, with their frames; returns their facts and their compressed differences."""
+    device, model = crafting.settings.device, crafting.source.model
+    videos, labels = clips_at(data, rows, device)
+    shown = enlarged(frames, margin_of(crafting.attack))
+    clean = as_clips(shown, device)
+    recorded, live, first_step = _attacked(crafting, clean, labels, videos)
+    require_finite(videos, "the attacked clips are", live)
+    require_finite(videos, "the loss under attack is", *recorded.losses)
+    with unchanged_by(crafting.attack, live, clean):
+        stored, adversarial = crafting.keep(crafting.attack, live, clean)
+    of_clean, of_live, of_stored = (
+        score(model, clips, labels, prediction_draws(videos)) for clips in (as_clips(frames, device), live, stored)
+    )
+    losses = (torch.from_numpy(scores.losses) for scores in (of_clean, of_live, of_stored))
+    require_finite(videos, "the loss as evaluated is", *losses)
+    facts = AttackedClips(
+        first_step=first_step,
+        trace=trace_of(recorded, of_live, data.labels[rows]),
+        bound=bound_facts(crafting.attack, live, stored, clean),
+        clean=of_clean,
+        live=of_live,
+        stored=of_stored,
+        model_gap=model_gap(recorded, partial(score, model, draws=crafting.draws(videos[:1], "/transform"))),
+        goal_reached=goal_reached(recorded, of_stored.predictions, len(data.classes)),
+        crc32=np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
+    )
+    return facts, [compressed_delta(new, old) for new, old in zip(adversarial, shown, strict=True)]
+
+
+def _attacked(
+    crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]
+) -> tuple[RecordedLoss, Tensor, FirstStepFacts]:
+    """The attack's own clips, not on the 8-bit lattice, what its loss recorded on the way, and its first step."""
+    settings, network = crafting.settings, crafting.source.network
+    with attacking(network), drawing(crafting.draws(videos, "/goal")):
+        criterion = goal_of(crafting.attack).criterion(crafting.source.model, clean, labels)
+    noted = NotedLogits(crafting.in_precision)
+    recorded = RecordedLoss(noted, labels, criterion)
+    precision = precision_of(crafting.attack, settings.precision)
+    # What the source draws while it is attacked is not what it draws when it predicts.
+    with (
+        attacking(network, weights_in(crafting.attack, settings.precision)),
+        computing_in(settings.precision),
+        drawing(crafting.draws(videos, "/transform")),
+    ):
+        first_step = FirstStep(crafting.loss_transform(recorded))
+        climbed = GoalLoss(
+            climbed=first_step,
+            noted=noted,
+            exact=crafting.source.model,
+            clips=clean,
+            labels=labels,
+            goal=goal_of(crafting.attack),
+            transform=crafting.loss_transform,
+        )
+        # A copy: the audit compares with clean clips, whatever an attack writes into its argument.
+        live = crafting.attack(climbed, clean.clone(), crafting.draws(videos)).detach()
+        with autocast(precision, settings.device):
+            return recorded, live, first_step.facts(live, clean)

@@ -1,0 +1,35 @@
+"""Audits and traces of adversarial sets: facts that distinguish robustness from an attack that went wrong."""
+
+from typing import NamedTuple
+
+
+class Audit(NamedTuple):
+    """The one row of a set's audit. Fractions are from 0 to 1, accuracies in percent, losses means over the clips."""
+
+    clips: int
+    iterations: int
+    zero_gradients: float  # fraction of clips whose first gradient is zero
+    zero_elements: float  # mean fraction of zeros in the first gradient, in the attacked region
+    start_loss: float
+    end_loss: float
+    predicted_increase: float  # of what is climbed, in the first step, by the first gradient
+    first_rise: float  # of what is climbed, in the first step
+    changed_predictions: float  # fraction of the stored clips
+    reached_goals: float  # fraction of the stored clips
+    unchanged_clips: float  # fraction of the stored clips
+    live_bound_ratio: float  # the largest, of the attack's own clips
+    bound_ratio: float  # the largest, of the stored clips
+    box_excess: float  # the largest distance of a live pixel from [0, 1]
+    model_gap: float  # between the losses of the attacked and of the evaluated model on the same clips
+    gap_allowed: float
+    clean_accuracy: float
+    live_accuracy: float
+    stored_accuracy: float
+
+
+class TraceRow(NamedTuple):
+    """Accuracy (percent) and mean loss of the live clips after a number of iterations."""
+
+    step: int
+    accuracy: float
+    loss: float

@@ -1,0 +1,48 @@
+"""Rows between rules: numbers as written, columns that readers rely on, files that are whole."""
+
+from typing import NamedTuple
+
+import pytest
+
+from pipeline_lib.records.audits import Audit
+from pipeline_lib.records.predictions import REQUIRED, Prediction
+from pipeline_lib.records.rows import write_rows
+from pipeline_lib.reporting.audits import read_audit
+from pipeline_lib.reporting.metrics import read_predictions
+
+
+class Row(NamedTuple):
+    name: str
+    count: int
+    value: float
+
+
+def test_floats_have_the_format_and_everything_else_is_as_it_is(tmp_path):
+    rows = [Row("a, b", 1234567, 2 / 3), Row("", 0, 1e-9), Row("é", -1, float("nan"))]
+    write_rows(tmp_path / "rows.csv", Row._fields, rows)
+    lines = (tmp_path / "rows.csv").read_bytes().decode().split("\r\n")
+    assert lines == ["name,count,value", '"a, b",1234567,0.666667', ",0,1e-09", "é,-1,nan", ""]
+    write_rows(tmp_path / "rows.csv", Row._fields, rows[:1], number=".2f")
+    assert (tmp_path / "rows.csv").read_text().splitlines()[1] == '"a, b",1234567,0.67'
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    def rows():
+        yield Row("first", 1, 0.5)
+        raise KeyboardInterrupt
+
+    write_rows(tmp_path / "rows.csv", Row._fields, [])
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(tmp_path / "rows.csv", Row._fields, rows())
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+    assert (tmp_path / "rows.csv").read_text().splitlines() == ["name,count,value"]
+
+
+def test_readers_find_what_writers_wrote(tmp_path):
+    audit = Audit(*range(len(Audit._fields)))
+    write_rows(tmp_path / "audit.csv", Audit._fields, [audit])
+    assert read_audit(tmp_path / "audit.csv") == audit._asdict()
+    write_rows(tmp_path / "predictions.csv", Prediction._fields, [Prediction("007", 3, 4, 0.5)], number=".6f")
+    (row,) = read_predictions(tmp_path / "predictions.csv").to_dict("records")
+    assert row == {"video": "007", "label": 3, "prediction": 4, "loss": 0.5, "selected": ""}
+    assert REQUIRED == ("video", "label", "prediction", "loss")
