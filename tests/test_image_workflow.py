@@ -149,6 +149,8 @@ def check_report(page: str) -> None:
         "Pages": {"perturbations_shapes.html"},
     }
     assert "Accuracy in percent with its 95 % interval" in shown["results/tables/shapes.html"]["caption"]
+    for path in ("perturbations_shapes.png", "perturbations_shapes.html"):
+        assert "One test clip under every attack" in shown[f"results/figures/{path}"]["caption"]
     contents = {path: base64.b64decode(item["data_uri"].partition("base64,")[2]) for path, item in shown.items()}
     assert all(content.startswith(b"\x89PNG") for path, content in contents.items() if path.endswith(".png"))
     pages = [page, *(content.decode() for path, content in contents.items() if path.endswith(".html"))]
