@@ -46,3 +46,13 @@ def made(tmp_path_factory) -> Path:
     clips = tiny.write_clips(folder / "clips.h5")
     trained(folder, tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 6}}, clips, "plain")
     return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A copy of the project whose whole workflow counts as done."""
+    from planning import copy_project, pretend_finished
+
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    pretend_finished(project)
+    return project

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from configured import CONFIG, SCHEMA
-from pipeline_lib.configuration.structure import with_defaults
+from configured import CONFIG
+from pipeline_lib.provenance.sources import read_source
 from planning import CACHES
 
 HEAD = """
@@ -36,8 +36,10 @@ class Simple:
 
 
 def forget() -> None:
+    """Forgets what was found in other folders; what was read of the package's own files stays."""
     for cache in CACHES:
-        cache.cache_clear()
+        if cache is not read_source:
+            cache.cache_clear()
 
 
 @pytest.fixture
@@ -48,6 +50,8 @@ def own(tmp_path, monkeypatch) -> Iterator[Callable[..., Path]]:
 
     def write(text: str = "", package: dict[str, str] | None = None) -> Path:
         forget()
+        if (tmp_path / "own_file.py").exists():
+            read_source.cache_clear()
         files = {f"own_parts/{name}": part for name, part in (package or {}).items()}
         for name, part in (files | {"own_file": text, "adapter": "x = 1"}).items():
             path = tmp_path / f"{name}.py"
@@ -62,7 +66,7 @@ def own(tmp_path, monkeypatch) -> Iterator[Callable[..., Path]]:
 
 
 def changed(*changes: tuple[str, object]) -> dict:
-    """The default configuration with values set by their dotted paths, and with the defaults of the schema."""
+    """The default configuration with values set by their dotted paths."""
     config = copy.deepcopy(CONFIG)
     for path, value in changes:
         *parents, last = path.split(".")
@@ -70,4 +74,4 @@ def changed(*changes: tuple[str, object]) -> dict:
         for name in parents:
             entry = entry[name]
         entry[last] = value
-    return with_defaults(config, SCHEMA)
+    return config

@@ -134,7 +134,7 @@ def test_a_network_selects_by_the_clip_and_forgets_it():
     with record_selections() as recorded:
         assert torch.equal(network(clips), expected)
     network(clips)
-    assert [selection.branches for selection in recorded] == [network.branches]
+    assert [selection.branches for selection in recorded] == [network.batchnorm_branches]
     assert torch.equal(recorded[0].logits.softmax(1), rho)
     with record_selections() as recorded:
         fixed = through(network, "lp")(clips)

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 import tiny
+from configured import resolved
 from own_files import HEAD, SIMPLE, changed, own
 from pipeline_lib.attacks.crafting import craft
-from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.configuration.entries import resolve, resolve_attack
 from pipeline_lib.entries.building import build
 from pipeline_lib.entries.facts import innermost, known_value, layers, margin_of
@@ -67,7 +67,7 @@ def test_an_own_attack_may_have_fields_of_any_name_and_costs_what_it_declares(ow
     own(FACTS)
     written = SEARCH | {"loss": "dlr", "learning": 0.5, "storage": "float32"}
     changes = ("attacks.mine", written), ("studies.mine", STUDY)
-    plan = resolve_config(changed(*changes, ("models.at_pgd.defense.attack", "mine")))
+    plan = resolved(changed(*changes, ("models.at_pgd.defense.attack", "mine")))
     assert plan["attacks"]["mine"] == written
     assert plan["models"]["at_pgd-s0"]["defense"]["attack"] == SEARCH | {"loss": "dlr", "learning": 0.5}
     assert passes(plan["attacks"]["mine"], SHAPE) == 1 + 2 * 100
@@ -80,8 +80,9 @@ def test_an_own_attack_may_have_fields_of_any_name_and_costs_what_it_declares(ow
 
 def test_a_fact_that_names_no_field_is_an_error_with_file_and_class(own):
     own(FACTS)
+    changes = ("attacks.mine", {"method": "own_file:Odd"}), ("studies.mine", STUDY)
     with pytest.raises(PipelineError, match="own_file.py: class Odd: passes is '2 . turns': .*epsilon.*turns"):
-        passes({"method": "own_file:Odd"}, SHAPE)
+        resolved(changed(*changes))
 
 
 def test_keys_of_the_workflow_are_reserved(own):
@@ -93,11 +94,11 @@ def test_keys_of_the_workflow_are_reserved(own):
 def test_what_is_inside_of_an_attack_is_found_in_entries_and_objects_alike(own):
     own(FACTS)
     entry = {"method": "own_file:Both", "inner": {"method": "expectation", "attack": tiny.PGD | {"precision": "bf16"}}}
-    resolved = resolve("a", entry, {})
-    assert [layer["method"].partition(":")[2] for layer in layers(resolved)] == ["Both", "Expectation", "Ascent"]
-    attack = build(resolved)
+    whole = resolve("a", entry, {})
+    assert [layer["method"].partition(":")[2] for layer in layers(whole)] == ["Both", "Expectation", "Ascent"]
+    attack = build(whole)
     assert [type(layer).__name__ for layer in layers(attack)] == ["Both", "Expectation", "Ascent"]
-    assert innermost(resolved) == resolved["inner"]["attack"]
+    assert innermost(whole) == whole["inner"]["attack"]
     assert precision_of(attack, "fp32") == "bf16"
     frame = {"method": "fixed_pattern", "region": {"method": "border", "width": 1}, "margin": 3}
     frame |= {"start": {"method": "constant", "value": 0}}
@@ -109,7 +110,7 @@ def test_an_own_defense_and_network_may_have_fields_of_any_name(own):
     own(FACTS)
     defense = {"method": "own_file:Branchy", "attack": "pgd", "branches": 3}
     network = {"method": "own_file:Wide"}
-    plan = resolve_config(changed(("models.at_pgd.defense", defense), ("networks.own", network)))
+    plan = resolved(changed(("models.at_pgd.defense", defense), ("networks.own", network)))
     assert plan["models"]["at_pgd-s0"]["defense"]["branches"] == 3
     assert known_value(network, "channels") == 32
     plain = tiny.NETWORK | {"width": 32}
@@ -123,6 +124,9 @@ class NoQuantize:
 @dataclass(frozen=True, kw_only=True)
 class NoCall:
     def quantize(self, adversarial, clean): ...
+@dataclass(frozen=True, kw_only=True)
+class Quantise(NoQuantize):
+    def quantise(self, adversarial, clean): ...
 @dataclass(frozen=True, kw_only=True)
 class Blur:
     differentiable: ClassVar[bool] = True
@@ -163,6 +167,10 @@ INTERFACES = {
         [("models.at_pgd.defense", BLURRED)],
         "transform: .*own_file.py: class Blur has no stochastic",
     ),
+    "misnamed": (
+        [("attacks.mine", {"method": "own_file:Quantise"}), USED],
+        "attacks.mine: .*class Quantise has no quantize, which a LatticeAttack .* needs; it has quantise",
+    ),
     "defense": ([("models.at_pgd.defense", {"method": "own_file:NoObjective"})], "NoObjective has no objective"),
     "module": (
         [("networks.tiny", {"method": "own_file:Net"})],
@@ -181,12 +189,12 @@ INTERFACES = {
 def test_a_class_of_the_wrong_shape_is_named_before_any_job(own, changes, message):
     own(WRONG)
     with pytest.raises(PipelineError, match=message):
-        resolve_config(changed(*changes))
+        resolved(changed(*changes))
 
 
 def test_an_attack_that_is_only_trained_on_needs_no_quantize(own):
     own(WRONG)
-    resolve_config(changed(("attacks.mine", NO_QUANTIZE), ("models.at_pgd.defense.attack", "mine")))
+    resolved(changed(("attacks.mine", NO_QUANTIZE), ("models.at_pgd.defense.attack", "mine")))
 
 
 def test_stages_that_no_class_declares_are_checked_in_the_job_with_the_same_words():

@@ -21,6 +21,7 @@ from pipeline_lib.networks.multi_batchnorm import MultiBatchNorm, routed
 from pipeline_lib.precision import autocast, computing_in, gap_allowed
 from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.training.job import Inputs, Outputs, train_model
+from test_updates import AWP, FREE, HEAD_APART, averaged
 from training_runs import always_asked
 
 pytestmark = pytest.mark.gpu
@@ -118,10 +119,13 @@ def trained(folder: Path, clips: Path, entry: dict) -> Path:
     return outputs.weights
 
 
-@pytest.mark.parametrize("defense", ["at_pgd", "multibn_selected"])
+OWN_UPDATES = {"average_of_awp": averaged(AWP), "free": FREE, "two_optimizers": HEAD_APART}
+
+
+@pytest.mark.parametrize("defense", ["at_pgd", "multibn_selected", *OWN_UPDATES])
 def test_training_stopped_at_every_step_ends_with_the_same_bytes(tmp_path, monkeypatch, defense):
     clips = tiny.write_clips(tmp_path / "train.h5")
-    entry = tiny.model_entry(DEFENSES[defense]) | {
+    entry = tiny.model_entry((DEFENSES | OWN_UPDATES)[defense]) | {
         "training": tiny.TRAINING | {"augmentation": tiny.CROP_AND_FLIP, "precision": "bf16"}
     }
     whole = trained(tmp_path / "whole", clips, entry).read_bytes()

@@ -12,7 +12,7 @@ import yaml
 
 from configured import CONFIG
 from pipeline_lib.clips import image_lists
-from planning import ROOT, copy_project, plan, pretend_finished
+from planning import ROOT, plan
 
 CIFAR10 = yaml.safe_load((ROOT / "config/cifar10.yaml").read_text())
 SHAPES = {
@@ -57,14 +57,6 @@ SHAPES = {
     },
     "figures": {"perturbations_shapes": {"dataset": "shapes", "source": "shapes_standard", "attacks": ["pgd"]}},
 }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A copy of the project whose whole workflow counts as done."""
-    project = copy_project(tmp_path_factory.mktemp("project"))
-    pretend_finished(project)
-    return project
 
 
 @pytest.fixture

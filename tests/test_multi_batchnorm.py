@@ -11,6 +11,7 @@ from pipeline_lib.networks.multi_batchnorm import (
     Groups,
     MultiBatchNorm,
     branch_out,
+    branches_of,
     load_initial,
     routed,
     through,
@@ -109,7 +110,7 @@ def test_every_branch_starts_as_the_plain_network_and_the_plain_network_is_left_
     for branch in BRANCHES:
         assert torch.equal(through(network, branch)(CLIPS), plain(CLIPS))
     assert same(plain.state_dict(), before)
-    assert network.branches == tuple(BRANCHES)
+    assert network.batchnorm_branches == tuple(BRANCHES)
 
 
 def test_the_route_ends_after_use_and_after_an_error():
@@ -200,3 +201,10 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded(change, message
     with pytest.raises(PipelineError, match=message):
         load_initial(network, state)
     assert same(network.state_dict(), before)
+
+
+def test_a_network_may_call_something_else_its_branches():
+    network = trained_looking()
+    network.branches = 2
+    assert branches_of(network) == ()
+    assert branches_of(branch_out(network, BRANCHES)) == tuple(BRANCHES)

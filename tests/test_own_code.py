@@ -44,6 +44,7 @@ class Unbounded:
     def quantize(self, adversarial, clean):
         return (adversarial * 255).round() / 255
 """
+UNBOUNDED = {"method": "own_file:Unbounded"}
 IN_PLACE = {"method": "own_file:InPlace", "epsilon": 1 / 255}
 
 
@@ -91,9 +92,10 @@ def test_training_leaves_the_clean_clips_as_they_are(own):
     torch.testing.assert_close(examples - clips, torch.full_like(clips, 16 / 255))
 
 
-def test_an_attack_without_a_bound_is_audited_as_such(made):
+@pytest.mark.parametrize("entry", [UNBOUNDED, {"method": "expectation", "attack": UNBOUNDED, "samples": 1}])
+def test_an_attack_without_a_bound_is_audited_as_such(made, entry):
     """It is no fault, and not `ok` either."""
-    audit = audit_of(made, {"method": "own_file:Unbounded"})
+    audit = audit_of(made, resolve("a", entry, {}))
     assert (audit["bound_ratio"], audit["live_bound_ratio"]) == (-1, -1)
     effective = audit | {"stored_accuracy": 0.0, "clean_accuracy": 100.0}
     assert verdict(effective) == "no bound stated"

@@ -171,7 +171,7 @@ OWN_JOB = """
 import sys, types
 sys.path[:0] = [{root!r}, {folder!r}]
 from pipeline_lib.jobs.adapter import job
-snakemake = types.SimpleNamespace(rule="attack", log=[{log!r}], resources={{}}, config={{}})
+snakemake = types.SimpleNamespace(rule="attack", log=[{log!r}], resources={{}}, config={{"gpu_share": 1}})
 with job(snakemake):
     import own_file
     own_file.work()

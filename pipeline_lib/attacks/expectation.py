@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline_lib.attacks.losses import expectation
 
 # By this name the configuration takes an attack's name as well as its entry.
-from pipeline_lib.attacks.protocols import BoundedAttack as Attack
+from pipeline_lib.attacks.protocols import LatticeAttack as Attack
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Count, method
 
@@ -35,4 +35,5 @@ class Expectation:
         return self.attack.quantize(adversarial, clean)
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        return self.attack.ratio_to_bound(adversarial, clean)
+        """That of an attack with a bound."""
+        return self.attack.ratio_to_bound(adversarial, clean)  # type: ignore[attr-defined]

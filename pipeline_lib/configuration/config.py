@@ -29,9 +29,11 @@ from pipeline_lib.entries.facts import (
     unknown_stage,
 )
 from pipeline_lib.entries.interfaces import DEFENSE, LEARNED_ATTACK, NETWORK, SET_ATTACK, require_by_name
+from pipeline_lib.jobs.costs import passes
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance.fingerprints import canonical
 
+ANY_SHAPE = (40, 112, 112)
 VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 
 
@@ -59,12 +61,15 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
 
 
 def _check_interfaces(plan: Mapping[str, Any]) -> None:
-    """Raises PipelineError for the first used attack whose sets could not be made."""
+    """Raises PipelineError for the first used attack whose sets could not be made, or whose cost is not stated well."""
     for name in sorted({cell["attack"] for _, cell in used_cells(plan)} - {CLEAN}):
         entry = plan["attacks"][name]
         interface = LEARNED_ATTACK if learning_of(entry) is not None else SET_ATTACK
         for layer in layers(own_entry(entry)):
             require_by_name(f"attacks.{name}", layer["method"], interface)
+        passes(entry, ANY_SHAPE)
+    for model in used_models(plan):
+        passes(plan["models"][model]["defense"], ANY_SHAPE)
 
 
 def _datasets(config: Mapping[str, Any]) -> dict[str, dict]:

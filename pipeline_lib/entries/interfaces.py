@@ -1,5 +1,6 @@
 """Whether the classes that a configuration names have what is called on them, as far as their sources say."""
 
+from difflib import get_close_matches
 from functools import cache
 
 from pipeline_lib.entries.classes import class_of, definitions, find, foreign_bases, members
@@ -47,7 +48,15 @@ def require(where: str, target: str, interface: type | None) -> None:
             "classes), and returns one"
         )
     if missing := missing_members(cls, interface):
-        raise PipelineError(f"{name} has no {', '.join(missing)}, which {_described(interface)} needs")
+        raise PipelineError(
+            f"{name} has no {', '.join(missing)}, which {_described(interface)} needs{_like(cls, missing)}"
+        )
+
+
+def _like(cls: type, missing: list[str]) -> str:
+    """The members whose names are nearly the missing ones, as the end of a message."""
+    found = [close for name in missing for close in get_close_matches(name, members(cls), n=1)]
+    return f"; it has {', '.join(found)}" if found else ""
 
 
 def _described(interface: type) -> str:

@@ -1,8 +1,6 @@
 """What is measured while an adversarial set is made: facts that tell robustness from an attack that went wrong."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,16 +8,13 @@ from torch import Tensor
 
 from pipeline_lib.attacks.losses import to_labels
 from pipeline_lib.attacks.protocols import LatticeAttack
-from pipeline_lib.entries.facts import layers
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.attacked import AttackedClips, BoundFacts, Trace
+from pipeline_lib.evaluation.bounds import NOT_MEASURED, bound_ratio
 from pipeline_lib.evaluation.prediction import Scores
 from pipeline_lib.evaluation.recording import RecordedLoss
 from pipeline_lib.precision import Precision, gap_allowed
 from pipeline_lib.records.audits import Audit, TraceRow
-
-# In place of a gap or a ratio, which are not negative. Not NaN, which stays what it is: a loss that is not finite.
-NOT_MEASURED = -1.0
 
 
 def with_learned_gradient(attacked: AttackedClips, zero_elements: float) -> AttackedClips:
@@ -56,23 +51,6 @@ def bound_facts(attack: LatticeAttack, live: Tensor, stored: Tensor, clean: Tens
         box_excess=excess.cpu().numpy(),
         unchanged=unchanged.cpu().numpy(),
     )
-
-
-def bound_ratio(attack: Any, clips: Tensor, clean: Tensor) -> np.ndarray:
-    """(n,): how much of its bound an attack, or one that it wraps, uses; `NOT_MEASURED` where one states no bound."""
-    if not all(hasattr(layer, "ratio_to_bound") for layer in layers(attack)):
-        return np.full(len(clean), NOT_MEASURED)
-    with unchanged_by(attack, clips, clean):
-        return attack.ratio_to_bound(clips, clean).cpu().numpy()
-
-
-@contextmanager
-def unchanged_by(attack: Any, *tensors: Tensor) -> Iterator[None]:
-    """Raises PipelineError if an attack, which is given these tensors inside, writes into them."""
-    before = [tensor._version for tensor in tensors]
-    yield
-    if [tensor._version for tensor in tensors] != before:
-        raise PipelineError(f"{type(attack).__name__} writes into the clips that quantize or ratio_to_bound is given")
 
 
 def goal_reached(recorded: RecordedLoss, predictions: np.ndarray, classes: int) -> np.ndarray:

@@ -18,7 +18,8 @@ from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.facts import margin_of
 from pipeline_lib.evaluation.attacked import AttackedClips, FirstStepFacts
-from pipeline_lib.evaluation.audit import bound_facts, goal_reached, model_gap, require_finite, trace_of, unchanged_by
+from pipeline_lib.evaluation.audit import bound_facts, goal_reached, model_gap, require_finite, trace_of
+from pipeline_lib.evaluation.bounds import unchanged_by
 from pipeline_lib.evaluation.prediction import clips_at, prediction_draws, score
 from pipeline_lib.evaluation.recording import FirstStep, RecordedLoss
 from pipeline_lib.evaluation.source import Loaded, Settings

@@ -11,6 +11,7 @@ from torch import nn
 from pipeline_lib.attacks.protocols import Model
 from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, architecture, memory_of
 from pipeline_lib.models.trained import check_classes, load_model, view
+from pipeline_lib.networks.multi_batchnorm import branches_of
 from pipeline_lib.precision import Precision
 from pipeline_lib.provenance.fingerprints import canonical, digest
 
@@ -24,7 +25,7 @@ class Loaded(NamedTuple):
 
     @property
     def branches(self) -> Sequence[str]:
-        return getattr(self.network, "branches", ())
+        return branches_of(self.network)
 
 
 @dataclass(frozen=True, kw_only=True)

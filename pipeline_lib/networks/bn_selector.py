@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from pipeline_lib.context import holding
 from pipeline_lib.entries.ranges import Positive, method
 from pipeline_lib.networks.extension import head_of
-from pipeline_lib.networks.multi_batchnorm import present_route, routed
+from pipeline_lib.networks.multi_batchnorm import branches_of, present_route, routed
 from pipeline_lib.networks.synchronized import summed
 
 
@@ -187,7 +187,7 @@ class SelectedNetwork(nn.Module):
     def __init__(self, target: nn.Module, selector: nn.Module, weighting: Weighting) -> None:
         super().__init__()
         self.target, self.selector, self.weighting = target, selector, weighting
-        self.branches: tuple[str, ...] = target.branches  # type: ignore[assignment]
+        self.batchnorm_branches = branches_of(target)
         self.head = f"target.{head_of(target)}"
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ class SelectedNetwork(nn.Module):
             return self.target(clips)
         selection = self.selector(clips)
         if (recorded := _RECORDED.get()) is not None:
-            recorded.append(Selection(selection, self.branches))
+            recorded.append(Selection(selection, self.batchnorm_branches))
         choice = _CHOICE.get() or (lambda logits: Mixture(self.weighting(logits)))
         with routed(choice(selection)):
             return self.target(clips)

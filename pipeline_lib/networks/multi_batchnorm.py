@@ -21,6 +21,9 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.networks.extension import head_of, unknown_to
 
+# The attribute of a network that holds the names of its branches.
+BRANCHES = "batchnorm_branches"
+
 
 class Route(Protocol):
     """How a batch of `clips` clips passes the branches of a BatchNorm."""
@@ -89,21 +92,21 @@ def branch_out(network: nn.Module, branches: Sequence[str], shared: Sequence[str
     """A copy of `network` with a BatchNorm per branch, each initialized from the existing one.
 
     BatchNorms below a submodule named in `shared` stay single: by default those of the shortcuts, as in the authors'
-    networks; `shared=()` branches these too. The names are kept as `network.branches`.
+    networks; `shared=()` branches these too. The names are kept as `network.batchnorm_branches`.
 
     Raises:
         PipelineError: no branches, one named twice, or a network that has branches already.
     """
     if not branches or len(set(branches)) < len(branches):
         raise PipelineError(f"branches are {list(branches)}: give one or more different names")
-    if hasattr(network, "branches"):
+    if hasattr(network, BRANCHES):
         raise PipelineError("branches: this network has branches already; choose a defense that adds them once")
     network = copy.deepcopy(network)
     for name, norm in list(network.named_modules()):
         if isinstance(norm, _BatchNorm) and not set(name.split(".")) & set(shared):
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, MultiBatchNorm(norm, len(branches)))
-    network.branches = tuple(branches)  # type: ignore[assignment]
+    network.batchnorm_branches = tuple(branches)  # type: ignore[assignment]
     return network
 
 
@@ -129,8 +132,13 @@ def through_groups(network: nn.Module, groups: Sequence[tuple[str, int]]) -> Cal
     return forward
 
 
+def branches_of(network: nn.Module) -> tuple[str, ...]:
+    """The names of a network's BatchNorm branches; none for an ordinary network, whatever else it calls branches."""
+    return getattr(network, BRANCHES, ())
+
+
 def branch_index(network: nn.Module, branch: str) -> int:
-    known: tuple[str, ...] = getattr(network, "branches", ())
+    known = branches_of(network)
     if branch not in known:
         has = f"it has {', '.join(known)}" if known else "it has no branches: use a MultiBN defense"
         raise PipelineError(f"branch {branch!r} is unknown to this network; {has}")

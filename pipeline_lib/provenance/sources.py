@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.provenance import syntax
+from pipeline_lib.provenance import annotations, syntax
 from pipeline_lib.provenance.syntax import Annotated, ClassSource
 
 
@@ -43,7 +43,11 @@ def read_source(path: Path) -> Source:
 
 
 # What is remembered was found by this code, and a syntax tree is written differently by every version of Python.
-_VERSION = sys.version.encode() + Path(__file__).read_bytes() + Path(str(syntax.__file__)).read_bytes()
+_VERSION = (
+    sys.version.encode()
+    + Path(__file__).read_bytes()
+    + b"".join(Path(str(part.__file__)).read_bytes() for part in (annotations, syntax))
+)
 
 
 def _store(path: Path) -> Path:

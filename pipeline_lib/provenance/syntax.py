@@ -1,20 +1,13 @@
-"""What the syntax tree of a Python file says: its imports, its classes with their fields, and names for other things.
-
-Annotations are written out in one form: `Optional[float]`, `Union[float, None]` and `"float | None"` are all
-`float | None`, `typing.Sequence[int]` is `list[int]`.
-"""
+"""What the syntax tree of a Python file says: its imports, its classes with their fields, other names for them."""
 
 import ast
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from pipeline_lib.provenance.annotations import plain_name, unquoted, written
+
 # Decorators that make the annotated names of a class its fields.
 DATACLASS = ("dataclass", "method")
-TYPING = ("typing.", "typing_extensions.", "collections.abc.", "collections.", "dataclasses.")
-LISTS = ("List", "Sequence", "MutableSequence", "Iterable", "Collection", "Set", "FrozenSet")
-MAPPINGS = ("Dict", "Mapping", "MutableMapping", "OrderedDict")
-# Names that stand around a type and say nothing of a value.
-AROUND = ("Annotated", "Final", "Required", "ReadOnly")
 SPECIAL = {"ClassVar": "class", "InitVar": "field"}
 
 
@@ -132,7 +125,7 @@ def _class(node: ast.ClassDef, imported: dict[str, str]) -> ClassSource:
                 constants[name] = plain
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             parameters = dict(_parameters(item.args, imported))
-    is_dataclass = any(_name(part, imported) in DATACLASS for part in node.decorator_list)
+    is_dataclass = any(plain_name(part, imported) in DATACLASS for part in node.decorator_list)
     bases = [ast.unparse(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
     return ClassSource(bases, is_dataclass, annotated, parameters, members, constants)
 
@@ -157,9 +150,9 @@ def _set_on_self(method: ast.AST) -> Iterator[str]:
 
 
 def _annotated(annotation: ast.expr, value: ast.expr | None, imported: dict[str, str]) -> Annotated:
-    kind, inner = _kind(_unquoted(annotation), imported)
+    kind, inner = _kind(unquoted(annotation), imported)
     default, required = value, value is None
-    if isinstance(value, ast.Call) and _name(value, imported) == "field":
+    if isinstance(value, ast.Call) and plain_name(value, imported) == "field":
         given = {keyword.arg: keyword.value for keyword in value.keywords}
         default, required = given.get("default"), not {"default", "default_factory"} & given.keys()
         if _literal(given.get("init")) is False:
@@ -168,7 +161,7 @@ def _annotated(annotation: ast.expr, value: ast.expr | None, imported: dict[str,
 
 
 def _kind(annotation: ast.expr, imported: dict[str, str]) -> tuple[str, ast.expr]:
-    name = _name(annotation.value if isinstance(annotation, ast.Subscript) else annotation, imported)
+    name = plain_name(annotation.value if isinstance(annotation, ast.Subscript) else annotation, imported)
     if name == "KW_ONLY":
         return "class", annotation
     if name in SPECIAL:
@@ -194,54 +187,3 @@ def _literal(value: ast.expr | None) -> Any:
         return None
     items = plain if isinstance(plain, list | tuple) else [plain]
     return plain if all(isinstance(item, bool | int | float | str) for item in items) else None
-
-
-def _name(node: ast.expr, imported: dict[str, str]) -> str:
-    """The plain name of a decorator, call or type: `dc.dataclass(frozen=True)` -> `dataclass`."""
-    if isinstance(node, ast.Call):
-        node = node.func
-    head, _, rest = ast.unparse(node).partition(".")
-    return f"{imported.get(head, head)}.{rest}".strip(".").rpartition(".")[2]
-
-
-def _unquoted(node: ast.expr) -> ast.expr:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        try:
-            return _unquoted(ast.parse(node.value, mode="eval").body)
-        except SyntaxError:
-            return ast.Name("Any")
-    return node
-
-
-def written(node: ast.expr, imported: dict[str, str]) -> str:
-    """An annotation in one form, whatever names of `typing` it is written with."""
-    node = _unquoted(node)
-    if isinstance(node, ast.BinOp):
-        return f"{written(node.left, imported)} | {written(node.right, imported)}"
-    if isinstance(node, ast.Subscript):
-        return _subscript(_plain(node.value, imported), node.slice, imported)
-    return _plain(node, imported)
-
-
-def _subscript(name: str, inner: ast.expr, imported: dict[str, str]) -> str:
-    parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-    if name == "Literal":
-        return f"Literal[{', '.join(map(ast.unparse, parts))}]"
-    texts = [written(part, imported) for part in parts]
-    if name == "Optional":
-        return f"{texts[0]} | None"
-    if name == "Union":
-        return " | ".join(texts)
-    return texts[0] if name in AROUND else f"{name}[{', '.join(texts)}]"
-
-
-def _plain(node: ast.expr, imported: dict[str, str]) -> str:
-    text = ast.unparse(node)
-    head, dot, rest = text.partition(".")
-    full = imported.get(head, head) + dot + rest
-    if not full.startswith(TYPING):
-        return "list" if text in ("set", "frozenset") else text
-    name = full.rpartition(".")[2]
-    if name in MAPPINGS:
-        return "dict"
-    return "list" if name in LISTS else name.replace("Tuple", "tuple")
