@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = 10
+DEMO_JOBS = 245  # of the demo, roughly
 DEMO = ["--configfile", str(ROOT / "config/config.yaml")]
 
 SNAKEFILE = """
@@ -62,20 +63,22 @@ def one_job(folder: Path, warm: int) -> float:
     return (jobs(folder, 1 + JOBS, warm) - jobs(folder, 1, warm)) / JOBS
 
 
-def jobs(folder: Path, count: int, warm: int) -> float:
-    """One Snakemake call with `count` empty torch jobs."""
+def jobs(folder: Path, count: int, warm: int, *options: str) -> float:
+    """One Snakemake call with `count` empty torch jobs of one rule."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "job.py").write_text(JOB)
-    options = ["--cores", "1", "--scheduler", "greedy", "--config", f"jobs={count}", f"warm={warm}", "gpu_share=1"]
-    return cpu_seconds(snakemake(*options), folder)
+    given = ["--config", f"jobs={count}", f"warm={warm}", "gpu_share=1"]
+    return cpu_seconds(snakemake("--cores", "1", "--scheduler", "greedy", *options, *given), folder)
 
 
 def measure(folder: Path) -> dict[str, float]:
     """One round."""
     return {
         "dry run of the demo": cpu_seconds(snakemake("-n", "--directory", str(folder / "demo"), *DEMO), ROOT),
+        "dry run of one rule": jobs(folder / "jobs", 1, 1, "-n"),
+        f"dry run of one rule, {DEMO_JOBS} jobs": jobs(folder / "jobs", DEMO_JOBS, 1, "-n"),
         "one job": one_job(folder / "jobs", warm=1),
         "one job without a warm process": one_job(folder / "jobs", warm=0),
         "Python with torch": cpu_seconds([sys.executable, "-c", "import torch"], folder),
