@@ -35,4 +35,4 @@ rule all:
 rule results:
     input:
         LAYOUTS.tables(),
-        figures(),
+        all_figures(PLAN, PATHS),

@@ -1,11 +1,39 @@
-"""Modules beside the tests can be imported by them; a model that several files attack is trained once."""
+"""What several test files share. Modules beside the tests can be imported by them."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory) -> Path:
+    """A copy of the project whose whole workflow counts as done."""
+    from planning import copy_project, pretend_finished
+
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    pretend_finished(project)
+    return project
+
+
+@pytest.fixture
+def edit(finished_project):
+    """Changes a file of the finished project for one test, and puts it back as it was, its time included."""
+    saved = {}
+
+    def change(name: str, old: str, new: str) -> None:
+        path = finished_project / name
+        saved.setdefault(path, (path.read_text(), path.stat().st_mtime_ns))
+        assert old in path.read_text(), f"{name} has no {old!r}"
+        path.write_text(path.read_text().replace(old, new))
+
+    yield change
+    for path, (text, when) in saved.items():
+        path.write_text(text)
+        os.utime(path, ns=(when, when))
 
 
 @pytest.fixture(scope="session")

@@ -132,3 +132,27 @@ def pretend_finished(project: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.mkdir(exist_ok=True) if is_directory else target.touch()
     execute(project, "touch")
+
+
+REPORTING = {"table", "audit_table", "figure", "figure_csv", "figure_html", "opening", "report"}
+
+
+def model_of(target: str) -> str:
+    return target.partition("-s")[0]
+
+
+def names_of(jobs: set) -> set[str]:
+    """All wildcards of jobs."""
+    return {name for job in jobs for name in job[1:]}
+
+
+def computing(jobs: set) -> set:
+    return {job for job in jobs if job[0] not in REPORTING}
+
+
+def rules(jobs: set) -> set[str]:
+    return {job[0] for job in jobs}
+
+
+def plan_of_a_fresh_project(finished: Path) -> set:
+    return plan(finished, {"results": "elsewhere"})

@@ -147,7 +147,7 @@ class Flat(Short):
 USED = ("studies.mine", STUDY)
 BLURRED = {"method": "transformed", "transform": {"method": "own_file:Blur"}, "defense": {"method": "standard"}}
 AFTER = {"method": "oudefend", "network": "own", "after": ["layer2"]}
-FEATURES = {"dataset": "synthetic", "attack": "pgd", "rows": {"R": "flat"}}
+FEATURES = {"method": "features", "dataset": "synthetic", "attack": "pgd", "rows": {"R": "flat"}}
 FLAT = {"network": "own", "training": "scratch", "defense": {"method": "standard"}}
 NO_QUANTIZE, NO_CALL = {"method": "own_file:NoQuantize"}, {"method": "own_file:NoCall"}
 EXTENDED = [("networks.more", AFTER), ("models.at_pgd.network", "more")]
@@ -179,8 +179,8 @@ INTERFACES = {
     "stage": ([("networks.own", {"method": "own_file:Short"}), *EXTENDED], UNKNOWN_STAGE),
     "our stage": ([("networks.own", {"method": "resnet_3d", "stages": 1}), *EXTENDED], UNKNOWN_STAGE),
     "features": (
-        [("networks.own", {"method": "own_file:Flat"}), ("models.flat", FLAT), ("figures.features", {"f": FEATURES})],
-        "figures.features.f.rows.R: this network has no stages layer1, layer2",
+        [("networks.own", {"method": "own_file:Flat"}), ("models.flat", FLAT), ("figures.f", FEATURES)],
+        "figures.f.rows.R: this network has no stages layer1, layer2",
     ),
 }
 

@@ -22,7 +22,7 @@ from pipeline_lib.networks.bn_selector import SelectedNetwork, Softmax
 from pipeline_lib.networks.multi_batchnorm import branch_out, through
 from pipeline_lib.networks.resnet import ResNet3D
 from pipeline_lib.randomness.draws import present_generators
-from pipeline_lib.reporting.features import draw_features
+from pipeline_lib.reporting.figures.features import draw_features
 from sets import attacked
 from training_runs import trained
 

@@ -1,7 +1,5 @@
-"""Figures and the gallery: what is drawn, that all of it is visible, and that the bytes repeat."""
+"""Figures: what is drawn, that all of it is visible, and that the bytes repeat."""
 
-import base64
-import io
 import re
 import subprocess
 import sys
@@ -9,42 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
 
-from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.difference import magnified_difference
-from pipeline_lib.reporting.features import draw_features, features_figure
-from pipeline_lib.reporting.figures import (
-    draw_iterations,
-    draw_perturbations,
-    draw_table,
-    draw_training,
-    iterations_figure,
-    perturbation_figure,
-    table_figure,
-    training_figure,
-)
-from pipeline_lib.reporting.gallery import encode, enlarged, gallery_page, side_by_side
-from pipeline_lib.reporting.masking import draw_masking, masking_figure
+from pipeline_lib.reporting.figures.chart import draw_table
+from pipeline_lib.reporting.figures.features import draw_features
+from pipeline_lib.reporting.figures.iterations import draw_iterations
+from pipeline_lib.reporting.figures.masking import draw_masking
+from pipeline_lib.reporting.figures.perturbations import draw_perturbations
+from pipeline_lib.reporting.figures.sweep import build_sweeps, draw_sweeps
+from pipeline_lib.reporting.figures.training_curves import draw_training
 from pipeline_lib.reporting.metrics import wilson
-from pipeline_lib.reporting.style import STYLE, line_styles
-from pipeline_lib.reporting.sweeps import build_sweeps, draw_sweeps, sweeps_figure, write_sweeps
+from pipeline_lib.reporting.style import STYLE, line_styles, write_figure
+from test_gallery import clips
 
-MODULES = ("reporting.metrics", "reporting.tables", "reporting.audits", "reporting.figures", "reporting.gallery")
-
-
-def clips(size: int = 16, frames: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth clean clip and one that departs from it by 4 gray levels."""
-    generator = np.random.default_rng(0)
-    ramp = np.linspace(40, 210, frames * size * size * 3).reshape(frames, size, size, 3).astype(np.uint8)
-    return ramp, (ramp + 4 * generator.choice([-1, 1], ramp.shape)).astype(np.uint8)
+MODULES = ("reporting.metrics", "reporting.tables", "reporting.audits", "reporting.style", "reporting.gallery")
 
 
 def examples() -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -125,15 +107,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "table": lambda: draw_table(table(), "A study", "A note that is long enough to need more than one line. " * 4),
     "narrow": lambda: draw_table(table().query("column == 'clean'"), note="Orientation only. " * 9),
 }
-WRITERS: dict[str, Callable[[Path], None]] = {
-    "perturbations": lambda out: perturbation_figure(examples()[:1], out),
-    "iterations": lambda out: iterations_figure(curves(), 300, out),
-    "sweeps": lambda out: sweeps_figure(swept(), out),
-    "training": lambda out: training_figure(histories()[:2], out),
-    "features": lambda out: features_figure(feature_curves(), out),
-    "masking": lambda out: masking_figure(sheet(12), out, "Halftone"),
-    "table": lambda out: table_figure(table().query("column in ['clean', 'union']"), out),
-}
 
 
 def drawn(name: str) -> Figure:
@@ -176,14 +149,41 @@ def test_no_texts_overlap(name: str) -> None:
             assert not box.padded(-0.5).overlaps(other.padded(-0.5)), (first, second)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+class Drawn:
+    """A figure of the configuration, as far as it is written."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def draw(self, files: object) -> Figure:
+        return FIGURES[self.name]()
+
+    def numbers(self, files: object) -> pd.DataFrame:
+        return pd.DataFrame({"row": [files]})
+
+    def page(self, files: object) -> str:
+        return f"<p>{files}</p>"
+
+
+def written(name: str, stem: Path, *endings: str) -> dict[str, Path]:
+    paths = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf", *endings)}
+    write_figure(Drawn(name), "nothing", {ending: str(path) for ending, path in paths.items()})
+    return paths
+
+
+@pytest.mark.parametrize("name", ["perturbations", "iterations", "sweeps", "features", "masking", "narrow"])
 def test_figures_repeat_byte_for_byte_and_hold_no_date(name: str, tmp_path: Path) -> None:
-    WRITERS[name](tmp_path / "first.v1")
-    WRITERS[name](tmp_path / "second.v1")
+    first, second = (written(name, tmp_path / stem) for stem in ("first.v1", "second.v1"))
     for suffix in ("png", "pdf"):
-        data = (tmp_path / f"first.v1.{suffix}").read_bytes()
-        assert data == (tmp_path / f"second.v1.{suffix}").read_bytes()
+        data = first[suffix].read_bytes()
+        assert data == second[suffix].read_bytes()
         assert not re.search(rb"CreationDate|ModDate|D:20\d\d|tEXt|tIME", data)
+
+
+def test_numbers_and_a_page_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
+    paths = written("narrow", tmp_path / "figure", "csv", "html")
+    assert (paths["csv"].read_bytes(), paths["html"].read_text()) == (b"row\nnothing\n", "<p>nothing</p>")
+    assert sorted(tmp_path.iterdir()) == sorted(paths.values())
 
 
 def test_perturbation_figure_shows_the_middle_frames() -> None:
@@ -225,13 +225,11 @@ def test_sweeps_are_accuracies_of_predictions_with_their_interval(tmp_path: Path
         frame.to_csv(tmp_path / f"{seed}.csv", index=False)
     curve = {"seeds": [0, 1], "cells": [[str(tmp_path / "0.csv"), str(tmp_path / "1.csv")]]}
     panel = {"key": "steps", "values": ["5"], "positions": [5.0], "rows": {"A": curve}}
-    table = build_sweeps({"panels": {"PGD": panel}})
+    table = build_sweeps({"PGD": panel})
     (record,) = table.to_dict("records")
     assert (record["panel"], record["row"], record["value"], record["seeds"]) == ("PGD", "A", "5", "0 1")
     assert record["measured"] == 62.5
     assert (record["low"], record["high"]) == (wilson(50, 4)[0], wilson(75, 4)[1])
-    write_sweeps(table, tmp_path / "out.csv")
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv", dtype={"value": str}), table, atol=1e-3)
 
 
 def test_iterations_axis_starts_at_the_first_step_and_keeps_the_last_tick() -> None:
@@ -268,82 +266,6 @@ def test_a_number_that_an_audit_denies_is_marked_in_the_chart_and_never_the_best
     ]
     bold = [text.get_text() for text in panel.texts if text.get_fontweight() == "bold"]
     assert bold == [f"{cells['measured'].drop(best).max():.1f}"]
-
-
-def test_magnified_difference_is_gray_fifteenfold_and_cut() -> None:
-    clean = np.full((1, 1, 5, 3), 100, np.uint8)
-    adversarial = clean + np.array([0, 4, 8, 9, 155], np.uint8)[:, None]
-    assert magnified_difference(clean, adversarial)[0, 0, :, 0].tolist() == [128, 188, 248, 255, 255]
-    assert magnified_difference(adversarial, clean)[0, 0, :, 0].tolist() == [128, 68, 8, 0, 0]
-    with pytest.raises(ValueError, match="two uint8 clips of one shape"):
-        magnified_difference(clean, clean[..., :1])
-
-
-@pytest.mark.parametrize(("size", "expected"), [(112, 224), (32, 224), (28, 224), (240, 240), (33, 231)])
-def test_enlarged_frames_have_square_pixels(size: int, expected: int) -> None:
-    clip = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-    large = enlarged(clip)
-    assert large.shape == (2, expected, expected, 3)
-    assert (large[:, :: expected // size, :: expected // size] == clip).all()
-
-
-def decode(video: bytes) -> tuple[np.ndarray, float]:
-    with av.open(io.BytesIO(video), "r") as container:
-        stream = container.streams.video[0]
-        assert stream.codec_context.name == "h264"
-        assert stream.codec_context.pix_fmt == "yuv420p"
-        frames = [
-            frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray() for frame in container.decode(stream)
-        ]
-        assert stream.average_rate is not None
-        return np.stack(frames), float(stream.average_rate)
-
-
-@pytest.mark.parametrize("size", [16, 33])
-def test_encoded_clips_decode_to_nearly_the_same(size: int) -> None:
-    joined = side_by_side(*clips(size))
-    assert joined.shape[1] % 2 == joined.shape[2] % 2 == 0
-    frames, rate = decode(encode(joined, 8))
-    assert rate == 8
-    assert frames.shape == joined.shape
-    gray = frames.mean(axis=3) - joined.mean(axis=3)
-    assert np.abs(gray).mean() < 4
-
-
-def test_gallery_is_one_self_contained_page(tmp_path: Path) -> None:
-    gallery_page(examples(), tmp_path / "clips.html", 8)
-    page = (tmp_path / "clips.html").read_text()
-    videos = re.findall(r'<video controls loop autoplay muted playsinline src="data:video/mp4;base64,([^"]+)">', page)
-    assert len(videos) == 2
-    frames, _ = decode(base64.b64decode(videos[0]))
-    assert len(frames) == 4
-    rest = re.sub(r"data:video/mp4;base64,[^\"]+", "", page)
-    assert not any(word in rest for word in ("http", "href=", "<script", "<link", "url("))
-    assert "compressed" in rest
-    assert "<h2>PGD &lt;&amp;&gt;</h2>" in rest
-    assert "HandstandPushups \u2192 JumpingJack" in rest
-
-
-def test_gallery_shows_images_as_they_are(tmp_path: Path) -> None:
-    clean, adversarial = clips(frames=1)
-    gallery_page([("PGD", clean, adversarial)], tmp_path / "clips.html", 8)
-    page = (tmp_path / "clips.html").read_text()
-    [data] = re.findall(r'<img alt="" src="data:image/png;base64,([^"]+)">', page)
-    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-        assert (np.asarray(picture) == side_by_side(clean, adversarial)[0]).all()
-    assert "<video" not in page
-    assert "compressed" not in page
-
-
-def test_gallery_repeats_byte_for_byte(tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        gallery_page(examples()[:1], tmp_path / name, 8)
-    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
-
-
-def test_ffmpeg_errors_are_passed_on() -> None:
-    with pytest.raises(PipelineError, match=r"could not encode a clip for the gallery: .*not divisible by 2"):
-        encode(np.zeros((1, 15, 15, 3), np.uint8), 8)
 
 
 def test_nothing_here_loads_torch() -> None:

@@ -24,7 +24,7 @@ from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern, 
 from pipeline_lib.evaluation.source import Run, Source
 from pipeline_lib.models import checkpoint
 from pipeline_lib.reporting.audits import read_audit, verdict
-from pipeline_lib.reporting.examples import attack_examples
+from pipeline_lib.reporting.figures.perturbations import attack_examples
 from pipeline_lib.transforms.noise import NoiseInjection
 from sets import attacked, frames_of, predicted_again, rows_of
 from stores import flip

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from configured import CONFIG
 from pipeline_lib.clips import image_lists
 from planning import ROOT, plan
 
@@ -54,7 +55,7 @@ SHAPES = {
             "rows": {"No Defense": "shapes_standard", "MultiBN-manual": "shapes_manual/lp"},
         }
     },
-    "figures": {"perturbations": {"shapes": {"dataset": "shapes", "source": "shapes_standard", "attacks": ["pgd"]}}},
+    "figures": {"perturbations_shapes": {"dataset": "shapes", "source": "shapes_standard", "attacks": ["pgd"]}},
 }
 
 
@@ -117,10 +118,8 @@ def test_a_change_of_one_decoder_decodes_its_own_kind_of_files_again(finished, n
 
 @pytest.mark.slow
 def test_images_from_files_to_the_report(tmp_path):
-    demo = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
-    overlay = SHAPES | {"studies": dict.fromkeys(demo) | SHAPES["studies"]}
-    overlay["figures"] = {"iterations": {"pgd": None}, "features": {"shapes": None}, "masking": {"shapes": None}}
-    overlay["figures"]["perturbations"] = SHAPES["figures"]["perturbations"] | {"examples": None}
+    overlay = SHAPES | {"studies": dict.fromkeys(CONFIG["studies"]) | SHAPES["studies"]}
+    overlay["figures"] = dict.fromkeys(CONFIG["figures"]) | SHAPES["figures"]
     (tmp_path / "shapes.json").write_text(json.dumps(overlay))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(tmp_path)]
     configs = ["--configfile", str(ROOT / "config/config.yaml"), str(tmp_path / "shapes.json")]
@@ -128,7 +127,7 @@ def test_images_from_files_to_the_report(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     table = (tmp_path / "results/tables/shapes.md").read_text()
     assert all(row in table for row in ("No Defense", "MultiBN-manual"))
-    assert (tmp_path / "results/figures/clips_shapes.html").read_text().count("<img") == 1
+    assert (tmp_path / "results/figures/perturbations_shapes.html").read_text().count("<img") == 1
     check_report((tmp_path / "results/report.html").read_text())
 
 
@@ -139,14 +138,16 @@ def check_report(page: str) -> None:
     assert names == {
         "Tables": {"shapes.html", "audit.html"},
         "Figures": {"chart_shapes.png", "perturbations_shapes.png", "training_shapes.png"},
-        "Clips": {"clips_shapes.html"},
+        "Pages": {"perturbations_shapes.html"},
     }
     assert "Accuracy in percent with its 95 % interval" in shown["results/tables/shapes.html"]["caption"]
+    for path in ("perturbations_shapes.png", "perturbations_shapes.html"):
+        assert "One test clip under every attack" in shown[f"results/figures/{path}"]["caption"]
     contents = {path: base64.b64decode(item["data_uri"].partition("base64,")[2]) for path, item in shown.items()}
     assert all(content.startswith(b"\x89PNG") for path, content in contents.items() if path.endswith(".png"))
     pages = [page, *(content.decode() for path, content in contents.items() if path.endswith(".html"))]
     assert "MultiBN-manual" in contents["results/tables/shapes.html"].decode()
-    assert '<img alt="" src="data:image/png;base64,' in contents["results/figures/clips_shapes.html"].decode()
+    assert '<img alt="" src="data:image/png;base64,' in contents["results/figures/perturbations_shapes.html"].decode()
     outside = r"""(?:src|href)\s*=\s*["']?(?:https?:)?//"""
     assert [re.findall(outside, text) for text in pages] == [[]] * len(pages)
 

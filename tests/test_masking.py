@@ -9,17 +9,16 @@ import pytest
 from configured import CONFIG, resolved
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.audits import AUDIT_COLUMNS, MASKED
+from pipeline_lib.reporting.figures.masking import as_written, draw_masking
 from pipeline_lib.reporting.masking import (
     COLUMNS,
     MASKED_PLAINLY,
     NO_SIGN,
-    as_written,
     build_masking,
-    draw_masking,
+    masking_numbers,
     signs_of_masking,
     signs_without_bpda_or_eot,
     verdict,
-    write_masking,
 )
 from pipeline_lib.reporting.metrics import wilson
 
@@ -122,8 +121,7 @@ def test_predictions_and_audits_of_all_seeds_become_a_sheet(tmp_path):
     assert built.loc[0, ["low", "high", "n", "seeds"]].tolist() == [wilson(40, 10)[0], wilson(60, 10)[1], 10, 2]
     assert built["zero_gradients"].tolist()[1:] == [0.3, 0.3]
     assert pd.isna(built["zero_gradients"][0])
-    write_masking(built, tmp_path / "sheet.csv")
-    assert pd.read_csv(tmp_path / "sheet.csv")["verdict"].tolist() == [MASKED] * 3
+    assert masking_numbers(built)["verdict"].tolist() == [MASKED] * 3
 
 
 def test_the_figure_prints_the_numbers_and_the_verdict_with_its_signs():
@@ -164,15 +162,15 @@ def configured(**changes: object) -> dict:
     config["attacks"]["eot"] = {"method": "expectation", "attack": "pgd", "samples": 2}
     entry = {"dataset": "synthetic", "target": "halftone", "attack": "pgd", "without_bpda": "plain", "eot": "eot"}
     entry |= {"transfer": "standard", "bounds": ["pgd", "unbounded"], "steps": ["steps_1", "steps_10"]}
-    config["figures"]["masking"] = {"halftone": entry | changes}
+    config["figures"]["sheet"] = {"method": "masking"} | entry | changes
     return config
 
 
 def test_a_sheet_is_made_of_ordinary_cells():
-    parts = resolved(configured())["masking"]["halftone"]["parts"]
-    cells = [(part["part"], *part["cells"][0].values(), part["value"]) for part in parts]
+    parts = resolved(configured())["figures"]["sheet"]["needs"]
+    cells = [(part["part"], *part["predictions"][0].cell[1:], part["value"]) for part in parts]
     assert cells == [
-        ("clean", "halftone-s0", "clean", "halftone-s0", None),
+        ("clean", "halftone-s0", "clean", None, None),
         ("without_bpda", "plain-s0", "pgd", "plain-s0", None),
         ("white_box", "halftone-s0", "pgd", "halftone-s0", None),
         ("eot", "halftone-s0", "eot", "halftone-s0", None),
@@ -190,16 +188,16 @@ CONFIG_EPSILON = resolved(CONFIG)["attacks"]["pgd"]["perturbation"]["epsilon"]
 def test_without_options_a_sheet_has_clean_white_box_and_bounds():
     config = configured()
     for key in ("without_bpda", "eot", "transfer", "steps"):
-        del config["figures"]["masking"]["halftone"][key]
-    parts = resolved(config)["masking"]["halftone"]["parts"]
+        del config["figures"]["sheet"][key]
+    parts = resolved(config)["figures"]["sheet"]["needs"]
     assert [part["part"] for part in parts] == ["clean", "white_box", "bound", "bound"]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target": "halftoned"}, r"masking\.halftone\.target: unknown model 'halftoned'"),
-        ({"attack": "pdg"}, r"masking\.halftone\.attack: unknown attack 'pdg'"),
+        ({"target": "halftoned"}, r"figures\.sheet\.target: unknown model 'halftoned'"),
+        ({"attack": "pdg"}, r"figures\.sheet\.attack: unknown attack 'pdg'"),
         ({"without_bpda": "halftone"}, r"without_bpda: model 'halftone' is attacked by BPDA as well"),
         ({"target": "at_pgd"}, r"without_bpda: model 'plain' has other weights than 'at_pgd': .*initial: at_pgd"),
         ({"eot": "pgd"}, r"eot: attack 'pgd' is none on an expectation"),
@@ -207,7 +205,7 @@ def test_without_options_a_sheet_has_clean_white_box_and_bounds():
         ({"bounds": ["unbounded", "pgd"]}, r"bounds\[1\]: attack 'pgd' has .* after 1: list growing"),
         ({"bounds": ["msd"]}, r"bounds\[0\]: attack 'msd' has none of its own"),
         ({"steps": ["steps_10", "steps_1"]}, r"steps\[1\]: attack 'steps_1' has 1 after 10"),
-        ({"bounds": []}, r"figures\.masking\.halftone\.bounds"),
+        ({"bounds": []}, r"figures\.sheet\.bounds"),
     ],
 )
 def test_what_a_sheet_cannot_be_made_of_is_named(changes, message):

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binomtest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting.metrics import accuracy, mean, over_seeds, read_predictions, union, wilson
+from pipeline_lib.reporting.metrics import accuracy, correct_clips, mean, over_seeds, read_predictions, wilson
+from pipeline_lib.reporting.summaries import union as union_of
 
 
 def predictions(correct: str, name: str = "predictions.csv") -> pd.DataFrame:
@@ -19,6 +20,10 @@ def predictions(correct: str, name: str = "predictions.csv") -> pd.DataFrame:
     table = pd.DataFrame({"video": videos, "label": labels, "prediction": guesses, "loss": 0.5})
     table.attrs["path"] = name
     return table
+
+
+def union(columns: list[pd.DataFrame]) -> float:
+    return union_of(correct_clips(dict(enumerate(columns)))).percent
 
 
 def test_accuracy_is_the_percentage_of_clips_that_are_right() -> None:

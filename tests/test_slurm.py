@@ -41,10 +41,11 @@ FEWER = {
         "halftone": None,
     },
     "figures": {
-        "perturbations": {"examples": {"attacks": ["pgd", "universal"]}, "shapes": None},
-        "iterations": {"pgd": {"rows": {"MultiBN": None}}},
-        "features": {"shapes": {"rows": dict.fromkeys(["Halftoning ST", "Vanilla AT", "Halftoning AT"])}},
-        "masking": {"shapes": None},
+        "perturbations_examples": {"attacks": ["pgd", "universal"]},
+        "perturbations_shapes": None,
+        "iterations_pgd": {"rows": {"MultiBN": None}},
+        "features_shapes": {"rows": dict.fromkeys(["Halftoning ST", "Vanilla AT", "Halftoning AT"])},
+        "masking_shapes": None,
     },
 }
 DEMO = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]

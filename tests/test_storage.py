@@ -20,7 +20,7 @@ from pipeline_lib.evaluation.adversarial import build_attack
 from pipeline_lib.evaluation.features import measure_features
 from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.evaluation.storage import KEEP
-from pipeline_lib.reporting.examples import attack_examples
+from pipeline_lib.reporting.figures.perturbations import attack_examples
 from sets import CPU, attacked, predicted_again, rows_of
 from stores import flip, offset_of
 

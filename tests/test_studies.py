@@ -1,13 +1,13 @@
-"""Cells of studies and figures: which target meets which attack, made on which source."""
+"""Cells of studies, and all that is used: which target meets which attack, made on which source."""
 
 import re
 
 import pytest
 
 from configured import SCHEMA
+from pipeline_lib.configuration.figures import resolve_figures
 from pipeline_lib.configuration.structure import with_defaults
-from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_cells, used_models
-from pipeline_lib.configuration.sweeps import Sweep
+from pipeline_lib.configuration.studies import resolve_studies, used_cells, used_models
 from pipeline_lib.configuration.targets import all_targets, seeds_of, split_target
 from pipeline_lib.errors import PipelineError
 
@@ -143,50 +143,17 @@ def test_an_aimed_attack_needs_a_selecting_source_that_knows_its_type():
         resolve_studies({"studies": {"s": study}}, plan)
 
 
-SWEEP = {"pgd_steps": Sweep("steps", {"pgd": 1, "roa": "5/2"})}
-
-
-def figures_of(rows: dict, **keys: object) -> dict:
-    entry = {"title": "T", "dataset": "d", "panels": {"PGD": "pgd_steps"}, "rows": rows, **keys}
-    return resolve_figures({"figures": {"sweeps": {"f": entry}}}, SWEEP, PLAN)
-
-
-def test_panels_of_a_sweep_hold_the_cells_of_each_value():
-    panel = figures_of({"Plain": "plain", "Manual": {"PGD": "manual/lp"}})["sweeps"]["f"]["panels"]["PGD"]
-    assert (panel["key"], panel["values"], panel["positions"]) == ("steps", ["1", "5/2"], [1, 2.5])
-    assert panel["rows"]["Plain"][1] == [cell("plain-s0", "roa", "plain-s0"), cell("plain-s1", "roa", "plain-s1")]
-    assert panel["rows"]["Manual"][0][0] == cell("manual-s0-lp", "pgd", "manual-s0-lp")
-
-
-def test_a_swept_transfer():
-    curves = figures_of({"A": "plain", "B": {"target": "plain", "source": "manual/lp"}}, source="soft")
-    rows = curves["sweeps"]["f"]["panels"]["PGD"]["rows"]
-    assert rows["A"][0][0] == cell("plain-s0", "pgd", "soft-s0")
-    assert rows["B"][0][0] == cell("plain-s0", "pgd", "manual-s0-lp")
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"panels": {"PGD": "pgd"}}, "figures.sweeps.f.panels.PGD: unknown sweep 'pgd'; known: pgd_steps"),
-        ({"rows": {"R": {"target": "plain", "attack": "pgd"}}}, "f.rows.R.attack: the panels say the attacks"),
-        ({"rows": {"R": {"ROA": "plain"}}}, "f.rows.R.ROA: unknown column 'ROA'; known: PGD"),
-    ],
-)
-def test_errors_of_figures(keys, message):
-    with pytest.raises(PipelineError, match=re.escape(message)):
-        figures_of(**({"rows": {"Plain": "plain"}} | keys))
-
-
 def test_everything_that_is_shown_is_used():
     columns = {"gray": {"attack": "pgd", "source": "soft"}, "clean": "clean"}
     study = written(columns, {"R": "plain"})
     given = {
-        "perturbations": {"p": {"dataset": "d", "source": "manual/lp", "attacks": ["roa"]}},
-        "iterations": {"i": {"dataset": "d", "attack": "pgd", "rows": {"W": "wrapped"}}},
+        "p": {"method": "perturbations", "dataset": "d", "source": "manual/lp", "attacks": ["roa"]},
+        "i": {"method": "iterations", "dataset": "d", "attack": "pgd", "rows": {"W": "wrapped"}},
+        "t": {"method": "training_curves", "dataset": "d", "models": ["tuned-s1"]},
     }
     plan = PLAN | {"studies": resolve_studies({"studies": {"s": study}}, PLAN)}
-    plan |= resolve_figures({"figures": given}, SWEEP, PLAN)
-    assert used_models(plan) == used_models(plan, "d") == ["manual-s0", "plain-s0", "plain-s1", "soft-s0", "wrapped-s0"]
+    plan |= {"figures": resolve_figures({"figures": given}, {}, plan)}
+    used = ["manual-s0", "plain-s0", "plain-s1", "soft-s0", "tuned-s1", "wrapped-s0"]
+    assert used_models(plan) == used_models(plan, "d") == used
     assert used_models(plan, "other") == []
     assert ("d", cell("manual-s0-lp", "roa", "manual-s0-lp")) in list(used_cells(plan))

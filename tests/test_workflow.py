@@ -1,9 +1,6 @@
 """Exact incremental reruns: for every kind of change, exactly the jobs that depend on it."""
 
 import os
-import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -11,29 +8,26 @@ import pytest
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from configured import CONFIG, resolved
+from configured import CONFIG
 from pipeline_lib.jobs import costs
-from planning import ROOT, asked, copy_project, laid_over, plan, pretend_finished, with_all_that_follows
-
-REPORTING = {"table", "audit_table", "chart", "perturbations", "iterations", "sweep", "training_curves", "report"}
-REPORTING |= {"feature_curves", "masking", "opening"}
+from planning import (
+    REPORTING,
+    asked,
+    computing,
+    copy_project,
+    model_of,
+    names_of,
+    plan,
+    plan_of_a_fresh_project,
+    pretend_finished,
+    rules,
+    with_all_that_follows,
+)
 
 
 @pytest.fixture
-def edit(finished):
-    """Changes a file of the project for one test, and puts it back as it was, its time included."""
-    saved = {}
-
-    def change(name: str, old: str, new: str) -> None:
-        path = finished / name
-        saved.setdefault(path, (path.read_text(), path.stat().st_mtime_ns))
-        assert old in path.read_text(), f"{name} has no {old!r}"
-        path.write_text(path.read_text().replace(old, new))
-
-    yield change
-    for path, (text, when) in saved.items():
-        path.write_text(text)
-        os.utime(path, ns=(when, when))
+def finished(finished_project) -> Path:
+    return finished_project
 
 
 def names_in(entry: object) -> set[str]:
@@ -42,23 +36,6 @@ def names_in(entry: object) -> set[str]:
         return {entry} | names_in(CONFIG["attacks"].get(entry, {}).get("attacks", []))
     parts = entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else []
     return set().union(*map(names_in, parts))
-
-
-def model_of(target: str) -> str:
-    return target.partition("-s")[0]
-
-
-def names_of(jobs: set) -> set[str]:
-    """All wildcards of jobs."""
-    return {name for job in jobs for name in job[1:]}
-
-
-def computing(jobs: set) -> set:
-    return {job for job in jobs if job[0] not in REPORTING}
-
-
-def rules(jobs: set) -> set[str]:
-    return {job[0] for job in jobs}
 
 
 def test_nothing_changed(finished):
@@ -78,10 +55,6 @@ def test_epsilon_reruns_its_sets_the_models_trained_on_it_and_what_depends_on_th
     assert ("table", "multav") in jobs  # its row "Add" is trained on pgd
 
 
-def plan_of_a_fresh_project(finished: Path) -> set:
-    return plan(finished, {"results": "elsewhere"})
-
-
 def touches(job: tuple[str, ...], attack: str, retrained: set[str]) -> bool:
     """Whether a job makes a retrained model, attacks or predicts one, or deals with a set of the attack."""
     return attack in job[2:] or any(model_of(name) in retrained for name in job[2:])
@@ -98,33 +71,9 @@ def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
     assert {job[2] for job in jobs if job[0] in ("attack", "predict_clean", "predict_transfer")} == {"at_af-s0"}
 
 
-def test_a_figure_of_its_own(finished):
-    jobs = plan(finished, {"figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa"]}}}})
-    assert jobs == {("perturbations", "examples"), ("report",)}
-
-
-def test_a_figure_of_features_adds_its_jobs_only(finished):
-    rows = {"No Defense": "standard", "MultiBN": "multibn", "physical": "multibn_manual/physical"}
-    new = {"dataset": "synthetic", "attack": "roa", "rows": rows}
-    targets = {"standard-s0", "multibn-s0", "multibn_manual-s0-physical"}
-    jobs = plan(finished, {"figures": {"features": {"stages": new}}})
-    measured = {("features", "synthetic", target, "roa") for target in targets}
-    assert jobs == measured | {("feature_curves", "stages"), ("report",)}  # the sets are those of a study
-
-
-def test_a_masking_sheet_adds_the_sets_that_no_study_has(finished):
-    sheet = {"dataset": "synthetic", "target": "standard", "attack": "pgd", "transfer": "surrogate"}
-    unbounded = {"perturbation": {"epsilon": 1.0, "step_size": 1.0, "method": "additive_linf"}}
-    attacks = {"unbounded": CONFIG["attacks"]["pgd"] | unbounded}
-    figures = {"masking": {"plain": sheet | {"bounds": ["pgd", "unbounded"]}}}
-    jobs = plan(finished, {"attacks": attacks, "figures": figures})
-    assert computing(jobs) == {("attack", "synthetic", "standard-s0", "unbounded")}
-    assert rules(jobs) == {"attack", "audit_table", "masking", "report"}
-
-
 def test_title_of_a_study_reruns_its_table_only(finished):
     jobs = plan(finished, {"studies": {"multav": {"title": "Other"}}})
-    assert jobs == {("table", "multav"), ("chart", "multav"), ("report",)}
+    assert jobs == {("table", "multav"), ("figure", "chart_multav"), ("report",)}
 
 
 @pytest.mark.parametrize(("source", "tables"), [("surrogate-s0", {"networks"}), ("standard-s0", {"multibn_white_box"})])
@@ -212,7 +161,7 @@ def test_behavior_of_a_defense_retrains_its_models_only(finished, edit):
 
 def test_table_code_reruns_tables_only(finished, edit):
     edit("workflow/scripts/table.py", "layout = snakemake.params.layout", "layout = dict(snakemake.params.layout)")
-    assert rules(plan(finished)) == {"table", "chart", "report"}
+    assert rules(plan(finished)) == {"table", "figure", "report"}
 
 
 def test_new_method_and_config_entries(finished, edit):
@@ -228,64 +177,7 @@ def test_new_attack_adds_its_cells(finished):
     new = {"attacks": {"new": CONFIG["attacks"]["spa"]}, "studies": {"multav": {"columns": {"new": "new"}}}}
     jobs = plan(finished, new)
     assert computing(jobs) == {("attack", "synthetic", "standard-s0", "new")}
-    assert rules(jobs) == {"attack", "table", "chart", "audit_table", "report"}
-
-
-STEPS = {"base": "pgd", "sweep": {"steps": [1, 2]}}
-SWEPT = {
-    "attacks": {"pgd_steps": STEPS},
-    "figures": {
-        "sweeps": {
-            "steps": {
-                "title": "Iterations",
-                "dataset": "synthetic",
-                "panels": {"PGD": "pgd_steps"},
-                "rows": {"No Defense": "standard", "MultiBN-manual": {"PGD": "multibn_manual/lp"}},
-            }
-        }
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory) -> Path:
-    """A finished project with a sweep of an attack's steps."""
-    project = copy_project(tmp_path_factory.mktemp("swept"))
-    config = yaml.safe_load((project / "config/config.yaml").read_text())
-    config["attacks"] |= SWEPT["attacks"]
-    config["figures"] |= SWEPT["figures"]
-    (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    pretend_finished(project)
-    return project
-
-
-def test_a_sweep_adds_its_sets_its_figure_and_their_audit(finished):
-    jobs = plan(finished, SWEPT)
-    sources = ("standard-s0", "multibn_manual-s0-lp")
-    assert computing(jobs) == {("attack", "synthetic", s, f"pgd_steps_{n}") for s in sources for n in (1, 2)}
-    assert rules(jobs) == {"attack", "sweep", "audit_table", "report"}
-
-
-def test_a_new_value_of_a_sweep_adds_its_sets_only(swept):
-    jobs = plan(swept, {"attacks": {"pgd_steps": {"sweep": {"steps": [1, 2, 9]}}}})
-    sources = ("standard-s0", "multibn_manual-s0-lp")
-    assert computing(jobs) == {("attack", "synthetic", source, "pgd_steps_9") for source in sources}
-    assert rules(jobs) == {"attack", "sweep", "audit_table", "report"}
-
-
-def test_a_sweep_is_its_entries_written_by_hand(swept):
-    by_hand = {f"pgd_steps_{n}": CONFIG["attacks"]["pgd"] | {"steps": n} for n in (1, 2)}
-    columns = {"one": "pgd_steps_1", "two": "pgd_steps_2"}  # of the row that has one target for all columns
-    jobs = plan(
-        swept,
-        {
-            "attacks": {"pgd_steps": None} | by_hand,
-            "figures": {"sweeps": {"steps": None}},
-            "studies": {"multav": {"columns": columns}},
-        },
-    )
-    assert computing(jobs) == set()
-    assert ("table", "multav") in jobs
+    assert rules(jobs) == {"attack", "table", "figure", "audit_table", "report"}
 
 
 def test_sets_made_through_one_branch_are_tested_on_another(finished):
@@ -316,7 +208,7 @@ def test_another_storage_makes_the_sets_again_and_what_reads_them_and_trains_not
     reading = {job for job in everything if own & set(job[2:])}
     assert rules(reading) == {"attack", "predict_transfer", "features"}
     assert computing(jobs) == (reading if is_another else set())
-    assert (("perturbations", "examples") in jobs) == (("audit_table",) in jobs) == is_another
+    assert (("figure_html", "perturbations_examples") in jobs) == (("audit_table",) in jobs) == is_another
 
 
 FRAMING = {"method": "universal_framing", "learning": {"method": "adam", "epochs": 2}, "sweep": {"width": [1, 2]}}
@@ -350,7 +242,7 @@ def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_other
     config["attacks"]["universal"] = {key: value for key, value in FRAMING.items() if key != "sweep"} | {"width": 1}
     columns, rows = {"clean": "clean", "AF": "universal"}, {"No Defense": "standard"}
     config["studies"] = {"framing": {"title": "Framing", "dataset": "synthetic", "columns": columns, "rows": rows}}
-    config["figures"] = {"perturbations": {}, "iterations": {}}
+    config["figures"] = {}
     (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     pretend_finished(project)
     jobs = plan(project, {"attacks": {"universal": {"storage": "float32"}}})
@@ -359,7 +251,7 @@ def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_other
 
 def test_removed_row(finished, edit):
     edit("config/config.yaml", "      BN-Physical: multibn_manual/physical\n", "")
-    shown = {("table", "multibn_branches"), ("chart", "multibn_branches")}
+    shown = {("table", "multibn_branches"), ("figure", "chart_multibn_branches")}
     assert plan(finished) == shown | {("audit_table",), ("report",)}
 
 
@@ -370,10 +262,15 @@ def test_removed_attack(finished):
         "attacks": {"multav_af": None, "multav_af_worst": None},
         "models": {"at_multav_af": None},
         "studies": {"multav": {"columns": {"af": None}, "rows": rows}},
-        "figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa", "af", "spa", "multav_linf"]}}},
+        "figures": {"perturbations_examples": {"attacks": ["pgd", "roa", "af", "spa", "multav_linf"]}},
     }
-    shown = {("table", "multav"), ("chart", "multav"), ("perturbations", "examples"), ("audit_table",)}
-    shown |= {("training_curves", "synthetic"), ("opening",)}  # of all models
+    shown = {
+        ("table", "multav"),
+        ("figure", "chart_multav"),
+        ("figure_html", "perturbations_examples"),
+        ("audit_table",),
+    }
+    shown |= {("figure", "training_synthetic"), ("opening",)}  # of all models
     assert plan(finished, gone) == shown | {("report",)}
 
 
@@ -382,7 +279,7 @@ def test_a_deleted_intermediate_is_made_again_when_it_is_needed(finished):
     when = path.stat().st_mtime_ns
     path.unlink()
     unneeded = plan(finished)
-    needed = plan(finished, {"figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa"]}}}})
+    needed = plan(finished, {"figures": {"perturbations_examples": {"attacks": ["pgd", "roa"]}}})
     path.touch()
     os.utime(path, ns=(when, when))
     assert unneeded == set()
@@ -394,7 +291,8 @@ def test_a_touched_input_is_read_and_found_the_same(finished, edit):
     assert plan(finished) == set()
     edit("resources/paper/multav.csv", "MultAV", "MultAv")
     studies = CONFIG["studies"]
-    assert plan(finished) == {(rule, study) for rule in ("table", "chart") for study in studies} | {("report",)}
+    shown = {("table", study) for study in studies} | {("figure", f"chart_{study}") for study in studies}
+    assert plan(finished) == shown | {("report",)}
 
 
 def test_second_seed_leaves_the_first_alone(finished):
@@ -432,75 +330,3 @@ def test_weights_from_a_file_replace_the_model_to_start_from(finished):
 def test_a_missing_file_of_weights_is_named_before_any_job(finished):
     with pytest.raises(WorkflowError, match=r"config: models\.at_af\.initial\.file: there is no file .*none\.pth"):
         plan(finished, {"models": {"at_af": {"initial": {"file": "none.pth"}}}})
-
-
-def give_data(folder: Path) -> str:
-    """The option that names a folder: as far as a plan looks, UCF101, HMDB51 and CIFAR-10, with weights beside it."""
-    lists = folder / "data/ucfTrainTestlist"
-    lists.mkdir(parents=True)
-    classes = ["BabyCrawling", "Punch", "PushUps"]
-    (lists / "classInd.txt").write_text("".join(f"{i + 1} {name}\n" for i, name in enumerate(classes)))
-    (lists / "trainlist01.txt").write_text("".join(f"{c}/v_{c}_g08_c01.avi {i + 1}\n" for i, c in enumerate(classes)))
-    (lists / "testlist01.txt").write_text("".join(f"{c}/v_{c}_g01_c01.avi\n" for c in classes))
-    splits = folder / "data/testTrainMulti_7030_splits"
-    splits.mkdir()
-    for name in ("cartwheel", "catch"):
-        (splits / f"{name}_test_split1.txt").write_text(f"{name}1.avi 1 \n{name}2.avi 2 \n")
-    batches = folder / "data/cifar-10-batches-bin"
-    batches.mkdir()
-    for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
-        (batches / name).touch()
-    (batches / "batches.meta.txt").write_text("".join(f"class{i}\n" for i in range(10)))
-    (folder / "weights").mkdir()
-    for name in ("resnext-101", "wideresnet-50", "resnet-18"):
-        (folder / f"weights/{name}-kinetics.pth").touch()
-    return f"{{root: {folder / 'data'}}}"
-
-
-def command_in_head(overlay: Path) -> str:
-    """The files after `--configfile` in the command that an overlay's comments give."""
-    command = re.search(r"--configfile ((config/\S+ )*config/\S+)", overlay.read_text())
-    return command.group(1) if command else f"config/multibn.yaml {overlay.relative_to(ROOT)}"
-
-
-def datasets(overlay: Path) -> dict:
-    return yaml.safe_load(overlay.read_text()).get("datasets", {})
-
-
-def stack_of(overlay: Path) -> list[Path]:
-    return [ROOT / name for name in re.findall(r"config/\w+\.yaml", command_in_head(overlay))]
-
-
-OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
-OFTEN = ("config", "multibn", "attacks_g1")
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
-def test_every_configuration_resolves(overlay):
-    config = CONFIG
-    for each in stack_of(overlay):
-        roots = {name: {"root": "data"} for name, entry in datasets(each).items() if entry and "root" in entry}
-        config = laid_over(laid_over(config, yaml.safe_load(each.read_text())), {"datasets": roots})
-    assert resolved(config)["studies"]
-
-
-@pytest.mark.parametrize(
-    "overlay",
-    [pytest.param(path, marks=[] if path.stem in OFTEN else pytest.mark.slow) for path in OVERLAYS],
-    ids=lambda path: path.stem,
-)
-def test_command_line_plans_every_configuration(overlay, tmp_path):
-    """Not in process: the command that users type, with the default profile."""
-    overlays = stack_of(overlay)
-    root = give_data(tmp_path)
-    given: dict = {}
-    for each in overlays:
-        for name, entry in datasets(each).items():
-            given[name] = entry and (given.get(name) or {}) | entry
-    needed = [name for name, entry in given.items() if entry and "root" in entry]
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--directory", str(tmp_path)]
-    command += ["--configfile", str(ROOT / "config/config.yaml"), *map(str, overlays)]
-    command += ["--config", *(f"datasets={{{name}: {root}}}" for name in needed)] if needed else []
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "train" in done.stdout + done.stderr

@@ -14,8 +14,9 @@ from pipeline_lib.configuration.entries import (
     resolve_attack,
     resolve_fields,
 )
+from pipeline_lib.configuration.figures import resolve_figures
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
-from pipeline_lib.configuration.studies import resolve_figures, resolve_studies, used_cells, used_models
+from pipeline_lib.configuration.studies import resolve_studies, used_cells, used_models
 from pipeline_lib.configuration.sweeps import written_out
 from pipeline_lib.configuration.targets import branch_attacks
 from pipeline_lib.entries.facts import (
@@ -44,8 +45,7 @@ def read_config(config: Mapping[str, Any], schema: Schema) -> dict[str, dict]:
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
-    """All entries by kind: datasets, attacks (sweeps written out), models (seeds expanded), studies, and the figures:
-    perturbations, iterations, sweeps."""
+    """All entries by kind: datasets, attacks (sweeps written out), models (seeds expanded), studies and figures."""
     check_precision("evaluation.precision", config["evaluation"]["precision"])
     written, sweeps = written_out(config["attacks"])
     sections = {"Attack": written, "Network": config["networks"]}
@@ -54,7 +54,8 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
         raise fail(f"attacks.{CLEAN}", "this name is kept for the absence of an attack")
     models = dict(_models(config, sections))
     plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
-    plan |= {"studies": resolve_studies(config, plan)} | resolve_figures(config, sweeps, plan)
+    plan["studies"] = resolve_studies(config, plan)
+    plan["figures"] = resolve_figures(config, sweeps, plan)
     _check_interfaces(plan)
     return plan
 

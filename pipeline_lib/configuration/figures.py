@@ -1,119 +1,195 @@
-"""Figures of features and of masking, from the configuration as written to cells: which target meets which attack.
+"""Figures of the configuration: built from their entries, asked what they need, and grouped by the files they write."""
 
-A cell is what is predicted: clips of `attack` made on `source`, by `target`.
-"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-from pipeline_lib.configuration.entries import CLEAN, fail, lookup
-from pipeline_lib.configuration.targets import source_for, split_target, trained
-from pipeline_lib.entries.facts import NO_STAGES, declared, innermost, stages_of_entry
+from pipeline_lib.configuration.entries import CLEAN, fail, lookup, resolve
+from pipeline_lib.configuration.files import Cell, File, files_in, misplaced, with_paths
+from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.configuration.studies import cell, used_models
+from pipeline_lib.configuration.sweeps import Sweep
+from pipeline_lib.configuration.targets import split_target, targets_of
+from pipeline_lib.entries.building import build
+from pipeline_lib.entries.interfaces import require_by_name
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance.module_files import source_file
 
 Plan = Mapping[str, Any]
-Targets = Callable[[str, str], list[str]]
-"""(where, `entry` or `entry/branch` as written) -> its targets, one for each seed; an error for an unknown one."""
-Measure = Callable[[Mapping[str, Any]], float | None]
+FIGURE = "pipeline_lib.configuration.figures:FigureKind"
+PICTURES = ("png", "pdf")
+# A method that a figure may have beside `draw` -> the ending of the file that it writes.
+EXTRAS = {"numbers": "csv", "page": "html"}
 
 
-def features(where: str, entry: Mapping[str, Any], plan: Plan, targets: Targets) -> dict:
-    """Each row's first seed: features belong to one set."""
-    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
-    attack = entry["attack"]
-    lookup(f"{where}.attack", attack, plan["attacks"], "attack")
-    rows = {label: targets(f"{where}.rows.{label}", written)[0] for label, written in entry["rows"].items()}
-    for label, target in rows.items():
-        if stages_of_entry(plan["models"][split_target(target)[0]]["network"]) == []:
-            raise fail(f"{where}.rows.{label}", NO_STAGES)
-    return dict(entry) | {"rows": {label: white_box(target, attack) for label, target in rows.items()}}
+@dataclass(frozen=True, kw_only=True)
+class FigurePlan:
+    """What a figure can ask for. `key` is that of its own entry (such as `rows.MultiBN`), for messages."""
+
+    where: str
+    dataset: str
+    entries: Plan
+
+    def fail(self, key: str, message: str) -> PipelineError:
+        """The error for a key of the figure's entry, to be raised."""
+        return fail(f"{self.where}.{key}", message)
+
+    def at_least(self, count: int, key: str, given: Sequence[Any] | Mapping[str, Any]) -> None:
+        """Raises PipelineError for a list or mapping that is shorter."""
+        if len(given) < count:
+            raise self.fail(key, f"has {len(given)} entries, and needs at least {count}")
+
+    def attack(self, key: str, name: str) -> dict[str, Any]:
+        """The resolved entry of an attack."""
+        return lookup(f"{self.where}.{key}", name, self.entries["attacks"], "attack")
+
+    def sweep(self, key: str, name: str) -> Sweep:
+        """A sweep of attacks: what is swept, and the names of its attacks with their values."""
+        return lookup(f"{self.where}.{key}", name, self.entries["sweeps"], "sweep")
+
+    def study(self, key: str, name: str) -> dict[str, Any]:
+        """The resolved entry of a study."""
+        return lookup(f"{self.where}.{key}", name, self.entries["studies"], "study")
+
+    def model(self, target: str) -> dict[str, Any]:
+        """The resolved entry of a target's model, its seed among it."""
+        return self.entries["models"][split_target(target)[0]]
+
+    def targets(self, key: str, written: str) -> list[str]:
+        """The targets, one per seed, that `entry` or `entry/branch` stands for."""
+        return targets_of(f"{self.where}.{key}", written, self.entries["models"])
+
+    def cell(self, key: str, target: str, attack: str, source: str | None = None) -> Cell:
+        """Clips of an attack, made on the target itself or on `source` (as written), as the target sees them."""
+        if attack != CLEAN:
+            self.attack(key, attack)
+        found = cell(f"{self.where}.{key}", target, attack, source, self.entries)
+        return Cell(self.dataset, target, attack, found["source"])
+
+    def cells(self, key: str, target: str, attack: str, source: str | None = None) -> list[Cell]:
+        """The cells of `entry` or `entry/branch`, one per seed."""
+        return [self.cell(key, one, attack, source) for one in self.targets(key, target)]
+
+    def clips(self, split: str = "test") -> File:
+        """The clean clips of a split."""
+        return File("clips", (self.dataset, split))
+
+    def history(self, key: str, model: str) -> File:
+        """The history of a model's training, one row per epoch."""
+        lookup(f"{self.where}.{key}", model, self.entries["models"], "model")
+        return File("history", (self.dataset, model))
+
+    def table(self, study: str) -> File:
+        """The numbers of a study's table."""
+        return File("table", (study, "csv"))
 
 
-def white_box(target: str, attack: str) -> dict[str, str]:
-    return {"target": target, "attack": attack, "source": target}
-
-
-def figure_cells(plan: Plan) -> Iterator[tuple[str, dict[str, str]]]:
-    """Data set and cell of everything that these figures show; some more than once."""
-    for figure in plan["features"].values():
-        yield from ((figure["dataset"], cell) for cell in figure["rows"].values())
-    for sheet in plan["masking"].values():
-        yield from ((sheet["dataset"], cell) for part in sheet["parts"] for cell in part["cells"])
-
-
-def masking(where: str, entry: Mapping[str, Any], plan: Plan, targets: Targets) -> dict:
-    """The sheet of one transform defense: its parts in order, each with the attack, a value and a cell for each seed.
-
-    The value is the epsilon of the attacks of `bounds` and the iterations of those of `steps`.
+class FigureKind(Protocol):
+    """What an entry of a figure names. With a method `numbers(files)`, which returns a table, a CSV file is written
+    beside the pictures, with `page(files)`, which returns HTML, a page.
     """
-    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
-    own, attack = targets(f"{where}.target", entry["target"]), entry["attack"]
-    lookup(f"{where}.attack", attack, plan["attacks"], "attack")
-    parts = [_part("clean", CLEAN, own), *_plain(where, entry, own, plan, targets), _part("white_box", attack, own)]
-    if "eot" in entry:
-        parts.append(_part("eot", _expectation(f"{where}.eot", entry["eot"], plan), own))
-    if "transfer" in entry:
-        sources = targets(f"{where}.transfer", entry["transfer"])
-        parts.append(_part("transfer", attack, own, [source_for(one, sources, plan["models"]) for one in own]))
-    for key, part, measure in (("bounds", "bound", epsilon_of), ("steps", "steps", steps_of)):
-        names = entry.get(key, [])
-        for name, value in zip(names, _growing(f"{where}.{key}", names, measure, plan), strict=True):
-            parts.append(_part(part, name, own) | {"value": value})
-    if entry.get("bounds"):
-        _check_unbounded(f"{where}.bounds", entry["bounds"][-1], plan)
-    return {"title": entry.get("title", entry["target"]), "dataset": entry["dataset"], "parts": parts}
+
+    dataset: str
+    caption: str  # its text in the report
+
+    def needs(self, plan: FigurePlan) -> Any:
+        """What it is drawn from: any nesting of mappings and lists with files in it."""
+
+    def draw(self, files: Any) -> Any:
+        """A matplotlib figure; given what `needs` returned, with paths in the place of the files."""
 
 
-def _part(part: str, attack: str, own: list[str], sources: list[str] | None = None) -> dict[str, Any]:
-    """Clips of the attack made on the source of each target, or on the target itself, as the targets see them."""
-    cells = [{"target": t, "attack": attack, "source": s} for t, s in zip(own, sources or own, strict=True)]
-    return {"part": part, "attack": attack, "value": None, "cells": cells}
+def resolve_figures(config: Plan, sweeps: Mapping[str, Sweep], plan: Plan) -> dict[str, dict[str, Any]]:
+    """The figures by name, those of the configuration and a chart of each study and the training curves of each data
+    set: `entry` (resolved), `needs`, `caption`, and the `endings` of the files that it writes."""
+    entries = dict(plan) | {"sweeps": sweeps}
+    figures: dict[str, dict[str, Any]] = {}
+    for name, entry in config["figures"].items():
+        figures[name] = _resolved(f"figures.{name}", entry, entries)
+    for name, entry in _automatic(dict(plan) | {"figures": figures}).items():
+        if name in figures:
+            raise fail(f"figures.{name}", "this name is that of a figure that is made by itself: choose another")
+        figures[name] = _resolved(f"figures.{name}", entry, entries)
+    return figures
 
 
-def _plain(where: str, entry: Mapping[str, Any], own: list[str], plan: Plan, targets: Targets) -> list[dict]:
-    """The same trained weights, attacked without BPDA; none for a transform that is differentiated exactly."""
-    if "without_bpda" not in entry:
-        return []
-    where, name = f"{where}.without_bpda", entry["without_bpda"]
-    plain = targets(where, name)
-    models = [split_target(target)[0] for target in plain]
-    if any(plan["models"][model]["defense"].get("backward") != "none" for model in models):
-        raise fail(where, f"model {name!r} is attacked by BPDA as well: give its defense `backward: none`")
-    if [trained(one, plan["models"]) for one in plain] != [trained(one, plan["models"]) for one in own]:
-        hint = f"give it `initial: {entry['target']}` and a training of 0 epochs"
-        raise fail(where, f"model {name!r} has other weights than {entry['target']!r}: {hint}")
-    return [_part("without_bpda", entry["attack"], plain)]
+def _automatic(plan: Plan) -> dict[str, dict[str, Any]]:
+    charts = {
+        f"chart_{name}": {"method": "chart", "study": name, "dataset": study["dataset"], "title": study["title"]}
+        for name, study in plan["studies"].items()
+    }
+    datasets = sorted({study["dataset"] for study in plan["studies"].values()})
+    return charts | {
+        f"training_{dataset}": {"method": "training_curves", "dataset": dataset, "models": used_models(plan, dataset)}
+        for dataset in datasets
+    }
 
 
-def _expectation(where: str, name: str, plan: Plan) -> str:
-    if declared(lookup(where, name, plan["attacks"], "attack"), "averages") is None:
-        raise fail(where, f"attack {name!r} is none on an expectation: give it `method: expectation` and `samples`")
-    return name
+def _resolved(where: str, written: Any, entries: Plan) -> dict[str, Any]:
+    entry = resolve(where, written, {})
+    figure = _build(where, entry)
+    lookup(f"{where}.dataset", figure.dataset, entries["datasets"], "dataset")
+    needs = _needs(where, entry, figure, FigurePlan(where=where, dataset=figure.dataset, entries=entries))
+    endings = [*PICTURES, *(ending for method, ending in EXTRAS.items() if hasattr(figure, method))]
+    return {"entry": entry, "needs": needs, "caption": figure.caption, "endings": endings}
 
 
-def _growing(where: str, names: list[str], measure: Measure, plan: Plan) -> list[float]:
-    values: list[float] = []
-    for i, name in enumerate(names):
-        value = measure(innermost(lookup(f"{where}[{i}]", name, plan["attacks"], "attack")))
-        if value is None:
-            raise fail(f"{where}[{i}]", f"attack {name!r} has none of its own: choose attacks of method ascent")
-        if values and value <= values[-1]:
-            raise fail(f"{where}[{i}]", f"attack {name!r} has {value:g} after {values[-1]:g}: list growing ones")
-        values.append(value)
-    return values
+def _build(where: str, entry: Mapping[str, Any]) -> Any:
+    """The figure of a resolved entry; an error that names its class and what that lacks."""
+    require_by_name(f"{where}.method", entry["method"], FIGURE)
+    try:
+        return build(entry)
+    except PipelineError:
+        raise
+    except Exception as error:
+        raise _wrong(where, entry, f"cannot be built: {type(error).__name__}: {error}") from error
 
 
-def _check_unbounded(where: str, name: str, plan: Plan) -> None:
-    """The verdict expects that the last bound leaves nothing: it has to reach every clip of [0, 1]."""
-    attack = innermost(plan["attacks"][name])
-    reach = attack["steps"] * attack["perturbation"].get("step_size", 0)
-    if epsilon_of(attack) != 1 or reach < 1 - 1e-6:
-        raise fail(where, f"attack {name!r}, the last one, is bounded: give it epsilon 1.0, and steps of 1 in total")
+def _needs(where: str, entry: Mapping[str, Any], figure: Any, plan: FigurePlan) -> Any:
+    try:
+        needs = figure.needs(plan)
+    except PipelineError:
+        raise
+    except Exception as error:
+        raise _wrong(where, entry, f"fails in needs(): {type(error).__name__}: {error}") from error
+    if (value := misplaced(needs)) is not None:
+        raise _wrong(where, entry, f"returns {value!r} in needs(): it takes files (of a cell, `.predictions`) and text")
+    if not any(files_in(needs)):
+        raise _wrong(where, entry, "names no file in needs()")
+    return needs
 
 
-def epsilon_of(attack: Mapping[str, Any]) -> float | None:
-    perturbation = attack.get("perturbation")
-    return perturbation.get("epsilon") if isinstance(perturbation, Mapping) else None
+def _wrong(where: str, entry: Mapping[str, Any], trouble: str) -> PipelineError:
+    name, _, attribute = entry["method"].partition(":")
+    return fail(f"{where}.method", f"{source_file(name)}: class {attribute} {trouble}")
 
 
-def steps_of(attack: Mapping[str, Any]) -> float | None:
-    return attack.get("steps")
+class FigureRule(NamedTuple):
+    """Figures that write files of the same endings: `extras` beside the pictures."""
+
+    name: str
+    extras: tuple[str, ...]
+    figures: list[str]
+
+
+def figure_rules(plan: Plan) -> list[FigureRule]:
+    """One for each set of files that figures write: `figure`, `figure_csv`, `figure_html`."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, figure in plan["figures"].items():
+        groups.setdefault(tuple(figure["endings"][len(PICTURES) :]), []).append(name)
+    return [FigureRule("_".join(["figure", *extras]), extras, names) for extras, names in sorted(groups.items())]
+
+
+def figure_inputs(plan: Plan, paths: Paths, name: str) -> list[str]:
+    """The files that a figure is drawn from."""
+    return sorted({file.path(paths) for file in files_in(plan["figures"][name]["needs"])})
+
+
+def figure_files(plan: Plan, paths: Paths, name: str) -> Any:
+    """What a figure's `draw` is given: its needs, with paths. Plain data in the figure's own order, which counts."""
+    return with_paths(plan["figures"][name]["needs"], paths)
+
+
+def all_figures(plan: Plan, paths: Paths) -> list[str]:
+    """Every file that figures write."""
+    return [paths.figure(name, ending) for name, figure in plan["figures"].items() for ending in figure["endings"]]

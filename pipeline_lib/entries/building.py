@@ -15,10 +15,11 @@ def build(entry: Any) -> Any:
     if not isinstance(entry, dict):
         return entry
     fields = {key: build(value) for key, value in entry.items() if key != "method"}
-    return _load(entry["method"])(**fields) if "method" in entry else fields
+    return load(entry["method"])(**fields) if "method" in entry else fields
 
 
-def _load(target: str) -> Any:
+def load(target: str) -> Any:
+    """The class or function that `module:name` stands for."""
     name, _, attribute = target.partition(":")
     # A user's own file in the working folder: Python looks beside the script, which Snakemake keeps elsewhere.
     if source_file(name).is_relative_to(Path.cwd()) and str(Path.cwd()) not in sys.path:

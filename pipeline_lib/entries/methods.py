@@ -106,4 +106,23 @@ METHODS = {
     # learning-rate schedules
     "one_cycle": "pipeline_lib.training.schedules:OneCycle",
     "multi_step": "pipeline_lib.training.schedules:MultiStep",
+    # figures
+    "perturbations": "pipeline_lib.reporting.figures.perturbations:Perturbations",
+    "iterations": "pipeline_lib.reporting.figures.iterations:Iterations",
+    "sweep": "pipeline_lib.reporting.figures.sweep:SweepCurves",
+    "features": "pipeline_lib.reporting.figures.features:Features",
+    "masking": "pipeline_lib.reporting.figures.masking:Masking",
+    "chart": "pipeline_lib.reporting.figures.chart:Chart",
+    "training_curves": "pipeline_lib.reporting.figures.training_curves:TrainingCurves",
+}
+
+# Summaries of a table's columns: the names that a study may give, and the functions behind them. The same averages
+# under the names of MultiBN, of its draft, and of OUDefend and Halftone.
+SUMMARIES = {
+    "mean": "pipeline_lib.reporting.summaries:mean",
+    "acc_all": "pipeline_lib.reporting.summaries:mean",
+    "avg_all": "pipeline_lib.reporting.summaries:mean",
+    "acc_adv": "pipeline_lib.reporting.summaries:mean_of_attacks",
+    "avg_adv": "pipeline_lib.reporting.summaries:mean_of_attacks",
+    "union": "pipeline_lib.reporting.summaries:union",
 }

@@ -28,8 +28,9 @@ PRELOADED = (
     "pipeline_lib.training.job",
     "pipeline_lib.evaluation.adversarial",
     "pipeline_lib.evaluation.prediction",
-    "pipeline_lib.reporting.examples",
-    "pipeline_lib.reporting.figures",
+    "pipeline_lib.reporting.gallery",
+    "pipeline_lib.reporting.style",
+    "pipeline_lib.reporting.tables",
     "torch._dynamo",  # the first optimizer of a process would load it, for a second
 )
 STANDARD_STREAMS = (0, 1, 2)

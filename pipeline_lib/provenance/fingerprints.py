@@ -22,7 +22,9 @@ PACKAGE = "pipeline_lib"
 # Of the entries not `ranges`: a check that fails decides what a job does.
 ENTRIES = ("building", "classes", "facts", "fields", "interfaces", "methods")
 NEUTRAL = tuple(
-    f"{PACKAGE}.{name}" for name in ("errors", "provenance", "jobs", *(f"entries.{part}" for part in ENTRIES))
+    f"{PACKAGE}.{name}"
+    # What the configuration resolves is in a job's parameters.
+    for name in ("errors", "provenance", "configuration", "jobs", *(f"entries.{part}" for part in ENTRIES))
 )
 
 

@@ -40,31 +40,8 @@ LEAST_FOUND = 0.1
 # Where most elements are zero, the gradient is no BPDA through the identity, and has to be correct.
 MOSTLY = 0.5
 LEAST_FOUND_OF_FEW_ELEMENTS = 0.5
-CAPTION = (
-    "One row per adversarial set: the model it was made on (source), the iterations, the fraction of clips whose first "
-    "gradient is exactly zero and the fraction of zero elements in it in the attacked region, the mean loss before and "
-    "after, how far the first gradient says that what is climbed rises in the first step, and how far it rises, the "
-    "fraction of changed predictions, of stored clips that reached the attack's goal (its target; without one, any "
-    "wrong class), and of unchanged clips, the largest ratio to the bound of the attack's own tensors "
-    "(live) and of the stored clips (storage: on the 8-bit lattice, or float32), how far live pixels leave [0, 1], "
-    "how far the attacked model's loss is from the evaluated model's on the same clips, and the accuracy in percent on "
-    "clean, live and stored clips. Verdicts: "
-    '"not finite": a loss that is no number. "bound broken": a ratio above 1, pixels outside the region, or values '
-    'outside [0, 1]. "other model evaluated": a gap above the allowed one, which is larger for attacks in bf16. '
-    '"masked gradient": more than 1 % of the gradients are zero; or the accuracy falls by less than 1 %, and the loss '
-    "rises by less than a tenth of what the first gradient predicted (half of it, where most elements are zero). "
-    '"clips left out": more than 1 % of the clips are still the clean ones. "no effect": the stored accuracy is not '
-    "lower than the clean one, and no gradient is to blame: the bound is too small, or the model robust in it. "
-    '"no bound stated": nothing else is wrong, but the attack states no bound to compare with. The other verdicts but '
-    "ok say that such numbers are no robustness."
-)
 COST_TITLE = "storage"
 COST_COLUMNS = ("dataset", "attack", "storage", "sets", "clips", "live", "stored", "cost", "largest")
-COST_CAPTION = (
-    "What storing costs an attack: the accuracy in percent on its own clips (live) and on the stored ones, over all "
-    "clips of all its sets, and the difference in points, which is what rounding to 8 bits takes from the attack "
-    "(float32 keeps every value). One clip is 100 / clips points; largest: of one set, with its sign."
-)
 
 STYLE = """
 td:nth-child(-n+5), th:nth-child(-n+5) { text-align: left; }
@@ -146,11 +123,15 @@ def storage_cost(audit: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COST_COLUMNS)).round(6)
 
 
-def write_audit(audit: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, html: Path) -> None:
+def write_audit(audit: pd.DataFrame, captions: str, *, csv: Path, markdown: Path, latex: Path, html: Path) -> None:
     """Write the audit as CSV, and rounded for reading, with what storing costs each attack below it, as Markdown,
-    LaTeX (booktabs) and an HTML page."""
+    LaTeX (booktabs) and an HTML page.
+
+    captions: two paragraphs, one for each of the two tables (`workflow/report/audit.rst`).
+    """
+    of_audit, of_cost = (" ".join(paragraph.split()) for paragraph in captions.strip().split("\n\n"))
     publish(csv, audit.round(6).to_csv(index=False, lineterminator="\n"))
-    tables = [("audit", CAPTION, readable(audit)), (COST_TITLE, COST_CAPTION, readable_cost(audit))]
+    tables = [("audit", of_audit, readable(audit)), (COST_TITLE, of_cost, readable_cost(audit))]
     publish(markdown, "\n".join(formats.markdown(*table) for table in tables))
     publish(latex, "\n".join(formats.latex(*table) for table in tables))
     parts = [formats.html_table(caption, text.map(html_verdict)) for _, caption, text in tables]

@@ -15,7 +15,6 @@ from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
 from pipeline_lib.reporting.formats import page
-from pipeline_lib.reporting.publish import publish
 
 PANEL = 224  # pixels: the longer side of an enlarged frame, about
 GAP = 16  # white pixels between the panels
@@ -40,8 +39,8 @@ Example = tuple[str, np.ndarray, np.ndarray]
 """Label (the attack, then for example the classes on further lines), clean and adversarial clip, (T, H, W, 3) uint8."""
 
 
-def gallery_page(examples: Sequence[Example], out_html: Path, fps: float) -> None:
-    """Write one self-contained page: per example a looping H.264 video at `fps` frames per second, or for clips of one
+def gallery_page(examples: Sequence[Example], fps: float) -> str:
+    """Return one self-contained page: per example a looping H.264 video at `fps` frames per second, or for clips of one
     frame a PNG image, which is exact.
 
     The three panels are one video, so they stay in step without a script, also in the frame of a report; a frame
@@ -50,7 +49,7 @@ def gallery_page(examples: Sequence[Example], out_html: Path, fps: float) -> Non
     figures = [example_figure(label, shown(side_by_side(clean, adv), fps)) for label, clean, adv in examples]
     moving = any(len(clean) > 1 for _, clean, _ in examples)
     words = EXPLANATION + COMPRESSION * moving
-    publish(out_html, page("Adversarial examples", f"<p>{words}</p>\n" + "\n".join(figures), STYLE))
+    return page("Adversarial examples", f"<p>{words}</p>\n" + "\n".join(figures), STYLE)
 
 
 def example_figure(label: str, panels: str) -> str:

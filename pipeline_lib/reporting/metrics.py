@@ -1,7 +1,7 @@
 """Accuracies with their uncertainty, from predictions: one row per clip, columns `video,label,prediction,loss`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,16 @@ class Cell:
     seeds: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A percentage of one seed, its 95 % interval, and the number of clips behind it."""
+
+    percent: float
+    low: float
+    high: float
+    n: int
+
+
 def read_predictions(path: Path | str) -> pd.DataFrame:
     """Return the predictions in the CSV at `path`, one row per clip; `attrs["path"]` keeps where they came from.
 
@@ -44,22 +54,26 @@ def accuracy(predictions: pd.DataFrame) -> float:
     """Return the percentage of clips that are classified correctly."""
     if predictions.empty:
         raise PipelineError(f"{named(predictions)}: no clips; an accuracy needs at least one")
-    return 100.0 * float((predictions["prediction"] == predictions["label"]).mean())
+    return percentage(predictions["prediction"] == predictions["label"])
 
 
-def union(predictions: Sequence[pd.DataFrame]) -> float:
-    """Return the percentage of videos that are correct in all predictions at once (MultiBN: clean and every attack).
+def percentage(correct: pd.Series) -> float:
+    """Return how many of the values are true, in percent."""
+    return 100.0 * float(correct.mean())
+
+
+def correct_clips(columns: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return which clips are classified correctly: the columns' names, indexed by video.
 
     Rows are matched by video, whatever their order. PipelineError if the sets of videos or their labels differ.
     """
-    if not predictions:
-        raise PipelineError("union of no predictions: name at least one column")
-    first, *others = [by_video(table) for table in predictions]
-    correct = first["prediction"] == first["label"]
-    for other in others:
+    if not columns:
+        raise PipelineError("a summary of no predictions: name at least one column")
+    tables = {name: by_video(predictions) for name, predictions in columns.items()}
+    first = next(iter(tables.values()))
+    for other in tables.values():
         check_same_videos(first, other)
-        correct &= (other["prediction"] == other["label"]).reindex(correct.index)
-    return 100.0 * float(correct.mean())
+    return pd.DataFrame({name: table["prediction"] == table["label"] for name, table in tables.items()}, first.index)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -82,19 +96,31 @@ def wilson(percent: float, n: int) -> tuple[float, float]:
     return max(0.0, 100 * (center - half)), min(100.0, 100 * (center + half))
 
 
-def over_seeds(percents: Sequence[float], n: int) -> Cell:
-    """Return the mean over seeds with the envelope of the seeds' Wilson intervals; `n` clips per seed.
-
-    The seeds share their clips, so pooling them to one sample of `n * seeds` clips would promise too much. The
-    envelope covers every seed's interval: conservative, and never narrower for more seeds.
+def estimate(percent: float, n: int) -> Estimate:
+    """Return a percentage of `n` clips with its 95 % Wilson interval.
 
     The same `n` serves for summaries. A union is a fraction of `n` videos itself. For a mean of columns the interval
     is conservative whatever their dependence: the standard deviation of a mean is at most the mean of the columns'
     standard deviations sqrt(p(1-p)/n), and that is at most the value at the mean p, for the root is concave.
     """
-    intervals = [wilson(percent, n) for percent in percents]
-    low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
-    return Cell(measured=mean(percents), low=low, high=high, n=n, seeds=len(percents))
+    low, high = wilson(percent, n)
+    return Estimate(percent=percent, low=low, high=high, n=n)
+
+
+def over_seeds(percents: Sequence[float], n: int) -> Cell:
+    """Return the mean over seeds with the envelope of the seeds' Wilson intervals; `n` clips per seed."""
+    return envelope([estimate(percent, n) for percent in percents])
+
+
+def envelope(seeds: Sequence[Estimate]) -> Cell:
+    """Return the mean over seeds with the envelope of their intervals.
+
+    The seeds share their clips, so pooling them to one sample of `n * seeds` clips would promise too much. The
+    envelope covers every seed's interval: conservative, and never narrower for more seeds.
+    """
+    low, high = min(seed.low for seed in seeds), max(seed.high for seed in seeds)
+    n = min(seed.n for seed in seeds)
+    return Cell(measured=mean([seed.percent for seed in seeds]), low=low, high=high, n=n, seeds=len(seeds))
 
 
 def named(predictions: pd.DataFrame) -> str:
@@ -106,7 +132,7 @@ def by_video(predictions: pd.DataFrame) -> pd.DataFrame:
     repeated = predictions["video"][predictions["video"].duplicated()]
     if predictions.empty or len(repeated):
         trouble = f"video {repeated.iloc[0]} stands there twice" if len(repeated) else "no clips"
-        raise PipelineError(f"{named(predictions)}: {trouble}; a union needs every video once")
+        raise PipelineError(f"{named(predictions)}: {trouble}; a summary needs every video once")
     return predictions.set_index("video")
 
 

@@ -1,11 +1,14 @@
 """What all figures share: colors, line styles, and how they are written, with the same bytes for the same numbers."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -15,6 +18,7 @@ from pipeline_lib.reporting.publish import publish
 INK, MUTED, FAINT = "#1c2530", "#5b6673", "#e3e7ec"
 # Okabe and Ito's colors, which color-blind readers can tell apart; the light yellow is left out.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MEASURED = PALETTE[0]
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE: Any = {
@@ -44,6 +48,20 @@ METADATA: dict[str, dict[str, Any]] = {
 }
 
 
+def write_figure(figure: Any, files: Any, outputs: Mapping[str, str]) -> None:
+    """Write a figure of the configuration: `png` and `pdf`, and where asked for `csv`, its numbers, and `html`, a page.
+
+    figure: an object with `draw(files)`, and `numbers(files)` or `page(files)` (configuration/figures.py).
+    files: what `draw` is given. outputs: ending -> path.
+    """
+    with rc_context(STYLE):
+        save(figure.draw(files), Path(outputs["png"]).with_suffix(""))
+    if outputs.get("csv"):
+        publish(outputs["csv"], figure.numbers(files).to_csv(index=False, lineterminator="\n"))
+    if outputs.get("html"):
+        publish(outputs["html"], figure.page(files))
+
+
 def save(figure: Figure, out: Path | str) -> None:
     """Write the figure as `out`.png (200 dots per inch) and `out`.pdf."""
     for suffix, metadata in METADATA.items():
@@ -67,3 +85,19 @@ def line_styles() -> Iterator[dict[str, Any]]:
         {"linestyle": dash, "color": color, "marker": marker, "markersize": 3.5, "linewidth": 1.5, "clip_on": False}
         for dash, color, marker in styles
     )
+
+
+def finish_panel(panel: Axes, title: str, below: str) -> None:
+    """Give a panel of curves its title, the name of its x-axis, and a y-axis that starts at 0 or below."""
+    panel.set_title(title)
+    panel.set_xlabel(below)
+    panel.set_ylim(bottom=min(0, panel.dataLim.y0))
+    panel.set_axisbelow(True)
+    panel.grid(axis="y")
+    panel.tick_params(length=0)
+
+
+def square_root_axis(panel: Axes, low: float, high: float) -> None:
+    """Give small values more room: an x-axis from `low` to `high` in proportion to the square roots."""
+    panel.set_xscale("function", functions=(lambda value: np.sqrt(np.maximum(value, 0)), np.square))
+    panel.set_xlim(low, high if high > low else low + 1)

@@ -6,39 +6,25 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.entries.building import load
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting import formats
-from pipeline_lib.reporting.audits import FAULTS, read_audit, verdict
-from pipeline_lib.reporting.metrics import Cell, accuracy, mean, over_seeds, read_predictions, union
+from pipeline_lib.reporting.faults import fault_note, with_faults
+from pipeline_lib.reporting.metrics import (
+    Cell,
+    Estimate,
+    accuracy,
+    correct_clips,
+    envelope,
+    over_seeds,
+    read_predictions,
+)
 from pipeline_lib.reporting.publish import publish
 
 COLUMNS = ("table", "row", "column", "measured", "low", "high", "n", "seeds", "paper", "difference")
 NUMBERS = ("measured", "low", "high", "paper", "difference")
 PARAMETERS = "parameters"  # the column of the networks' sizes, in millions, as OUDefend's table has it
 PAPER_COLUMNS = ("table", "row", "column", "value", "unit", "source")
-
-
-def mean_of_all(columns: Mapping[str, pd.DataFrame]) -> float:
-    return mean([accuracy(predictions) for predictions in columns.values()])
-
-
-def mean_of_attacks(columns: Mapping[str, pd.DataFrame]) -> float:
-    return mean([accuracy(predictions) for name, predictions in columns.items() if name != "clean"])
-
-
-def union_of_all(columns: Mapping[str, pd.DataFrame]) -> float:
-    return union(list(columns.values()))
-
-
-# The same averages under the names of MultiBN, of its draft, and of OUDefend and Halftone.
-SUMMARIES: dict[str, Callable[[Mapping[str, pd.DataFrame]], float]] = {
-    "mean": mean_of_all,
-    "acc_all": mean_of_all,
-    "avg_all": mean_of_all,
-    "acc_adv": mean_of_attacks,
-    "avg_adv": mean_of_attacks,
-    "union": union_of_all,
-}
 
 
 def read_paper(folder: Path | str) -> pd.DataFrame:
@@ -69,9 +55,9 @@ def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
 
     layout: `name`; `title` (the name if it lacks); `paper` (names of printed tables); `dataset`; `note`;
         `columns`; `types` (column -> branch: then right is what a selection module chose, else None);
-        `summaries` (keys of `SUMMARIES`); `rows`, each with `label`, `seeds` and `cells` (column -> paths
-        of predictions, one per seed), `audits` (column -> paths of the audits of white-box sets), and `history`
-        (path of a model's training history) if the table shows sizes.
+        `summaries` (each with its `column` and, as `method`, the function `module:name`); `rows`, each with
+        `label`, `seeds` and `cells` (column -> paths of predictions, one per seed), `audits` (column -> paths of the
+        audits of white-box sets), and `history` (path of a model's training history) if the table shows sizes.
         Columns may lack in `cells`; a row that lacks one has no summaries.
     paper: the printed numbers (`read_paper`). `difference` is measured - paper.
     """
@@ -83,10 +69,7 @@ def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_layout(layout: Mapping[str, Any]) -> None:
-    """Raise PipelineError for unknown summaries and for two rows with one label."""
-    unknown = sorted(set(layout["summaries"]) - set(SUMMARIES))
-    if unknown:
-        raise PipelineError(f"table {layout['name']}: unknown summaries {unknown}; known are {sorted(SUMMARIES)}")
+    """Raise PipelineError for two rows with one label."""
     labels = [row["label"] for row in layout["rows"]]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
@@ -112,7 +95,7 @@ def row_records(
     """Return the long form's rows of one row of the table."""
     cells = measured_cells(f"table {layout['name']}, row {row['label']}", layout, row)
     records = size_records(layout, row, printed)
-    for column in [*layout["columns"], *layout["summaries"]]:
+    for column in [*layout["columns"], *summary_columns(layout)]:
         record = {"table": layout["name"], "row": row["label"], "column": column, "seeds": ""}
         record["paper"] = printed.get((row["label"], column))
         if cell := cells.get(column):
@@ -144,9 +127,8 @@ def measured_cells(where: str, layout: Mapping[str, Any], row: Mapping[str, Any]
         for column, seeds in read.items()
     }
     if read and len(read) == len(layout["columns"]):
-        n = clips_in(where, [predictions for seeds in read.values() for predictions in seeds])
-        for name in layout["summaries"]:
-            cells[name] = over_seeds(summary_of_seeds(name, read), n)
+        clips_in(where, [predictions for seeds in read.values() for predictions in seeds])
+        cells |= {each["column"]: summary_cell(each["method"], read) for each in layout["summaries"]}
     return cells
 
 
@@ -162,9 +144,25 @@ def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:
     return predictions.assign(label=1, prediction=(predictions["selected"] == branch).astype(int))
 
 
-def summary_of_seeds(name: str, read: Mapping[str, Sequence[pd.DataFrame]]) -> list[float]:
-    by_seed = zip(*read.values(), strict=True)
-    return [SUMMARIES[name](dict(zip(read, predictions, strict=True))) for predictions in by_seed]
+def summary_columns(layout: Mapping[str, Any]) -> list[str]:
+    """Return the names of the columns that summarize the others."""
+    return [summary["column"] for summary in layout["summaries"]]
+
+
+def summary_cell(method: str, read: Mapping[str, Sequence[pd.DataFrame]]) -> Cell:
+    """Return a summary of all columns, calculated for each seed on its own.
+
+    method: `module:function`. PipelineError if it returns no `Estimate`.
+    """
+    function = load(method)
+    by_seed = [dict(zip(read, predictions, strict=True)) for predictions in zip(*read.values(), strict=True)]
+    estimates = [function(correct_clips(predictions)) for predictions in by_seed]
+    for found in estimates:
+        if not isinstance(found, Estimate):
+            raise PipelineError(
+                f"summary {method}: returned {found!r}, and an Estimate is needed (reporting/metrics.py)"
+            )
+    return envelope(estimates)
 
 
 def clips_in(where: str, predictions: Sequence[pd.DataFrame]) -> int:
@@ -191,28 +189,6 @@ def write_table(
     publish(html, formats.html_page(title, about, wide(with_best(table), formats.html_cell)))
 
 
-def with_faults(table: pd.DataFrame, layout: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the table with a column `faults`: the verdicts (`FAULTS`) on the white-box sets behind a number, as text.
-
-    A row's summaries have those of all its columns.
-    """
-    found = {row["label"]: faults_of(row) for row in layout["rows"]}
-
-    def faults(row: str, column: str) -> str:
-        here = found[row] if column in layout["summaries"] else {column: found[row].get(column, [])}
-        return ", ".join(sorted({fault for faults in here.values() for fault in faults}))
-
-    return table.assign(faults=list(map(faults, table["row"], table["column"])))
-
-
-def faults_of(row: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return column -> what is wrong with the sets behind it."""
-    verdicts = {
-        column: [verdict(read_audit(path)) for path in paths] for column, paths in row.get("audits", {}).items()
-    }
-    return {column: [one for one in found if one in FAULTS] for column, found in verdicts.items()}
-
-
 def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     """Return what a reader must know of the numbers: data set, clips, seeds, interval, printed table, note."""
     clips = " to ".join(map(str, sorted({*table["n"].dropna().aggregate(["min", "max"]).dropna()})))
@@ -225,12 +201,6 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     if layout["paper"]:
         about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
     return " ".join(filter(None, (about, fault_note(table), layout["note"])))
-
-
-def fault_note(table: pd.DataFrame) -> str:
-    """Return what the dagger means, if a number has one."""
-    faults = sorted({*table["faults"]} - {""})
-    return f"{formats.DAGGER} No measure of robustness, see the table audit: {'; '.join(faults)}." if faults else ""
 
 
 def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.DataFrame:

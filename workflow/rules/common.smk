@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT))
 
 from pipeline_lib.configuration import parameters
 from pipeline_lib.configuration.config import check_weight_files, read_config
+from pipeline_lib.configuration.figures import all_figures, figure_files, figure_inputs, figure_rules
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
@@ -74,7 +75,6 @@ wildcard_constraints:
     target=TARGETS,
     attack=pattern_of(PLAN["attacks"]),
     study=pattern_of(PLAN["studies"]),
-    figure="[a-z][a-z0-9_]*",
 
 
 def code(script, *entries):
@@ -88,109 +88,3 @@ def raw_data(wildcards):
         return INPUTS.raw_data(wildcards.dataset, wildcards.split)
     except PipelineError as error:
         raise WorkflowError(str(error)) from None
-
-
-RESULTS = PATHS.results
-clips, adversarial, prediction, history = PATHS.clips, PATHS.adversarial, PATHS.prediction, PATHS.history
-
-
-def prediction_of(shown, cell):
-    return prediction(shown["dataset"], **cell)
-
-
-def seeds_of(row):
-    return targets_seeds([cell["target"] for cells in row.values() for cell in cells], PLAN["models"])
-
-
-from pipeline_lib.configuration.targets import seeds_of as targets_seeds
-from pipeline_lib.configuration.studies import used_models
-from pipeline_lib.configuration.entries import CLEAN
-
-study_audits, study_layout = LAYOUTS.study_audits, LAYOUTS.studies.__getitem__
-
-
-def used_datasets():
-    return LAYOUTS.datasets
-
-
-def perturbation_files(wildcards):
-    """What a figure of perturbations shows: the clean clips, and each attack's set with the source's predictions."""
-    figure = PLAN["perturbations"][wildcards.figure]
-    dataset, source, attacks = (figure[key] for key in ("dataset", "source", "attacks"))
-    return {
-        "clips": clips(dataset, "test"),
-        "adversarial": [adversarial(dataset, source, attack, "h5") for attack in attacks],
-        "predictions": [prediction(dataset, source, source, attack) for attack in attacks],
-    }
-
-
-def iteration_curves(name):
-    """Label and trace of every curve of an iterations figure."""
-    figure = PLAN["iterations"][name]
-    return [
-        (label, adversarial(figure["dataset"], cell["source"], cell["attack"], "trace.csv"))
-        for label, cell in figure["rows"].items()
-    ]
-
-
-def sweep_layout(name):
-    """A figure of sweeps as its builder wants it: for each panel, row, value and seed the file with the predictions."""
-    figure = PLAN["sweeps"][name]
-    panels = {
-        label: panel | {"rows": {row: sweep_curve(figure, curve) for row, curve in panel["rows"].items()}}
-        for label, panel in figure["panels"].items()
-    }
-    return {"dataset": figure["dataset"], "panels": panels}
-
-
-def sweep_curve(figure, curve):
-    """The predictions of one row of a panel, value by value, and the row's seeds."""
-    files = [[prediction_of(figure, cell) for cell in cells] for cells in curve]
-    return {"seeds": seeds_of(dict(enumerate(curve))), "cells": files}
-
-
-def sweep_files(name):
-    curves = [curve for panel in sweep_layout(name)["panels"].values() for curve in panel["rows"].values()]
-    return sorted({path for curve in curves for files in curve["cells"] for path in files})
-
-
-def feature_curves(name):
-    """Label and file of every curve of a figure of features."""
-    figure = PLAN["features"][name]
-    return [
-        (label, f"{RESULTS}/{figure['dataset']}/features/{cell['source']}/{cell['attack']}.csv")
-        for label, cell in figure["rows"].items()
-    ]
-
-
-def masking_layout(name):
-    """A masking sheet as its builder wants it: for each part its predictions and audits, one file for each seed."""
-    sheet = PLAN["masking"][name]
-    return [
-        {key: part[key] for key in ("part", "attack", "value")}
-        | {
-            "predictions": [prediction(sheet["dataset"], **cell) for cell in part["cells"]],
-            "audits": [
-                adversarial(sheet["dataset"], cell["source"], cell["attack"], "audit.csv")
-                for cell in part["cells"]
-                if cell["attack"] != CLEAN
-            ],
-        }
-        for part in sheet["parts"]
-    ]
-
-
-def masking_files(name):
-    return sorted({path for part in masking_layout(name) for key in ("predictions", "audits") for path in part[key]})
-
-
-def figures():
-    stems = [f"chart_{name}" for name in PLAN["studies"]]
-    stems += [f"perturbations_{name}" for name in PLAN["perturbations"]]
-    stems += [f"iterations_{name}" for name in PLAN["iterations"]]
-    stems += [f"sweep_{name}" for name in PLAN["sweeps"]]
-    stems += [f"features_{name}" for name in PLAN["features"]]
-    stems += [f"masking_{name}" for name in PLAN["masking"]]
-    stems += [f"training_{dataset}" for dataset in used_datasets()]
-    pages = [f"{RESULTS}/figures/clips_{name}.html" for name in PLAN["perturbations"]]
-    return [f"{RESULTS}/figures/{stem}.{ending}" for stem in stems for ending in ("png", "pdf")] + pages

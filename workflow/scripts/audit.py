@@ -9,4 +9,4 @@ with job(snakemake):
 
     sets = zip(snakemake.params.sets, snakemake.input, strict=True)
     audit = build_audit([made | {"audit": path} for made, path in sets])
-    write_audit(audit, **{kind: Path(path) for kind, path in snakemake.output.items()})
+    write_audit(audit, snakemake.params.captions, **{kind: Path(path) for kind, path in snakemake.output.items()})

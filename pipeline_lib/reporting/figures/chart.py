@@ -1,0 +1,130 @@
+"""The chart of a study's table: measured accuracies with their intervals beside the printed ones; made by itself."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline_lib.configuration.figures import FigurePlan
+from pipeline_lib.configuration.files import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+
+def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
+    """Return a table in long form as panels per column and lines per row, 0 to 100 % on every axis.
+
+    table: as `tables.build_table` returns it, or `faults.with_faults`, which marks numbers. title: the table's name if
+        empty. note: one line at the bottom.
+    """
+    from pipeline_lib.reporting.style import new_figure
+    from pipeline_lib.reporting.tables import PARAMETERS, with_best
+
+    table = table[table["column"] != PARAMETERS]
+    rows, columns = list(table["row"].unique()), list(table["column"].unique())
+    width = max(1.5 + 1.45 * len(columns), 6.5)
+    heading = textwrap.fill(f"{title or table['table'].iloc[0]}: accuracy (%)", int(10 * width))
+    figure = new_figure(width, 0.34 * len(rows) + 1.35 + 0.2 * heading.count("\n"))
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15})[0]
+    for record in with_best(table).to_dict("records"):
+        panel, height = panels[columns.index(record["column"])], rows.index(record["row"])
+        draw_cell(panel, height, record, "bold" if record["best"] else "normal")
+    for panel, column in zip(panels, columns, strict=True):
+        finish_column(panel, column, rows)
+    figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=11)
+    kinds = table_legend()[: 2 if table["paper"].notna().any() else 1]
+    figure.legend(
+        handles=kinds,
+        loc="outside lower left",
+        ncols=2,
+        title=textwrap.fill(note, int(13 * width)) or None,
+        alignment="left",
+    )
+    return figure
+
+
+def draw_cell(panel: Axes, height: int, record: Mapping[Any, Any], weight: str) -> None:
+    """Draw the measured value as a bar with its interval and its number, and the printed one as a diamond."""
+    from pipeline_lib.reporting.formats import accuracy_text
+    from pipeline_lib.reporting.style import MEASURED
+
+    measured = record["measured"]
+    panel.barh(height, measured, height=0.62, color=MEASURED, alpha=0.22)
+    panel.plot([record["low"], record["high"]], [height, height], color=MEASURED, linewidth=1.4)
+    panel.plot(measured, height, "o", color=MEASURED, markersize=4, clip_on=False)
+    panel.plot(record["paper"], height, "D", **printed_style(), clip_on=False)
+    number = accuracy_text(record) or "\u2013"
+    place: dict[str, Any] = {"xy": (1, height), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    panel.annotate(number, xytext=(27, 0), ha="right", va="center", size=8, weight=weight, **place)
+
+
+def finish_column(panel: Axes, column: str, rows: Sequence[str]) -> None:
+    from pipeline_lib.reporting.style import INK
+
+    panel.set_title(column)
+    panel.set_xlim(0, 100)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.set_xticks([0, 50, 100])
+    panel.set_yticks(range(len(rows)), rows, color=INK)
+    panel.tick_params(length=0)
+    panel.tick_params(axis="x", labelsize=7)
+    panel.spines["bottom"].set_visible(False)
+    panel.set_axisbelow(True)
+    panel.grid(axis="x")
+
+
+def printed_style() -> dict[str, Any]:
+    """Return how printed values are marked."""
+    from pipeline_lib.reporting.style import PALETTE
+
+    return {"markersize": 4.5, "markerfacecolor": "none", "markeredgecolor": PALETTE[1]}
+
+
+def table_legend() -> list[Line2D]:
+    from matplotlib.lines import Line2D
+
+    from pipeline_lib.reporting.style import MEASURED
+
+    measured = Line2D([], [], color=MEASURED, marker="o", markersize=4, label="measured, with its 95 % interval")
+    return [measured, Line2D([], [], linestyle="", marker="D", **printed_style(), label="printed in the paper")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One study."""
+
+    study: str
+    title: str
+    dataset: str
+
+    @property
+    def caption(self) -> str:
+        return f"{self.title}. Measured accuracies with their 95 % intervals beside the values printed in the paper."
+
+    def needs(self, plan: FigurePlan) -> dict[str, Any]:
+        """The table, and as `faults.with_faults` wants it, the audits of the sets made on each target itself."""
+        study = plan.study("study", self.study)
+        rows = [
+            {"label": label, "audits": {column: _audits(self.dataset, cells) for column, cells in row.items()}}
+            for label, row in study["rows"].items()
+        ]
+        return {"table": plan.table(self.study), "rows": rows, "summaries": study["summaries"]}
+
+    def draw(self, files: Mapping[str, Any]) -> Figure:
+        from pipeline_lib.reporting.faults import fault_note, with_faults
+        from pipeline_lib.reporting.tables import read_table
+
+        table = with_faults(read_table(files["table"]), files)
+        return draw_table(table, self.title, fault_note(table))
+
+
+def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The audit of a set on another model says nothing of a target."""
+    shown = [Cell(dataset, **cell) for cell in cells]
+    return [cell.audit for cell in shown if cell.source == cell.target]

@@ -1,0 +1,94 @@
+"""Accuracy and loss after each iteration of one long attack, of the live clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline_lib.configuration.figures import FigurePlan
+from pipeline_lib.entries.facts import innermost
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int) -> Figure:
+    """Return accuracy, with its 95 % Wilson band for `n` clips, and loss against iterations.
+
+    curves: (label, table with columns step, accuracy in percent and loss).
+    """
+    import numpy as np
+
+    from pipeline_lib.reporting.metrics import wilson
+    from pipeline_lib.reporting.style import finish_panel, line_styles, new_figure
+
+    figure = new_figure(8.4, 3.4)
+    accuracy, loss = figure.subplots(1, 2, width_ratios=(1.6, 1))
+    for (label, curve), line in zip(curves, line_styles(), strict=False):
+        low, high = np.array([wilson(percent, n) for percent in curve["accuracy"]]).T
+        accuracy.fill_between(curve["step"], low, high, color=line["color"], alpha=0.12, linewidth=0)
+        accuracy.plot(curve["step"], curve["accuracy"], label=label, **line)
+        loss.plot(curve["step"], curve["loss"], **line)
+    iterations = sorted({int(step) for _, curve in curves for step in curve["step"]})
+    for panel, title in ((accuracy, "Accuracy (%)"), (loss, "Loss")):
+        finish_panel(panel, title, "attack iterations")
+        scale_iterations(panel, iterations)
+    accuracy.set_ylim(0, 100)
+    figure.legend(loc="outside right upper", title=f"shaded: 95 % interval\nfor n = {n} clips", alignment="left")
+    return figure
+
+
+def scale_iterations(panel: Axes, iterations: Sequence[int]) -> None:
+    """Give the first iterations room, where most happens: a square-root axis, with ticks that do not collide."""
+    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+    from pipeline_lib.reporting.style import square_root_axis
+
+    room = 0.06 * math.sqrt(iterations[-1] or 1)
+    ticks: list[int] = []
+    for step in reversed(iterations):
+        if not ticks or math.sqrt(ticks[-1]) - math.sqrt(step) >= room:
+            ticks.append(step)
+    square_root_axis(panel, iterations[0], iterations[-1])
+    panel.xaxis.set_major_locator(FixedLocator(ticks))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(ScalarFormatter())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iterations:
+    """One attack with many iterations against several models. `rows`: label -> target, whose first seed is shown."""
+
+    dataset: str
+    attack: str
+    rows: dict[str, str]
+
+    @property
+    def caption(self) -> str:
+        return (
+            f"Accuracy after each iteration of one long attack ({self.attack}), with 95 % intervals. A curve that is "
+            "still falling at its end means that the attack was stopped early; one that never falls hints at masked "
+            "gradients."
+        )
+
+    def needs(self, plan: FigurePlan) -> dict[str, Any]:
+        """The trace of each row: a trace belongs to one set."""
+        plan.at_least(1, "rows", self.rows)
+        restarts = innermost(plan.attack("attack", self.attack)).get("restarts", 1)
+        if isinstance(restarts, int) and restarts > 1:
+            raise plan.fail("attack", f"attack {self.attack!r} has restarts: a trace would show all climbs as one")
+        first = {label: plan.cells(f"rows.{label}", row, self.attack)[0] for label, row in self.rows.items()}
+        return {
+            "audit": next(iter(first.values())).audit,
+            "traces": {label: cell.trace for label, cell in first.items()},
+        }
+
+    def draw(self, files: Mapping[str, Any]) -> Figure:
+        import pandas as pd
+
+        curves = [(label, pd.read_csv(path)) for label, path in files["traces"].items()]
+        return draw_iterations(curves, int(pd.read_csv(files["audit"])["clips"][0]))

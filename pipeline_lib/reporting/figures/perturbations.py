@@ -1,0 +1,118 @@
+"""One test clip under every attack: clean, adversarial and their difference, as a figure and as a page of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline_lib.configuration.figures import FigurePlan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pipeline_lib.reporting.gallery import Example
+
+FRAMES_PER_SECOND = 5
+
+
+def attack_examples(
+    clips: Path, attacks: Sequence[str], adversarial: Sequence[Path], predictions: Sequence[Path]
+) -> list[Example]:
+    """Return for every attack: its name with the true and the predicted class, the clean and the adversarial clip.
+
+    The clip is the first one that most of the attacks get wrong, so that all rows of a figure show the same video.
+    """
+    import numpy as np
+
+    from pipeline_lib.clips.adversarial_store import AdversarialClips, eight_bit
+    from pipeline_lib.clips.store import Clips
+    from pipeline_lib.reporting.metrics import read_predictions
+
+    clean = Clips(clips)
+    tables = [read_predictions(path) for path in predictions]
+    row = int(np.argmax(sum((table["label"] != table["prediction"]).to_numpy(int) for table in tables)))
+    truth = clean.classes[int(clean.labels[row])]
+    sets = [AdversarialClips(path, clean) for path in adversarial]
+    return [
+        (
+            f"{attack}\n{truth} → {clean.classes[int(table['prediction'][row])]}",
+            made.read_clean([row])[0],
+            eight_bit(made.read([row])[0]),
+        )
+        for attack, made, table in zip(attacks, sets, tables, strict=True)
+    ]
+
+
+def draw_perturbations(examples: Sequence[Example]) -> Figure:
+    """Return per example the middle frame clean, adversarial, and 15 times their difference."""
+    from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
+    from pipeline_lib.reporting.style import MUTED, new_figure
+
+    figure = new_figure(7.6, 1.9 * len(examples) + 0.4)
+    axes = figure.subplots(len(examples), 3, squeeze=False)
+    for heading, panel in zip(("clean", "adversarial", f"difference \u00d7 {MAGNIFICATION}"), axes[0], strict=True):
+        panel.set_title(heading, loc="center")
+    for panels, (label, clean, adversarial) in zip(axes, examples, strict=True):
+        middle = len(clean) // 2
+        frames = clean[middle], adversarial[middle]
+        for panel, image in zip(panels, (*frames, magnified_difference(*frames)), strict=True):
+            show_frame(panel, image)
+        panels[2].set_xlabel(change_in_words(*frames), fontsize=7, color=MUTED, labelpad=2)
+        attack, _, classes = label.replace(" \u2192 ", " \u2192\n").partition("\n")
+        place: dict[str, Any] = {"xy": (-0.08, 0.5), "xycoords": "axes fraction", "textcoords": "offset points"}
+        panels[0].annotate(attack, xytext=(0, 1), ha="right", va="bottom", weight="bold", **place)
+        panels[0].annotate(classes, xytext=(0, -2), ha="right", va="top", fontsize=8, color=MUTED, **place)
+    return figure
+
+
+def show_frame(panel: Axes, image: np.ndarray) -> None:
+    panel.imshow(image, interpolation="nearest")
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.spines[:].set_visible(False)
+
+
+def change_in_words(clean: np.ndarray, adversarial: np.ndarray) -> str:
+    change = abs(adversarial.astype(int) - clean.astype(int))
+    return f"at most {change.max()}/255, {100 * (change.max(axis=-1) > 0).mean():.0f} % of the pixels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbations:
+    """Attacks on the first seed of one model."""
+
+    dataset: str
+    source: str
+    attacks: list[str]
+
+    caption: ClassVar[str] = (
+        "One test clip under every attack: clean, adversarial, and 15 times their difference. The figure shows one "
+        "frame of it, the page plays it (an image is shown)."
+    )
+
+    def needs(self, plan: FigurePlan) -> dict[str, Any]:
+        plan.at_least(1, "attacks", self.attacks)
+        source = plan.targets("source", self.source)[0]
+        cells = [plan.cell(f"attacks[{i}]", source, attack) for i, attack in enumerate(self.attacks)]
+        return {
+            "clips": plan.clips("test"),
+            "adversarial": [cell.adversarial for cell in cells],
+            "predictions": [cell.predictions for cell in cells],
+        }
+
+    def draw(self, files: Mapping[str, Any]) -> Figure:
+        return draw_perturbations(self._examples(files))
+
+    def page(self, files: Mapping[str, Any]) -> str:
+        """The clips to play (images to look at)."""
+        from pipeline_lib.reporting.gallery import gallery_page
+
+        return gallery_page(self._examples(files), FRAMES_PER_SECOND)
+
+    def _examples(self, files: Mapping[str, Any]) -> list[Example]:
+        sets, predictions = (list(map(Path, files[kind])) for kind in ("adversarial", "predictions"))
+        return attack_examples(Path(files["clips"]), self.attacks, sets, predictions)
