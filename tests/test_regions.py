@@ -55,6 +55,36 @@ def test_a_region_does_not_admit_more_pixels_than_it_has(region):
     assert region.admits(changed).tolist() == [True, False]
 
 
+ONE_MORE = [
+    (RandomPixels(count=3), [(0, 0), (5, 1), (11, 8)], (7, 7)),
+    (RandomRectangle(height=3, width=4), [(2, 1), (4, 4)], (5, 2)),  # a fourth row
+    (RandomRectangle(height=3, width=4), [(2, 1), (4, 4)], (3, 5)),  # a fifth column
+    (Border(width=2), [(1, 4), (6, 1), (10, 4), (6, 7)], (2, 2)),
+]
+
+
+@pytest.mark.parametrize(("region", "pixels", "one_more"), ONE_MORE)
+@pytest.mark.parametrize("frames", [(), (3,)])
+def test_one_pixel_too_many_in_one_frame_is_not_admitted(region, pixels, one_more, frames):
+    """As many in every frame are, whatever the other clip of the batch does."""
+    changed = torch.zeros(2, 1, *frames, *SIZE, dtype=torch.bool)
+    for row, column in pixels:
+        changed[..., row, column] = True
+    assert region.admits(changed).tolist() == [True, True]
+    last = changed[1, 0] if not frames else changed[1, 0, -1]
+    last[one_more] = True
+    assert region.admits(changed).tolist() == [True, False]
+
+
+def test_one_rectangle_for_a_video_has_to_hold_the_pixels_of_all_its_frames():
+    changed = torch.zeros(2, 1, 2, *SIZE, dtype=torch.bool)
+    changed[:, :, 0, 2, 3] = True
+    changed[0, :, 1, 4, 6] = True  # the opposite corner of 3 x 4
+    changed[1, :, 1, 5, 3] = True
+    assert RandomRectangle(height=3, width=4, per="video").admits(changed).tolist() == [True, False]
+    assert RandomRectangle(height=3, width=4).admits(changed).tolist() == [True, True]
+
+
 def test_all_pixels():
     assert mask(AllPixels()).all()
 

@@ -1,0 +1,53 @@
+"""Every purpose draws random numbers of its own: none sees those of another one."""
+
+from collections import defaultdict
+
+import pytest
+import torch
+
+import tiny
+from pipeline_lib.evaluation.adversarial import make_adversarial_set
+from pipeline_lib.evaluation.prediction import predict
+from pipeline_lib.randomness import generators
+from test_training import trained
+
+NOISE = {"method": "pipeline_lib.transforms.noise:NoiseInjection", "sigma": 0.2}
+NOISY = {"method": "pipeline_lib.defenses.transformed:Transformed", "transform": NOISE, "defense": tiny.AT_PGD}
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> dict[str, set]:
+    """(seed, name) of all generators that each purpose makes."""
+    found: dict[str, set] = defaultdict(set)
+    found["purpose"] = {"nothing"}
+    seed_of = generators.clip_seed
+
+    def noted(seed: int, key: str) -> int:
+        (purpose,) = found["purpose"]
+        found[purpose].add((seed, key))
+        return seed_of(seed, key)
+
+    monkeypatch.setattr(generators, "clip_seed", noted)
+    return found
+
+
+def test_training_attacks_and_predictions_draw_from_different_generators(tmp_path, drawn):
+    """Of one seed and the same clips: otherwise a model's noise is that which an attack has already seen."""
+    clips = tiny.write_clips(tmp_path / "clips.h5")
+    drawn["purpose"] = {"training"}
+    weights = trained(tmp_path, tiny.model_entry(NOISY), clips)
+    common = {"weights": weights, "branch": None, "clips": clips, "runs": tmp_path / "runs", "batch_size": 5}
+    drawn["purpose"] = {"prediction"}
+    predict(**common, adversarial=None, output=tmp_path / "clean.csv", device=torch.device("cpu"))
+    names = ("adversarial", "predictions", "audit", "trace")
+    drawn["purpose"] = {"attack"}
+    make_adversarial_set(
+        tiny.PGD, **common, code="", seed=0, **{name: tmp_path / name for name in names}, device=torch.device("cpu")
+    )
+    used = {purpose: drawn[purpose] for purpose in ("training", "prediction", "attack")}
+    assert len(used["prediction"]) == 10  # one for each clip
+    assert not used["training"] & (used["prediction"] | used["attack"])
+    # A white-box set is predicted on the way, with the same numbers as by anybody else.
+    assert used["prediction"] < used["attack"]
+    # Its own draws, its goal's, the model's noise in its gradients, and predictions: no two of them share any.
+    assert len(used["attack"]) == 4 * 10
