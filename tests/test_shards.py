@@ -1,6 +1,6 @@
 """Which clips of a set are still to attack: every one once, in runs that one file can name."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_what_is_left_is_cut_where_clips_are_finished_and_where_batches_end(size
         for run in runs:
             assert run == list(range(run[0], run[-1] + 1))
             assert run[0] // BATCH == run[-1] // BATCH
-        for before, after in zip(runs, runs[1:], strict=False):
+        for before, after in pairwise(runs):
             assert after[0] > before[-1] + 1 or after[0] % BATCH == 0
 
 
