@@ -80,7 +80,7 @@ def test_a_trace_has_a_row_for_each_number_of_iterations():
 
 
 def test_zeros_count_where_an_attack_changed_something():
-    """In the first clip two pixels of two channels (one of them at the start only), in the second one none: then all."""
+    """In the first clip two pixels of two channels, one of them at the start only; in the second none, that is all."""
     clean = torch.zeros(2, 2, 1, 1, 4)
     start, live = clean.clone(), clean.clone()
     start[0, 0, 0, 0, 0] = live[0, 1, 0, 0, 1] = 1.0

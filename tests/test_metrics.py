@@ -84,7 +84,7 @@ def test_wilson_at_zero_is_z2_over_n_plus_z2_and_mirrors_at_hundred() -> None:
 
 def test_intervals_never_leave_the_percentages() -> None:
     assert all(
-        0 <= wilson(percent, n)[0] and wilson(percent, n)[1] <= 100 for n in range(1, 500) for percent in (0, 100)
+        wilson(percent, n)[0] >= 0 and wilson(percent, n)[1] <= 100 for n in range(1, 500) for percent in (0, 100)
     )
 
 
