@@ -34,6 +34,7 @@ lint: $(VENV)/.installed
 # `make mutants MUTANTS='pipeline_lib.attacks.*'` takes some of them, again. CONTRIBUTING.md, tests/mutants.md.
 mutants: $(VENV)/.mutants
 	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/mutmut run --max-children 1 $(if $(MUTANTS),'$(MUTANTS)')
+	$(BIN)/python tests/mutants.py
 
 # What the profile for SLURM needs besides; see pyproject.toml for why it is apart.
 slurm: $(VENV)/.slurm
