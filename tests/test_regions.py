@@ -166,6 +166,13 @@ def test_a_border_has_pixels_and_an_inside():
         mask(Border(width=5))
 
 
+def test_a_border_as_wide_as_half_of_the_frame_leaves_nothing():
+    assert not mask(Border(width=3), clips=torch.zeros(1, 3, 2, 8, 7))[3:5, 3:4].any()
+    for size in ((6, 9), (9, 6)):
+        with pytest.raises(PipelineError, match="width is 3: a border must leave some"):
+            mask(Border(width=3), clips=torch.zeros(1, 3, 2, *size))
+
+
 def test_pixels_are_drawn_with_replacement_anew_for_each_frame():
     count, places = 20, SIZE[0] * SIZE[1]
     found = mask(RandomPixels(count=count)).sum((1, 3, 4))
