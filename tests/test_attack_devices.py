@@ -6,9 +6,14 @@ Tensors of two devices cannot be combined, so that a part made on the wrong one 
 import pytest
 import torch
 
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2, RatioL2
+from pipeline_lib.attacks.norms import _shrinkage
+from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
 from pipeline_lib.attacks.regions import AllPixels, Border, FirstSampleOnly, RandomPixels, RandomRectangle
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Constant, GaussianNoise, LogUniform, UniformBox, UniformNoise
+from pipeline_lib.attacks.steepest import Steepest
 from pipeline_lib.randomness.generators import clip_generators
 
 CLIPS = torch.empty(2, 3, 4, 12, 10, device="meta")
@@ -59,3 +64,39 @@ def test_places_that_a_search_tries():
         tried = region._candidates(scores, frames, corners, CLIPS)
         shown = frames & region._at(corners[tried[:, 0]], CLIPS)
         assert (tried.shape, shown.device.type) == ((2, 3), "meta")
+
+
+LINF = AdditiveLinf(epsilon=0.1, step_size=0.05)
+PERTURBATIONS = [
+    LINF,
+    RatioLinf(epsilon=1.5, step_size=1.2, zeros="floor"),
+    AdditiveL2(epsilon=1.0, step_size=0.5),
+    RatioL2(epsilon=1.0, step_size=1.5, zeros="floor"),
+    PrintedRatioL2(epsilon=1.0, step_size=1.5),
+]
+
+
+def total(clips: torch.Tensor) -> torch.Tensor:
+    return clips.flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_whole_attacks(perturbation):
+    found = Ascent(perturbation=perturbation, start=UniformNoise(radius=0.1), steps=2, keep="best")(
+        total, CLIPS, GENERATORS
+    )
+    assert (found.device.type, found.shape) == ("meta", CLIPS.shape)
+    assert perturbation.ratio_to_bound(found, CLIPS).shape == (2,)
+
+
+def test_the_steepest_of_several():
+    roa = Ascent(perturbation=LINF, region=RECTANGLE, steps=1)
+    found = Steepest(attacks=[Ascent(perturbation=LINF, steps=1), roa], steps=2)(total, CLIPS, GENERATORS)
+    assert (found.device.type, found.shape) == ("meta", CLIPS.shape)
+
+
+def test_l1_steps():
+    """Its projection asks for values, the threshold that it projects with does not."""
+    moved = AdditiveL1(epsilon=1.0, step_size=0.1).step(CLIPS, torch.empty_like(CLIPS), GENERATORS)
+    assert (moved.device.type, moved.shape) == ("meta", CLIPS.shape)
+    assert _shrinkage(CLIPS.flatten(1), 1.0).shape == (2,)
