@@ -33,7 +33,7 @@ lint: $(VENV)/.installed
 # Changes one expression at a time and looks for a test that fails: hours on one core, and continues where it was stopped.
 # `make mutants MUTANTS='pipeline_lib.attacks.*'` takes some of them, again. CONTRIBUTING.md, tests/mutants.md.
 mutants: $(VENV)/.mutants
-	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/mutmut run --max-children 1 $(if $(MUTANTS),'$(MUTANTS)')
+	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 nice -n 15 $(BIN)/mutmut run --max-children 1 $(if $(MUTANTS),'$(MUTANTS)')
 	$(BIN)/python tests/mutants.py
 
 # What the profile for SLURM needs besides; see pyproject.toml for why it is apart.
