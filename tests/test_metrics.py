@@ -128,6 +128,8 @@ def test_read_predictions_keeps_video_names_as_text(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_was_not_written_is_missing_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "numbers.csv").write_text("video,label,prediction,loss\n007,1,1,0.5\n010,2,0,1.5\n")
+    assert read_predictions(tmp_path / "numbers.csv")["video"].tolist() == ["007", "010"]
     (tmp_path / "clean.csv").write_text("video,label,prediction,loss\nnan,1,1,\n,2,0,1.5\n")
     table = read_predictions(tmp_path / "clean.csv")
     assert table["video"].tolist() == ["nan", ""]
