@@ -3,13 +3,11 @@
 from collections import defaultdict
 
 import pytest
-import torch
 
 import tiny
-from pipeline_lib.evaluation.adversarial import make_adversarial_set
-from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.randomness import generators
-from test_training import trained
+from sets import attacked, predicted
+from training_runs import trained
 
 NOISE = {"method": "pipeline_lib.transforms.noise:NoiseInjection", "sigma": 0.2}
 NOISY = {"method": "pipeline_lib.defenses.transformed:Transformed", "transform": NOISE, "defense": tiny.AT_PGD}
@@ -35,15 +33,11 @@ def test_training_attacks_and_predictions_draw_from_different_generators(tmp_pat
     """Of one seed and the same clips: otherwise a model's noise is that which an attack has already seen."""
     clips = tiny.write_clips(tmp_path / "clips.h5")
     drawn["purpose"] = {"training"}
-    weights = trained(tmp_path, tiny.model_entry(NOISY), clips)
-    common = {"weights": weights, "branch": None, "clips": clips, "runs": tmp_path / "runs", "batch_size": 5}
+    trained(tmp_path, tiny.model_entry(NOISY), clips, "plain")
     drawn["purpose"] = {"prediction"}
-    predict(**common, adversarial=None, output=tmp_path / "clean.csv", device=torch.device("cpu"))
-    names = ("adversarial", "predictions", "audit", "trace")
+    predicted(tmp_path, tmp_path, None)
     drawn["purpose"] = {"attack"}
-    make_adversarial_set(
-        tiny.PGD, **common, code="", seed=0, **{name: tmp_path / name for name in names}, device=torch.device("cpu")
-    )
+    attacked(tmp_path, tmp_path)
     used = {purpose: drawn[purpose] for purpose in ("training", "prediction", "attack")}
     assert len(used["prediction"]) == 10  # one for each clip
     assert not used["training"] & (used["prediction"] | used["attack"])

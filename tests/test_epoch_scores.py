@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from pipeline_lib.defenses.objective import Objective
-from pipeline_lib.training.processes import ALONE
-from pipeline_lib.training.selection import Scored, Selection, scored_batches, split_rows
+from pipeline_lib.training.schedules import OneCycle
+from pipeline_lib.training.scoring import scored_batches
+from pipeline_lib.training.selection import Scored, Selection, split_rows
+from pipeline_lib.training.task import Task, Training
 
 LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1])
 
@@ -45,11 +47,13 @@ class Counting:
         return Objective(torch.zeros(()), answers, labels.repeat(2))
 
 
-def scored(rows: list[int], so_far: Scored = Scored(), stop=lambda: False, **more):  # noqa: B008
+def scored(rows: list[int], so_far: Scored = Scored(), stop=lambda: False, seed: int = 3, batch_size: int = 2):  # noqa: B008
     defense, network = Counting(), nn.Linear(1, 1).train()
-    settings = {"precision": "fp32", "batch_size": 2, "seed": 3, "device": torch.device("cpu"), "processes": ALONE}
-    selection = Selection(Frames(), np.array(rows))
-    return defense, list(scored_batches(network, defense, selection, so_far, stop=stop, **settings | more))
+    settings = Training(epochs=1, batch_size=2, learning_rate=0.0, schedule=OneCycle())
+    given = {"clips": None, "rows": np.arange(8), "settings": settings, "device": torch.device("cpu")}
+    task, selection = Task(defense=defense, seed=seed, **given), Selection(Frames(), np.array(rows))
+    batches = scored_batches(network, task, selection, so_far, batch_size=batch_size, stop=stop)
+    return defense, list(batches)
 
 
 def test_correct_answers_are_counted_of_all_that_the_defense_trains_on():

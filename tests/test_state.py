@@ -18,22 +18,22 @@ def at_epoch(state: State, epoch: int, weight: float) -> State:
 @pytest.fixture
 def state() -> State:
     network = nn.Linear(1, 1, bias=False)
-    return State(network, torch.optim.SGD(network.parameters(), lr=0.1))
+    return State(network, {})
 
 
 def test_of_equally_good_epochs_the_first_is_the_best(state):
     for epoch, score in enumerate([50.0, 75.0, 75.0, 60.0], 1):
-        at_epoch(state, epoch, float(epoch)).keep_if_best(score)
+        at_epoch(state, epoch, float(epoch)).keep_if_best(score, state.network)
     assert (state.best["score"], state.best["epoch"]) == (75.0, 2)
     assert state.best["weights"]["weight"].item() == 2.0
 
 
 def test_an_epoch_without_a_right_answer_is_better_than_none(state):
-    at_epoch(state, 1, 1.0).keep_if_best(0.0)
+    at_epoch(state, 1, 1.0).keep_if_best(0.0, state.network)
     assert state.best["epoch"] == 1
 
 
 def test_the_best_weights_stay_while_training_goes_on(state):
-    at_epoch(state, 1, 1.0).keep_if_best(50.0)
+    at_epoch(state, 1, 1.0).keep_if_best(50.0, state.network)
     at_epoch(state, 2, 7.0)
     assert state.best["weights"]["weight"].item() == 1.0

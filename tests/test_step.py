@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from pipeline_lib.defenses.objective import Objective
+from pipeline_lib.defenses.update import NETWORK
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.training.optimizer import MomentumDescent
 from pipeline_lib.training.schedules import MultiStep
 from pipeline_lib.training.state import State
-from pipeline_lib.training.step import Figures, step
+from pipeline_lib.training.step import step
 from pipeline_lib.training.task import Task, Training
 
 VALUES = np.array([3, 5, 9, 1], np.uint8)
@@ -32,17 +32,15 @@ class Linear:
 
 
 @pytest.fixture
-def made(request):
+def made():
     """A network of one weight that starts at 2, and a task of two epochs of two steps."""
-    settings = Training(
-        epochs=2, batch_size=4, learning_rate=0.5, schedule=MultiStep(milestones=[1]), momentum=0.0, weight_decay=0.0
-    )
+    settings = Training(epochs=2, batch_size=4, learning_rate=0.5, schedule=MultiStep(milestones=[1]))
     clips = SimpleNamespace(labels=np.ones(8, int), videos=[f"v{row}" for row in range(8)])
     device = torch.device("cpu")
     task = Task(defense=Linear(), clips=clips, rows=np.arange(8), settings=settings, seed=0, device=device)
     network = nn.Linear(1, 1, bias=False)
     nn.init.constant_(network.weight, 2.0)
-    return State(network, MomentumDescent(network.parameters(), momentum=0.0, weight_decay=0.0)), task
+    return State(network, {NETWORK: torch.optim.SGD(network.parameters(), lr=0.0)}), task
 
 
 def frames(scale: int = 1) -> torch.Tensor:
@@ -100,7 +98,3 @@ def test_what_is_not_finite_stops_it_before_the_weights_move(made, scale, weight
     with pytest.raises(PipelineError, match=message):
         step(state, task, np.arange(4), frames(), never)
     assert (state.network.weight.item(), state.step, state.epochs) == (weight, 3, [])
-
-
-def test_figures_are_a_loss_and_a_percentage():
-    assert Figures(0.5, 75.0)._asdict() == {"loss": 0.5, "accuracy": 75.0}

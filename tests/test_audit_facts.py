@@ -5,44 +5,57 @@ import pytest
 import torch
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.attacked import AttackedClips, BoundFacts, FirstStepFacts, Trace
 from pipeline_lib.evaluation.audit import (
     NOT_MEASURED,
-    RecordedLoss,
-    audit_row,
-    learned_columns,
-    measured_columns,
+    audit_of,
+    bound_facts,
     model_gap,
-    recorded_columns,
     require_finite,
+    trace_of,
     trace_rows,
-    zero_elements,
+    with_learned_gradient,
 )
 from pipeline_lib.evaluation.prediction import Scores
+from pipeline_lib.evaluation.recording import RecordedLoss, zero_elements
 from pipeline_lib.precision import gap_allowed
 
 LABELS = np.array([0, 1, 1])
-COLUMNS = {
-    "trace_loss": np.array([[1.0, 2.0, 6.0], [2.0, 2.0, 2.0], [3.0, 5.0, 7.0]]),
-    "trace_correct": np.array([[True, True, False], [True, False, False], [True, False, True]]),
-    "zero_gradient": np.array([False, True, False]),
-    "zero_elements": np.array([0.25, 1.0, 0.25]),
-    "predicted_increase": np.array([1.0, 2.0, 6.0]),
-    "first_rise": np.array([0.0, 1.0, 0.5]),
-    "clean_prediction": np.array([0, 1, 0]),
-    "live_prediction": np.array([1, 0, 1]),
-    "stored_prediction": np.array([1, 0, 0]),
-    "goal_reached": np.array([True, True, False]),
-    "unchanged": np.array([False, False, True]),
-    "live_bound_ratio": np.array([0.5, 1.0, 0.25]),
-    "bound_ratio": np.array([0.75, 0.5, 0.25]),
-    "box_excess": np.array([0.0, 0.125, 0.0625]),
-    "model_gap": np.array([0.5, NOT_MEASURED, 0.25]),
-}
+
+
+def answers(*predictions: int) -> Scores:
+    return Scores(np.array(predictions), np.zeros(3), np.full(3, -1))
+
+
+ATTACKED = AttackedClips(
+    FirstStepFacts(
+        predicted_increase=np.array([1.0, 2.0, 6.0]),
+        first_rise=np.array([0.0, 1.0, 0.5]),
+        zero_gradient=np.array([False, True, False]),
+        zero_elements=np.array([0.25, 1.0, 0.25]),
+    ),
+    Trace(
+        loss=np.array([[1.0, 2.0, 6.0], [2.0, 2.0, 2.0], [3.0, 5.0, 7.0]]),
+        correct=np.array([[True, True, False], [True, False, False], [True, False, True]]),
+    ),
+    BoundFacts(
+        live_ratio=np.array([0.5, 1.0, 0.25]),
+        stored_ratio=np.array([0.75, 0.5, 0.25]),
+        box_excess=np.array([0.0, 0.125, 0.0625]),
+        unchanged=np.array([False, False, True]),
+    ),
+    clean=answers(0, 1, 0),
+    live=answers(1, 0, 1),
+    stored=answers(1, 0, 0),
+    model_gap=np.array([0.5, NOT_MEASURED, 0.25]),
+    goal_reached=np.array([True, True, False]),
+    crc32=np.zeros(3, np.uint32),
+)
 
 
 def test_a_row_of_facts_is_the_mean_or_the_worst_of_the_clips():
     third = pytest.approx(1 / 3)
-    assert audit_row(COLUMNS, LABELS, "bf16") == {
+    assert audit_of(ATTACKED, LABELS, "bf16")._asdict() == {
         "clips": 3,
         "iterations": 2,
         "zero_gradients": third,
@@ -66,17 +79,14 @@ def test_a_row_of_facts_is_the_mean_or_the_worst_of_the_clips():
 
 
 def test_gaps_are_zero_where_none_was_measured_and_allowed_for_fp32_by_default():
-    row = audit_row(COLUMNS | {"model_gap": np.full(3, NOT_MEASURED)}, LABELS)
-    assert (row["model_gap"], row["gap_allowed"]) == (0.0, gap_allowed("fp32"))
+    audit = audit_of(ATTACKED._replace(model_gap=np.full(3, NOT_MEASURED)), LABELS)
+    assert (audit.model_gap, audit.gap_allowed) == (0.0, gap_allowed("fp32"))
     assert gap_allowed("fp32") != gap_allowed("bf16")
 
 
 def test_a_trace_has_a_row_for_each_number_of_iterations():
-    assert trace_rows(COLUMNS) == [
-        {"step": 0, "accuracy": 100.0, "loss": 2.0},
-        {"step": 1, "accuracy": pytest.approx(100 / 3), "loss": 3.0},
-        {"step": 2, "accuracy": pytest.approx(100 / 3), "loss": 5.0},
-    ]
+    third = pytest.approx(100 / 3)
+    assert trace_rows(ATTACKED.trace) == [(0, 100.0, 2.0), (1, third, 3.0), (2, third, 5.0)]
 
 
 def test_zeros_count_where_an_attack_changed_something():
@@ -91,9 +101,11 @@ def test_zeros_count_where_an_attack_changed_something():
 
 
 def test_a_learned_pattern_has_the_same_zeros_for_every_clip():
-    partly, fully = learned_columns(0.5, 2), learned_columns(1.0, 2)
-    assert (partly["zero_gradient"].tolist(), partly["zero_elements"].tolist()) == ([False, False], [0.5, 0.5])
-    assert (fully["zero_gradient"].tolist(), fully["zero_elements"].tolist()) == ([True, True], [1.0, 1.0])
+    for zeros, vanishes in ((0.5, False), (1.0, True)):
+        found = with_learned_gradient(ATTACKED, zeros)
+        assert found.first_step.zero_gradient.tolist() == [vanishes] * 3
+        assert found.first_step.zero_elements.tolist() == [zeros] * 3
+        assert found.first_step.first_rise is ATTACKED.first_step.first_rise
 
 
 def recorded(**fields) -> RecordedLoss:
@@ -103,9 +115,9 @@ def recorded(**fields) -> RecordedLoss:
 def test_a_trace_ends_with_the_live_clips():
     loss = recorded(losses=[torch.tensor([1.0, 2.0])], correct=[torch.tensor([True, False])])
     final = Scores(predictions=np.array([1, 1]), losses=np.array([3.0, 4.0]), selections=np.array([-1, -1]))
-    found = recorded_columns(loss, final, np.array([0, 1]))
-    assert found["trace_loss"].tolist() == [[1.0, 3.0], [2.0, 4.0]]
-    assert found["trace_correct"].tolist() == [[True, False], [False, True]]
+    found = trace_of(loss, final, np.array([0, 1]))
+    assert found.loss.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    assert found.correct.tolist() == [[True, False], [False, True]]
 
 
 def test_a_recorded_loss_notes_gradients_and_what_came_before_only_without_any():
@@ -151,10 +163,10 @@ def test_live_and_stored_clips_are_measured_against_the_clean_ones():
     clean = torch.tensor([0.5, 0.75, 0.25]).view(3, 1, 1, 1, 1).expand(3, 2, 1, 1, 1)
     live = clean + torch.tensor([0.125, 0.5, -0.5]).view(3, 1, 1, 1, 1)
     stored = torch.stack([clean[0], live[1].clamp(0, 1), torch.stack([clean[2, 0], live[2, 1].clamp(0, 1)])])
-    found = {name: values.tolist() for name, values in measured_columns(HalfBound(), live, stored, clean).items()}
-    assert found == {
-        "live_bound_ratio": [0.25, 1.0, 1.0],
-        "bound_ratio": [0.0, 0.5, 0.5],
+    facts = bound_facts(HalfBound(), live, stored, clean)
+    assert {name: values.tolist() for name, values in facts._asdict().items()} == {
+        "live_ratio": [0.25, 1.0, 1.0],
+        "stored_ratio": [0.0, 0.5, 0.5],
         "box_excess": [0.0, 0.25, 0.25],
         "unchanged": [True, False, False],
     }
