@@ -6,6 +6,7 @@ import pytest
 
 import tiny
 from pipeline_lib.randomness import generators
+from pipeline_lib.randomness.draws import drawing, present_generators
 from sets import attacked, predicted
 from training_runs import trained
 
@@ -45,3 +46,19 @@ def test_training_attacks_and_predictions_draw_from_different_generators(tmp_pat
     assert used["prediction"] < used["attack"]
     # Its own draws, its goal's, the model's noise in its gradients, and predictions: no two of them share any.
     assert len(used["attack"]) == 4 * 10
+
+
+def test_clips_draw_from_the_generators_of_the_innermost_context_in_order():
+    first, second = (generators.clip_generators(seed, ["a", "b"]) for seed in (0, 1))
+    with drawing(first):
+        assert present_generators(4) == [*first, *first]  # two versions of the clips in one batch
+        with drawing(second):
+            assert present_generators(2) == second
+        assert present_generators(2) == first
+        for clips in (1, 3):
+            with pytest.raises(RuntimeError, match=f"{clips} clips for 2 generators"):
+                present_generators(clips)
+    with drawing([]), pytest.raises(RuntimeError, match="2 clips for 0 generators"):
+        present_generators(2)
+    with pytest.raises(RuntimeError, match="inside drawing"):
+        present_generators(2)

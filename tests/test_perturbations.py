@@ -158,3 +158,10 @@ def test_the_lattice_keeps_zeros_or_lets_them_grow(zeros, level):
     """A pixel at 3 levels instead of 0; twice 1/255 is the most that a floor allows."""
     ratio = RatioLinf(epsilon=2.0, step_size=1.5, zeros=zeros)
     assert (ratio.quantize(torch.full((1, 1), 3 / 255), torch.zeros(1, 1)) * 255).round().item() == level
+
+
+@pytest.mark.parametrize(("zeros", "stepped", "projected"), [("keep", 0, 0), ("floor", 1.5, 2)])
+def test_a_step_and_a_projection_each_keep_zeros_or_let_them_grow(zeros, stepped, projected):
+    ratio, black, one = RatioLinf(epsilon=2.0, step_size=1.5, zeros=zeros), torch.zeros(1, 1), torch.ones(1, 1)
+    assert (ratio.step(black, one, []) * 255).item() == pytest.approx(stepped)
+    assert (ratio.project(3 / 255 * one, black) * 255).item() == pytest.approx(projected)
