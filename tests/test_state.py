@@ -37,3 +37,15 @@ def test_the_best_weights_stay_while_training_goes_on(state):
     at_epoch(state, 1, 1.0).keep_if_best(50.0, state.network)
     at_epoch(state, 2, 7.0)
     assert state.best["weights"]["weight"].item() == 1.0
+
+
+def test_buffers_are_put_back_as_they_were_when_they_were_kept():
+    network = nn.BatchNorm1d(2).train()
+    state = State(network, {})
+    network(torch.rand(4, 2))
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    put_back = state.statistics()
+    network(torch.rand(4, 2))
+    assert not torch.equal(network.running_mean, before["running_mean"])
+    put_back()
+    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
