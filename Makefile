@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-gpu gpu lint slurm clean-runs
+.PHONY: demo test test-all test-gpu gpu lint mutants slurm clean-runs
 
 demo: $(VENV)/.installed
 	$(BIN)/snakemake --cores all
@@ -30,6 +30,12 @@ lint: $(VENV)/.installed
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 
+# Changes one expression at a time and looks for a test that fails: hours on one core, and continues where it was stopped.
+# `make mutants MUTANTS='pipeline_lib.attacks.*'` takes some of them, again. CONTRIBUTING.md, tests/mutants.md.
+mutants: $(VENV)/.mutants
+	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 nice -n 15 $(BIN)/mutmut run --max-children 1 $(if $(MUTANTS),'$(MUTANTS)')
+	$(BIN)/python tests/mutants.py
+
 # What the profile for SLURM needs besides; see pyproject.toml for why it is apart.
 slurm: $(VENV)/.slurm
 
@@ -47,4 +53,8 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.slurm: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[slurm]"
+	touch $@
+
+$(VENV)/.mutants: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[mutants]"
 	touch $@

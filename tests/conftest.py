@@ -1,7 +1,10 @@
 """What several test files share. Modules beside the tests can be imported by them."""
 
+import json
 import os
 import sys
+from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,26 @@ def finished(tmp_path_factory) -> Path:
     project = copy_project(tmp_path_factory.mktemp("project"))
     pretend_finished(project)
     return project
+
+
+MUTANT_SECONDS = 5.0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`make mutants`: the tests of a mutant, fastest files first, as many of them as take `MUTANT_SECONDS` together.
+
+    mutmut measures how long each takes, and runs them in no order; a mutant that survives would be met by all of
+    them, which for a function that every training calls are minutes.
+    """
+    measured = Path("mutmut-stats.json")
+    if os.environ.get("MUTANT_UNDER_TEST", "stats") in ("stats", "list_all_tests", "fail") or not measured.exists():
+        return
+    seconds = json.loads(measured.read_text())["duration_by_test"]
+    of_file: Counter[Path] = Counter()
+    for item in items:
+        of_file[item.path] += seconds.get(item.nodeid, 0.0)
+    items.sort(key=lambda item: (of_file[item.path], item.path, seconds.get(item.nodeid, 0.0)))
+    until = accumulate(seconds.get(item.nodeid, 0.0) for item in items)
+    kept = sum(total <= MUTANT_SECONDS for total in until)
+    config.hook.pytest_deselected(items=items[kept:])
+    items[kept:] = []

@@ -1,14 +1,15 @@
-"""The examples of the README, which the tests run as they are written there."""
+"""The examples of the README and of CONTRIBUTING.md, which the tests run as they are written there."""
 
 import re
 from pathlib import Path
 
-TEXT = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
 
 
-def example(language: str, containing: str) -> str:
+def example(language: str, containing: str, document: str = "README.md") -> str:
     """The block of code in a language that contains some text."""
+    text = (ROOT / document).read_text()
     (found,) = (
-        block for block in re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL) if containing in block
+        block for block in re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL) if containing in block
     )
     return found

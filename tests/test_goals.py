@@ -59,6 +59,7 @@ def test_the_least_likely_class_is_that_of_the_clean_clips():
 def test_a_target_has_to_be_a_class():
     with pytest.raises(PipelineError, match="target is -1: it must be at least 0"):
         TargetClass(target=-1)
+    assert TargetClass(target=0).target == 0
     with pytest.raises(PipelineError, match="target is 3: the network has the classes 0 to 2"):
         attack_loss(TargetClass(target=3))
 

@@ -36,6 +36,13 @@ def test_accuracy_of_no_clips_is_an_error() -> None:
         accuracy(predictions("", "empty.csv"))
 
 
+def test_union_of_no_clips_or_of_no_columns_is_an_error() -> None:
+    with pytest.raises(PipelineError, match=r"empty\.csv: no clips; a union needs"):
+        union([predictions("1"), predictions("", "empty.csv")])
+    with pytest.raises(PipelineError, match="union of no predictions"):
+        union([])
+
+
 def test_union_counts_the_videos_that_are_right_everywhere() -> None:
     assert union([predictions("1110"), predictions("0111"), predictions("1111")]) == 50.0
 
@@ -80,6 +87,12 @@ def test_wilson_at_zero_is_z2_over_n_plus_z2_and_mirrors_at_hundred() -> None:
     assert wilson(70, 50) == pytest.approx((100 - high, 100 - low))
 
 
+def test_intervals_never_leave_the_percentages() -> None:
+    assert all(
+        wilson(percent, n)[0] >= 0 and wilson(percent, n)[1] <= 100 for n in range(1, 500) for percent in (0, 100)
+    )
+
+
 @pytest.mark.parametrize(("percent", "n"), [(101, 5), (-1, 5), (float("nan"), 5), (50, 0)])
 def test_wilson_refuses_what_is_no_percentage(percent: float, n: int) -> None:
     with pytest.raises(ValueError, match="wilson needs"):
@@ -114,8 +127,25 @@ def test_read_predictions_keeps_video_names_as_text(tmp_path: Path) -> None:
     path.write_text("video,label,prediction,loss\n007,1,1,0.25\nNone,2,0,nan\n")
     table = read_predictions(path)
     assert table["video"].tolist() == ["007", "None"]
+    assert table["loss"].isna().tolist() == [False, True]
     assert accuracy(table) == 50.0
     assert table.attrs["path"] == str(path)
+
+
+def test_a_loss_that_was_not_written_is_missing_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "numbers.csv").write_text("video,label,prediction,loss\n007,1,1,0.5\n010,2,0,1.5\n")
+    assert read_predictions(tmp_path / "numbers.csv")["video"].tolist() == ["007", "010"]
+    (tmp_path / "clean.csv").write_text("video,label,prediction,loss\nnan,1,1,\n,2,0,1.5\n")
+    table = read_predictions(tmp_path / "clean.csv")
+    assert table["video"].tolist() == ["nan", ""]
+    assert table["loss"].isna().tolist() == [True, False]
+    assert table["loss"].sum() == 1.5
+
+
+def test_columns_that_are_missing_are_named(tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("video,prediction\na,1\n")
+    with pytest.raises(PipelineError, match=r"few\.csv: columns \['label', 'loss'\] are missing"):
+        read_predictions(tmp_path / "few.csv")
 
 
 @pytest.mark.parametrize("text", ["video,label\na,1\n", "", None])

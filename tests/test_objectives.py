@@ -16,6 +16,7 @@ from pipeline_lib.attacks.perturbations import AdditiveLinf
 from pipeline_lib.attacks.starts import GaussianNoise
 from pipeline_lib.defenses.adversarial_training import AdversarialTraining
 from pipeline_lib.defenses.multi_perturbation import Average, Maximum
+from pipeline_lib.defenses.multibn import MultiBNManual
 from pipeline_lib.defenses.standard import Standard
 from pipeline_lib.defenses.trades import Trades
 from pipeline_lib.entries.building import build
@@ -221,6 +222,26 @@ def watch(defense, network: nn.Module, before: dict[str, torch.Tensor]) -> None:
         if field == "branches":
             for attacks in value.values():
                 attacks[:] = [watching(attack, network, before) for attack in attacks]
+
+
+@pytest.mark.parametrize("name", ["average", "maximum", "multibn"])
+def test_every_attack_of_a_step_and_every_clip_draws_numbers_of_its_own(name):
+    """Two attacks of one branch as well: otherwise their random starts would be the same."""
+    seeds = []
+
+    def noted(loss, clips, generators):
+        seeds.extend(generator.initial_seed() for generator in generators)
+        return clips
+
+    defense = {
+        "average": Average(attacks=[noted, noted]),
+        "maximum": Maximum(attacks=[noted, noted]),
+        "multibn": MultiBNManual(branches={"clean": [None], "lp": [noted, noted], "physical": [noted]}),
+    }[name]
+    with torch.random.fork_rng():
+        network = defense.extend(ResNet3D(depth=10, width=4, stem_kernel=3, stem_pool=False, stages=1)(3)).train()
+    defense.objective(network, torch.rand(4, 3, 2, 8, 8), LABELS, draw)
+    assert len(seeds) == len(set(seeds)) == (12 if name == "multibn" else 8)
 
 
 @pytest.mark.parametrize("name", ["average", "maximum"])

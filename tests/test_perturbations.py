@@ -128,3 +128,40 @@ def test_a_bound_below_one_level_rounds_to_the_clean_clip():
 def test_impossible_bounds_are_refused(make, message):
     with pytest.raises(PipelineError, match=message):
         make()
+
+
+RATIOS = [  # grey levels: clean, adversarial, how much of a ratio of 2 is used with zeros kept, and with a floor
+    (100, 100, 0.0, 0.0),
+    (100, 200, 1.0, 1.0),
+    (100, 50, 1.0, 1.0),
+    (255, 127.5, 1.0, 1.0),
+    (1, 4, 2.0, 2.0),
+    (0, 0, 0.0, 0.0),
+    (0, 0.5, math.inf, 0.0),
+    (0, 1, math.inf, 0.0),
+    (0, 2, math.inf, 1.0),
+    (0, 4, math.inf, 2.0),
+]
+
+
+@pytest.mark.parametrize(("clean", "adversarial", "kept", "floored"), RATIOS)
+def test_ratios_are_used_on_a_logarithmic_scale_and_from_zero_by_the_choice_of_zeros(clean, adversarial, kept, floored):
+    """Of two pixels the other one stays: the largest counts."""
+    before, after = (torch.tensor([[value, 90.0]]) / 255 for value in (clean, adversarial))
+    for zeros, expected in (("keep", kept), ("floor", floored)):
+        found = RatioLinf(epsilon=2.0, step_size=1.5, zeros=zeros).ratio_to_bound(after, before)
+        assert found.tolist() == pytest.approx([expected], abs=1e-6)
+
+
+@pytest.mark.parametrize(("zeros", "level"), [("keep", 0), ("floor", 2)])
+def test_the_lattice_keeps_zeros_or_lets_them_grow(zeros, level):
+    """A pixel at 3 levels instead of 0; twice 1/255 is the most that a floor allows."""
+    ratio = RatioLinf(epsilon=2.0, step_size=1.5, zeros=zeros)
+    assert (ratio.quantize(torch.full((1, 1), 3 / 255), torch.zeros(1, 1)) * 255).round().item() == level
+
+
+@pytest.mark.parametrize(("zeros", "stepped", "projected"), [("keep", 0, 0), ("floor", 1.5, 2)])
+def test_a_step_and_a_projection_each_keep_zeros_or_let_them_grow(zeros, stepped, projected):
+    ratio, black, one = RatioLinf(epsilon=2.0, step_size=1.5, zeros=zeros), torch.zeros(1, 1), torch.ones(1, 1)
+    assert (ratio.step(black, one, []) * 255).item() == pytest.approx(stepped)
+    assert (ratio.project(3 / 255 * one, black) * 255).item() == pytest.approx(projected)

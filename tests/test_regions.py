@@ -55,6 +55,36 @@ def test_a_region_does_not_admit_more_pixels_than_it_has(region):
     assert region.admits(changed).tolist() == [True, False]
 
 
+ONE_MORE = [
+    (RandomPixels(count=3), [(0, 0), (5, 1), (11, 8)], (7, 7)),
+    (RandomRectangle(height=3, width=4), [(2, 1), (4, 4)], (5, 2)),  # a fourth row
+    (RandomRectangle(height=3, width=4), [(2, 1), (4, 4)], (3, 5)),  # a fifth column
+    (Border(width=2), [(1, 4), (6, 1), (10, 4), (6, 7)], (2, 2)),
+]
+
+
+@pytest.mark.parametrize(("region", "pixels", "one_more"), ONE_MORE)
+@pytest.mark.parametrize("frames", [(), (3,)])
+def test_one_pixel_too_many_in_one_frame_is_not_admitted(region, pixels, one_more, frames):
+    """As many in every frame are, whatever the other clip of the batch does."""
+    changed = torch.zeros(2, 1, *frames, *SIZE, dtype=torch.bool)
+    for row, column in pixels:
+        changed[..., row, column] = True
+    assert region.admits(changed).tolist() == [True, True]
+    last = changed[1, 0] if not frames else changed[1, 0, -1]
+    last[one_more] = True
+    assert region.admits(changed).tolist() == [True, False]
+
+
+def test_one_rectangle_for_a_video_has_to_hold_the_pixels_of_all_its_frames():
+    changed = torch.zeros(2, 1, 2, *SIZE, dtype=torch.bool)
+    changed[:, :, 0, 2, 3] = True
+    changed[0, :, 1, 4, 6] = True  # the opposite corner of 3 x 4
+    changed[1, :, 1, 5, 3] = True
+    assert RandomRectangle(height=3, width=4, per="video").admits(changed).tolist() == [True, False]
+    assert RandomRectangle(height=3, width=4).admits(changed).tolist() == [True, True]
+
+
 def test_all_pixels():
     assert mask(AllPixels()).all()
 
@@ -134,6 +164,13 @@ def test_a_border_has_pixels_and_an_inside():
         Border(width=0)
     with pytest.raises(PipelineError, match="width is 5: a border must leave some of frames of 12 x 9"):
         mask(Border(width=5))
+
+
+def test_a_border_as_wide_as_half_of_the_frame_leaves_nothing():
+    assert not mask(Border(width=3), clips=torch.zeros(1, 3, 2, 8, 7))[3:5, 3:4].any()
+    for size in ((6, 9), (9, 6)):
+        with pytest.raises(PipelineError, match="width is 3: a border must leave some"):
+            mask(Border(width=3), clips=torch.zeros(1, 3, 2, *size))
 
 
 def test_pixels_are_drawn_with_replacement_anew_for_each_frame():

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline_lib.evaluation.attacked import AttackedClips, BoundFacts, FirstStepFacts, Trace, columns_of, from_columns
 from pipeline_lib.evaluation.prediction import Scores
-from pipeline_lib.evaluation.shards import attacked_clips, compressed_clips, shards_in, write_shard
+from pipeline_lib.evaluation.shards import attacked_clips, compressed_clips, finished_rows, shards_in, write_shard
 
 RANDOM = np.random.default_rng(0)
 
@@ -63,3 +63,17 @@ def test_the_shorter_trace_stays_at_its_last_value(tmp_path):
     assert trace.loss[0].tolist() == [*short.trace.loss[0], *[short.trace.loss[0, -1]] * 2]
     assert trace.correct[0].tolist() == [*short.trace.correct[0], *[short.trace.correct[0, -1]] * 2]
     assert (trace.loss[1:] == long.trace.loss).all()
+
+
+def test_finished_are_the_clips_of_whole_shards_and_damaged_ones_are_deleted(tmp_path, caplog):
+    for first in (4, 0, 8):
+        write_shard(tmp_path, np.arange(first, first + 3), facts(3, 1), [b"a", b"b", b"c"])
+    _, whole, cut_off = shards_in(tmp_path)
+    cut_off.write_bytes(cut_off.read_bytes()[:-40])
+    np.savez(tmp_path / "clips00000000-00000002.npz", chunks=np.zeros(1, np.uint8), length=[1])  # without its facts
+    (tmp_path / "other.npz").write_bytes(b"")
+    assert sorted(finished_rows(tmp_path)) == [4, 5, 6]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [whole.name, "other.npz"]
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == 2
+    assert all("is damaged" in message and "attacked again" in message for message in warned)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.starts import GaussianNoise, UniformBox
+from pipeline_lib.attacks.starts import GaussianNoise, LogUniform, UniformBox, UniformNoise
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.randomness.generators import clip_generators
 
@@ -27,6 +27,19 @@ def test_uniform_box_is_uniform_where_the_ball_is_large():
     assert abs(found.mean() - 0.5) < 5 / (12 * found.numel()) ** 0.5
     assert abs(found.var() - 1 / 12) < 0.002
     assert abs(torch.corrcoef(torch.stack([found.flatten(), CLIPS.flatten()]))[0, 1]) < 5 / found.numel() ** 0.5
+
+
+def test_draws_are_added_or_multiplied_as_they_come():
+    """One draw for each value of a clip, in the order of its memory: results of earlier versions come again."""
+    generator = clip_generators(0, ["b"])[0]
+    noise = torch.empty(CLIPS.shape[1:]).uniform_(-0.1, 0.1, generator=generator)
+    assert torch.equal(first(UniformNoise(radius=0.1))[1], CLIPS[1] + noise)
+    generator = clip_generators(0, ["b"])[0]
+    reach = torch.tensor(1.5, dtype=torch.float64).log().item()
+    exponent = torch.empty(CLIPS.shape[1:]).uniform_(-reach, reach, generator=generator)
+    assert torch.equal(first(LogUniform(ratio=1.5))[1], CLIPS[1] * exponent.exp())
+    assert torch.equal(first(LogUniform(ratio=1.0)), CLIPS)
+    assert torch.equal(first(UniformNoise(radius=0.0)), CLIPS)
 
 
 def test_gaussian_noise_has_its_deviation():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline_lib.clips.seal import block_size, seal
-from pipeline_lib.clips.status import DecodedClip
+from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from stores import CLIPS, FRAMES, SHAPE, VIDEOS, flip, offset_of, write
@@ -42,6 +42,51 @@ def test_rows_come_in_the_order_asked_for(store: Path, rows: list[int]) -> None:
         assert (frames == FRAMES[rows]).all()
         assert frames.shape == (len(rows), *SHAPE)
     Clips(store).prefetch(rows)
+
+
+STRETCHES = [([3], [(3, 1)]), ([0, 1, 2, 5, 4, 5], [(0, 3), (5, 1), (4, 2)]), ([7, 7, 8], [(7, 1), (7, 2)]), ([], [])]
+
+
+@pytest.mark.parametrize(("rows", "stretches"), STRETCHES)
+def test_clips_that_follow_one_another_are_asked_for_at_once(store: Path, monkeypatch, rows, stretches) -> None:
+    """Stretches: the first row and how many. Reading and prefetching take the same bytes."""
+    clips, size = Clips(store), int(np.prod(SHAPE))
+    with h5py.File(store) as file:
+        begin = file["frames"].id.get_offset()
+    expected = [(begin + row * size, count * size) for row, count in stretches]
+    asked, read = [], []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, offset, length, advice: asked.append((offset, length, advice)))
+    preadv = os.preadv
+
+    def noted(descriptor: int, buffers: list, offset: int) -> int:
+        read.append((offset, len(buffers[0])))
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", noted)
+    clips.prefetch(rows)
+    assert asked == [(*stretch, os.POSIX_FADV_WILLNEED) for stretch in expected]
+    into = np.full((len(rows), *SHAPE), 7, np.uint8)
+    assert clips.read(rows, into) is into
+    assert (into == FRAMES[rows]).all()
+    assert read == expected
+
+
+def test_a_system_that_reads_less_at_once_is_asked_again(store: Path, monkeypatch) -> None:
+    """One call reads 2 GiB at most."""
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda descriptor, parts, offset: preadv(descriptor, [parts[0][:7]], offset))
+    assert (Clips(store).read([4, 5, 1]) == FRAMES[[4, 5, 1]]).all()
+
+
+def test_videos_that_failed_are_left_out(tmp_path: Path) -> None:
+    failed = [*CLIPS[:4], replace(CLIPS[4], status=Status.FAILED), *CLIPS[5:]]
+    clips = Clips(write(tmp_path / "clips.h5", failed, tolerate=[VIDEOS[4].path]))
+    rest = [row for row in range(12) if row != 4]
+    assert clips.videos == [VIDEOS[row].path for row in rest]
+    assert clips.labels.tolist() == [VIDEOS[row].label for row in rest]
+    assert clips.status.tolist() == [0] * 11
+    assert clips.index[:, 0].tolist() == rest
+    assert (clips.read(range(11)) == FRAMES[rest]).all()
 
 
 def test_rows_beyond_the_end_are_an_error(store: Path) -> None:

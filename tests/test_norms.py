@@ -1,0 +1,44 @@
+"""Norm balls: their edge belongs to them, and each clip of a batch has its own."""
+
+import pytest
+import torch
+
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2
+from pipeline_lib.attacks.norms import levels_inside, of_clip, onto_l1_ball, onto_l2_ball
+
+CLEAN = torch.full((1, 1, 1, 2), 100 / 255)
+
+
+@pytest.mark.parametrize("sides", [(3, 4, 5), (8, 6, 10), (5, 12, 13), (20, 21, 29), (0, 1, 1), (65, 72, 97)])
+def test_a_change_as_long_as_the_bound_stays_as_it_is_on_the_lattice(sides):
+    """In grey levels: no rounding of the bound's own square takes a level from it, and one more is too many."""
+    first, second, length = sides
+    on_the_edge = CLEAN + torch.tensor([first, -second]) / 255
+    one_more = CLEAN + torch.tensor([first + 1, -second]) / 255
+    for bound in (
+        AdditiveL2(epsilon=length / 255, step_size=1.0),
+        AdditiveL1(epsilon=(first + second) / 255, step_size=1.0),
+    ):
+        assert torch.equal((bound.quantize(on_the_edge, CLEAN) * 255).round(), (on_the_edge * 255).round())
+        assert not torch.equal((bound.quantize(one_more, CLEAN) * 255).round(), (one_more * 255).round())
+        assert bound.ratio_to_bound(bound.quantize(one_more, CLEAN), CLEAN) <= 1 + 1e-6
+
+
+def test_the_cheapest_of_the_elements_goes_back_where_weights_differ():
+    """Three elements are two levels away, which weighs 2 + 4 + 8. A level back costs each the same distance and saves
+    1, 2 or 4: the heaviest goes first, and no more of them than the bound asks for."""
+    clean = torch.full((1, 3), 100 / 255)
+    weight = torch.tensor([[1.0, 2.0, 4.0]])
+    found = levels_inside(clean + 2 / 255, clean, weight, power=1, limit=8.0, dims=(1,))
+    assert ((found - clean) * 255).round().tolist() == [[2, 1, 1]]
+    found = levels_inside(clean + 2 / 255, clean, weight, power=1, limit=10.0, dims=(1,))
+    assert ((found - clean) * 255).round().tolist() == [[2, 2, 1]]
+
+
+def test_clips_inside_a_ball_stay_and_others_are_on_its_edge():
+    delta = torch.tensor([[0.0, 0.0], [0.3, -0.4], [3.0, -4.0]])
+    l2, l1 = onto_l2_ball(delta, 1.0, of_clip(delta)), onto_l1_ball(delta, 1.0)
+    assert torch.equal(l2[:2], delta[:2])
+    assert torch.equal(l1[:2], delta[:2])
+    torch.testing.assert_close(l2[2], torch.tensor([0.6, -0.8]))
+    torch.testing.assert_close(l1[2], torch.tensor([0.0, -1.0]))
