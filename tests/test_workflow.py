@@ -203,7 +203,7 @@ def test_behavior_of_the_perturbations_reruns_every_attack(finished, edit):
 
 
 def test_behavior_of_a_defense_retrains_its_models_only(finished, edit):
-    edit("pipeline_lib/defenses/multibn.py", "if not self.selection_weight >= 0:", "if self.selection_weight < 0:")
+    edit("pipeline_lib/defenses/multibn.py", "+ self.selection_weight * chosen", "+ chosen * self.selection_weight")
     jobs = plan(finished)
     models = {name for name in CONFIG["models"] if "multibn" in name}
     assert {model_of(job[2]) for job in jobs if job[0] == "train"} == models
@@ -367,7 +367,7 @@ def test_removed_attack(finished):
     """With the model that was trained on it: what showed them is made again, and nothing is computed."""
     rows = {"R3D18 Mult": {"af": None}, "R3D18 Add": {"af": None}}
     gone = {
-        "attacks": {"multav_af": None},
+        "attacks": {"multav_af": None, "multav_af_worst": None},
         "models": {"at_multav_af": None},
         "studies": {"multav": {"columns": {"af": None}, "rows": rows}},
         "figures": {"perturbations": {"examples": {"attacks": ["pgd", "roa", "af", "spa", "multav_linf"]}}},
@@ -412,6 +412,10 @@ def test_users_own_attack_beside_the_snakefile(finished):
         @dataclass(frozen=True, kw_only=True)
         class Flicker:
             strength: float
+
+            def __call__(self, loss, clips, generators): ...
+
+            def quantize(self, adversarial, clips): ...
     """
     (finished / "my_attack.py").write_text(textwrap.dedent(source))
     mine = {"attacks": {"mine": {"method": "my_attack:Flicker", "strength": 0.1}}}
