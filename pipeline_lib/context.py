@@ -1,4 +1,4 @@
-"""Context variables that have a value inside a `with` statement, and the one before after it."""
+"""Context variables that have a value inside a `with` statement and are reset after it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 @contextmanager
 def holding(variable: ContextVar[T | None], value: T) -> Iterator[T]:
-    """Inside, the variable has the value, which is also what `as` gives."""
+    """Sets the variable to the value inside the `with` statement, and yields the value."""
     token = variable.set(value)
     try:
         yield value

@@ -1,5 +1,5 @@
-"""The one exception that users see without a traceback."""
+"""The exception that is shown to users without a traceback."""
 
 
 class PipelineError(ValueError):
-    """Something the user can mend. The message names the file or config key, and what to do."""
+    """An error that the user can correct. The message names the file or config key, and what to do."""

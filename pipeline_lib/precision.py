@@ -1,4 +1,4 @@
-"""One key for the precision of a run, and what a run says about its numbers: precision, determinism, versions."""
+"""The precision of a run, and its metadata: precision, determinism, versions."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,7 +16,7 @@ NO_FP16 = (
 
 
 def check_precision(where: str, value: Any) -> Precision:
-    """The value itself. Raises PipelineError for fp16, with the reason, and for anything unknown."""
+    """The value itself. Raises PipelineError for fp16, with the reason, and for unknown values."""
     if value in ("fp16", "float16", "half"):
         raise PipelineError(f"config: {where}: {NO_FP16}; use one of {', '.join(KNOWN)}")
     if value not in KNOWN:
@@ -25,28 +25,28 @@ def check_precision(where: str, value: Any) -> Precision:
 
 
 def precision_of(attack: object, outer: Precision) -> Precision:
-    """Of an attack's passes: that of whoever runs it, or its own (that of the attack inside of it), if coarser."""
+    """Precision of an attack's passes: the caller's (`outer`), or its own (or of the attack it wraps) if coarser."""
     return "bf16" if getattr(innermost(attack), "precision", outer) == "bf16" else outer
 
 
 def weights_in(attack: object, precision: Precision) -> Precision:
-    """In which precision an attack finds a network's weights: fp32 for one that also scores clips with them."""
+    """Precision of the network's weights during an attack: fp32 for an attack that also scores clips with them."""
     return "fp32" if getattr(attack, "keeps_weights", False) else precision_of(attack, precision)
 
 
 def gap_allowed(precision: Precision) -> float:
-    """How far a loss in a precision may be from the same in fp32, |a - b| / (1 + b), as the same model's.
+    """Allowed gap |a - b| / (1 + b) between a loss in a precision and in fp32 for the same model.
 
-    Above what rounding changes in deep networks, below what another branch or another mode of a network does.
+    Above the effect of rounding in deep networks, below the effect of another branch or mode of a network.
     """
     return 0.2 if precision == "bf16" else 0.05
 
 
 @contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
-    """Inside, matrix products and convolutions of fp32 tensors on a GPU take TF32's 10 bits, or all of fp32's 23.
+    """Inside, matrix products and convolutions of fp32 tensors on a GPU use TF32 (10 bits of mantissa) or fp32 (23).
 
-    `fp32` is exact on purpose: torch by itself lets cuDNN use TF32. On a CPU nothing changes.
+    `fp32` disables TF32, which torch allows cuDNN by default. No effect on a CPU.
     """
     from torch.backends import cuda, cudnn
 
@@ -62,17 +62,17 @@ def computing_in(precision: Precision) -> Iterator[None]:
 
 
 def autocast(precision: Precision, device: Any) -> AbstractContextManager[Any]:
-    """Inside, networks compute in bf16 where that is safe, if the precision says so; parameters stay fp32."""
+    """For bf16, a context in which operations that are safe in it use it; parameters stay fp32."""
     import torch
 
     if precision != "bf16":
         return nullcontext()
-    # Weights are used once in a forward pass, and frozen ones would not be kept: `attacking` rounds those.
+    # No cache: a forward pass uses each weight once, and frozen weights are not cached (`attacking` rounds them).
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def run_metadata(precision: Precision, device: Any, **more: Any) -> dict[str, Any]:
-    """What the numbers of a run depend on besides its entry, as plain data."""
+    """Facts that the numbers of a run depend on besides its entry, as plain data."""
     import torch
 
     cuda = device.type == "cuda"

@@ -153,7 +153,7 @@ ERRORS = {
         r"models.at_af.defense.attack: unknown attack 'a'; known: af",
     ),
     "unknown initial": ("models.avg.initial", "x", r"models.avg.initial: unknown model 'x'; known: at_af"),
-    "initial in a circle": ("models.standard.initial", "avg", "models start from one another"),
+    "initial in a circle": ("models.standard.initial", "avg", "circular reference"),
     "initial without file": ("models.avg.initial", {}, r"models.avg.initial: 'file' is a required property"),
     "unknown key of initial": (
         "models.avg.initial",
@@ -210,7 +210,7 @@ ERRORS = {
     "goal in trades": (
         "attacks.trades.goal",
         {"method": "next_class"},
-        "models.trades.defense.attack: trades climbs a divergence, and this attack has a goal",
+        "models.trades.defense.attack: trades maximizes a divergence, and this attack has a goal",
     ),
     "goal in wrapped trades": (
         "models.trades.defense",
@@ -222,7 +222,7 @@ ERRORS = {
                 "attack": {"method": "expectation", "attack": TARGETED},
             },
         },
-        "models.trades.defense.attack: trades climbs a divergence, and this attack has a goal",
+        "models.trades.defense.attack: trades maximizes a divergence, and this attack has a goal",
     ),
     "learning in a defense": (
         "attacks.af",
@@ -232,7 +232,7 @@ ERRORS = {
     "restarts in a figure of iterations": (
         f"attacks.{LONG}.restarts",
         4,
-        rf"figures.iterations_pgd.attack: attack '{LONG}' has restarts: a trace would show all climbs as one",
+        rf"figures.iterations_pgd.attack: attack '{LONG}' has restarts: a trace would show all runs as one",
     ),
     "unknown data set": (
         "studies.multav.dataset",
@@ -240,7 +240,7 @@ ERRORS = {
         "studies.multav.dataset: unknown dataset 'x'; known: shapes, synthetic",
     ),
     "unknown column attack": ("studies.multav.columns.x", "x", r"columns.x: unknown attack 'x'; known: .*clean"),
-    "reserved name": ("attacks.clean", CONFIG["attacks"]["pgd"], "kept for the absence of an attack"),
+    "reserved name": ("attacks.clean", CONFIG["attacks"]["pgd"], "reserved for clips without an attack"),
     "bad name": ("attacks.My-Attack", CONFIG["attacks"]["pgd"], "My-Attack"),
     "root and render": ("datasets.synthetic.root", "/data", "datasets.synthetic: give either 'root'"),
     "sampling and images": (
@@ -373,8 +373,8 @@ def test_a_selecting_model_is_seen_as_a_whole_or_through_a_branch():
     [
         ({"types": {"clean": "clean"}}, "selections.types.pgd: unknown column 'pgd'; known: clean"),
         ({"types": {"clean": "clean", "pgd": "l2"}}, "selections.types.pgd: unknown branch 'l2'; known: clean, lp"),
-        ({"rows": {"MultiBN": "soft/lp"}}, "selections.rows.MultiBN: types compare what a selection module chose"),
-        ({"rows": {"AT": "at_pgd"}}, "selections.rows.AT: types compare what a selection module chose"),
+        ({"rows": {"MultiBN": "soft/lp"}}, "selections.rows.MultiBN: types compare choices of a selection module"),
+        ({"rows": {"AT": "at_pgd"}}, "selections.rows.AT: types compare choices of a selection module"),
     ],
 )
 def test_tables_of_selections_need_selecting_models_and_their_branches(changes, message):
@@ -389,7 +389,7 @@ def test_an_attack_belongs_to_one_branch():
     wrapped = {"method": "transformed", "transform": {"method": "jpeg"}, "defense": SOFT | {"branches": branches}}
     with pytest.raises(PipelineError, match="this attack has the branch 'lp' already"):
         resolved(changed("models.multibn.defense", wrapped))
-    with pytest.raises(PipelineError, match=re.escape("branches.b[0]: clean clips have the branch 'a' already")):
+    with pytest.raises(PipelineError, match=re.escape("branches.b[0]: clean clips are already in the branch 'a'")):
         resolved(changed("models.multibn.defense.branches", {"a": ["clean", "pgd"], "b": []}))
 
 

@@ -60,7 +60,10 @@ def test_a_swept_transfer():
     ("entry", "message"),
     [
         (SWEEP | {"panels": {"PGD": "pgd"}}, "figures.f.panels.PGD: unknown sweep 'pgd'; known: pgd_steps"),
-        (SWEEP | {"rows": {"R": {"target": "plain", "attack": "pgd"}}}, "f.rows.R.attack: the panels name the attacks"),
+        (
+            SWEEP | {"rows": {"R": {"target": "plain", "attack": "pgd"}}},
+            "f.rows.R.attack: the panels already name the attacks",
+        ),
         (SWEEP | {"rows": {"R": {"ROA": "plain"}}}, "f.rows.R.ROA: unknown column 'ROA'; known: PGD"),
         (SWEEP | {"rows": {"R": 3}}, "f.rows.R: expected a target, or a target for each column, got 3"),
         (SWEEP | {"rows": {}}, "figures.f.rows: has 0 entries, and needs at least 1"),
@@ -88,7 +91,7 @@ def test_a_chart_and_training_curves_are_made_by_themselves_under_names_of_their
     assert {f"chart_{name}" for name in CONFIG["studies"]} | {"training_shapes", "training_synthetic"} < set(figures)
     audits = figures["chart_multibn_black_box"]["needs"]["rows"][0]["audits"]
     assert not any(audits.values())  # the sets are not made on the targets
-    with pytest.raises(PipelineError, match=r"figures\.chart_multav: this name is that of a figure that is made by"):
+    with pytest.raises(PipelineError, match=r"figures\.chart_multav: this name belongs to a figure that is made"):
         resolved(changed("figures.chart_multav", CONFIG["figures"]["iterations_pgd"]))
 
 

@@ -120,9 +120,9 @@ ERRORS = {
     "row source": ({"c": "pgd"}, {"target": "plain", "source": "manual"}, "R.source: model 'manual' has branches"),
     "row attack": ({"c": "pgd"}, {"target": "plain", "attack": "x"}, "rows.R: unknown attack 'x'"),
     "row key": ({"c": "pgd"}, {"target": "plain", "c": "soft"}, "R.c: unknown key of a row with 'target'; known: att"),
-    "reserved": ({"target": "pgd"}, "plain", "studies.s.columns.target: this label is kept"),
-    "branch": ({"c": "aimed"}, "soft/lp", "R: attack 'aimed' climbs the loss of a selection module, and soft-s0-lp"),
-    "no selection": ({"c": "aimed"}, "plain", "rows.R: attack 'aimed' climbs the loss of a selection module"),
+    "reserved": ({"target": "pgd"}, "plain", "studies.s.columns.target: this label is reserved"),
+    "branch": ({"c": "aimed"}, "soft/lp", "R: attack 'aimed' maximizes the loss of a selection module, and soft-s0-lp"),
+    "no selection": ({"c": "aimed"}, "plain", "rows.R: attack 'aimed' maximizes the loss of a selection module"),
 }
 
 

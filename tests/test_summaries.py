@@ -67,7 +67,7 @@ def test_an_own_summary_is_a_column_with_its_interval_over_seeds(beside):
 
 
 def test_a_summary_that_returns_no_estimate_is_named(beside):
-    with pytest.raises(PipelineError, match=r"summary my_summaries:bare: returned 3\.0, and an Estimate is needed"):
+    with pytest.raises(PipelineError, match=r"summary my_summaries:bare: returned 3\.0, expected an Estimate"):
         table_of(beside, "my_summaries:bare")
 
 
@@ -75,8 +75,8 @@ def test_a_summary_that_returns_no_estimate_is_named(beside):
     ("names", "message"),
     [
         (["median"], "s[0]: unknown summary 'median'; known: acc_adv, acc_all, avg_adv, avg_all, mean, union, or 'mod"),
-        (["mean", "mean"], "s[1]: the table has a column 'mean' already"),
-        (["my_summaries:pgd"], "s[0]: the table has a column 'pgd' already"),
+        (["mean", "mean"], "s[1]: the table already has a column 'mean'"),
+        (["my_summaries:pgd"], "s[0]: the table already has a column 'pgd'"),
         (["mean", "my_summaries:best"], "my_summaries.py has no function 'best'"),
         (["my_summaries:Estimator"], "my_summaries.py has no function 'Estimator'"),
         (["no_such:best"], "no file for the Python module 'no_such'"),

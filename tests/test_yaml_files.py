@@ -34,16 +34,16 @@ def test_the_projects_own_files_are_read_as_yaml_reads_them(path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a:\n  x: 1\n  y: 2\n  x: 3\n", ", lines 2 and 4: a.x is there twice"),
-        (b"attacks: {}\nnote: x\nattacks: {}\n", ", lines 1 and 3: attacks is there twice"),
-        (b"a: &x {b: 1, b: 2}\nc: *x\n", ", lines 1 and 1: a.b is there twice"),
+        (b"a:\n  x: 1\n  y: 2\n  x: 3\n", ", lines 2 and 4: a.x occurs twice"),
+        (b"attacks: {}\nnote: x\nattacks: {}\n", ", lines 1 and 3: attacks occurs twice"),
+        (b"a: &x {b: 1, b: 2}\nc: *x\n", ", lines 1 and 1: a.b occurs twice"),
         (b"rows:\n  No: a\n", ", line 2: rows.No: YAML reads this key as bool, not as text: quote it"),
         (b"attacks:\n- {on: 1}\n", ", line 2: attacks.0.on: YAML reads this key as bool"),
         (b"columns: {8: pgd}\n", ", line 1: columns.8: YAML reads this key as int"),
         (b"columns: {1.5: pgd}\n", ", line 1: columns.1.5: YAML reads this key as float"),
         (b"columns: {~: pgd}\n", ", line 1: columns.~: YAML reads this key as null"),
         (b"a:\n  b: &x\n  - c: *x\n", ", line 2: a.b.0.c contains itself"),
-        (b"# \xc3\xa9\nnote: caf\xe9\n", ", line 2: this is no UTF-8"),
+        (b"# \xc3\xa9\nnote: caf\xe9\n", ", line 2: not UTF-8"),
     ],
 )
 def test_what_would_be_passed_over_is_refused_by_line_and_path(tmp_path, content, message):
@@ -51,7 +51,7 @@ def test_what_would_be_passed_over_is_refused_by_line_and_path(tmp_path, content
 
 
 def test_a_json_file_with_a_key_twice(tmp_path):
-    refused(tmp_path, b'{"attacks": {"pgd": {"steps": 3}, "pgd": {}}}', ": the key 'pgd' is there twice", "own.json")
+    refused(tmp_path, b'{"attacks": {"pgd": {"steps": 3}, "pgd": {}}}', ": the key 'pgd' occurs twice", "own.json")
 
 
 def test_quoted_keys_merges_and_shared_anchors_are_fine(tmp_path):
@@ -73,7 +73,7 @@ def test_a_null_takes_away_only_what_a_file_has(tmp_path):
     files = [tmp_path / "base.yaml", tmp_path / "own.yaml"]
     merged = {"attacks": {"pgd": None}, "figures": {"sweeps": {"radius": None}}}
     assert checked_config(merged, files, {}) == merged
-    expected = r"config: attacks\.pdg: unknown name: null takes an entry away; known: pgd"
+    expected = r"config: attacks\.pdg: unknown name: null removes an entry; known: pgd"
     with pytest.raises(PipelineError, match=expected):
         checked_config(merged | {"attacks": {"pdg": None}}, files, {})
     with pytest.raises(PipelineError, match=r"figures\.sweeps\.radios: unknown name: .* known: radius"):

@@ -1,4 +1,4 @@
-"""From the configuration as written to plain entries: names resolved, references followed, seeds expanded."""
+"""Resolving the configuration as written to plain entries: names, references and seeds."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,20 +38,20 @@ VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 
 
 def read_config(config: Mapping[str, Any], schema: Schema) -> dict[str, dict]:
-    """The plan of a configuration that has its defaults: checked against the schema, then resolved."""
+    """The plan of a configuration with defaults filled in: checked against the schema, then resolved."""
     written = without_nulls(config)
     check_structure(written, schema)
     return resolve_config(written)
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
-    """All entries by kind: datasets, attacks (sweeps written out), models (seeds expanded), studies and figures."""
+    """All entries by kind: datasets, attacks (sweeps expanded), models (seeds expanded), studies and figures."""
     check_precision("evaluation.precision", config["evaluation"]["precision"])
     written, sweeps = written_out(config["attacks"])
     sections = {"Attack": written, "Network": config["networks"]}
     attacks = {name: resolve_attack(f"attacks.{name}", entry, sections) for name, entry in written.items()}
     if CLEAN in attacks:
-        raise fail(f"attacks.{CLEAN}", "this name is kept for the absence of an attack")
+        raise fail(f"attacks.{CLEAN}", "this name is reserved for clips without an attack")
     models = dict(_models(config, sections))
     plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
     plan["studies"] = resolve_studies(config, plan)
@@ -61,7 +61,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
 
 
 def _check_interfaces(plan: Mapping[str, Any]) -> None:
-    """Raises PipelineError for the first used attack whose sets could not be made, or whose cost is not stated well."""
+    """Raises PipelineError for the first used attack with a missing member or an invalid expression of its `passes`."""
     for name in sorted({cell["attack"] for _, cell in used_cells(plan)} - {CLEAN}):
         entry = plan["attacks"][name]
         interface = LEARNED_ATTACK if learning_of(entry) is not None else SET_ATTACK
@@ -88,7 +88,7 @@ def _dataset(where: str, entry: Mapping[str, Any]) -> dict:
 
 
 def _decoder(where: str, entry: Mapping[str, Any]) -> dict:
-    """What makes clips of a data set's files: the method under `images`, or the decoder of videos."""
+    """The entry that decodes a data set's files to clips: the method under `images`, or the decoder of videos."""
     if "images" in entry:
         return resolve(f"{where}.images", dict(entry["images"]) | {"size": entry["size"]}, {})
     given = {"size": entry["size"], "sampling": entry["sampling"]}
@@ -120,7 +120,7 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
 
 
 def _network(where: str, name: str, sections: Sections) -> dict:
-    """A network whose extensions are put after stages that it has, as far as its class declares its stages."""
+    """A resolved network. Raises PipelineError for an extension after a stage that the class does not declare."""
     network = named(where, name, "Network", sections)
     for layer in layers(network):
         require_by_name(f"networks.{name}", layer["method"], NETWORK)
@@ -140,29 +140,29 @@ def _defense(where: str, entry: Mapping[str, Any], sections: Sections) -> dict:
     for branch, attacks in branch_attacks(innermost(defense)).items():
         for i, attack in enumerate(map(canonical, attacks or [None])):
             if owner.setdefault(attack, branch) != branch:
-                what = "this attack has" if attacks and attacks[i] else "clean clips have"
-                raise fail(f"{where}.branches.{branch}[{i}]", f"{what} the branch {owner[attack]!r} already")
+                what = "this attack is" if attacks and attacks[i] else "clean clips are"
+                raise fail(f"{where}.branches.{branch}[{i}]", f"{what} already in the branch {owner[attack]!r}")
     return defense
 
 
 def _refuse_goal(where: str, defense: Mapping[str, Any]) -> None:
-    """TRADES gives its attack what to climb, which its class declares by `replaces_goal`: a goal would be ignored."""
+    """Refuses an attack with a goal where the defense sets the objective (`replaces_goal`): it would be ignored."""
     attack = field_named_by(defense, "replaces_goal")
     if attack is not None and isinstance(innermost(attack).get("goal"), Mapping):
-        raise fail(f"{where}.attack", "trades climbs a divergence, and this attack has a goal: name one without")
+        raise fail(f"{where}.attack", "trades maximizes a divergence, and this attack has a goal: name one without")
 
 
 def _initial(
     where: str, name: str, initial: str | Mapping[str, str] | None, seed: int, config: Mapping[str, Any]
 ) -> str | dict[str, str] | None:
-    """The model to start from, the one of the same seed if there is one, else its first seed; or a file of weights."""
+    """The model to start from (of the same seed if it exists, else its first seed), or a file of weights."""
     if not isinstance(initial, str):
         return None if initial is None else dict(initial)
     chain = [name]
     entry: Mapping[str, Any] = {"initial": initial}
     while isinstance(parent := entry.get("initial"), str):
         if parent in chain:
-            raise fail(f"{where}.initial", f"models start from one another: {' <- '.join([*chain, parent])}")
+            raise fail(f"{where}.initial", f"circular reference: {' <- '.join([*chain, parent])}")
         chain.append(parent)
         entry = lookup(f"{where}.initial", parent, config["models"], "model")
     seeds = _seeds(config["models"][initial], config)

@@ -1,4 +1,4 @@
-"""Checking and resolving one configuration entry against the class that it names.
+"""Checks and resolves one configuration entry against the class that it names.
 
 A resolved entry is plain data: methods as `module:Class`, numbers in the type that the class declares, names of
 attacks and networks replaced by their own entries. It is exactly what a job depends on.
@@ -20,17 +20,17 @@ from pipeline_lib.entries.ranges import RANGES
 from pipeline_lib.entries.storages import LATTICE, STORAGES, storage_of
 from pipeline_lib.errors import PipelineError
 
-# What a field may name instead of giving the entry itself: by the field's annotation, e.g. "Attack", the entries of
-# that section of the configuration as written.
+# A field annotated with one of these interfaces, e.g. "Attack", may hold the name of an entry of that section of the
+# configuration instead of the entry itself.
 Sections = Mapping[str, Mapping[str, Any]]
 
-CLEAN = "clean"  # in the place of an attack: its absence
-# Annotations that say nothing of what is in a value.
+CLEAN = "clean"  # in place of an attack's name: no attack
+# Annotations that do not restrict a value.
 _ANYTHING = ("Any", "object", "list", "tuple", "dict")
 
 
 class Scope(NamedTuple):
-    """What names in an annotation mean: entries of the configuration, and classes of the module it is written in."""
+    """Where names in an annotation are looked up: entries of the configuration, and classes of a module."""
 
     sections: Sections
     module: str
@@ -89,7 +89,7 @@ def _typed(where: str, value: Any, kind: ast.expr, scope: Scope) -> Any:
 
 
 def _entry(where: str, value: Any, name: str, scope: Scope) -> dict:
-    """A nested entry, or one of the configuration by its name; its class has what the annotated interface names."""
+    """A nested entry, or a named one of the configuration; its class is checked against the annotated interface."""
     section = name.rpartition(".")[2]
     if section in scope.sections and isinstance(value, str):
         resolved = named(where, value, section, scope.sections)
@@ -100,17 +100,17 @@ def _entry(where: str, value: Any, name: str, scope: Scope) -> dict:
 
 
 def _untyped(where: str, value: Any, name: str, scope: Scope) -> Any:
-    """A value of a field that does not say of what type: an entry is resolved, anything else stays as it is."""
+    """A value of a field without a type: an entry is resolved, anything else is unchanged."""
     if name in ("list", "tuple", "dict"):
         expect(where, value, dict if name == "dict" else list, "a mapping" if name == "dict" else "a list")
     return resolve(where, value, scope.sections) if isinstance(value, dict) and "method" in value else value
 
 
 def resolve_attack(where: str, entry: Any, sections: Sections) -> dict:
-    """An attack's entry. Its `loss` and `storage` are no fields of its class: an attack is given what it climbs, and
-    its clips are kept by others. The storage is left out where it is the usual one."""
+    """An attack's resolved entry. `loss` and `storage` are not fields of its class: the workflow passes the objective
+    to the attack and stores its clips. The default storage is left out."""
     if not isinstance(entry, dict) or ":" not in target_of(entry):
-        return resolve(where, entry, sections)  # which says what is wrong
+        return resolve(where, entry, sections)  # raises the error
     _check_reserved(where, entry)
     own = {key: value for key, value in entry.items() if key != "storage"}
     loss = loss_of_entry(entry)
@@ -122,7 +122,7 @@ def resolve_attack(where: str, entry: Any, sections: Sections) -> dict:
 
 
 def _check_reserved(where: str, entry: Mapping[str, Any]) -> None:
-    """Raises PipelineError for a class with fields that never arrive: these keys are the workflow's own."""
+    """Raises PipelineError for a class with a field of a reserved name, whose value it would never receive."""
     target = target_of(entry)
     taken = sorted({*RESERVED} & fields(target).keys())
     if taken:
@@ -131,7 +131,7 @@ def _check_reserved(where: str, entry: Mapping[str, Any]) -> None:
 
 
 def named(where: str, name: str, kind: str, sections: Sections) -> dict:
-    """The resolved entry of another section that a field names; below it the same name is unknown: no circles."""
+    """The resolved entry of another section that a field names. Inside it, the same name is unknown: no cycles."""
     word = kind.lower()
     entry = lookup(where, name, sections[kind], word)
     if kind == "Attack":
@@ -141,14 +141,14 @@ def named(where: str, name: str, kind: str, sections: Sections) -> dict:
 
 
 def _trained_on(where: str, name: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An attack's entry where another entry names it. Its storage is left out: only a set of itself is stored."""
+    """An attack's entry where another entry names it. Its storage is left out: it applies to the attack's own set."""
     if ":" not in target_of(entry):
         return entry
     _check_reserved(where, entry)
     if loss_of_entry(entry) is not None:
-        raise fail(where, f"attack {name!r} has a loss of its own, and here another one is climbed: name one without")
+        raise fail(where, f"attack {name!r} has a loss of its own, and here another one is maximized: name one without")
     if learning_of(entry) is not None:
-        raise fail(where, f"attack {name!r} has to be learned on a trained model first: name one that has not")
+        raise fail(where, f"attack {name!r} has to be learned on a trained model first: name one that does not")
     return {key: value for key, value in entry.items() if key != "storage"}
 
 
@@ -157,7 +157,7 @@ def _alternatives(kind: ast.expr) -> list[ast.expr]:
 
 
 def _union(where: str, value: Any, kinds: list[ast.expr], scope: Scope) -> Any:
-    """A value of the first type that takes it. Of several errors the one about an entry says most."""
+    """A value of the first type that accepts it. Of several errors, the one about an entry is raised."""
     names = [ast.unparse(kind) for kind in kinds]
     clean = value == CLEAN and any(name.rpartition(".")[2] == "Attack" for name in names)
     if "None" in names and (value is None or clean):

@@ -1,4 +1,4 @@
-"""Figures of the configuration: built from their entries, asked what they need, and grouped by the files they write."""
+"""Figures of the configuration: built from their entries, with their inputs, grouped by the files that they write."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ from pipeline_lib.provenance.module_files import source_file
 Plan = Mapping[str, Any]
 FIGURE = "pipeline_lib.configuration.figures:FigureKind"
 PICTURES = ("png", "pdf")
-# A method that a figure may have beside `draw` -> the ending of the file that it writes.
+# An optional method of a figure -> the ending of the file that it writes.
 EXTRAS = {"numbers": "csv", "page": "html"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FigurePlan:
-    """What a figure can ask for. `key` is that of its own entry (such as `rows.MultiBN`), for messages."""
+    """The entries and files available to a figure. `key`: of its own entry (such as `rows.MultiBN`), for messages."""
 
     where: str
     dataset: str
     entries: Plan
 
     def fail(self, key: str, message: str) -> PipelineError:
-        """The error for a key of the figure's entry, to be raised."""
+        """The error for a key of the figure's entry; the caller raises it."""
         return fail(f"{self.where}.{key}", message)
 
     def at_least(self, count: int, key: str, given: Sequence[Any] | Mapping[str, Any]) -> None:
-        """Raises PipelineError for a list or mapping that is shorter."""
+        """Raises PipelineError for a list or mapping with fewer entries."""
         if len(given) < count:
             raise self.fail(key, f"has {len(given)} entries, and needs at least {count}")
 
@@ -44,7 +44,7 @@ class FigurePlan:
         return lookup(f"{self.where}.{key}", name, self.entries["attacks"], "attack")
 
     def sweep(self, key: str, name: str) -> Sweep:
-        """A sweep of attacks: what is swept, and the names of its attacks with their values."""
+        """A sweep of attacks: the swept key, and the names of its attacks with their values."""
         return lookup(f"{self.where}.{key}", name, self.entries["sweeps"], "sweep")
 
     def study(self, key: str, name: str) -> dict[str, Any]:
@@ -52,15 +52,15 @@ class FigurePlan:
         return lookup(f"{self.where}.{key}", name, self.entries["studies"], "study")
 
     def model(self, target: str) -> dict[str, Any]:
-        """The resolved entry of a target's model, its seed among it."""
+        """The resolved entry of a target's model, including its seed."""
         return self.entries["models"][split_target(target)[0]]
 
     def targets(self, key: str, written: str) -> list[str]:
-        """The targets, one per seed, that `entry` or `entry/branch` stands for."""
+        """The targets of `entry` or `entry/branch`, one per seed."""
         return targets_of(f"{self.where}.{key}", written, self.entries["models"])
 
     def cell(self, key: str, target: str, attack: str, source: str | None = None) -> Cell:
-        """Clips of an attack, made on the target itself or on `source` (as written), as the target sees them."""
+        """Predictions of the target on clips of an attack made on itself or on `source` (as written)."""
         if attack != CLEAN:
             self.attack(key, attack)
         found = cell(f"{self.where}.{key}", target, attack, source, self.entries)
@@ -75,7 +75,7 @@ class FigurePlan:
         return File("clips", (self.dataset, split))
 
     def history(self, key: str, model: str) -> File:
-        """The history of a model's training, one row per epoch."""
+        """The training history of a model, one row per epoch."""
         lookup(f"{self.where}.{key}", model, self.entries["models"], "model")
         return File("history", (self.dataset, model))
 
@@ -85,30 +85,30 @@ class FigurePlan:
 
 
 class FigureKind(Protocol):
-    """What an entry of a figure names. With a method `numbers(files)`, which returns a table, a CSV file is written
-    beside the pictures, with `page(files)`, which returns HTML, a page.
+    """The interface of figures. The optional method `numbers(files)` returns a table, written as CSV beside the
+    pictures. The optional method `page(files)` returns HTML, written as a page.
     """
 
     dataset: str
     caption: str  # its text in the report
 
     def needs(self, plan: FigurePlan) -> Any:
-        """What it is drawn from: any nesting of mappings and lists with files in it."""
+        """The inputs: any nesting of mappings and lists that contains files."""
 
     def draw(self, files: Any) -> Any:
-        """A matplotlib figure; given what `needs` returned, with paths in the place of the files."""
+        """A matplotlib figure. `files` is the result of `needs` with paths in place of the files."""
 
 
 def resolve_figures(config: Plan, sweeps: Mapping[str, Sweep], plan: Plan) -> dict[str, dict[str, Any]]:
-    """The figures by name, those of the configuration and a chart of each study and the training curves of each data
-    set: `entry` (resolved), `needs`, `caption`, and the `endings` of the files that it writes."""
+    """The figures by name: those of the configuration, a chart of each study, and the training curves of each data set.
+    Each has `entry` (resolved), `needs`, `caption`, and the `endings` of the files that it writes."""
     entries = dict(plan) | {"sweeps": sweeps}
     figures: dict[str, dict[str, Any]] = {}
     for name, entry in config["figures"].items():
         figures[name] = _resolved(f"figures.{name}", entry, entries)
     for name, entry in _automatic(dict(plan) | {"figures": figures}).items():
         if name in figures:
-            raise fail(f"figures.{name}", "this name is that of a figure that is made by itself: choose another")
+            raise fail(f"figures.{name}", "this name belongs to a figure that is made automatically: choose another")
         figures[name] = _resolved(f"figures.{name}", entry, entries)
     return figures
 
@@ -135,7 +135,7 @@ def _resolved(where: str, written: Any, entries: Plan) -> dict[str, Any]:
 
 
 def _build(where: str, entry: Mapping[str, Any]) -> Any:
-    """The figure of a resolved entry; an error that names its class and what that lacks."""
+    """The figure of a resolved entry. Raises PipelineError with the class and the missing member."""
     require_by_name(f"{where}.method", entry["method"], FIGURE)
     try:
         return build(entry)
@@ -153,7 +153,7 @@ def _needs(where: str, entry: Mapping[str, Any], figure: Any, plan: FigurePlan) 
     except Exception as error:
         raise _wrong(where, entry, f"fails in needs(): {type(error).__name__}: {error}") from error
     if (value := misplaced(needs)) is not None:
-        raise _wrong(where, entry, f"returns {value!r} in needs(): it takes files (of a cell, `.predictions`) and text")
+        raise _wrong(where, entry, f"returns {value!r} in needs(): expected files (as `cell.predictions`) and text")
     if not any(files_in(needs)):
         raise _wrong(where, entry, "names no file in needs()")
     return needs
@@ -165,7 +165,7 @@ def _wrong(where: str, entry: Mapping[str, Any], trouble: str) -> PipelineError:
 
 
 class FigureRule(NamedTuple):
-    """Figures that write files of the same endings: `extras` beside the pictures."""
+    """Figures that write files of the same endings. extras: endings besides those of the pictures."""
 
     name: str
     extras: tuple[str, ...]
@@ -173,7 +173,7 @@ class FigureRule(NamedTuple):
 
 
 def figure_rules(plan: Plan) -> list[FigureRule]:
-    """One for each set of files that figures write: `figure`, `figure_csv`, `figure_html`."""
+    """One rule for each set of file endings: `figure`, `figure_csv`, `figure_html`."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, figure in plan["figures"].items():
         groups.setdefault(tuple(figure["endings"][len(PICTURES) :]), []).append(name)
@@ -186,7 +186,7 @@ def figure_inputs(plan: Plan, paths: Paths, name: str) -> list[str]:
 
 
 def figure_files(plan: Plan, paths: Paths, name: str) -> Any:
-    """What a figure's `draw` is given: its needs, with paths. Plain data in the figure's own order, which counts."""
+    """The argument of a figure's `draw`: its needs, with paths. Plain data in the figure's own order, which matters."""
     return with_paths(plan["figures"][name]["needs"], paths)
 
 

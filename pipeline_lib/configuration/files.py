@@ -1,4 +1,4 @@
-"""Files that a figure asks for while the job graph is planned: cells by name, before any path is known."""
+"""Files that a figure needs, named by cell while the job graph is planned, before paths are known."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from pipeline_lib.errors import PipelineError
 
 
 class Cell(NamedTuple):
-    """What is predicted: clips of `attack` made on `source` (None for clean clips), by `target`; and its files."""
+    """Predictions of `target` on clips of `attack` made on `source` (None for clean clips), and the related files."""
 
     dataset: str
     target: str
@@ -49,7 +49,7 @@ class Cell(NamedTuple):
 
     def _made(self) -> tuple[str, str]:
         if self.source is None:
-            raise PipelineError(f"clean clips ({CLEAN!r}) are no adversarial set: they have predictions only")
+            raise PipelineError(f"clean clips ({CLEAN!r}) are not an adversarial set: they have predictions only")
         return self.source, self.attack
 
 
@@ -78,7 +78,7 @@ def files_in(needs: Any) -> Iterator[File]:
 
 
 def with_paths(needs: Any, paths: Paths) -> Any:
-    """The same nesting as plain data, with the path in the place of each file."""
+    """The same nesting as plain data, with the path in place of each file."""
     if isinstance(needs, File):
         return needs.path(paths)
     if isinstance(needs, Mapping):

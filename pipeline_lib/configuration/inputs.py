@@ -1,4 +1,4 @@
-"""What a job reads: the input files of the rules, where they depend on an entry of the configuration."""
+"""Input files of the rules, where they depend on an entry of the configuration."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,14 @@ class Inputs:
     paths: Paths
 
     def data_root(self, dataset: str) -> str:
-        """The folder with a data set's files and lists: a given one, or the one that a rule makes."""
+        """The folder with a data set's files and lists: given by the user, or made by a rule."""
         entry = self.plan["datasets"][dataset]
         if "root" in entry:
             return entry["root"]
         return self.paths.rendered(dataset) if "render" in entry else self.paths.downloaded(dataset)
 
     def raw_data(self, dataset: str, split: str) -> list[str]:
-        """What a split is decoded from: the folder that a rule makes, or the lists of a data set given by its root.
+        """The input of decoding: the folder made by a rule, or the lists of a data set given by its root.
 
         Raises:
             PipelineError: the lists of a given data set are missing.
@@ -49,7 +49,7 @@ class Inputs:
         return self.paths.weights(dataset, split_target(target)[0])
 
     def initial_weights(self, dataset: str, model: str) -> list[str]:
-        """The weights that a model starts from, if any: another model's or a file's."""
+        """The initial weights of a model, if any: of another model or from a file."""
         initial = self.plan["models"][model]["initial"]
         if isinstance(initial, dict):
             return [initial["file"]]
@@ -61,6 +61,6 @@ class Inputs:
         return [self.paths.clips(dataset, "test")] if on_test else []
 
     def learned_pattern(self, dataset: str, source: str, attack: str) -> list[str]:
-        """What a universal attack learned on its source; nothing for other attacks."""
+        """The pattern that a universal attack learned on its source; nothing for other attacks."""
         universal = learning_of(self.plan["attacks"][attack]) is not None
         return [self.paths.adversarial(dataset, source, attack, "learned.pt")] if universal else []

@@ -1,4 +1,4 @@
-"""Tables as their builders get them: for each row, column and seed the files with the numbers."""
+"""Layouts of tables: for each row, column and seed the files with the numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Cell = Mapping[str, Any]
 class Layouts:
     """The tables of a resolved configuration, and the files behind them.
 
-    note: printed below every table, beside that of its data set.
+    note: printed below every table, in addition to that of its data set.
     """
 
     plan: Plan
@@ -45,12 +45,12 @@ class Layouts:
                 column: [self.paths.prediction(dataset, **cell) for cell in cells] for column, cells in row.items()
             },
             "audits": {column: self.white_box_audits(dataset, cells) for column, cells in row.items()},
-            # Of the row's first model: it gives the size of the network, where the study shows sizes.
+            # Of the row's first model: it contains the number of parameters, if the study shows it.
             "history": self.paths.history(dataset, split_target(targets[0])[0]) if study["parameters"] else None,
         }
 
     def white_box_audits(self, dataset: str, cells: list[Cell]) -> list[str]:
-        """The audits of sets that were made on the target itself; another source's says nothing about the target."""
+        """The audits of sets made on the target itself. Audits of other sources do not describe the target."""
         made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] == cell["target"]]
         return [self.paths.adversarial(dataset, cell["source"], cell["attack"], "audit.csv") for cell in made]
 
@@ -67,7 +67,7 @@ class Layouts:
         return sorted({path for row in rows for files in row["audits"].values() for path in files})
 
     def tables(self) -> list[str]:
-        """The files of all tables: one for each study, and that of the audits."""
+        """The files of all tables: one for each study, and the audit."""
         return [self.paths.table(name, ending) for name in (*self.plan["studies"], "audit") for ending in TABLE_ENDINGS]
 
     @cached_property
@@ -98,5 +98,5 @@ class Layouts:
 
     @cached_property
     def trained(self) -> list[tuple[str, str]]:
-        """Data set and model of every training behind the studies and figures."""
+        """Data set and model of every training that the studies and figures depend on."""
         return [(dataset, model) for dataset in self.datasets for model in used_models(self.plan, dataset)]

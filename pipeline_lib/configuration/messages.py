@@ -1,4 +1,4 @@
-"""Errors in a configuration, which name the key by its dotted path."""
+"""Errors in a configuration. They name the key by its dotted path."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ def known(names: Iterable[str]) -> str:
 
 
 def lookup(where: str, name: Any, section: Mapping[str, Any], kind: str) -> Any:
-    """The entry called `name` in a section; an error that lists the known names otherwise."""
+    """The entry called `name` in a section. Raises PipelineError with the known names if there is none."""
     if name not in section:
         raise fail(where, f"unknown {kind} {name!r}; {known(section)}")
     return section[name]

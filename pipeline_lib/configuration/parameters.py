@@ -1,4 +1,4 @@
-"""What a job depends on besides its files: slices of the resolved configuration, as plain data in canonical order.
+"""Parameters of jobs: slices of the resolved configuration, as plain data in canonical order.
 
 Snakemake compares parameters as text.
 """
@@ -16,7 +16,7 @@ def plain(entry: Any) -> Any:
 
 
 def clip_entry(plan: Plan, dataset: str) -> dict[str, Any]:
-    """What a clip store depends on: of how files are decoded only which ones may fail."""
+    """Parameters of a clip store. Of the decoding options only the list of files that may fail is included."""
     entry = plan["datasets"][dataset]
     return plain({"root": entry.get("root"), "lists": entry["lists"], "decoder": entry["decoder"]} | tolerated(entry))
 
@@ -27,20 +27,20 @@ def tolerated(entry: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def model_entry(plan: Plan, model: str) -> dict[str, Any]:
-    """What a model depends on: all but what it starts from, which is an input file."""
+    """Parameters of a model: all but its initial weights, which are an input file."""
     return plain({key: value for key, value in plan["models"][model].items() if key != "initial"})
 
 
 def attack_entry(plan: Plan, attack: str) -> dict[str, Any]:
-    """What an adversarial set depends on."""
+    """Parameters of an adversarial set."""
     return plain(plan["attacks"][attack])
 
 
 def learned_entry(plan: Plan, attack: str) -> dict[str, Any]:
-    """What a learned pattern depends on: all but how its sets are stored."""
+    """Parameters of a learned pattern: all but the storage of its sets."""
     return plain({key: value for key, value in plan["attacks"][attack].items() if key != "storage"})
 
 
 def made_entry(plan: Plan, dataset: str, kind: str) -> dict[str, Any] | None:
-    """What a data set is rendered or downloaded by (`kind` is the key); None if it is made in another way."""
+    """The entry that renders or downloads a data set (`kind` is the key); None if there is none."""
     return plain(plan["datasets"][dataset].get(kind))

@@ -1,4 +1,4 @@
-"""Where the workflow's files are: the paths of what the rules make, below one folder of results.
+"""Paths of the files that the rules make, below one folder of results.
 
 Every argument may also be a wildcard of a rule's pattern, such as "{dataset}". Nothing is read or written here.
 """
@@ -33,7 +33,7 @@ class Paths:
         return f"{self.results}/{dataset}/models/{model}.pt"
 
     def history(self, dataset: str, model: str) -> str:
-        """The table of a training, one row for each epoch."""
+        """The training history of a model, one row for each epoch."""
         return f"{self.results}/{dataset}/models/{model}.csv"
 
     def adversarial(self, dataset: str, source: str, attack: str, ending: str = "h5") -> str:
@@ -67,6 +67,6 @@ class Paths:
         return f"{self.results}/report.html"
 
     def log(self, name: str, dataset: str | None = None) -> str:
-        """The log of a job: of a data set, or of a table or figure."""
+        """The log of a job, below its data set if given."""
         folder = self.results if dataset is None else f"{self.results}/{dataset}"
         return f"{folder}/logs/{name}.log"

@@ -1,4 +1,4 @@
-"""What the jobs of a configuration ask of a cluster: cores, memory and minutes, which grow with the attempt."""
+"""Resource requests of jobs: cores, memory and minutes, which grow with the attempt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ DECODING_MINUTES = 120
 
 
 def cores(gpus: int, threads: int) -> int:
-    """Cores of a job with a network: its threads; on GPUs those of one process each, and one that reads ahead."""
+    """Cores of a job with a network: its threads; on GPUs one per process, plus one that reads ahead."""
     return gpus * (threads + 1) if gpus else threads
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requests:
-    """Memory in MB and minutes of each kind of job, for the `attempt` that Snakemake makes, from 1.
+    """Memory in MB and minutes of each kind of job. attempt: Snakemake's count, from 1.
 
-    batch_size: clips at once in attacks and predictions. training_processes: one for each GPU of a training.
+    batch_size: clips at once in attacks and predictions. training_processes: one per GPU of a training.
     """
 
     plan: Plan
@@ -52,7 +52,7 @@ class Requests:
         return minutes(entry["training"]["epochs"] * passes(entry["defense"], shape), shape, attempt)
 
     def prediction_memory(self, dataset: str, target: str, attempt: int) -> int:
-        """Of a job that attacks or predicts with the model of a target."""
+        """Memory of a job that attacks or predicts with the model of a target."""
         return memory_mb(self._network(target), self.shape(dataset), self.batch_size, attempt)
 
     def prediction_minutes(self, dataset: str, attempt: int) -> int:
@@ -63,7 +63,7 @@ class Requests:
         return minutes(passes(self.plan["attacks"][attack], shape), shape, attempt)
 
     def learning_memory(self, dataset: str, source: str, attack: str, attempt: int) -> int:
-        """Of a job that learns a universal attack on a source."""
+        """Memory of a job that learns a universal attack on a source."""
         return memory_mb(self._network(source), self.shape(dataset), self._learning(attack, "batch_size"), attempt)
 
     def learning_minutes(self, dataset: str, attack: str, attempt: int) -> int:

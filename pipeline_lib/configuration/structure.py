@@ -1,4 +1,4 @@
-"""The structure of the configuration as written: checked against the schema, completed by the schema's defaults."""
+"""The structure of the configuration: checked against the schema, with the schema's defaults filled in."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,14 @@ Schema = Mapping[str, Any]
 
 
 def without_nulls(config: Any) -> Any:
-    """The configuration without its keys that are null: so an overlay takes an entry of the default away."""
+    """The configuration without keys that are null: an overlay removes an entry of the default that way."""
     if not isinstance(config, dict):
         return config
     return {key: without_nulls(value) for key, value in config.items() if value is not None}
 
 
 def with_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """A copy in which keys that are missing or null have the default of the schema, if it states one."""
+    """A copy in which keys that are missing or null have the schema's default, if any."""
     properties, others = schema.get("properties", {}), schema.get("additionalProperties")
     complete = dict(config)
     complete |= {

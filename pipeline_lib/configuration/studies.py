@@ -1,4 +1,4 @@
-"""Studies of the configuration, resolved to cells: which target meets which attack, made on which model."""
+"""Studies of the configuration, resolved to cells: target, attack, and the model that the attack is made on."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ Plan = Mapping[str, Any]
 
 
 def cell(where: str, target: str, attack: str, source: str | None, plan: Plan) -> dict[str, str | None]:
-    """What is predicted: clips of `attack` made on `source` (as written; the target itself if None), by `target`."""
+    """A cell: predictions of `target` on clips of `attack` made on `source` (as written; the target itself if None)."""
     if attack == CLEAN:
         return {"target": target, "attack": CLEAN, "source": None}
     models = plan["models"]
@@ -24,14 +24,14 @@ def cell(where: str, target: str, attack: str, source: str | None, plan: Plan) -
 
 
 def check_loss(where: str, attack: str, source: str, plan: Plan) -> None:
-    """A loss with a `type` needs a source whose selection module knows that type."""
+    """Raises PipelineError for a loss whose `type` is not a branch of the source's selection module."""
     loss = loss_of_entry(plan["attacks"][attack])
     kind = field_named_by(loss, "names_branch") if loss else None
     model, branch = split_target(source)
     if kind is None:
         return
     if branch is not None or not selects(plan["models"][model]):
-        raise fail(where, f"attack {attack!r} climbs the loss of a selection module, and {source} chooses nothing")
+        raise fail(where, f"attack {attack!r} maximizes the loss of a selection module, and {source} has none")
     lookup(f"attacks.{attack}.loss.type", kind, dict.fromkeys(branches(plan["models"][model])), "branch")
 
 
@@ -43,7 +43,7 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
     lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
     columns = {label: _column(f"{where}.columns.{label}", given, plan) for label, given in entry["columns"].items()}
     if "target" in columns:
-        raise fail(f"{where}.columns.target", "this label is kept for the target of a row")
+        raise fail(f"{where}.columns.target", "this label is reserved for the target of a row")
     source = entry.get("source")
     _check_names(where, {"source": source} if source else {}, plan)
     rows = {label: _row(f"{where}.rows.{label}", row, columns, source, plan) for label, row in entry["rows"].items()}
@@ -63,7 +63,7 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
 
 
 def _column(where: str, given: str | Mapping[str, str], plan: Plan) -> dict[str, str]:
-    """A column's attack and source, as far as the column says them."""
+    """A column's attack and source, as far as the column gives them."""
     column = {"attack": given} if isinstance(given, str) else dict(given)
     _check_names(where, column, plan)
     return column
@@ -78,7 +78,7 @@ def _check_names(where: str, given: Mapping[str, Any], plan: Plan) -> None:
 
 
 def _row(where: str, row: Any, columns: Mapping[str, dict], source: str | None, plan: Plan) -> dict[str, list[dict]]:
-    """The cells of each column of a row, one for each seed. What a column leaves open is said by the row."""
+    """The cells of each column of a row, one for each seed. The row gives what the column does not."""
     targets, given = written_row(where, row, columns, plan)
     cells = {}
     for column, written in targets.items():
@@ -91,7 +91,7 @@ def _row(where: str, row: Any, columns: Mapping[str, dict], source: str | None, 
 
 
 def _of_column(given: Mapping[str, Any], column: str) -> dict[str, Any]:
-    """What a row says of one column: its attack may be one for each."""
+    """A row's keys for one column; its attack may differ by column."""
     attack = given.get("attack")
     if not isinstance(attack, Mapping):
         return dict(given)
@@ -100,7 +100,7 @@ def _of_column(given: Mapping[str, Any], column: str) -> dict[str, Any]:
 
 
 def written_row(where: str, row: Any, columns: Mapping[str, Any], plan: Plan) -> tuple[dict[str, str], dict]:
-    """Column -> target of a row, all in the short form or under `target`; and the row's own attack and source."""
+    """Column -> target of a row (given in the short form or under `target`), and the row's own attack and source."""
     _check_row(where, row)
     given = dict(row) if isinstance(row, Mapping) and "target" in row else {"target": row}
     for key in given:
@@ -116,7 +116,7 @@ def written_row(where: str, row: Any, columns: Mapping[str, Any], plan: Plan) ->
 
 
 def _check_row(where: str, row: Any) -> None:
-    """The structure of a row: the schema checks that of studies only."""
+    """Checks the structure of a row: the schema checks rows of studies only."""
     parts = row.values() if isinstance(row, Mapping) and row else [row]
     for part in parts:
         inner = part.values() if isinstance(row, Mapping) and isinstance(part, Mapping) else [part]
@@ -125,20 +125,20 @@ def _check_row(where: str, row: Any) -> None:
 
 
 def _check_types(where: str, types: Mapping[str, str], columns: Mapping, rows: Mapping, plan: Plan) -> None:
-    """The rows of a table of selections are models that select, and each column's type is a branch of theirs."""
+    """Checks a table of selections: its models have a selection module, each column's type is a branch of it."""
     for column in columns:
         lookup(f"{where}.types.{column}", column, types, "column")
     for label, row in rows.items():
         for target in {cell["target"] for cells in row.values() for cell in cells}:
             model, branch = split_target(target)
             if branch is not None or not selects(plan["models"][model]):
-                raise fail(f"{where}.rows.{label}", "types compare what a selection module chose: name such a model")
+                raise fail(f"{where}.rows.{label}", "types compare choices of a selection module: use a model with one")
             for column, name in types.items():
                 lookup(f"{where}.types.{column}", name, dict.fromkeys(branches(plan["models"][model])), "branch")
 
 
 def used_cells(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Data set and cell of everything that the studies and figures show; some more than once."""
+    """Data set and cell of all numbers in the studies and figures; some more than once."""
     for study in plan["studies"].values():
         yield from (
             (study["dataset"], one) for row in study["rows"].values() for cells in row.values() for one in cells
@@ -150,7 +150,7 @@ def used_cells(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def used_models(plan: Plan, dataset: str | None = None) -> list[str]:
-    """The models, sources included, that the studies and figures (of a data set) need; not those they start from."""
+    """The models and sources that the studies and figures (of a data set) need, without the models they start from."""
     used = [one for name, one in used_cells(plan) if dataset in (None, name)]
     targets = {one[key] for one in used for key in ("target", "source") if one[key]}
     histories = [file.arguments for file in _files_of_figures(plan) if file.kind == "history"]

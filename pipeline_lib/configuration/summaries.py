@@ -10,7 +10,7 @@ from pipeline_lib.provenance.module_files import source_file
 
 
 def resolve_summaries(where: str, names: Sequence[str], columns: Collection[str]) -> list[dict[str, str]]:
-    """For each summary its column in the table, and as `method` the `module:function` behind it.
+    """For each summary its column in the table, and as `method` its `module:function`.
 
     Raises:
         PipelineError: an unknown name, no such function in the user's file, or a column that exists already.
@@ -19,7 +19,7 @@ def resolve_summaries(where: str, names: Sequence[str], columns: Collection[str]
     for i, name in enumerate(names):
         column = name.rpartition(":")[2]
         if column in columns or column in {other["column"] for other in summaries}:
-            raise fail(f"{where}[{i}]", f"the table has a column {column!r} already")
+            raise fail(f"{where}[{i}]", f"the table already has a column {column!r}")
         summaries.append({"column": column, "method": SUMMARIES.get(name) or _own(f"{where}[{i}]", name)})
     return summaries
 
@@ -39,7 +39,7 @@ def _own(where: str, name: str) -> str:
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
-    """The names that a file gives functions, by definition, assignment or import."""
+    """The names that a file binds to functions, by definition, assignment or import."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             yield node.name

@@ -1,6 +1,6 @@
-"""Entries of the configuration that stand on others: `base`, an entry to change, and `sweep`, several at once.
+"""Entries derived from others: `base` is the entry to change, `sweep` makes several entries at once.
 
-Both are written out before anything is resolved: what they make behaves as if it were written by hand.
+Both are expanded before anything is resolved: the result is the same as for entries written by hand.
 """
 
 import re
@@ -11,14 +11,14 @@ from pipeline_lib.configuration.entries import fail, lookup
 
 
 class Sweep(NamedTuple):
-    """The dotted key that a sweep is about, and by the name of each entry that it makes the key's value as written."""
+    """The dotted key that is swept, and its value as written by the name of each entry."""
 
     key: str
     values: dict[str, Any]
 
 
 def written_out(attacks: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sweep]]:
-    """The attacks without `base` and `sweep`, those that sweeps make in the place of them; and the sweeps by name.
+    """The attacks with `base` and `sweep` expanded, and the sweeps by name.
 
     Raises:
         PipelineError: an unknown base, lists of different lengths, or two entries of one name.
@@ -33,7 +33,7 @@ def written_out(attacks: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, S
             sweeps[name], made = _swept(where, name, whole)
         for other in made:
             if other in entries or (other != name and other in attacks):
-                raise fail(where, f"the name {other!r} is given twice: rename one of the two")
+                raise fail(where, f"the name {other!r} is used twice: rename one of the two")
         entries |= made
     return entries, sweeps
 
@@ -49,7 +49,7 @@ def _with_base(where: str, entry: Mapping[str, Any], attacks: Mapping[str, Any])
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`, key by key; an inner entry with a method of its own replaces the one below it."""
+    """`over` merged into `base`, key by key; an inner entry with a method of its own replaces that of `base`."""
     result = dict(base)
     for key, value in over.items():
         below = base.get(key)
@@ -59,7 +59,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _swept(where: str, name: str, entry: Mapping[str, Any]) -> tuple[Sweep, dict[str, Any]]:
-    """The first key of a sweep is what it is about and names its entries; further keys go along with it."""
+    """Expands a sweep. Its first key names the entries; further keys change together with it."""
     keys: dict[str, list] = entry["sweep"]
     lengths = {key: len(values) for key, values in keys.items()}
     if len(set(lengths.values())) != 1:
@@ -79,7 +79,7 @@ def _swept(where: str, name: str, entry: Mapping[str, Any]) -> tuple[Sweep, dict
 
 
 def slug(value: Any) -> str:
-    """A value in a name: `2/255` -> `2_255`, `0.5` -> `0_5`."""
+    """A value as part of a name: `2/255` -> `2_255`, `0.5` -> `0_5`."""
     return re.sub(r"[^a-z0-9]+", "_", str(value).lower()).strip("_")
 
 
@@ -88,7 +88,7 @@ def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
 
 
 def positions(values: Sequence[Any]) -> list[float]:
-    """Where the values of a sweep stand on an axis: numbers and fractions at themselves, anything else in its order."""
+    """Positions of a sweep's values on an axis: the value for numbers and fractions, the index for anything else."""
     try:
         return list(_numbers(values))
     except (TypeError, ValueError, ZeroDivisionError):

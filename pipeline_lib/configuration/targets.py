@@ -1,7 +1,7 @@
-"""Names of models and of the ways to see them.
+"""Names of models and of targets.
 
-A *model* is `{entry}-s{seed}`; a *target* is a model, or a model seen through one of its BatchNorm branches,
-`{entry}-s{seed}-{branch}`. In the configuration a branch is written `entry/branch`.
+A *model* is `{entry}-s{seed}`. A *target* is a model, or one BatchNorm branch of it, `{entry}-s{seed}-{branch}`. In the
+configuration a branch is written `entry/branch`.
 """
 
 import re
@@ -14,7 +14,7 @@ from pipeline_lib.entries.facts import declared, field_named_by, innermost
 
 
 def core_defense(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The defense of a resolved model entry, without those wrapped around it."""
+    """The innermost defense of a resolved model entry."""
     return innermost(model["defense"])
 
 
@@ -24,7 +24,7 @@ def branches(model: Mapping[str, Any]) -> list[str]:
 
 
 def branch_attacks(defense: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What each BatchNorm branch of a resolved defense is trained on; its class names the field as `branches_by`."""
+    """The attack of each BatchNorm branch of a resolved defense; its class names the field as `branches_by`."""
     return field_named_by(defense, "branches_by") or {}
 
 
@@ -34,19 +34,19 @@ def selects(model: Mapping[str, Any]) -> bool:
 
 
 def views(model: Mapping[str, Any]) -> list[str | None]:
-    """How a resolved model can be seen: through each of its branches, and as a whole (None) if it chooses itself."""
+    """The views of a resolved model: each branch, and the whole model (None) unless a branch has to be chosen."""
     return [*branches(model), *([None] if not branches(model) or selects(model) else [])]
 
 
 @cache
 def split_target(target: str) -> tuple[str, str | None]:
-    """The model of a target and the branch it is seen through, if any."""
+    """The model of a target, and its branch, if any."""
     model, _, branch = re.fullmatch(r"([^-]+-s\d+)(-(.+))?", target).groups()  # type: ignore[union-attr]
     return model, branch
 
 
 def targets_of(where: str, written: str, models: Mapping[str, dict]) -> list[str]:
-    """The targets, one per seed, that `entry` or `entry/branch` stands for."""
+    """The targets of `entry` or `entry/branch`, one per seed."""
     name, slash, branch = written.partition("/")
     own = [model for model in models if model.rpartition("-s")[0] == name]
     if not own:
@@ -65,22 +65,22 @@ def all_targets(models: Mapping[str, dict]) -> list[str]:
 
 
 def seeds_of(targets: Iterable[str], models: Mapping[str, dict]) -> list[int]:
-    """The seeds of the models behind targets, each once, in order."""
+    """The seeds of the targets' models, each once, in order."""
     return sorted({models[split_target(target)[0]]["seed"] for target in targets})
 
 
 def source_for(target: str, sources: list[str], models: Mapping[str, dict]) -> str:
-    """Of a source's targets, one per seed, the one for sets that `target` is tested on.
+    """The source, of those of all seeds, whose sets `target` is tested on.
 
-    Another view of the same weights (a branch, or the model without its transform) is that of the same seed; another
-    model is its first seed.
+    For another view of the same weights (a branch, or the model without its transform) it is the one of the same seed;
+    for another model, the first seed.
     """
     own = trained(target, models)
     return next((source for source in sources if trained(source, models) == own), sources[0])
 
 
 def trained(target: str, models: Mapping[str, dict]) -> str:
-    """The model, or file, whose weights a target has: of a model of 0 epochs, what it starts from."""
+    """The model or file that a target's weights come from: for a model of 0 epochs, its initial weights."""
     model = split_target(target)[0]
     entry = models[model]
     if entry["training"]["epochs"] or not entry["initial"]:

@@ -1,4 +1,4 @@
-"""Values of configuration entries that are no entries: numbers, texts and choices, in the type that is declared."""
+"""Scalar values of configuration entries: numbers, texts and choices, converted to the declared type."""
 
 import math
 import re
@@ -21,7 +21,7 @@ def expect(where: str, value: Any, kind: type, words: str) -> None:
 
 
 def _integer(where: str, value: Any) -> int:
-    """An integer, also as text: Snakemake's `--config` reads everything inside a mapping as text."""
+    """An integer, or its text: Snakemake's `--config` reads all values inside a mapping as text."""
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
         return int(value)
     expect(where, value, int, "an integer")
@@ -52,7 +52,7 @@ def _text(where: str, value: Any) -> str:
 
 
 def ranged(where: str, value: Any, name: str) -> Any:
-    """A number of an annotation of `entries/ranges.py`, in its range."""
+    """A number, checked against a range annotation of `entries/ranges.py`."""
     plain, wanted = RANGES[name]
     number = SCALARS[plain](where, value)
     if (words := wanted.fault(number)) is not None:

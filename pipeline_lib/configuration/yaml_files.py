@@ -1,6 +1,6 @@
-"""The configuration as it was written: what YAML and Snakemake would pass over or read as something else.
+"""Checks of the configuration files: text that YAML and Snakemake would ignore or misread without an error.
 
-Snakemake reads the files itself, and keeps neither lines nor what a later key replaced: they are read once more here.
+Snakemake keeps neither line numbers nor repeated keys: the files are read once more here.
 """
 
 import json
@@ -16,12 +16,12 @@ SECTIONS = ("datasets", "networks", "attacks", "training", "models", "studies")
 
 
 def checked_config(config: Mapping[str, Any], files: Iterable[Path], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that Snakemake made of files and of what was given with `--config`: with the latter's numbers
-    and nulls as in a file, and `~` in paths expanded.
+    """The configuration that Snakemake read from files and `--config`: numbers and nulls of the latter are converted as
+    in a file, and `~` in paths is expanded.
 
     Raises:
-        PipelineError: a repeated key, one that is no text, a file that is no text, an entry that contains itself, a
-            null for a name that does not exist.
+        PipelineError: a repeated key, a key that is not text, a file that is not UTF-8, an entry that contains itself,
+        a null for a name that does not exist.
     """
     layers = [read_file(Path(path)) for path in files]
     typed = with_types(config, given)
@@ -38,12 +38,12 @@ def read_file(path: Path) -> dict[str, Any]:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise PipelineError(f"{path}, line {line}: this is no UTF-8: save the file in that encoding") from error
+        raise PipelineError(f"{path}, line {line}: not UTF-8: save the file in that encoding") from error
     try:
         return dict(json.loads(text, object_pairs_hook=lambda pairs: _without_repeats(path, pairs)))
     except PipelineError:
         raise
-    except ValueError:  # YAML then
+    except ValueError:  # not JSON: YAML
         node = yaml.compose(text, yaml.CSafeLoader)
         if node is not None:
             _check_node(path, node, "", [], set())
@@ -54,12 +54,12 @@ def _without_repeats(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]
     found = dict(pairs)
     if len(found) < len(pairs):
         repeated = next(key for key in found if sum(key == other for other, _ in pairs) > 1)
-        raise PipelineError(f"{path}: the key {repeated!r} is there twice in one entry: the first would be passed over")
+        raise PipelineError(f"{path}: the key {repeated!r} occurs twice in one entry: the first would be ignored")
     return found
 
 
 def _check_node(path: Path, node: Any, where: str, inside: list[Any], checked: set[int]) -> None:
-    """`inside`: the nodes around this one. `checked`: those that need no second look, as an anchor has many uses."""
+    """`inside`: the enclosing nodes. `checked`: nodes already checked, as an anchor may be used many times."""
     if any(node is outer for outer in inside):
         raise PipelineError(f"{path}, line {_line(node)}: {where or 'the file'} contains itself (an anchor in itself)")
     if id(node) in checked or isinstance(node.value, str):
@@ -70,7 +70,7 @@ def _check_node(path: Path, node: Any, where: str, inside: list[Any], checked: s
 
 
 def _entries(path: Path, node: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Names and nodes of what a node holds; of a mapping, its keys are checked."""
+    """Names and nodes of a node's children; the keys of a mapping are checked."""
     if node.id == "sequence":
         yield from ((str(number), value) for number, value in enumerate(node.value))
         return
@@ -86,7 +86,7 @@ def _entries(path: Path, node: Any, where: str) -> Iterator[tuple[str, Any]]:
             raise PipelineError(f"{path}, line {line}: {full}: YAML reads this key as {kind}, not as text: quote it")
         if name in lines:
             raise PipelineError(
-                f"{path}, lines {lines[name]} and {line}: {full} is there twice: the first would be passed over"
+                f"{path}, lines {lines[name]} and {line}: {full} occurs twice: the first would be ignored"
             )
         lines[name] = line
         yield name, value
@@ -97,8 +97,7 @@ def _line(node: Any) -> int:
 
 
 def with_types(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with numbers, booleans and nulls where `--config name='{...}'` gave them: Snakemake leaves all
-    that is inside such a value as text."""
+    """The configuration with numbers, booleans and nulls inside `--config name='{...}'`, read by Snakemake as text."""
     return dict(config) | {
         key: _typed(config[key], value)
         for key, value in given.items()
@@ -115,7 +114,7 @@ def _typed(value: Any, given: Any) -> Any:
 
 
 def _scalar(text: str) -> Any:
-    """What a file would hold for this text, if that is a number, a boolean or null."""
+    """The value that YAML reads from this text, if that is a number, a boolean or null; else the text."""
     import yaml
 
     if not text:
@@ -128,17 +127,17 @@ def _scalar(text: str) -> Any:
 
 
 def check_nulls(config: Mapping[str, Any], layers: Iterable[Mapping[str, Any]]) -> None:
-    """PipelineError for a null that takes an entry away which no file has."""
+    """Raises PipelineError for a null that removes an entry that no file has."""
     layers = list(layers)
     for where, section in _sections(config):
         names = {name for layer in layers for at, entries in _sections(layer) if at == where for name in _real(entries)}
         for name in section:
             if section[name] is None and name not in names:
-                raise fail(f"{where}.{name}", f"unknown name: null takes an entry away; {known(names)}")
+                raise fail(f"{where}.{name}", f"unknown name: null removes an entry; {known(names)}")
 
 
 def _sections(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where entries have names, and the entries."""
+    """Dotted path and entries of each section with named entries."""
     figures = config.get("figures")
     kinds = figures if isinstance(figures, Mapping) else {}
     places = [(name, config.get(name)) for name in SECTIONS] + [(f"figures.{kind}", kinds[kind]) for kind in kinds]
@@ -150,7 +149,7 @@ def _real(entries: Mapping[str, Any]) -> Iterator[str]:
 
 
 def with_home(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the user's home folder for a `~` at the beginning of a path."""
+    """The configuration with a leading `~` of paths expanded to the home folder."""
     changed = dict(config)
     if isinstance(results := config.get("results"), str):
         changed["results"] = _expanded(results)

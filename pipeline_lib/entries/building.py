@@ -1,4 +1,4 @@
-"""Resolved configuration entries to the objects that they stand for."""
+"""Builds objects from resolved configuration entries."""
 
 import importlib
 import sys
@@ -9,7 +9,7 @@ from pipeline_lib.provenance.module_files import source_file
 
 
 def build(entry: Any) -> Any:
-    """The object that a resolved entry stands for; nested entries, lists and mappings are built first."""
+    """The object of a resolved entry; nested entries, lists and mappings are built first."""
     if isinstance(entry, list):
         return [build(item) for item in entry]
     if not isinstance(entry, dict):
@@ -19,9 +19,9 @@ def build(entry: Any) -> Any:
 
 
 def load(target: str) -> Any:
-    """The class or function that `module:name` stands for."""
+    """The class or function `module:name`."""
     name, _, attribute = target.partition(":")
-    # A user's own file in the working folder: Python looks beside the script, which Snakemake keeps elsewhere.
+    # For a user's own file in the working folder: Python's path has the script's folder, where Snakemake copied it.
     if source_file(name).is_relative_to(Path.cwd()) and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     return getattr(importlib.import_module(name), attribute)

@@ -1,7 +1,7 @@
-"""Classes as Python would see them, read from source texts: bases in other modules, re-exports, inherited members.
+"""Classes as Python resolves them, read from source texts: bases in other modules, re-exports, inherited members.
 
-Every class that is read gets a stand-in, an empty class with the same bases, so that Python itself finds the order of
-inheritance.
+Each class that is read is represented by a stand-in, an empty class with the same bases, so that Python itself computes
+the method resolution order.
 """
 
 import builtins
@@ -15,12 +15,12 @@ from pipeline_lib.provenance.module_files import absolute, file_of, source_file
 from pipeline_lib.provenance.sources import read_source
 from pipeline_lib.provenance.syntax import Annotated, ClassSource
 
-# Installed packages whose sources are never read: their classes have no fields that an entry could give.
+# Installed packages whose sources are never read: their classes have no fields for entries.
 UNREAD = ("torch", "torchvision", "numpy")
 
 
 class Definition(NamedTuple):
-    """A class and where it is defined."""
+    """A class and its module."""
 
     module: str
     name: str
@@ -33,25 +33,25 @@ def class_of(target: str) -> type:
     """The stand-in for `module:Class`, wherever the class is defined.
 
     Raises:
-        PipelineError: no such module or class, or one whose bases are not found.
+        PipelineError: no such module or class, or a base that is not found.
     """
     module, _, name = target.partition(":")
     path = source_file(module)
     found = find(module, name)
     if found is None:
-        raise PipelineError(f"{path} has no class {name!r} (wanted by method {target!r})")
+        raise PipelineError(f"{path} has no class {name!r} (named by method {target!r})")
     return found
 
 
 def is_defined(module: str, name: str) -> bool:
-    """Whether a module defines or imports a class that is read."""
+    """Whether a module defines or imports a class whose source is read."""
     found = find(module, name)
     return found is not None and "definition" in vars(found)
 
 
 @cache
 def find(module: str, written: str) -> type | None:
-    """The stand-in for a class by its name in a module, None where nothing of that name is known."""
+    """The stand-in for a class by its name in a module; None if that name is not bound there."""
     path = source_file(module)
     source = read_source(path)
     head, _, rest = written.partition(".")
@@ -69,7 +69,7 @@ def find(module: str, written: str) -> type | None:
 
 
 def _starred(module: str, written: str) -> type | None:
-    """A class that comes with `from other import *`."""
+    """A class imported by `from other import *`."""
     path = source_file(module)
     for other, names in read_source(path).imports:
         origin = absolute(other, module, path)
@@ -79,7 +79,7 @@ def _starred(module: str, written: str) -> type | None:
 
 
 def _imported(full: str) -> type | None:
-    """The class of a dotted path: its longest beginning that is a module, and a name in that."""
+    """The class of a dotted path: a name in its longest prefix that is a module."""
     parts = full.split(".")
     for end in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:end])
@@ -95,7 +95,7 @@ def _is_read(module: str) -> bool:
 
 @cache
 def _foreign(full: str) -> type:
-    """A class that is not read: of the standard library, of torch, or of a compiled package."""
+    """A class whose source is not read: of the standard library, of torch, or of a compiled package."""
     return type(full.rpartition(".")[2], (), {"foreign": full})
 
 
@@ -116,18 +116,18 @@ def _base(definition: Definition, written: str) -> type:
         raise PipelineError(f"{where}, itself")
     found = find(definition.module, written)
     if found is None:
-        raise PipelineError(f"{where}, which is found nowhere: neither defined nor imported in this file")
+        raise PipelineError(f"{where}, which is neither defined nor imported in this file")
     return found
 
 
 @cache
 def definitions(cls: type) -> tuple[Definition, ...]:
-    """A class and those that it inherits from, as far as they are read, in the order of inheritance."""
+    """A class and its bases whose sources are read, in method resolution order."""
     return tuple(vars(one)["definition"] for one in cls.__mro__ if "definition" in vars(one))
 
 
 def foreign_bases(cls: type) -> list[str]:
-    """The dotted names of inherited classes that are not read."""
+    """The dotted names of the bases whose sources are not read."""
     return [vars(one)["foreign"] for one in cls.__mro__ if "foreign" in vars(one)]
 
 
@@ -139,9 +139,9 @@ def members(cls: type) -> set[str]:
 
 
 def parameters(cls: type) -> dict[str, tuple[Annotated, str]]:
-    """What the class is called with, in order, each with the module that its annotation is written in.
+    """The constructor's parameters, in order, each with the module that its annotation is written in.
 
-    As dataclasses do: fields of bases come first, one that is declared again keeps its place, a ClassVar is none.
+    As in dataclasses: fields of bases come first, a redeclared field keeps its position, a ClassVar is not a field.
     """
     for one in definitions(cls):
         if one.source.parameters is not None:
@@ -157,13 +157,13 @@ def parameters(cls: type) -> dict[str, tuple[Annotated, str]]:
 
 @cache
 def constant(cls: type, name: str) -> Any:
-    """Plain data that the class, or one that it inherits from, assigns to a name; None where none does."""
+    """Plain data that the class, or one of its bases, assigns to a name; None if there is none."""
     found = (one.source.constants[name] for one in definitions(cls) if name in one.source.constants)
     return next(found, None)
 
 
 def type_alias(module: str, name: str) -> tuple[str, str] | None:
-    """What a name for a type stands for (`Zeros = Literal["keep"]`), and the module that it is written in."""
+    """The definition of a type alias (`Zeros = Literal["keep"]`), and the module that it is written in."""
     path = source_file(module)
     source = read_source(path)
     if source.aliases.get(name, name) != name:
@@ -175,7 +175,7 @@ def type_alias(module: str, name: str) -> tuple[str, str] | None:
 
 
 def not_a_field(cls: type, key: str) -> str:
-    """The end of a message about a key that is annotated in a class without the decorator; empty for any other."""
+    """The end of a message about a key that a class without the decorator annotates; empty for any other key."""
     for one in definitions(cls):
         if key in one.source.annotated and not one.source.is_dataclass:
             return f"; class {one.name} of {one.path} has no @dataclass(frozen=True, kw_only=True), so it is no field"

@@ -1,7 +1,7 @@
-"""What a class declares about itself, so that nothing has to be guessed from the names of its fields.
+"""Facts that a class declares about itself, so that nothing is guessed from the names of its fields.
 
-A fact is a constant of the class, e.g. `passes: ClassVar[str] = "iterations"`, which is read without importing it.
-Entries are resolved ones, or as written with the short name of a method.
+A fact is a constant of the class, e.g. `passes: ClassVar[str] = "iterations"`. It is read without importing the class.
+Entries are resolved, or as written with the short name of a method.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -16,7 +16,7 @@ Entry = Mapping[str, Any]
 
 NO_STAGES = "this network has no stages layer1, layer2, ... to compare features after"
 
-# Keys of an attack's entry that are the workflow's own: no attack may have a field of such a name.
+# Keys of an attack's entry that the workflow reads: no attack may have a field of such a name.
 RESERVED = ("base", "method", "storage", "sweep")
 
 
@@ -26,18 +26,18 @@ def target_of(entry: Entry) -> str:
 
 
 def declared(entry: Entry, fact: str) -> Any:
-    """What the class of an entry, or one that it inherits from, declares; None where it declares nothing."""
+    """The value of a fact that the class of an entry, or one of its bases, declares; None without one."""
     return constant(class_of(target_of(entry)), fact) if "method" in entry else None
 
 
 def known_value(entry: Entry, key: str) -> Any:
-    """A field's value: as given, or the default of the class where that is plain data; else None."""
+    """A field's value: as given, or the default of the class if that is plain data; else None."""
     field = fields(target_of(entry)).get(key)
     return entry.get(key, field.default if field else None)
 
 
 def value_of(entry: Entry, key: str) -> Any:
-    """`known_value`; PipelineError where there is none."""
+    """`known_value`. Raises PipelineError if there is none."""
     value = known_value(entry, key)
     if value is None:
         raise PipelineError(f"{target_of(entry)} has no default for {key!r}")
@@ -45,15 +45,15 @@ def value_of(entry: Entry, key: str) -> Any:
 
 
 def field_named_by(entry: Entry, fact: str) -> Any:
-    """The value of the field whose name the class declares as `fact`; None without the fact or the value."""
+    """The value of the field that the class names in `fact`; None without the fact or the value."""
     name = declared(entry, fact)
     return None if name is None else known_value(entry, name)
 
 
 def layers(outer: Any) -> Iterator[Any]:
-    """An attack, defense or network, and what it wraps, from the outside in: an entry, or an object built of one.
+    """An attack, defense or network, and those that it wraps, outermost first: entries, or objects built from them.
 
-    A class says by `wraps: ClassVar[str]` in which of its fields that is.
+    A class names the field of the wrapped one in `wraps: ClassVar[str]`.
     """
     while outer is not None:
         yield outer
@@ -61,7 +61,7 @@ def layers(outer: Any) -> Iterator[Any]:
 
 
 def wrapped(outer: Any) -> Any:
-    """What an attack, defense or network wraps; None if it wraps nothing."""
+    """The attack, defense or network wrapped by another; None if there is none."""
     if isinstance(outer, Mapping):
         return field_named_by(outer, "wraps")
     name = getattr(type(outer), "wraps", None)
@@ -69,34 +69,34 @@ def wrapped(outer: Any) -> Any:
 
 
 def innermost(outer: Any) -> Any:
-    """The attack, defense or network inside all others: an entry or an object, as `outer` is."""
+    """The innermost attack, defense or network: an entry or an object, as `outer` is."""
     return list(layers(outer))[-1]
 
 
 def loss_of_entry(entry: Entry) -> Entry | None:
-    """What an attack's entry says to climb. A class with a field `loss` of its own keeps it."""
+    """The loss that an attack's entry maximizes, if given. A class with its own field `loss` keeps that key."""
     return None if "loss" in fields(target_of(entry)) else entry.get("loss")
 
 
 def learning_of(entry: Entry) -> Entry | None:
-    """How an attack is learned on a trained model first, which its class declares by `learned_by`; else None."""
+    """How an attack is learned on a trained model, in the field that its class names in `learned_by`; else None."""
     return field_named_by(entry, "learned_by")
 
 
 def own_entry(entry: Entry) -> dict[str, Any]:
-    """An attack's entry without the keys that are not its class's."""
+    """An attack's entry without the keys that are not fields of its class."""
     own = fields(target_of(entry))
     return {key: value for key, value in entry.items() if key == "method" or key in own}
 
 
 def margin_of(attack: Any) -> int:
-    """How many pixels an attack adds on each side of the picture: the member that its class names as `adds_margin`."""
+    """Pixels that an attack adds on each side of the picture: the member that its class names in `adds_margin`."""
     names = ((layer, getattr(type(layer), "adds_margin", None)) for layer in layers(attack))
     return next((getattr(layer, name) for layer, name in names if isinstance(name, str)), 0)
 
 
 def stages_of_entry(entry: Entry) -> list[str] | None:
-    """The stages of a network by its class's `stage_count`, a number or the name of a field; None if undeclared."""
+    """The stages of a network, by `stage_count` of its class (a number or the name of a field); None if undeclared."""
     network = innermost(entry)
     count = declared(network, "stage_count")
     count = known_value(network, count) if isinstance(count, str) else count
@@ -104,5 +104,5 @@ def stages_of_entry(entry: Entry) -> list[str] | None:
 
 
 def unknown_stage(name: str, stages: Collection[str]) -> str:
-    """What is wrong with the name of a stage that a network does not have."""
+    """The error message for a stage that a network does not have."""
     return f"unknown stage {name!r}; this network has {', '.join(stages) or 'none'}"

@@ -1,6 +1,6 @@
 """The fields that a configuration entry may give, read from the source text of its method's class.
 
-So checking a configuration imports neither torch nor the class.
+Checking a configuration imports neither torch nor the class.
 """
 
 import ast
@@ -12,8 +12,8 @@ from pipeline_lib.entries.ranges import RANGES
 
 
 class Field(NamedTuple):
-    """What an entry may give: its annotation, whether it has to be given, the default where that is plain data, and
-    the module that names of classes in the annotation are looked up in."""
+    """A field of an entry: its annotation, whether it is required, the default if that is plain data, and the module in
+    which names in the annotation are looked up."""
 
     annotation: str
     required: bool
@@ -23,10 +23,10 @@ class Field(NamedTuple):
 
 @cache
 def fields(target: str) -> dict[str, Field]:
-    """What `module:Class` is called with, in order: the fields of a dataclass, inherited ones included.
+    """The constructor's parameters of `module:Class`, in order: for a dataclass its fields, including inherited ones.
 
     Raises:
-        PipelineError: no such module or class, or a class whose base is found nowhere.
+        PipelineError: no such module or class, or a class whose base is not found.
     """
     return {
         name: Field(_expanded(_parsed(given.annotation), module, module), given.required, given.default, module)
@@ -39,9 +39,10 @@ def _parsed(annotation: str) -> ast.expr:
 
 
 def _expanded(node: ast.expr, module: str, home: str) -> str:
-    """An annotation with other names for types written out: `Zeros` -> `Literal["keep", "floor"]`.
+    """An annotation with type aliases expanded: `Zeros` -> `Literal["keep", "floor"]`.
 
-    module: where the names are looked up; home: where the result is read, so that other classes get its name.
+    module: where the names are looked up. home: the module that reads the result; names of classes of other modules get
+    their module as a prefix.
     """
     if isinstance(node, ast.BinOp):
         return f"{_expanded(node.left, module, home)} | {_expanded(node.right, module, home)}"

@@ -1,4 +1,4 @@
-"""Whether the classes that a configuration names have what is called on them, as far as their sources say."""
+"""Checks that the classes of a configuration have the members that are called on them, by their source texts."""
 
 from difflib import get_close_matches
 from functools import cache
@@ -12,12 +12,12 @@ ATTACK = "pipeline_lib.attacks.protocols:Attack"
 SET_ATTACK = "pipeline_lib.attacks.protocols:LatticeAttack"
 LEARNED_ATTACK = "pipeline_lib.attacks.protocols:Universal"
 MODULE = "torch.nn."
-# What foreign classes give to those that inherit from them; anything may come from other ones.
+# Members that classes inherit from these bases. Other bases whose sources are not read may provide any member.
 GIVEN = {MODULE: {"__call__"}, "typing.": set(), "abc.": set(), "builtins.": {"__call__"}}
 
 
 def required_members(interface: type) -> set[str]:
-    """The members of a Protocol; of any other class none, since Python accepts anything in its place."""
+    """The members of a Protocol; none for other classes, since Python does not check annotations."""
     if not any(name in ("typing.Protocol", "typing_extensions.Protocol") for name in foreign_bases(interface)):
         return set()
     return members(interface) | {name for one in definitions(interface) for name in one.source.annotated}
@@ -25,7 +25,7 @@ def required_members(interface: type) -> set[str]:
 
 @cache
 def missing_members(cls: type, interface: type) -> list[str]:
-    """What a class lacks of an interface; nothing where a class that is not read may have it."""
+    """Members of an interface that a class lacks; none if a base whose source is not read may provide them."""
     found = members(cls)
     for name in foreign_bases(cls):
         given = next((given for start, given in GIVEN.items() if name.startswith(start)), None)
@@ -36,7 +36,7 @@ def missing_members(cls: type, interface: type) -> list[str]:
 
 
 def require(where: str, target: str, interface: type | None) -> None:
-    """Raises PipelineError with file, class and the missing member where a class is not what an entry needs."""
+    """Raises PipelineError with file, class and missing member if a class does not fit an interface."""
     if interface is None:
         return
     cls = class_of(target)
@@ -54,7 +54,7 @@ def require(where: str, target: str, interface: type | None) -> None:
 
 
 def _like(cls: type, missing: list[str]) -> str:
-    """The members whose names are nearly the missing ones, as the end of a message."""
+    """Members with names similar to the missing ones, as the end of a message."""
     found = [close for name in missing for close in get_close_matches(name, members(cls), n=1)]
     return f"; it has {', '.join(found)}" if found else ""
 

@@ -1,6 +1,6 @@
 """The names that configuration entries may give as `method`, and the classes behind them.
 
-Jobs never import this table: entries are resolved to `module:Class` while the job graph is built, so a new line here
+Jobs never import this table: entries are resolved to `module:Class` while the job graph is built. So a new line here
 reruns nothing.
 """
 
@@ -98,7 +98,7 @@ METHODS = {
     "swirl": "pipeline_lib.transforms.geometry:Swirl",
     "resize_and_pad": "pipeline_lib.transforms.geometry:ResizeAndPad",
     "noise_injection": "pipeline_lib.transforms.noise:NoiseInjection",
-    # losses that attacks climb instead of the cross-entropy
+    # losses that attacks maximize instead of the cross-entropy
     "adaptive": "pipeline_lib.defenses.adaptive:Adaptive",
     # optimizers
     "sgd": "pipeline_lib.training.optimizers:SGD",
@@ -116,8 +116,8 @@ METHODS = {
     "training_curves": "pipeline_lib.reporting.figures.training_curves:TrainingCurves",
 }
 
-# Summaries of a table's columns: the names that a study may give, and the functions behind them. The same averages
-# under the names of MultiBN, of its draft, and of OUDefend and Halftone.
+# Summaries of a table's columns: the names that a study may give, and their functions. The same averages have the
+# names used by MultiBN, by its draft, and by OUDefend and Halftone.
 SUMMARIES = {
     "mean": "pipeline_lib.reporting.summaries:mean",
     "acc_all": "pipeline_lib.reporting.summaries:mean",

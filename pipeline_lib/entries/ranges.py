@@ -1,7 +1,7 @@
-"""Numbers with a range, as annotations of fields: checked when a configuration is read, and when a class is called.
+"""Ranges of numbers as annotations of fields, checked when a configuration is read and when an object is made.
 
-A field `bits: Bits` is an `int` to Python; the configuration's reader knows the annotation by its name. `method` makes
-the classes that have such fields.
+A field `bits: Bits` is an `int` to Python. The configuration's reader finds the range by the annotation's name.
+`method` decorates the classes that have such fields.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
 def method(cls: type[T]) -> type[T]:
-    """A frozen, keyword-only dataclass, the shape of every method. A new instance has its ranged fields checked first,
-    then runs the class's own `__post_init__`, if it has one."""
+    """A frozen, keyword-only dataclass, as every method is. A new instance first checks its ranges, then calls the
+    class's own `__post_init__`, if any."""
     own = getattr(cls, "__post_init__", None)
 
     def __post_init__(self: T) -> None:  # noqa: N807
@@ -30,13 +30,13 @@ def method(cls: type[T]) -> type[T]:
 
 
 class Range(NamedTuple):
-    """What a number has to be, as a question and in words."""
+    """A condition on a number, as a predicate and in words."""
 
     holds: Callable[[Any], bool]
     words: str
 
     def fault(self, value: Any) -> str | None:
-        """What the number has to be, where it is not; nothing is endless, and no comparison holds for NaN."""
+        """The violated condition in words, None if it holds. Infinity and NaN are refused."""
         if not math.isfinite(value):
             return f"a finite number, {self.words}"
         return None if self.holds(value) else self.words

@@ -1,4 +1,4 @@
-"""How the clips of an attack's sets are kept: the values of the key `storage` in an attack's entry."""
+"""How the clips of an attack's sets are stored: the values of the key `storage` in an attack's entry."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -9,5 +9,5 @@ STORAGES: tuple[Storage, ...] = get_args(Storage)
 
 
 def storage_of(attack: Mapping[str, Any]) -> Storage:
-    """The storage of a resolved attack entry, which names it where it is not the default."""
+    """The storage of a resolved attack entry, which contains it unless it is the default."""
     return attack.get("storage", LATTICE)

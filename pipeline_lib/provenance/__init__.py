@@ -1,1 +1,1 @@
-"""What a result was made by: digests of source texts, fingerprints of jobs."""
+"""Provenance of results: digests of source texts, fingerprints of jobs."""

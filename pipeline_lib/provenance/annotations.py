@@ -1,7 +1,7 @@
-"""Annotations in one form, in whatever way they are written.
+"""Annotations in a canonical form.
 
-`Optional[float]`, `Union[float, None]` and `"float | None"` are all `float | None`, `typing.Sequence[int]` is
-`list[int]`. `imported` is the names that a module imports, with the dotted paths that they come from.
+`Optional[float]`, `Union[float, None]` and `"float | None"` all become `float | None`; `typing.Sequence[int]` becomes
+`list[int]`. `imported`: the names that a module imports, with their dotted paths.
 """
 
 import ast
@@ -9,7 +9,7 @@ import ast
 TYPING = ("typing.", "typing_extensions.", "collections.abc.", "collections.", "dataclasses.")
 LISTS = ("List", "Sequence", "MutableSequence", "Iterable", "Collection", "Set", "FrozenSet")
 MAPPINGS = ("Dict", "Mapping", "MutableMapping", "OrderedDict")
-# Names that stand around a type and say nothing of a value.
+# Wrappers of a type that do not restrict a value.
 AROUND = ("Annotated", "Final", "Required", "ReadOnly")
 
 
@@ -31,7 +31,7 @@ def unquoted(node: ast.expr) -> ast.expr:
 
 
 def written(node: ast.expr, imported: dict[str, str]) -> str:
-    """An annotation in one form, whatever names of `typing` it is written with."""
+    """An annotation in the canonical form."""
     node = unquoted(node)
     if isinstance(node, ast.BinOp):
         return f"{written(node.left, imported)} | {written(node.right, imported)}"

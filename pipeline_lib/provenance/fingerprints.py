@@ -1,8 +1,8 @@
-"""Fingerprints: what a result depends on, as short hashes that Snakemake can compare.
+"""Fingerprints: short hashes of the code that a result depends on, which Snakemake compares.
 
-Snakemake does not see the library behind a rule's script. The fingerprint of a job covers the parsed source of its
-adapter, of the methods that its entries name, and of every module that these import, of `pipeline_lib` and of the
-user. Comments, docstrings and formatting do not count.
+Snakemake does not track the modules that a rule's script imports. The fingerprint of a job covers the parsed source of
+its adapter, of the methods that its entries name, and of every module of `pipeline_lib` and of the user that these
+import. Comments, docstrings and formatting are ignored.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from pipeline_lib.provenance.sources import read_source
 
 PACKAGE = "pipeline_lib"
 
-# Modules that carry a job along and never touch a result: changing a log line must not retrain a model.
-# Of the entries not `ranges`: a check that fails decides what a job does.
+# Modules that run jobs but do not affect results: changing a log line must not retrain a model.
+# `entries/ranges.py` is not among them: a failed check changes what a job does.
 ENTRIES = ("building", "classes", "facts", "fields", "interfaces", "methods")
 NEUTRAL = tuple(
     f"{PACKAGE}.{name}"
-    # What the configuration resolves is in a job's parameters.
+    # Their results are in a job's parameters.
     for name in ("errors", "provenance", "configuration", "jobs", *(f"entries.{part}" for part in ENTRIES))
 )
 
@@ -34,7 +34,7 @@ def canonical(data: Any) -> str:
 
 
 def digest(*parts: str) -> str:
-    """Sixteen hexadecimal digits for the given texts."""
+    """A hash of the given texts, 16 hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -45,7 +45,7 @@ def file_digest(path: Path) -> str:
 
 
 def fingerprint(adapter: Path, *entries: Any) -> str:
-    """A hash of the code that a job runs: the adapter's import closure and that of each method its entries name."""
+    """A hash of a job's code: the import closures of its adapter and of each method that its entries name."""
     return _digest_of_code(adapter, frozenset(_modules(entries)))
 
 
@@ -58,7 +58,7 @@ def _digest_of_code(adapter: Path, modules: frozenset[str]) -> str:
 
 
 def _modules(entry: Any) -> Iterator[str]:
-    """The modules of all methods in a resolved entry, nested ones included."""
+    """The modules of all methods in a resolved entry, including nested ones."""
     if isinstance(entry, dict):
         if "method" in entry:
             yield entry["method"].partition(":")[0]
@@ -82,7 +82,7 @@ def _closure(name: str) -> frozenset[Path]:
 
 
 def _packages_of(name: str) -> list[str]:
-    """The packages around a user's module, whose code runs first. Those of the pipeline have none."""
+    """The packages that contain a user's module, whose `__init__.py` runs first. Those of the pipeline have no code."""
     parts = name.split(".")
     around = [".".join(parts[:end]) for end in range(1, len(parts))]
     return [] if parts[0] == PACKAGE else [package for package in around if _is_ours(package)]
@@ -99,7 +99,7 @@ def _imports(path: Path, module: str | None) -> tuple[str, ...]:
 
 
 def _imported(path: Path, module: str | None) -> Iterator[str]:
-    """`from pipeline_lib.clips import store` names a module, `from pipeline_lib.clips.store import Clips` does not."""
+    """All imported modules: `from pipeline_lib.clips import store` imports two, `from a.b import Class` only `a.b`."""
     for written, names in read_source(path).imports:
         origin = absolute(written, module, path)
         if not names:
@@ -109,7 +109,7 @@ def _imported(path: Path, module: str | None) -> Iterator[str]:
 
 
 def _modules_of_name(module: str, name: str) -> Iterator[str]:
-    """What `from module import name` loads: a module of that name, or the module, and where it takes the name from."""
+    """Modules that `from module import name` loads: one of that name, or `module` and the origin of the name."""
     if _is_ours(f"{module}.{name}"):
         yield f"{module}.{name}"
         return
@@ -117,12 +117,12 @@ def _modules_of_name(module: str, name: str) -> Iterator[str]:
     if _is_ours(module):
         path = source_file(module)
         origin = read_source(path).bindings.get(name, "")
-        if origin.startswith("."):  # loaded when it is used: no import statement names it
+        if origin.startswith("."):  # loaded on first use, without an import statement
             yield absolute(origin, module, path).rpartition(".")[0]
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a module's code belongs to the job's: the standard library's and what is installed do not."""
+    """Whether a module is part of the fingerprint: the standard library and installed packages are not."""
     file, top = own_file(name), name.partition(".")[0]
     if file is None or top == PACKAGE:
         return file is not None

@@ -1,4 +1,4 @@
-"""The files that modules of the package and of the user lie in, found without importing them."""
+"""Finds the files of modules of the package and of the user without importing them."""
 
 import sys
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from pipeline_lib.errors import PipelineError
 
 @cache
 def source_file(name: str) -> Path:
-    """The file of a module, without importing it: below any folder of sys.path, the working folder first.
+    """The file of a module, without importing it: in the working folder, then below the folders of sys.path.
 
     Raises:
         PipelineError: no such file.
@@ -23,25 +23,25 @@ def source_file(name: str) -> Path:
 
 
 def file_of(name: str) -> Path | None:
-    """A module's file if there is one: the user's own, of the package, or installed."""
+    """A module's file, if there is one: the user's, of the package, or installed."""
     return own_file(name) or _file_below(map(Path, sys.path), name)
 
 
 @cache
 def own_file(name: str) -> Path | None:
-    """A module's file in the working folder or beside the Snakefile: where users keep theirs, and the package lies."""
+    """A module's file in the working folder or beside the Snakefile, where users' modules and the package are."""
     around, _, _ = name.rpartition(".")
     outer = own_file(around) if around else None
-    if outer is not None and outer.name != "__init__.py":  # a module has none inside
+    if outer is not None and outer.name != "__init__.py":  # a module has no submodules
         return None
     return _file_below(_own_folders(name.partition(".")[0]), name)
 
 
 @cache
 def _own_folders(top: str) -> list[Path]:
-    """Of the working folder and the Snakefile's, those with a module or package of this name.
+    """Those of the working folder and the Snakefile's folder that contain a module or package of this name.
 
-    Most names that files import are of the standard library and of installed packages.
+    It avoids further look-ups for most imported names: those of the standard library and of installed packages.
     """
     folders = dict.fromkeys([Path.cwd(), Path(__file__).parents[2]])
     return [folder for folder in folders if (folder / top).is_dir() or (folder / f"{top}.py").is_file()]
@@ -50,7 +50,7 @@ def _own_folders(top: str) -> list[Path]:
 def absolute(path: str, module: str | None, file: Path) -> str:
     """The dotted path of an import as written in a module: `.core` in `mine.attack` is `mine.core`.
 
-    file: the module's. Raises PipelineError for a relative import that leaves the packages around the module.
+    file: the module's. Raises PipelineError for a relative import beyond the module's top-level package.
     """
     plain = path.lstrip(".")
     level = len(path) - len(plain)
@@ -59,7 +59,7 @@ def absolute(path: str, module: str | None, file: Path) -> str:
     around = (module or "").split(".") if file.name == "__init__.py" else (module or "").split(".")[:-1]
     kept = around[: len(around) - level + 1]
     if len(around) < level or not kept:
-        raise PipelineError(f"{file}: the relative import of {path!r} leaves the packages around this module")
+        raise PipelineError(f"{file}: the relative import of {path!r} is beyond the top-level package of this module")
     return ".".join([*kept, plain]).rstrip(".")
 
 

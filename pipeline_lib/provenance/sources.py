@@ -1,7 +1,7 @@
-"""What the source text of a Python file says, without importing it: a digest of its code, its imports, its classes.
+"""Facts of a Python file read from its source text, without importing it: a digest of its code, imports, classes.
 
-Parsing the whole package takes half a second, and every job is a start of Snakemake. What was read is therefore kept
-beside Python's own compiled files, in `__pycache__`, under the hash of the text.
+Parsing the whole package takes half a second, and every job starts Snakemake. So the result is cached in
+`__pycache__`, beside Python's own compiled files, under the hash of the text.
 """
 
 import ast
@@ -21,28 +21,28 @@ from pipeline_lib.provenance.syntax import Annotated, ClassSource
 
 
 class Source(NamedTuple):
-    """A file: the digest of its code without comments and docstrings, what it imports, its classes, other names."""
+    """A file: the digest of its code without comments and docstrings, its imports, classes, and other names."""
 
     digest: str
-    imports: list[tuple[str, list[str]]]  # a module, and what is taken from it
+    imports: list[tuple[str, list[str]]]  # a module, and the names imported from it
     classes: dict[str, ClassSource]
-    bindings: dict[str, str]  # imported names, and where they come from
+    bindings: dict[str, str]  # imported names, and their dotted paths
     aliases: dict[str, str]  # other names for classes and types
 
 
 @cache
 def read_source(path: Path) -> Source:
-    """What a file says; parsed once for every text that it has had last.
+    """The facts of a file, cached for its present text.
 
     Raises:
-        PipelineError: no Python.
+        PipelineError: the file is not valid Python.
     """
     text = path.read_bytes()
     key = hashlib.sha256(_VERSION + text).hexdigest()
-    return _remembered(path, key) or _parsed(path, key, text)
+    return _cached(path, key) or _parsed(path, key, text)
 
 
-# What is remembered was found by this code, and a syntax tree is written differently by every version of Python.
+# The cached result depends on this code, and on the version of Python, which determines the syntax tree.
 _VERSION = (
     sys.version.encode()
     + Path(__file__).read_bytes()
@@ -54,11 +54,11 @@ def _store(path: Path) -> Path:
     return Path(importlib.util.cache_from_source(str(path))).with_suffix(".source.json")
 
 
-def _remembered(path: Path, key: str) -> Source | None:
+def _cached(path: Path, key: str) -> Source | None:
     try:
         found = json.loads(_store(path).read_text())
         return _source(found) if found["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or not ours
+    except (OSError, ValueError, KeyError, TypeError):  # no cached result, or a foreign file
         return None
 
 
@@ -94,13 +94,13 @@ def _parsed(path: Path, key: str, text: bytes) -> Source:
     found["digest"] = hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()[:16]
     written = json.dumps({"key": key} | found, default=str)
     if not sys.dont_write_bytecode:
-        with contextlib.suppress(OSError):  # a package that is installed read-only
+        with contextlib.suppress(OSError):  # a read-only installation
             _remember(_store(path), written)
     return _source(json.loads(written))
 
 
 def _remember(store: Path, text: str) -> None:
-    store.parent.mkdir(parents=True, exist_ok=True)  # PYTHONPYCACHEPREFIX names a tree of its own
+    store.parent.mkdir(parents=True, exist_ok=True)  # PYTHONPYCACHEPREFIX may name another folder
     temporary = store.with_name(f"{store.name}.{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(store)

@@ -1,4 +1,4 @@
-"""What the syntax tree of a Python file says: its imports, its classes with their fields, other names for them."""
+"""Facts read from the syntax tree of a Python file: imports, classes with their fields, aliases."""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pipeline_lib.provenance.annotations import plain_name, unquoted, written
 
-# Decorators that make the annotated names of a class its fields.
+# Decorators that turn the annotated names of a class into fields.
 DATACLASS = ("dataclass", "method")
 SPECIAL = {"ClassVar": "class", "InitVar": "field"}
 
@@ -20,22 +20,22 @@ class Annotated(NamedTuple):
     annotation: str
     kind: str
     required: bool
-    default: Any  # where it is plain data
+    default: Any  # None unless it is plain data
 
 
 class ClassSource(NamedTuple):
-    """A class: its bases as written, and what its body declares."""
+    """A class: its bases as written, and the declarations in its body."""
 
     bases: list[str]
     is_dataclass: bool
     annotated: dict[str, Annotated]
     parameters: dict[str, Annotated] | None  # of its own `__init__`
     members: list[str]
-    constants: dict[str, Any]  # names that are assigned plain data
+    constants: dict[str, Any]  # names with plain data assigned to them
 
 
 def statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements below a node. `ast.walk` would visit every expression too: twenty times as many nodes."""
+    """All statements below a node. `ast.walk` would also visit every expression: twenty times as many nodes."""
     for block in ("body", "orelse", "finalbody", "handlers", "cases"):
         for child in getattr(node, block, ()):
             yield child
@@ -43,7 +43,7 @@ def statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def module_level(tree: ast.AST) -> Iterator[ast.stmt]:
-    """The statements of a module that bind its names, those under `if` and `try` included."""
+    """The statements of a module that bind its names, including those under `if` and `try`."""
     for block in ("body", "orelse", "finalbody", "handlers"):
         for child in getattr(tree, block, ()):
             if isinstance(child, ast.If | ast.Try | ast.With | ast.ExceptHandler):
@@ -53,7 +53,7 @@ def module_level(tree: ast.AST) -> Iterator[ast.stmt]:
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """Module and names of every import, wherever in the file; a relative module begins with its dots."""
+    """Module and names of every import anywhere in the file; a relative module begins with its dots."""
     for node in statements(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, []) for alias in node.names)
@@ -64,7 +64,7 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
 def bindings(tree: ast.Module) -> dict[str, str]:
     """Local name -> dotted path of what it was imported from; relative paths begin with their dots.
 
-    A package that loads its names when they are used lists them in `_MODULES`: module -> names.
+    A package that loads its names on first use lists them in `_MODULES`: module -> names.
     """
     found: dict[str, str] = {}
     for node in module_level(tree):
@@ -91,7 +91,7 @@ def _lazy(tree: ast.Module) -> dict[str, str]:
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:
-    """Names of the module that stand for a class or a type: `Attack = Ascent`, `Zeros = Literal["keep"]`."""
+    """Aliases of classes and types in a module: `Attack = Ascent`, `Zeros = Literal["keep"]`."""
     imported = bindings(tree)
     kinds = ast.Name | ast.Attribute | ast.Subscript | ast.BinOp
     return {name: written(value, imported) for name, value in _assigned(tree).items() if isinstance(value, kinds)}
@@ -131,7 +131,7 @@ def _class(node: ast.ClassDef, imported: dict[str, str]) -> ClassSource:
 
 
 def _bound(item: ast.stmt) -> Iterator[tuple[str, ast.expr | None]]:
-    """What a statement of a class body gives a value, and the value of an assignment."""
+    """The names that a statement of a class body binds, each with the assigned value, if any."""
     if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield item.name, None
         yield from ((name, None) for name in _set_on_self(item))
@@ -142,7 +142,7 @@ def _bound(item: ast.stmt) -> Iterator[tuple[str, ast.expr | None]]:
 
 
 def _set_on_self(method: ast.AST) -> Iterator[str]:
-    """The attributes that a method gives its object."""
+    """The attributes that a method sets on `self`."""
     for node in statements(method):
         for target in [*getattr(node, "targets", []), getattr(node, "target", None)]:
             if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
@@ -170,7 +170,7 @@ def _kind(annotation: ast.expr, imported: dict[str, str]) -> tuple[str, ast.expr
 
 
 def _parameters(given: ast.arguments, imported: dict[str, str]) -> Iterator[tuple[str, Annotated]]:
-    """The parameters of `__init__` that can be given by name, `self` left out."""
+    """The parameters of `__init__` that can be given by name, without `self`."""
     plain = [*given.posonlyargs, *given.args]
     defaults = [None] * (len(plain) - len(given.defaults)) + [*given.defaults]
     arguments, values = [*plain[1:], *given.kwonlyargs], [*defaults[1:], *given.kw_defaults]
