@@ -286,7 +286,7 @@ def test_a_job_waits_as_long_as_is_configured(tmp_path, capsys):
 
 
 def test_waiting_is_announced_again_after_a_while(monkeypatch, capsys):
-    monkeypatch.setattr(locks, "ASK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(locks, "POLL_EVERY_SECONDS", 0.01)
     monkeypatch.setattr(locks, "REPEAT_EVERY_SECONDS", 0.05)
     began = time.monotonic()
     with pytest.raises(PipelineError, match="gave up after 0 s .*: another has it"):

@@ -192,7 +192,7 @@ def test_the_pool_takes_from_the_gpus_that_were_made_visible(tmp_path):
 def test_more_gpus_than_there_are(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(devices, "gpu_count", lambda: 2)
-    expected = pytest.raises(PipelineError, match="4 GPUs are wanted, but there are 2 to be seen here: lower `gpus`")
+    expected = pytest.raises(PipelineError, match="4 GPUs are needed, but only 2 are visible here: lower `gpus`")
     with expected, reserved_gpus(4):
         pass
 

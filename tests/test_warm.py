@@ -16,7 +16,7 @@ from pipeline_lib.jobs import warm
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs start cold elsewhere")
 
 ROOT = Path(__file__).parents[1]
-HAND_OVER = "from pipeline_lib.jobs.warm import hand_over\nhand_over()\n"
+RUN_WARM = "from pipeline_lib.jobs.warm import run_in_warm_process\nhand_over()\n"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def warm_environment():
 
 def script(folder: Path, body: str) -> Path:
     path = folder / "script.py"
-    path.write_text(HAND_OVER + textwrap.dedent(body))
+    path.write_text(RUN_WARM + textwrap.dedent(body))
     return path
 
 

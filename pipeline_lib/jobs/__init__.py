@@ -1,1 +1,1 @@
-"""What carries a job along and never touches a result: log, run folder, device, cost, warm start."""
+"""Running jobs, without effect on results: log, run folder, device, cost, warm start."""

@@ -1,4 +1,4 @@
-"""What every adapter of `workflow/scripts` shares: a warm start, its log, its errors, its device and its threads."""
+"""Shared by the adapters in `workflow/scripts`: warm start, log, error messages, device and threads."""
 
 import os
 import sys
@@ -13,19 +13,19 @@ from pipeline_lib.jobs.devices import reserved_gpus
 from pipeline_lib.jobs.locks import waiting_at_most
 from pipeline_lib.jobs.logs import LOGGER, logging_to
 from pipeline_lib.jobs.runs import STOPPED
-from pipeline_lib.jobs.warm import hand_over, leave
+from pipeline_lib.jobs.warm import leave, run_in_warm_process
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """Runs an adapter's body: messages go to the rule's log, an error is told in one sentence.
+    """Runs an adapter's body: messages are written to the rule's log, an error is reported in one sentence.
 
     The body begins with the adapter's imports: in a warm process (`warm.py`) they cost nothing.
     """
-    # Whether this process is an adapter, run by Snakemake as a script of its own.
+    # Whether this process is an adapter that Snakemake runs as a script.
     adapter = hasattr(sys.modules["__main__"], "snakemake")
     if adapter:
-        hand_over()
+        run_in_warm_process()
     with logging_to(Path(snakemake.log[0])):
         try:
             with (
@@ -42,24 +42,24 @@ def job(snakemake: Any) -> Iterator[None]:
         except PipelineError as error:
             _stop(f"rule {snakemake.rule}: {error}")
         except Exception as error:
-            if type(error).__name__ == "AcceleratorError":  # torch's, which may not be loaded
+            if type(error).__name__ == "AcceleratorError":  # of torch, which may not be loaded
                 _stop(f"rule {snakemake.rule}: the GPU failed; what is finished is kept: run again ({error})")
             LOGGER.error(traceback.format_exc())
             _stop(f"rule {snakemake.rule}: {type(error).__name__}: {error} (traceback in {snakemake.log[0]})")
     if adapter:
-        leave()  # Python would first take torch apart: 0.8 s for nothing
+        leave()  # skips Python's own shutdown, which takes 0.8 s with torch
 
 
 @contextmanager
 def reported_exits(where: str) -> Iterator[None]:
-    """Inside, `os._exit` of this process says who called it, and never that all went well: no work is done then."""
+    """Inside, `os._exit` of this process reports its caller and never exits with status 0: the work is not done."""
     leave_at_once, process = os._exit, os.getpid()
 
     def reported(status: int) -> NoReturn:
-        if os.getpid() == process:  # not in a child, whose last call it is
+        if os.getpid() == process:  # not in a child process, which may end this way
             LOGGER.error("".join(traceback.format_stack()))
             caller = traceback.extract_stack()[-2]
-            _say(f"{where}: {caller.filename}:{caller.lineno} called os._exit({status}) before the work was done")
+            _report(f"{where}: {caller.filename}:{caller.lineno} called os._exit({status}) before the work was done")
             status = status or 1
         leave_at_once(status)
 
@@ -71,17 +71,17 @@ def reported_exits(where: str) -> Iterator[None]:
 
 
 def _last_call(error: BaseException) -> str:
-    """File and line that an exception comes from, `exit()` and `quit()` of Python left out."""
+    """File and line that raised an exception, without Python's own `exit()` and `quit()`."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
     return f"{frames[-1].filename}:{frames[-1].lineno}"
 
 
 def _stop(message: str) -> None:
-    _say(message)
+    _report(message)
     sys.exit(1)
 
 
-def _say(message: str) -> None:
+def _report(message: str) -> None:
     LOGGER.error(message)
     print(f"\nError in {message}", file=sys.stderr, flush=True)
 
@@ -89,14 +89,14 @@ def _say(message: str) -> None:
 def torch_device(config: dict) -> Any:
     """The torch device of the configuration, with its number of CPU threads set.
 
-    Where a job runs and on how many cores is no part of what it computes: neither is a tracked parameter.
+    Device and number of threads do not change what a job computes: neither is a tracked parameter.
     """
     import torch
 
     torch.set_num_threads(int(config["threads"]))
-    # As `use_deterministic_algorithms`, which also loads torch's compiler: 1.6 s.
+    # Equivalent to `use_deterministic_algorithms`, which also loads torch's compiler (1.6 s).
     torch.set_deterministic_debug_mode("error")
-    # It also fills every new tensor with NaN, to show reads of memory that nothing wrote: 5 % of a step.
+    # Deterministic mode also fills every new tensor with NaN, to expose uninitialized reads: 5 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     wanted = config["device"]
     if wanted == "auto":

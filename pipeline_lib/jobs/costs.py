@@ -1,7 +1,7 @@
-"""What a job asks of a cluster: memory and time by the size of its work, growing with the attempt.
+"""Memory and time that a job requests from a cluster, by the size of its work and the attempt.
 
-Estimates on the safe side, not measurements of this machine: a job that is stopped at its limit saves its state, and
-the next attempt continues it with more.
+Conservative estimates, not measurements: a job that is stopped at its limit saves its state, and the next attempt
+continues it with a higher limit.
 """
 
 import math
@@ -14,7 +14,7 @@ from pipeline_lib.entries.fields import fields
 from pipeline_lib.errors import PipelineError
 
 BASE_MB = 3000
-# Activations that a forward and backward pass keeps, in copies of the input-sized, stem-wide feature map.
+# Activations stored for a backward pass, in copies of a feature map with the input's size and the stem's width.
 ACTIVATION_COPIES = 8
 # The authors' log: 4.1 s for 20 attack steps on a clip of 40 x 112 x 112 with 3D ResNeXt-101.
 SECONDS_PER_PASS = 0.2
@@ -22,24 +22,24 @@ REFERENCE_VOLUME = 40 * 112 * 112
 # The larger data sets have about 10,000 training and 4,000 test videos.
 CLIPS = 10_000
 BASE_MINUTES = 30
-# Many clusters refuse jobs of more than a day, or let them wait for ever.
+# Many clusters refuse jobs of more than a day or never start them.
 LONGEST_MINUTES = 24 * 60
 
 
 def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, attempt: int, processes: int = 1) -> int:
-    """Megabytes for a batch of clips of `shape` (frames, height, width) in a network, which `processes` share."""
+    """Megabytes for a batch of clips of `shape` (frames, height, width) in a network, over all `processes`."""
     frames, height, width = shape
     activations = batch * frames * height * width * _stem_width(network) * 4 * ACTIVATION_COPIES
     return int((BASE_MB * processes + activations / 1e6) * attempt)
 
 
 def _stem_width(network: Mapping[str, Any]) -> int:
-    """The width of an entry's stem, which its class names as `stem_width`; the `width` of an extension is another."""
+    """The width of an entry's stem, the field that its class names in `stem_width` (`width` may mean another one)."""
     return field_named_by(innermost(network), "stem_width") or 64
 
 
 def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:
-    """Minutes for `passes` forward and backward passes of every clip, a day at most."""
+    """Minutes for `passes` forward-backward passes of every clip, at most a day."""
     frames, height, width = shape
     seconds = CLIPS * passes * SECONDS_PER_PASS * frames * height * width / REFERENCE_VOLUME
     return int(min((BASE_MINUTES + seconds / 60) * attempt, LONGEST_MINUTES))
@@ -48,12 +48,12 @@ def minutes(passes: int, shape: Sequence[int], attempt: int) -> int:
 def passes(entry: Any, shape: Sequence[int]) -> int:
     """Forward-backward passes of all attacks in an entry, plus one for the training step or prediction.
 
-    A class states its own by `passes: ClassVar[str]`, an expression in its fields (`"2 * iterations"`), in which
-    `attack.passes` are those of an entry inside; without one they are the sum over the entries inside.
-    shape: frames, height and width of the clips, where a search is over the places of a region.
+    A class declares its own as `passes: ClassVar[str]`, an expression of its fields (`"2 * iterations"`), in which
+    `attack.passes` are those of a nested entry. The default is the sum over the nested entries.
+    shape: frames, height and width of the clips, for a search over positions of a region.
 
     Raises:
-        PipelineError: an expression that is no number.
+        PipelineError: an expression that does not give a number.
     """
     return 1 + _passes(entry, shape)
 
@@ -89,7 +89,7 @@ def _evaluated(expression: Any, entry: Mapping[str, Any], shape: Sequence[int]) 
 
 
 class _Inside:
-    """An entry inside of another as an expression sees it: its fields, and its passes."""
+    """A nested entry in an expression: its fields, and its passes."""
 
     def __init__(self, entry: Mapping[str, Any] | None, shape: Sequence[int]) -> None:
         self._entry, self._shape = entry or {}, shape

@@ -1,7 +1,7 @@
-"""System calls that local file systems serve and network ones may refuse, each with another way to the same end.
+"""System calls that network file systems may not support, each with a fallback.
 
-Folders are not synchronized: after a power failure a renamed file is there whole or is still the old one, and both are
-states that a rerun goes on from. `shutil.copyfile` itself goes without `sendfile` where that is refused.
+Folders are not synchronized: after a power failure a renamed file is complete or still the old one, and a rerun
+continues from either. `shutil.copyfile` has its own fallback for `sendfile`.
 """
 
 import errno
@@ -9,16 +9,16 @@ import os
 import shutil
 from pathlib import Path
 
-# "Not here": what a system call answers where the file system, a sandbox or an old kernel does not have it.
+# Errors of system calls that the file system, a sandbox or an old kernel does not support.
 REFUSED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOLCK)
 NO_LINKS = (*REFUSED, errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK)
 BLOCK = 1 << 20
 
 
 def reserve(path: Path, size: int) -> None:
-    """Gives a file `size` bytes of disk and keeps its content; OSError when there are not so many.
+    """Allocates `size` bytes of disk for a file and keeps its content. Raises OSError if the disk is too small.
 
-    The descriptor must not be one for appending: glibc emulates the call on ext2 and NFS before 4.2, but not for those.
+    The descriptor must not be opened for appending: for those glibc does not emulate the call (ext2, NFS before 4.2).
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -32,7 +32,7 @@ def reserve(path: Path, size: int) -> None:
 
 
 def _write_through(file: int, size: int) -> None:
-    """Writes every block as it is read, holes and what is behind the end as zeros."""
+    """Rewrites every block with its content; holes, and bytes beyond the end, are written as zeros."""
     for start in range(0, size, BLOCK):
         length = min(BLOCK, size - start)
         block = memoryview(os.pread(file, length, start).ljust(length, b"\0"))
@@ -42,7 +42,7 @@ def _write_through(file: int, size: int) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A second name of a file, or a copy where the file system has no such names."""
+    """Makes a hard link to a file, or a copy if the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError as error:
@@ -52,7 +52,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def synchronize(path: Path) -> None:
-    """Waits until a file is on disk, where the file system can say so."""
+    """Waits until a file is on disk, if the file system supports it."""
     with path.open("rb") as file:
         try:
             os.fsync(file.fileno())
@@ -62,7 +62,7 @@ def synchronize(path: Path) -> None:
 
 
 def advise_reading(file: int, offset: int, size: int) -> None:
-    """Asks the system to read a stretch of a file in the background; a refused hint is no error."""
+    """Requests reading a range of a file in the background; a refusal is ignored."""
     try:
         os.posix_fadvise(file, offset, size, os.POSIX_FADV_WILLNEED)
     except OSError as error:

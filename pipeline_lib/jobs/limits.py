@@ -1,4 +1,4 @@
-"""Limits that the system sets to a process, and what fits into them."""
+"""Limits of a process (open files, disk space), and the number of workers within them."""
 
 import errno
 import os
@@ -8,14 +8,14 @@ from pathlib import Path
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 
-# For the log, the output, and what libraries open now and then.
+# For the log, the output, and files that libraries open.
 FILES_KEPT_FREE = 16
 
 
 def workers_within_open_files(workers: int, files: int, what: str) -> int:
-    """At most `workers`, as many as may have `files` descriptors each at a time; a warning when they are fewer.
+    """At most `workers`, limited so that each may open `files` descriptors. Warns if there are fewer.
 
-    what: a worker, in words. PipelineError when not even one may.
+    what: a worker, in words. Raises PipelineError if the limit is too low for one.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
@@ -23,7 +23,7 @@ def workers_within_open_files(workers: int, files: int, what: str) -> int:
     fitting = (limit - open_files() - FILES_KEPT_FREE) // files
     if fitting >= workers:
         return workers
-    reason = f"the limit of open files is {limit} (ulimit -n), and {what} takes {files} while it starts"
+    reason = f"the limit of open files is {limit} (ulimit -n), and {what} needs {files} while it starts"
     if fitting < 1:
         raise PipelineError(f"{reason}: raise the limit, as with ulimit -n {limit + files}, and run again")
     LOGGER.warning("%s: %d work at a time instead of %d; raise the limit for more", reason, fitting, workers)
@@ -31,7 +31,7 @@ def workers_within_open_files(workers: int, files: int, what: str) -> int:
 
 
 def open_files() -> int:
-    """How many descriptors this process has open."""
+    """The number of descriptors that this process has open."""
     try:
         return len(list(Path("/proc/self/fd").iterdir()))
     except OSError:  # not Linux
@@ -47,7 +47,7 @@ def _is_open(number: int) -> bool:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """How many bytes an ordinary user may still write on the disk of a folder."""
+    """The bytes that an ordinary user can still write on the disk of a folder."""
     try:
         disk = os.statvfs(folder)
     except OSError:

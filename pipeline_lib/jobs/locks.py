@@ -1,6 +1,6 @@
-"""Locks between processes: by the system where the file system has them, else by a file that names its holder.
+"""Locks between processes: system locks if the file system supports them, else a file that names its holder.
 
-A holder writes its process and host into the lock, so that whoever waits can say for what.
+A holder writes its process and host into the lock, so that waiting processes can report it.
 """
 
 import errno
@@ -23,14 +23,14 @@ from pipeline_lib.jobs.logs import LOGGER
 Found = TypeVar("Found")
 Release = Callable[[], None]
 HELD = (errno.EAGAIN, errno.EACCES)
-ASK_EVERY_SECONDS, REPEAT_EVERY_SECONDS = 0.2, 600.0
-# Seconds that a job waits for another's run: the configuration's `lock_wait`.
+POLL_EVERY_SECONDS, REPEAT_EVERY_SECONDS = 0.2, 600.0
+# Seconds that a job waits for the lock of a run: the configuration's `lock_wait`.
 LONGEST_WAIT: ContextVar[float] = ContextVar("LONGEST_WAIT", default=7200.0)
 
 
 @contextmanager
 def waiting_at_most(seconds: float) -> Iterator[None]:
-    """Jobs in this context give up after `seconds` of waiting for the lock of a run."""
+    """Inside, waiting for the lock of a run fails after `seconds`."""
     before = LONGEST_WAIT.set(seconds)
     try:
         yield
@@ -40,10 +40,10 @@ def waiting_at_most(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps the lock `path`, for which it waits as long as is configured.
+    """Holds the lock `path`; waits for it at most the configured time.
 
     Raises:
-        PipelineError: another process still has it then; names that process.
+        PipelineError: another process, which is named, still holds it.
     """
 
     def holder() -> str:
@@ -57,10 +57,10 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def wait_for(take: Callable[[], Found | None], holder: Callable[[], str], limit: float = float("inf")) -> Found:
-    """What `take` finds, asked again until it finds something; the console is informed who makes it wait.
+    """Calls `take` until it returns a result; reports on the console which process holds it.
 
     Raises:
-        PipelineError: nothing after `limit` seconds.
+        PipelineError: no result after `limit` seconds.
     """
     began, announced = time.monotonic(), -REPEAT_EVERY_SECONDS
     while (found := take()) is None:
@@ -68,18 +68,18 @@ def wait_for(take: Callable[[], Found | None], holder: Callable[[], str], limit:
         if waited > limit:
             raise PipelineError(
                 f"gave up after {waited:.0f} s (`lock_wait`) of waiting: {holder()}. If that process is stopped or "
-                "without use, end it (kill -CONT and kill) and run again"
+                "not needed, end it (kill -CONT and kill) and run again"
             )
         if waited - announced >= REPEAT_EVERY_SECONDS:
             announced = waited
             LOGGER.warning("waiting: %s", holder())
             print(f"process {os.getpid()} is waiting: {holder()}", file=sys.stderr, flush=True)
-        time.sleep(ASK_EVERY_SECONDS)
+        time.sleep(POLL_EVERY_SECONDS)
     return found
 
 
 def try_lock(path: Path) -> Release | None:
-    """Takes a lock that ends with this process: what releases it, or None while another process has it."""
+    """Takes a lock that ends with this process. Returns its release function, or None if another process holds it."""
     file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
     for way in fcntl.flock, fcntl.lockf:
         try:
@@ -92,7 +92,7 @@ def try_lock(path: Path) -> Release | None:
                 raise
             _warn_of(path.parent, way.__name__, os.strerror(error.errno))
         else:
-            with suppress(OSError):  # a full disk: the name is for those who wait only
+            with suppress(OSError):  # a full disk: the name is only for messages of waiting processes
                 os.ftruncate(file, 0)
                 os.pwrite(file, _own_name().encode(), 0)
             return functools.partial(os.close, file)
@@ -102,7 +102,7 @@ def try_lock(path: Path) -> Release | None:
 
 @functools.cache
 def _warn_of(folder: Path, way: str, reason: str) -> None:
-    """Once for each folder and process."""
+    """Warns once for each folder and process."""
     LOGGER.warning("%s: this file system refuses %s (%s); another kind of lock is used", folder, way, reason)
 
 
@@ -111,7 +111,7 @@ def _file_of(path: Path) -> Path:
 
 
 def _try_file(path: Path) -> Release | None:
-    """Takes a lock that is a file. A killed process leaves its file: the next one on the same host removes it."""
+    """Takes a lock that is a file. The file of a killed process is removed by the next one on the same host."""
     try:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
     except FileExistsError:
@@ -128,7 +128,7 @@ def _try_file(path: Path) -> Release | None:
 
 
 def _remove_left(path: Path) -> None:
-    """Removes the lock of a process that has ended. It is moved first, as another process may be replacing it."""
+    """Removes the lock of an ended process. It is renamed first, as another process may be replacing it."""
     content = _read(path)
     if not _has_ended(content):
         return
@@ -148,14 +148,14 @@ def _own_name() -> str:
 
 
 def _has_ended(content: str) -> bool:
-    """Whether a lock's content names a process of this host that is not there any more."""
+    """Whether a lock's content names a process of this host that has ended."""
     number, _, rest = content.partition(" ")
     start, _, host = rest.partition(" ")
     return number.isdigit() and host == socket.gethostname() and _start_of(int(number)) != start
 
 
 def _start_of(number: int) -> str:
-    """When a process started, in clock ticks since boot: a number is given again, the pair is not. "-" without one."""
+    """Start time of a process in clock ticks since boot, or "-": process numbers are reused, the pair is not."""
     try:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -170,7 +170,7 @@ def _read(path: Path) -> str:
 
 
 def holder_of(path: Path) -> str:
-    """Who has a lock, in words."""
+    """The holder of a lock, in words."""
     held = _file_of(path)
     number, _, rest = (_read(held) or _read(path)).partition(" ")
     host = rest.partition(" ")[2]

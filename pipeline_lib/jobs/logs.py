@@ -1,4 +1,4 @@
-"""What a job tells its user: lines in the rule's log, and a progress bar where there is a terminal."""
+"""Messages of a job: lines in the rule's log, and a progress bar on a terminal."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ LINE_EVERY_SECONDS = 10.0
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Every message of the package goes to the file, line by line, with the time."""
+    """Inside, messages of the package are appended to the file with the time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -27,7 +27,7 @@ def logging_to(path: Path) -> Iterator[None]:
 
 
 class LogFile(logging.FileHandler):
-    """A log that loses lines on a full disk: a traceback for each would hide what the job says of it."""
+    """A log that drops lines on a full disk: a traceback for each would hide the job's own error message."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         if not isinstance(sys.exc_info()[1], OSError):
@@ -35,9 +35,9 @@ class LogFile(logging.FileHandler):
 
 
 class Progress:
-    """Counts finished items of `total`: a bar on a terminal, and a line in the log now and then.
+    """Counts finished items of `total`: a bar on a terminal, and regular lines in the log.
 
-    `start` items were finished before this run (a resumed job); the rate counts only what this run did.
+    `start` items were finished before this run (a resumed job); the rate counts only items of this run.
     """
 
     def __init__(self, title: str, total: int, unit: str, start: int = 0) -> None:
@@ -46,7 +46,7 @@ class Progress:
         self.bar = _bar(title, total, unit, start)
 
     def advance(self, items: int, **figures: float) -> None:
-        """`items` more are finished; `figures` (loss, accuracy ...) are shown beside the count."""
+        """Counts `items` more as finished; `figures` (loss, accuracy ...) are shown beside the count."""
         self.done += items
         words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         if self.bar is not None:
@@ -72,13 +72,13 @@ class Progress:
 
 
 def counted(title: str, total: int, unit: str) -> Callable[[int], None]:
-    """Progress for code that reports the number of finished items so far."""
+    """A progress callback that takes the number of finished items so far."""
     progress = Progress(title, total, unit)
     return lambda finished: progress.advance(finished - progress.done)
 
 
 def _bar(title: str, total: int, unit: str, start: int):  # type: ignore[no-untyped-def]
-    """A tqdm bar, or None where standard error is no terminal: a bar in a file would be noise."""
+    """A tqdm bar, or None if standard error is not a terminal."""
     if not sys.stderr.isatty():
         return None
     from tqdm import tqdm

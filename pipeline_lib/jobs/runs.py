@@ -1,7 +1,7 @@
-"""State of long jobs that survives a crash, and results that appear whole or not at all.
+"""State of long jobs that survives a crash, and results that appear complete or not at all.
 
-Snakemake deletes the declared outputs of a failed job, so what a job resumes from is undeclared: a *run folder* keyed
-by a hash of everything the job depends on. Another configuration can never resume it; going back finds it again.
+Snakemake deletes the declared outputs of a failed job. So a job resumes from an undeclared *run folder*, named by a
+hash of everything the job depends on. Another configuration cannot resume it; the same configuration finds it again.
 """
 
 import glob
@@ -19,15 +19,15 @@ from pipeline_lib.jobs.locks import locked
 from pipeline_lib.jobs.system_errors import NO_SPACE, error_number
 
 SAVE_EVERY_SECONDS = 300.0
-STOPPED = 143  # the exit status of a process that ended on SIGTERM
+STOPPED = 143  # the exit status of a process that ended by SIGTERM
 
 
 @contextmanager
 def run_folder(root: Path, key: str) -> Iterator[Path]:
-    """The folder of a run, locked: an orphaned job and its replacement never work in it together.
+    """The folder of a run, locked: an orphaned job and its replacement never use it at the same time.
 
     Raises:
-        PipelineError: another process has had the lock for as long as this job may wait.
+        PipelineError: another process still holds the lock after the configured time.
     """
     folder = root / key
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,13 +37,13 @@ def run_folder(root: Path, key: str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(path: Path, size: int | None = None) -> Iterator[Path]:
-    """A temporary name beside `path`; on success its content is on disk and takes the place of `path` at once.
+    """A temporary path beside `path`; on success it is synchronized to disk and atomically replaces `path`.
 
-    What killed jobs had begun for the same path goes then; an orphaned job that still writes fails, and nobody waits.
-    size: of the content in bytes, if it is known.
+    Also deletes temporary files left by killed jobs for the same path; an orphaned job that still writes one fails.
+    size: of the content in bytes, if known.
 
     Raises:
-        PipelineError: no space left for the file; says how much there is.
+        PipelineError: no space left for the file; the message contains the free space.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -51,8 +51,8 @@ def atomic_write(path: Path, size: int | None = None) -> Iterator[Path]:
         yield temporary
         synchronize(temporary)
         temporary.replace(path)
-        for begun in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            begun.unlink(missing_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            leftover.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:  # HDF5 and torch turn the system's errors into RuntimeErrors
         raise explained(error, path, size or size_of(temporary)) from error
     finally:
@@ -60,7 +60,7 @@ def atomic_write(path: Path, size: int | None = None) -> Iterator[Path]:
 
 
 def explained(error: BaseException, path: Path, size: int) -> BaseException:
-    """The error itself, or for a full disk one that says what to do. size: bytes that the file needs, or more."""
+    """The error itself, or for a full disk one with advice. size: lower bound of the bytes that the file needs."""
     number = error_number(error, NO_SPACE)
     if number is None:
         return error
@@ -73,7 +73,7 @@ def explained(error: BaseException, path: Path, size: int) -> BaseException:
 
 
 def size_of(path: Path) -> int:
-    """0 for a file that is not there."""
+    """The size in bytes; 0 for a file that does not exist."""
     try:
         return path.stat().st_size
     except OSError:
@@ -81,14 +81,14 @@ def size_of(path: Path) -> int:
 
 
 def publish(result: Path, output: Path) -> None:
-    """Makes a finished result of a run folder the declared output; both names share the bytes where they can."""
+    """Publishes a finished result of a run folder as the declared output, by a hard link if possible."""
     with atomic_write(output) as temporary:
         link_or_copy(result, temporary)
 
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """A question that says whether SIGTERM or SIGINT came: the job then saves its state and leaves."""
+    """A function that returns whether SIGTERM or SIGINT was received: the job then saves its state and ends."""
     asked = False
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -1,12 +1,12 @@
-"""Errors of the system, wherever they are in a chain of errors, and what helps. None of them is damage of a file."""
+"""System errors anywhere in a chain of exceptions, with advice. None of them means that a file is damaged."""
 
 import errno
 import os
 from collections.abc import Iterable, Iterator
 
-# A full disk, a used-up quota, a limit on the size of files.
+# A full disk, an exhausted quota, a limit on the size of files.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What is wrong where a file could not be read.
+# Why a file could not be read, and what to do.
 REASONS = {
     errno.ENOENT: "does not exist: run the rule that makes it",
     errno.EISDIR: "is a folder: move it away and run again",
@@ -23,23 +23,23 @@ REASONS = {
 
 
 def reason_of(error: BaseException) -> str:
-    """What stopped the system from reading a file, and what helps; empty where the content is wrong instead."""
+    """Why the system could not read a file, and what to do; empty if the content is invalid instead."""
     number = error_number(error, REASONS)
     return f"{REASONS[number]} ({os.strerror(number)})" if number else ""
 
 
 def error_number(error: BaseException, numbers: Iterable[int]) -> int | None:
-    """The first of the system's error numbers that an error or what led to it names."""
+    """The first of the system's error numbers found in an error or its causes."""
     causes = list(_causes(error))
     return next((number for number in numbers if any(_names(cause, number) for cause in causes)), None)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from or during: torch's errors do not repeat the system's."""
+    """An error and its causes and contexts: torch's errors do not repeat those of the system."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _names(error: BaseException, number: int) -> bool:
-    return getattr(error, "errno", None) == number or f"errno = {number}," in str(error)  # HDF5 has it in its text
+    return getattr(error, "errno", None) == number or f"errno = {number}," in str(error)  # in HDF5's text

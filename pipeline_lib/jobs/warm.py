@@ -1,8 +1,8 @@
-"""Jobs that start warm: forked from a process that has loaded torch, matplotlib and this package already.
+"""Warm start of jobs: a fork of a process that has already loaded torch, matplotlib and this package.
 
-Loading them takes 2 s and more in each of the hundreds of processes that Snakemake starts. So a workflow starts one
-process more, which ends with it; a job hands its script over to a fork of that process and waits. Where there is none
-to be had (another machine, another environment), the job loads what it needs, with the same result.
+Loading them takes 2 s or more in each of the hundreds of processes that Snakemake starts. So a workflow starts one
+warm process, which ends with it; a job runs its script in a fork of that process and waits. Without one (on another
+machine, in another environment), the job imports the packages itself, with the same result.
 """
 
 import gc
@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-# In the environment of a workflow's jobs: which Python is warm, and the socket where it waits.
+# In the environment of a workflow's jobs: the Python of the warm process, and its socket.
 VARIABLE = "PIPELINE_LIB_WARM"
 PRELOADED = (
     "pipeline_lib.training.job",
@@ -31,10 +31,10 @@ PRELOADED = (
     "pipeline_lib.reporting.gallery",
     "pipeline_lib.reporting.style",
     "pipeline_lib.reporting.tables",
-    "torch._dynamo",  # the first optimizer of a process would load it, for a second
+    "torch._dynamo",  # otherwise loaded by the first optimizer of a process, in 1 s
 )
 STANDARD_STREAMS = (0, 1, 2)
-# The exit status of a fork whose script came to its end: 0 is that of code which ended the process before.
+# The exit status of a fork whose script ran to its end: code that ends the process earlier may use 0.
 FINISHED = 87
 _end_of_script = [0]
 REQUESTS = (signal.SIGINT, signal.SIGTERM)
@@ -42,15 +42,15 @@ _started: list[subprocess.Popen] = []
 
 
 def start() -> None:
-    """Called where Snakemake runs. The process ends when this one does: the pipe to its standard input closes."""
-    if sys.platform != "linux":  # elsewhere libraries break in a fork
+    """Starts the warm process, from Snakemake's process. It ends with the latter: its standard input closes."""
+    if sys.platform != "linux":  # on other systems libraries fail after a fork
         return
     # A socket's path has at most 107 characters, which the temporary folders of clusters exceed.
     folder = tempfile.gettempdir() if len(tempfile.gettempdir()) < 80 else "/tmp"
     address = str(Path(tempfile.mkdtemp(prefix="warm-", dir=folder), "socket"))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
-        listener.listen(64)  # from now on jobs wait for it, however long its imports take
+        listener.listen(64)  # from now on jobs can connect, and wait for the end of its imports
         number = listener.fileno()
         command = [sys.executable, "-c", "from pipeline_lib.jobs.warm import serve; serve()", str(number), address]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -59,16 +59,16 @@ def start() -> None:
     os.environ[VARIABLE] = json.dumps([sys.prefix, address])
 
 
-def forget() -> None:
-    """Called where a job is on another machine than the workflow, or has another share of this one."""
+def disable() -> None:
+    """Disables the warm start for a job on another machine than the workflow, or with other resources."""
     os.environ.pop(VARIABLE, None)
 
 
 def serve() -> None:
     """The main function of the warm process."""
-    for request in REQUESTS:  # they reach the jobs, and end the workflow
+    for request in REQUESTS:  # handled by the jobs and the workflow
         signal.signal(request, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # leaves no zombies
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # avoids zombie processes
     address = Path(sys.argv[2])
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         for name in PRELOADED:
@@ -78,22 +78,22 @@ def serve() -> None:
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
-                _guard(connection)
+                _supervise(connection)
             connection.close()
     address.unlink()
     address.parent.rmdir()
 
 
-def _guard(connection: socket.socket) -> NoReturn:
-    """Runs one job in a fork, tells its end, and ends it when the process that asked for it dies."""
+def _supervise(connection: socket.socket) -> NoReturn:
+    """Runs one job in a fork, reports its exit status, and ends it if the client process dies."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     head, streams, _, _ = socket.recv_fds(connection, 4, len(STANDARD_STREAMS))
     request = json.loads(_exactly(connection, int.from_bytes(head)))
     job = os.fork()
     if job == 0:
         connection.close()
-        _become(request, streams)
-    with suppress(OSError):  # a client that has died already is noticed below
+        _run_script(request, streams)
+    with suppress(OSError):  # a client that has already died is handled below
         connection.sendall(job.to_bytes(4))
     threading.Thread(target=_end_with_client, args=(connection, job), daemon=True).start()
     _, status = os.waitpid(job, 0)
@@ -103,7 +103,7 @@ def _guard(connection: socket.socket) -> NoReturn:
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
-    """Raises EOFError when the other side ended before."""
+    """Receives exactly `size` bytes. Raises EOFError if the connection closes before."""
     content = b""
     while len(content) < size:
         part = connection.recv(size - len(content))
@@ -115,13 +115,13 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 def _end_with_client(connection: socket.socket, job: int) -> None:
     with suppress(ConnectionError):
-        connection.recv(1)  # it never sends anything more
+        connection.recv(1)  # returns only when the client closes it
     with suppress(ProcessLookupError):
         os.kill(job, signal.SIGKILL)
 
 
-def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
-    """Turns this process into the one that asked: its streams, folder, environment and script."""
+def _run_script(request: dict[str, Any], streams: list[int]) -> NoReturn:
+    """Runs the client's script in this process, with the client's streams, folder and environment."""
     _end_of_script[0] = FINISHED
     for stream, standard in zip(streams, STANDARD_STREAMS, strict=True):
         os.dup2(stream, standard)
@@ -144,21 +144,21 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
 
 
 def leave(status: int = 0) -> NoReturn:
-    """Ends the process of a script at once; 0 says that the script came to its end."""
+    """Ends the process of a script at once; 0 means that the script ran to its end."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status or _end_of_script[0])
 
 
-def hand_over() -> None:
-    """Runs the script of this process in a fork of the warm one, and ends as it ended; returns where there is none."""
+def run_in_warm_process() -> None:
+    """Runs the script of this process in a fork of the warm one and ends with its status; returns if there is none."""
     python, address = json.loads(os.environ.pop(VARIABLE, "[null, null]"))
     if python != sys.prefix:
         return
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(address)
-            _ask(connection)
+            _send_request(connection)
             job = int.from_bytes(_exactly(connection, 4))
         except (OSError, EOFError):
             return
@@ -173,14 +173,14 @@ def _pass_on(job: int) -> None:
 
 
 def _status(connection: socket.socket) -> int:
-    """How the job ended; killed, if the process that watches over it was."""
+    """The job's exit status; that of SIGKILL if its supervising process was killed."""
     try:
         return os.waitstatus_to_exitcode(int.from_bytes(_exactly(connection, 4)))
     except (OSError, EOFError):
         return -signal.SIGKILL
 
 
-def _ask(connection: socket.socket) -> None:
+def _send_request(connection: socket.socket) -> None:
     request = {"arguments": sys.argv, "path": sys.path, "folder": str(Path.cwd()), "environment": dict(os.environ)}
     content = json.dumps(request).encode()
     socket.send_fds(connection, [len(content).to_bytes(4)], STANDARD_STREAMS)
@@ -188,7 +188,7 @@ def _ask(connection: socket.socket) -> None:
 
 
 def _end_as(status: int) -> NoReturn:
-    """A negative status is the signal that ended the job: this process ends by the same one."""
+    """Ends this process with the job's status. A negative status is a signal: this process ends by the same one."""
     if status == 0:
         message = "something ended the process with status 0 before its work was done"
         print(f"\nError: {message}", file=sys.stderr, flush=True)
@@ -196,7 +196,7 @@ def _end_as(status: int) -> NoReturn:
     if status == FINISHED:
         os._exit(0)
     if status < 0:
-        with suppress(OSError):  # SIGKILL has no handler to take away
+        with suppress(OSError):  # the handler of SIGKILL cannot be reset
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)

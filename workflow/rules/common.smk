@@ -1,4 +1,4 @@
-# What the rules share: the resolved configuration, the paths, and what each kind of job reads, asks for and depends on.
+# Shared by the rules: the resolved configuration, paths, and the inputs, resources and parameters of jobs.
 import sys
 from pathlib import Path
 
@@ -32,7 +32,7 @@ ALLOWED = getattr(LIMIT, "value", LIMIT)
 
 try:
     SCHEMA = yaml.load((ROOT / "workflow/schemas/config.schema.yaml").read_text(), yaml.CSafeLoader)
-    # Jobs have what the main process checked.
+    # Processes of jobs get the configuration that the main process checked.
     FILES = workflow.configfiles if workflow.is_main_process else []
     config.update(checked_config(config, FILES, workflow.config_settings.config))
     config.update(with_defaults(config, SCHEMA))
@@ -52,15 +52,15 @@ INPUTS = Inputs(PLAN, PATHS)
 LAYOUTS = Layouts(PLAN, PATHS, config["note"])
 REQUESTS = Requests(plan=PLAN, batch_size=BATCH_SIZE, training_processes=max(1, TRAINING_GPUS))
 
-if not workflow.is_main_process:  # a cluster's job, whose Snakemake is one of its own
-    warm.forget()
+if not workflow.is_main_process:  # a cluster's job runs its own Snakemake
+    warm.disable()
 
 
 onstart:
     if workflow.is_main_process:
         warm.start()
         warning = oversubscription(ALLOWED, config["device"], config["gpu_share"])
-        if warning and workflow.local_exec:  # a cluster gives out its GPUs itself
+        if warning and workflow.local_exec:  # a cluster assigns its GPUs itself
             LOGGER.warning(warning)
 
 
@@ -83,7 +83,7 @@ def code(script, *entries):
 
 
 def raw_data(wildcards):
-    """What a split is decoded from; an error now rather than in a job if it is missing."""
+    """The input of a split's decoding; a missing one is an error while planning, not in a job."""
     try:
         return INPUTS.raw_data(wildcards.dataset, wildcards.split)
     except PipelineError as error:
