@@ -137,7 +137,7 @@ def test_batches_too_large_for_the_memory_are_halved_once_and_for_all(made, tmp_
     assert sizes == [4, 2, 2, 2, 2, 2]
     assert (frames_of(made, found) == frames_of(made, expected)).all()
     assert (found / "predictions.csv").read_text() == (expected / "predictions.csv").read_text()
-    assert "out of memory with 4 clips at once: going on with 2" in caplog.text
+    assert "out of memory with 4 clips at once: continuing with 2" in caplog.text
 
 
 @pytest.mark.parametrize(("keep", "copies"), [("last", 4.75), ("best", 5.75)])

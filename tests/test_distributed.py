@@ -21,7 +21,7 @@ from pipeline_lib.models import checkpoint
 from pipeline_lib.training import job
 from pipeline_lib.training.processes import Processes
 from pipeline_lib.training.update import BatchUpdate
-from pipeline_lib.training.workers import PATIENCE, run_in_processes
+from pipeline_lib.training.workers import EXCHANGE_TIMEOUT, run_in_processes
 from test_updates import AWP, FREE, averaged
 from training_runs import always_asked, trained
 
@@ -170,7 +170,7 @@ def test_a_clip_that_is_damaged_for_one_process_is_named_and_the_other_is_ended(
     began = time.monotonic()
     with pytest.raises(PipelineError, match=rf"train\.h5: the clip of {data.videos[row]} is damaged"):
         trained(tmp_path, tiny.model_entry(tiny.STANDARD), path, processes=2)
-    assert time.monotonic() - began < PATIENCE.total_seconds() / 2
+    assert time.monotonic() - began < EXCHANGE_TIMEOUT.total_seconds() / 2
     assert children() == []
 
 

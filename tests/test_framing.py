@@ -162,7 +162,7 @@ def test_a_damaged_pattern_is_named_and_learned_again_after_one_deletion(made, t
 
 def test_a_pattern_of_nan_is_refused(tmp_path):
     checkpoint.write(tmp_path / "p.pt", {"pattern": torch.tensor([0.0, torch.nan]), "zero_elements": 0.0})
-    with pytest.raises(PipelineError, match=r"p\.pt: pattern holds values that are no finite numbers"):
+    with pytest.raises(PipelineError, match=r"p\.pt: pattern contains values that are not finite"):
         load_pattern(tmp_path / "p.pt", CPU)
 
 

@@ -154,7 +154,7 @@ def test_weights_that_are_no_numbers_are_refused_by_file_and_name(tmp_path, valu
     entry = {"network": {"method": "pipeline_lib.networks.resnet:ResNet3D"} | TINY, "defense": STANDARD, "seed": 0}
     checkpoint.save(tmp_path / "own.pt", source, entry=entry, classes=list("abcde"))
     torch.save(source.state_dict(), tmp_path / "foreign.pth")
-    expected = r"layer1\.0\.bn1\.running_var holds values that are no finite numbers"
+    expected = r"layer1\.0\.bn1\.running_var contains values that are not finite"
     with pytest.raises(PipelineError, match=rf"foreign\.pth: {expected}"):
         start_from(network(5), tmp_path / "foreign.pth")
     with pytest.raises(PipelineError, match=rf"own\.pt: {expected}"):
@@ -172,6 +172,6 @@ def test_predictions_that_overflow_stop_the_job(tmp_path, scale):
     checkpoint.save(tmp_path / "model.pt", net, entry=entry, classes=CLASSES)
     clips = write_clips(tmp_path / "clips.h5")
     source, settings = Source(weights=tmp_path / "model.pt"), Settings(batch_size=4, device=torch.device("cpu"))
-    with pytest.raises(PipelineError, match=r"model\.pt: what it says of 10 of 10 clips is not finite .* Left/v_00"):
+    with pytest.raises(PipelineError, match=r"model\.pt: its loss on 10 of 10 clips is not finite .* Left/v_00"):
         predict(source, clips=clips, output=tmp_path / "out.csv", settings=settings)
     assert not (tmp_path / "out.csv").exists()

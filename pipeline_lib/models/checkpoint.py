@@ -19,12 +19,12 @@ from pipeline_lib.jobs.system_errors import reason_of
 COMMENT_MARK = b"CRC-32: "
 COMMENT_SIZE = len(COMMENT_MARK) + 4
 READ_SIZE = 1 << 20
-FOLDER = 0x10  # the attribute of MS-DOS
+FOLDER = 0x10  # the MS-DOS attribute of a folder
 REMAKE = "Move it away and run again"
 
 
 def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra: object) -> None:
-    """Writes `{"state": weights, "entry": entry, **extra}`; a reader sees the old file or the new one, never a part.
+    """Writes `{"state": weights, "entry": entry, **extra}` atomically: a reader gets the old file or the new one.
 
     extra: tensors, numbers, strings, None, and lists, tuples and dicts of them. Raises PipelineError on a full disk.
     """
@@ -32,8 +32,8 @@ def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra
 
 
 def write(path: Path, content: Any) -> None:
-    """torch.save, whole or not at all. Raises PipelineError on a full disk."""
-    # An open file, not a path: torch.save would write the path's name into the archive, and lose why a write failed.
+    """torch.save, atomically. Raises PipelineError on a full disk."""
+    # An open file: for a path, torch.save writes the name into the archive and hides why a write failed.
     with atomic_write(path) as temporary:
         with temporary.open("wb") as file:
             torch.save(content, file)
@@ -41,7 +41,7 @@ def write(path: Path, content: Any) -> None:
 
 
 def add_checksum(path: Path) -> None:
-    """Adds the CRC-32 of an archive to it, as its comment: torch reads some damaged archives without a word."""
+    """Adds the CRC-32 of an archive to it, as its comment: torch reads some damaged archives without an error."""
     with path.open("r+b") as file:
         file.seek(-2, os.SEEK_END)  # the length of the comment
         file.write(COMMENT_SIZE.to_bytes(2, "little"))
@@ -49,7 +49,7 @@ def add_checksum(path: Path) -> None:
 
 
 def crc32_of(file: BinaryIO, size: int) -> int:
-    """Of the first bytes of a file. The position in the file is the one behind them, then."""
+    """CRC-32 of the first `size` bytes of a file. Afterwards the file's position is behind them."""
     value, left = 0, size
     file.seek(0)
     while left:
@@ -59,14 +59,14 @@ def crc32_of(file: BinaryIO, size: int) -> int:
 
 
 def canonical(value: Any, texts: dict[str, str]) -> Any:
-    """A copy whose pickle depends on its content alone: not on dict order, shared objects, views or devices."""
+    """A copy whose pickle depends only on its content: not on dict order, shared objects, views or devices."""
     if isinstance(value, Tensor):
         return value.detach().cpu().clone(memory_format=torch.contiguous_format)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return texts.setdefault(str(value), str(value))
-    for plain in int, float:  # also numpy's subclasses, which weights_only would not read back
+    for plain in int, float:  # also numpy's subclasses, which weights_only refuses
         if isinstance(value, plain):
             return plain(value)
     if isinstance(value, Mapping):
@@ -79,7 +79,7 @@ def canonical(value: Any, texts: dict[str, str]) -> Any:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote, tensors on the CPU. Executes nothing. Raises PipelineError for a broken or foreign file."""
+    """The content written by `save`, tensors on the CPU. Runs no code of the file. PipelineError for other files."""
     content = read(path, f"not a checkpoint of this pipeline, or cut off. {REMAKE}")
     if not is_own(content):
         raise PipelineError(f"{path}: not a checkpoint of this pipeline: it has no 'state' and 'entry'. {REMAKE}")
@@ -87,13 +87,13 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def load_foreign(path: Path) -> dict[str, Tensor]:
-    """The weights in a file of this pipeline or of other programs, on the CPU. Executes nothing.
+    """The weights in a file of this pipeline or of other programs, on the CPU. Runs no code of the file.
 
-    Takes {"state_dict": weights, ...} (Hara et al. and most training code), plain state dicts (torchvision) and what
-    `save` wrote, as zip archives or as the pickles of torch before 1.6. DataParallel's prefix `module.` is taken off.
+    Accepts {"state_dict": weights, ...} (Hara et al. and most training code), plain state dicts (torchvision) and files
+    of `save`, as zip archives or as pickles of torch before 1.6. DataParallel's prefix `module.` is removed.
 
     Raises:
-        PipelineError: no such file, a broken one, one that holds more than tensors and plain values, or no weights.
+        PipelineError: a missing or damaged file, one with more than tensors and plain values, or one without weights.
     """
     content = read(path, "no weights of torch, cut off, or holding more than tensors and plain values")
     state = weights_in(content)
@@ -108,11 +108,11 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raises PipelineError for the first of a file's tensors that holds NaN or infinity: no result could be right."""
+    """Raises PipelineError for the first of a file's tensors that contains NaN or infinity."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise PipelineError(
-                f"{path}: {name} holds values that are no finite numbers (NaN or infinite): train again with a lower "
+                f"{path}: {name} contains values that are not finite (NaN or infinite): train again with a lower "
                 "learning rate, or get other weights"
             )
 
@@ -122,7 +122,7 @@ def is_own(content: Any) -> bool:
 
 
 def weights_in(content: Any) -> Any:
-    """Where a file's weights would be."""
+    """The part of a file's content that contains the weights."""
     if is_own(content):
         return content["state"]
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
@@ -145,7 +145,7 @@ def read(path: Path, refusal: str) -> Any:
 
 
 def damaged_part(path: Path) -> str | None:
-    """What is wrong with an archive: torch.load looks at no checksum. Old pickles have none."""
+    """The damage of an archive, in words, or None: torch.load verifies no checksum. Old pickles have none."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             return None
@@ -155,7 +155,7 @@ def damaged_part(path: Path) -> str | None:
         if mark:
             return None if crc32_of(file, size).to_bytes(4, "little") == value else "it"
     with zipfile.ZipFile(path) as archive:
-        # torch takes a folder for a tensor of whatever is in memory.
+        # torch reads a folder entry as a tensor of uninitialized memory.
         folders = [part.filename for part in archive.infolist() if part.external_attr & FOLDER]
         return folders[0] if folders else archive.testzip()
 
@@ -164,5 +164,5 @@ def reason(error: Exception) -> str:
     """Why torch refused a file, without its advice to load it unsafely."""
     forbidden = re.search(r"GLOBAL (\S+)", str(error))
     if forbidden:
-        return f"it wants {forbidden[1]}, which is never loaded"
+        return f"it needs {forbidden[1]}, which is never loaded"
     return "not a file of torch" if isinstance(error, pickle.UnpicklingError) else str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Models: the network and defense of an entry, fresh or with trained weights, and the view that a target gives."""
+"""Models: the network and defense of an entry, with initial or trained weights, and the views of targets."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,13 @@ from pipeline_lib.networks.bn_selector import network_for_weights
 from pipeline_lib.networks.multi_batchnorm import load_initial, through
 
 OTHER_VERSION = (
-    "made by another version of this code, or of your own files: its network cannot be built as the file says; delete "
+    "made by another version of this code, or of your own files: its network cannot be built from its entry; delete "
     "it or rerun with --forcerun train"
 )
 
 
 class Trained(NamedTuple):
-    """A trained network in eval mode on its device, and what its checkpoint says about it."""
+    """A trained network in eval mode on its device, with facts from its checkpoint."""
 
     network: nn.Module
     classes: list[str]
@@ -29,7 +29,7 @@ class Trained(NamedTuple):
 
 
 def new_network(entry: dict[str, Any], classes: int) -> tuple[nn.Module, Defense]:
-    """The entry's network with fresh weights drawn from its seed, extended by its defense."""
+    """The entry's network with initial weights drawn from its seed, extended by its defense."""
     defense = build(entry["defense"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(entry["seed"])
@@ -38,7 +38,7 @@ def new_network(entry: dict[str, Any], classes: int) -> tuple[nn.Module, Defense
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """The network with its kernels in the memory layout that convolutions run faster in (10 % of an attack step)."""
+    """The network with kernels in channels-last layout, in which convolutions are faster (10 % of an attack step)."""
     layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in network.parameters():
         if parameter.dim() in layouts:
@@ -52,7 +52,7 @@ def parameter_count(network: nn.Module) -> int:
 
 
 def start_from(network: nn.Module, initial: Path) -> None:
-    """Weights of another model or program, for fine-tuning; their BatchNorms are copied into every branch."""
+    """Loads weights of another model or program for fine-tuning; BatchNorms are copied into every branch."""
     weights = checkpoint.load_foreign(initial)
     try:
         load_initial(network_for_weights(network, weights), weights)
@@ -64,7 +64,7 @@ def load_model(path: Path, device: torch.device) -> Trained:
     """The network of a checkpoint.
 
     Raises:
-        PipelineError: the file is damaged, foreign, made by other code, or does not fit the network of its entry.
+        PipelineError: the file is damaged, foreign, made by other code, or does not match the network of its entry.
     """
     content = checkpoint.load(path)
     checkpoint.check_finite(content["state"], path)
@@ -87,7 +87,7 @@ def view(network: nn.Module, branch: str | None) -> Model:
 
 
 def check_classes(model: Trained, classes: list[str], path: Path) -> None:
-    """Raises PipelineError when a model was trained for other classes than the clips have."""
+    """Raises PipelineError if a model was trained for other classes than those of the clips."""
     if model.classes != classes:
         raise PipelineError(
             f"{path}: trained for {len(model.classes)} classes other than the {len(classes)} of the clips"
@@ -95,6 +95,6 @@ def check_classes(model: Trained, classes: list[str], path: Path) -> None:
 
 
 def check_same_classes(classes: list[str], expected: list[str], path: Path) -> None:
-    """Raises PipelineError when test clips have other classes than those that a model is trained on."""
+    """Raises PipelineError if test clips have other classes than the training clips."""
     if classes != expected:
         raise PipelineError(f"{path}: its {len(classes)} classes are other than the {len(expected)} of the training")

@@ -1,4 +1,4 @@
-"""The job that trains a model: from an entry and its files to published weights, in one process or in several."""
+"""The training job: from an entry and its files to published weights, in one process or in several."""
 
 import csv
 from collections.abc import Callable
@@ -32,7 +32,7 @@ COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "selection_accuracy", "
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The files that a training depends on. test: clips to select an epoch on, if the entry says so."""
+    """The input files of a training. test: clips to select an epoch on, if the entry does so."""
 
     clips: Path
     initial: Path | None = None
@@ -45,7 +45,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Where a training is published, and the folder that its run folder is made in."""
+    """The published files of a training, and the parent of its run folder."""
 
     weights: Path
     history: Path
@@ -57,9 +57,9 @@ def train_model(
 ) -> None:
     """Trains the model of an entry and publishes its weights and its history.
 
-    The run folder below `outputs.runs` is keyed by everything that the result depends on (code: the fingerprint of the
-    code); the number of processes, one for each GPU, changes rounding only and is left out. It keeps the finished
-    model, so that coming back to an earlier configuration costs nothing.
+    The run folder below `outputs.runs` is named by a hash of everything that the result depends on (code: the
+    fingerprint of the code). The number of processes, one per GPU, changes rounding only and is left out. The folder
+    keeps the finished model, so that returning to an earlier configuration costs nothing.
     """
     key = digest(canonical(entry), code, *inputs.digests())
     with run_folder(outputs.runs, key) as folder, stop_requests() as stop:
@@ -75,7 +75,7 @@ def train_model(
 
 
 def is_whole(final: Path) -> bool:
-    """Whether a finished model is there. The published one shares its bytes, so that what damages one damages both."""
+    """Whether a valid finished model exists. It may be hard-linked to the published one, so damage affects both."""
     if not final.exists():
         return False
     try:
@@ -89,7 +89,7 @@ def is_whole(final: Path) -> bool:
 def _fit_in_processes(
     entry: dict[str, Any], inputs: Inputs, folder: Path, count: int, device: torch.device, stop: Callable[[], bool]
 ) -> None:
-    """`fit` in several processes; in all again, from the last checkpoint, when the memory of one was too small."""
+    """`fit` in several processes; restarts all from the last checkpoint if the memory of one was too small."""
     files = {name: path and str(path) for name, path in asdict(inputs).items()}
     call = {"entry": entry, "inputs": files, "folder": str(folder)}
     while True:
@@ -102,7 +102,7 @@ def _fit_in_processes(
 def fit_as_one_of_several(
     entry: dict[str, Any], inputs: dict[str, str | None], folder: str, *, device: torch.device, processes: Processes
 ) -> None:
-    """`fit` in one of several processes, which get paths as text."""
+    """`fit` in one of several processes; paths are passed as text."""
     files: Any = {name: path and Path(path) for name, path in inputs.items()}
     with stop_requests() as stop:
         fit(entry, Inputs(**files), Path(folder), device=device, stop=stop, processes=processes)
@@ -117,7 +117,7 @@ def fit(
     stop: Callable[[], bool],
     processes: Processes = ALONE,
 ) -> None:
-    """Trains an entry's network and writes `final.pt` in the folder; what each of several processes does."""
+    """Trains an entry's network and writes `final.pt` in the folder; each of several processes calls it."""
     data, settings = Clips(inputs.clips), build(entry["training"] | {"method": "pipeline_lib.training.task:Training"})
     network, defense = new_network(entry, len(data.classes))
     if inputs.initial:
@@ -180,7 +180,7 @@ def _run_metadata(state: State, task: Task) -> dict[str, Any]:
 
 
 def _finish(state: State, path: Path, **facts: Any) -> None:
-    """Writes the model: the weights of the best epoch, or those at the end where none is selected."""
+    """Writes the model: the weights of the best epoch, or the last ones if no epoch is selected."""
     model = state.network if state.best else state.model()
     if state.best:
         model.load_state_dict(state.best["weights"])
@@ -189,9 +189,9 @@ def _finish(state: State, path: Path, **facts: Any) -> None:
 
 def write_history(model: dict[str, Any], output: Path) -> None:
     """One row for each epoch of a checkpoint: epoch, loss, accuracy (percent), learning_rate at its first step,
-    selection_accuracy where epochs are selected, and then, alike in every row, `parameters` and the run's facts."""
+    selection_accuracy if epochs are selected, then `parameters` and the run's facts, the same in every row."""
     rows = [row | {"parameters": model["parameters"], "run": _words(model["run"])} for row in model["epochs"]]
-    # Without epochs (a model shown another way, untrained) there are no rows, but still a head.
+    # A model without epochs (another view of trained weights) has no rows, but a header.
     names = [name for name in COLUMNS if name in (rows[0] if rows else COLUMNS)]
     with atomic_write(output) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)

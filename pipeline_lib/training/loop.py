@@ -1,6 +1,6 @@
-"""One training loop for every defense. It resumes after a kill and ends with the same bytes as without one.
+"""One training loop for all defenses. A run that is killed and resumed ends with the same bytes.
 
-Everything random is drawn from (seed, step, video), so a checkpoint needs no generator state.
+All random numbers are functions of (seed, step, video), so a checkpoint needs no generator state.
 """
 
 import time
@@ -19,7 +19,7 @@ from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS, STOPPED
 from pipeline_lib.training.processes import MicroBatchTooLargeError
 from pipeline_lib.training.scoring import scored_batches
 from pipeline_lib.training.selection import Scored, Selection
-from pipeline_lib.training.state import State, remember_micro_batches, remembered_micro_batches
+from pipeline_lib.training.state import State, save_micro_batches, saved_micro_batches
 from pipeline_lib.training.step import step
 from pipeline_lib.training.task import Task
 
@@ -27,24 +27,24 @@ from pipeline_lib.training.task import Task
 def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bool] = lambda: False) -> State:
     """Trains `network` in place; the state at the end, with one row of figures for each epoch.
 
-    `folder` holds the checkpoints that an interrupted run continues from; `stop` is asked after every step and every
-    batch that an epoch is scored on.
+    `folder` contains the checkpoints from which an interrupted run continues. `stop` is called after every step and
+    every batch of an epoch's scoring.
 
     Raises:
         PipelineError: fewer clips than a batch, a loss that is not finite, a lost GPU, or too little memory for a
-            single clip. The last checkpoint stays. MicroBatchTooLargeError in one of several processes: call it in
-            all again.
-        SystemExit: 143, after saving, when `stop` says so in any process.
+        single clip. The last checkpoint is kept. MicroBatchTooLargeError in one of several processes: all have to
+        call it again.
+        SystemExit: 143, after saving, if `stop` returns True in any process.
     """
     _check_batch(task)
-    state = _begun(network, task, folder)
+    state = _initial_state(network, task, folder)
     size = task.settings.batch_size
     progress = Progress("training", task.steps * size, "clips", start=state.step * size)
     try:
         with Prefetched(task.clips, _shards(task, state), task.device) as data:
             _run(state, task, data, progress, folder, stop)
     except MicroBatchTooLargeError:
-        remember_micro_batches(folder, task.more_micro_batches(state.micro_batches))
+        save_micro_batches(folder, task.more_micro_batches(state.micro_batches))
         raise
     except torch.AcceleratorError as error:
         raise PipelineError(
@@ -55,16 +55,16 @@ def train(network: nn.Module, task: Task, *, folder: Path, stop: Callable[[], bo
     return state
 
 
-def _begun(network: nn.Module, task: Task, folder: Path) -> State:
-    """The state at the beginning, or where an interrupted run was."""
+def _initial_state(network: nn.Module, task: Task, folder: Path) -> State:
+    """The initial state, or that of an interrupted run."""
     settings = task.settings
     optimizers = optimizers_of(task.defense, network, settings.optimizer)
     state = State(network, optimizers, micro_batches=settings.accumulate)
     state.restore(folder)
     if task.processes.count > 1:
-        # Not what the memory of a single GPU once asked for.
+        # Not the restored number, which may come from a run on a single GPU.
         most = settings.batch_size // task.processes.count
-        state.micro_batches = min(max(settings.accumulate, remembered_micro_batches(folder)), most)
+        state.micro_batches = min(max(settings.accumulate, saved_micro_batches(folder)), most)
     return state
 
 
@@ -80,13 +80,13 @@ def _check_batch(task: Task) -> None:
 
 
 def _shards(task: Task, state: State) -> Iterator[np.ndarray]:
-    """This process's rows of each step to come."""
+    """This process's rows of each remaining step."""
     for number in range(state.step, task.steps):
         yield task.shard(task.batch(number), state.micro_batches)
 
 
 class Checkpointer:
-    """Saves the state now and then, and leaves after saving it when the job is asked to stop."""
+    """Saves the state at intervals, and exits after saving it if the job is asked to stop."""
 
     def __init__(self, state: State, task: Task, folder: Path) -> None:
         self.state, self.folder, self.saves = state, folder, task.processes.rank == 0
@@ -123,7 +123,7 @@ def _run(
 
 
 def _select_if_due(state: State, task: Task, checkpointer: Checkpointer, stop: Callable[[], bool]) -> None:
-    """Scores an epoch that has ended and is saved; goes on after a kill where the last save was."""
+    """Scores an epoch that has ended and is saved; a resumed run continues from the last save."""
     ended = state.step > 0 and state.step % task.steps_per_epoch == 0
     if ended and task.selection is not None and "selection_accuracy" not in state.epochs[-1]:
         _select(state, task, task.selection, checkpointer, stop)
@@ -132,7 +132,7 @@ def _select_if_due(state: State, task: Task, checkpointer: Checkpointer, stop: C
 def _select(
     state: State, task: Task, selection: Selection, checkpointer: Checkpointer, stop: Callable[[], bool]
 ) -> None:
-    """Scores the present epoch, and keeps its weights if it is the best so far."""
+    """Scores the current epoch, and keeps its weights if it is the best so far."""
     model, size = state.model(), max(1, task.settings.batch_size // state.micro_batches)
     batches = scored_batches(model, task, selection, state.scored, batch_size=size, stop=stop)
     for state.scored, stopping in batches:

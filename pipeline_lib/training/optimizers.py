@@ -1,6 +1,6 @@
-"""Optimizers of `torch.optim` as entries. The learning rate comes from the training's schedule, step by step.
+"""Optimizers of `torch.optim` as entries. The training's schedule sets the learning rate at each step.
 
-The first one that a process makes loads torch's compiler, which takes a second: warm processes have it already.
+The first optimizer of a process loads torch's compiler, which takes a second; warm processes have loaded it.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
-"""Several processes of one machine that train one network together, each on its shard of every batch.
+"""Data-parallel training by several processes of one machine, each on its shard of every batch.
 
-Gradients are summed, BatchNorm sees the whole batch (`networks.synchronized`): the number of processes changes a result
-by rounding only, and is no part of its identity.
+Gradients are summed, and BatchNorm normalizes over the whole batch (`networks.synchronized`). The number of processes
+changes a result by rounding only, and is not part of its identity.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,18 +15,18 @@ from pipeline_lib.errors import PipelineError
 
 
 class MicroBatchTooLargeError(PipelineError):
-    """The memory of one of several processes is too small for its shard of a batch: all have to begin again."""
+    """The memory of one of several processes is too small for its shard of a batch: all have to restart."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is."""
+    """Rank of this process and number of processes."""
 
     rank: int = 0
     count: int = 1
 
     def shard(self, rows: np.ndarray) -> np.ndarray:
-        """This process's consecutive shard of some rows; the first processes get one more if they do not divide."""
+        """This process's consecutive shard of some rows; the first processes get one more if the division is uneven."""
         return np.array_split(rows, self.count)[self.rank]
 
     def summed(self, values: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a factor on the learning rate as a function of progress alone, so that nothing is stored."""
+"""Learning-rate schedules: a factor on the learning rate as a function of progress alone, without state."""
 
 import math
 from typing import Protocol
@@ -7,7 +7,7 @@ from pipeline_lib.entries.ranges import method
 
 
 class Schedule(Protocol):
-    """`epoch` runs from 0 to `epochs` and counts parts of an epoch."""
+    """`epoch` runs from 0 to `epochs`, including fractions of an epoch."""
 
     def __call__(self, epoch: float, epochs: int) -> float: ...
 
@@ -27,7 +27,7 @@ class OneCycle:
 
 @method
 class MultiStep:
-    """Multiplied by `factor` at the start of each epoch in `milestones` (the papers': epoch 7, factor 0.1)."""
+    """Multiplies by `factor` at the start of each epoch in `milestones` (papers: epoch 7, factor 0.1)."""
 
     milestones: list[int]
     factor: float = 0.1

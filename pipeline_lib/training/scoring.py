@@ -1,4 +1,4 @@
-"""Scoring the end of an epoch on the clips that epochs are compared on, so that the best one can be the model."""
+"""Scoring the weights at the end of an epoch, to select the best epoch as the model."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,11 +24,11 @@ def scored_batches(
     batch_size: int,
     stop: Callable[[], bool],
 ) -> Iterator[tuple[Scored, bool]]:
-    """Scores what the defense trains on (clean clips, examples of its attacks), in eval mode, from where `so_far` ends.
+    """Scores the defense's training inputs (clean clips, examples of its attacks) in eval mode, continuing `so_far`.
 
-    So the adversarial accuracy selects an adversarially trained model, as in the authors' code. The attacks draw the
-    same in every epoch. After each batch, which the processes divide: what all have counted, and whether any of them
-    was asked to stop. A batch that is too large for the memory passes in halves.
+    So an adversarially trained model is selected by its adversarial accuracy, as in the authors' code. The attacks draw
+    the same random numbers in every epoch. Yields after each batch, which is divided among the processes, the counts
+    over all processes and whether any was asked to stop. A batch that does not fit into the memory is halved.
     """
     model.eval()
     rows = list(batches(selection.rows[so_far.rows :], batch_size))
@@ -45,7 +45,7 @@ def scored_batches(
 def _correct(
     model: nn.Module, task: Task, selection: Selection, rows: np.ndarray, frames: Tensor, micro_batch: slice
 ) -> tuple[int, int]:
-    """How many examples of some clips are classified correctly, of how many."""
+    """Number of correctly classified examples of some clips, and number of examples."""
     labels = torch.from_numpy(selection.clips.labels[rows[micro_batch]]).to(task.device)
     videos = [selection.clips.videos[row] for row in rows[micro_batch]]
     with torch.no_grad(), autocast(task.settings.precision, task.device):

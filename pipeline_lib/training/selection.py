@@ -1,4 +1,4 @@
-"""Which epoch becomes the model: the last one, or the one most accurate on clips that training does not see."""
+"""Selecting the epoch that becomes the model: the last one, or the most accurate one on clips not trained on."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,14 @@ from pipeline_lib.clips.store import Clips
 
 
 class Selection(NamedTuple):
-    """The clips that epochs are compared on."""
+    """The clips on which epochs are compared."""
 
     clips: ClipSet
     rows: np.ndarray
 
 
 class Scored(NamedTuple):
-    """How far an epoch is scored: the first `rows` clips, with `correct` of the `examples` made of them."""
+    """Partial score of an epoch: `correct` of the `examples` made of the first `rows` clips."""
 
     rows: int = 0
     correct: float = 0.0
@@ -29,10 +29,10 @@ class Scored(NamedTuple):
 
 
 def split_rows(clips: Clips, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows held out, both ascending: the last `fraction` of each class by name, at least one.
+    """Rows to train on and held-out rows (the last `fraction` of each class by name, at least one), both ascending.
 
-    Nothing is drawn. Videos of one scene are neighbors by name in UCF101 and HMDB51: they stay on one side, except at
-    the edge.
+    Deterministic. Videos of one scene are neighbors by name in UCF101 and HMDB51: they are in the same part, except at
+    the boundary.
     """
     held: list[int] = []
     for label in np.unique(clips.labels):

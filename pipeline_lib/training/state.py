@@ -1,4 +1,4 @@
-"""What a killed training continues from: its state, on disk in two generations, and only ever that of the same run."""
+"""The training state, saved to disk in two generations; an interrupted training continues from it."""
 
 import copy
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from pipeline_lib.training.selection import Scored
 
 LATEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 FIELDS = ("micro_batches", "step", "epochs", "best", "scored")
-TENSORS = ("average", "memory")  # by name; they live on the network's device
+TENSORS = ("average", "memory")  # by name; they are on the network's device
 
 
 @dataclass
 class State:
-    """What a checkpoint holds. The run is the name of its folder, a hash of all that the result depends on.
+    """The content of a checkpoint. The run is the name of its folder, a hash of all that the result depends on.
 
-    step: the next one. epochs: the figures so far (those of the last one may be unfinished). micro_batches: how
-    many passes a batch is cut into. best: score, epoch and weights of the best epoch so far, where one is selected.
-    scored: how far the present epoch is scored for that, at its end. average, memory: `defenses.update.Update`.
+    step: the next one. epochs: the figures so far (those of the last one may be incomplete). micro_batches: number of
+    passes that a batch is cut into. best: score, epoch and weights of the best epoch so far, if one is selected.
+    scored: partial score of the current epoch. average, memory: see `defenses.update.Update`.
     """
 
     network: nn.Module
@@ -39,11 +39,11 @@ class State:
     memory: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # Walking through all modules for them takes longer than copying them.
+        # Cached: iterating over all modules takes longer than copying the buffers.
         self._buffers = list(self.network.buffers())
 
     def statistics(self) -> Callable[[], None]:
-        """A function that puts the buffers back as they are now: a forward pass in train mode moves BatchNorm's."""
+        """A function that restores the buffers as they are now: a forward pass in train mode updates BatchNorm's."""
         saved = [buffer.clone() for buffer in self._buffers]
 
         def put_back() -> None:
@@ -53,7 +53,7 @@ class State:
         return put_back
 
     def model(self) -> nn.Module:
-        """The network with the weights that are the model: the average, where the defense keeps one."""
+        """The network with the weights of the model: the average, if the defense keeps one."""
         if not self.average:
             return self.network
         model = copy.deepcopy(self.network)
@@ -61,7 +61,7 @@ class State:
         return model
 
     def save(self, folder: Path) -> None:
-        """Raises PipelineError when the disk is full; whenever it is killed, one whole generation stays."""
+        """Raises PipelineError if the disk is full. If killed at any time, one complete generation remains."""
         fresh, latest = folder / "checkpoint.fresh.pt", folder / LATEST
         rest = {name: getattr(self, name) for name in (*FIELDS, *TENSORS)}
         optimizers = {name: each.state_dict() for name, each in self.optimizers.items()}
@@ -71,7 +71,7 @@ class State:
         fresh.replace(latest)
 
     def restore(self, folder: Path) -> None:
-        """Continues from the latest checkpoint that is whole and of this run; begins anew, with a warning, without."""
+        """Continues from the latest valid checkpoint of this run; starts from scratch, with a warning, without one."""
         for name in (LATEST, PREVIOUS):
             content = _usable(folder / name)
             if content is not None:
@@ -91,7 +91,7 @@ class State:
             setattr(self, name, {key: tensor.to(device) for key, tensor in content[name].items()})
 
     def keep_if_best(self, score: float, model: nn.Module) -> None:
-        """Remembers the weights of `model` if no epoch so far had this score or a higher one."""
+        """Keeps the weights of `model` if no epoch so far had this score or a higher one."""
         if self.best is None or score > self.best["score"]:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
             self.best = {"score": score, "epoch": len(self.epochs), "weights": weights}
@@ -111,16 +111,16 @@ def _usable(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def remember_micro_batches(folder: Path, micro_batches: int) -> None:
-    """For processes that begin again together; any of them may do so at the same time."""
+def save_micro_batches(folder: Path, micro_batches: int) -> None:
+    """Saves the number for the restart of all processes; several of them may call it at the same time."""
     (folder / f"micro_batches{micro_batches}").touch()
 
 
-def remembered_micro_batches(folder: Path) -> int:
+def saved_micro_batches(folder: Path) -> int:
     return max((int(path.name.removeprefix("micro_batches")) for path in folder.glob("micro_batches*")), default=1)
 
 
 def remove(folder: Path) -> None:
-    """Deletes the checkpoints of a run that is finished, and what its processes remembered."""
+    """Deletes the checkpoints of a finished run and the saved number of micro-batches."""
     for path in (folder / LATEST, folder / PREVIOUS, *folder.glob("micro_batches*")):
         path.unlink(missing_ok=True)

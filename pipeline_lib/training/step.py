@@ -1,4 +1,4 @@
-"""One step of training: the defense's update of the network, and its figures."""
+"""One training step: the defense's update of the network, and its figures."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from pipeline_lib.training.update import BatchUpdate
 
 
 def step(state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Callable[[], bool]) -> bool:
-    """One update on a batch; whether any process was asked to stop."""
+    """One update on a batch; returns whether any process was asked to stop."""
     update = BatchUpdate(state, task, rows, frames, stop)
     _account(state, task, updated(task.defense, update), update.rate)
     state.step += 1

@@ -1,4 +1,4 @@
-"""What a training is made of: its settings, and the data, defense and seed that stay while it runs."""
+"""A training's settings, and its constant inputs: data, defense and seed."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,11 +22,10 @@ from pipeline_lib.training.selection import Selection
 class Training:
     """How a network is trained; incomplete last batches are dropped.
 
-    augmentation: what happens to the clean clips before anything else, attacks included; the papers: nothing.
-    accumulate: micro-batches that a batch is cut into, one after the other: less memory, the same gradient, but
-        BatchNorm sees each micro-batch by itself. select_on: which epoch is the model: the most accurate one on
-        `held_out` (a fraction of each class's training clips, not trained on), the last, or the most accurate one on
-        the test clips.
+    augmentation: applied to the clean clips before attacks; none in the papers. accumulate: number of micro-batches
+    that a batch is cut into: less memory, the same gradient, but BatchNorm normalizes each micro-batch by itself.
+    select_on: the epoch that becomes the model: the most accurate one on `held_out` (a fraction of each class's
+    training clips, not trained on), the last, or the most accurate one on the test clips.
     """
 
     epochs: Natural
@@ -44,7 +43,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a training is made of and never changes while it runs. rows: the clips to train on."""
+    """Inputs of a training, constant while it runs. rows: the clips to train on."""
 
     defense: Defense
     clips: Clips
@@ -69,11 +68,11 @@ class Task:
         return self.rows[batch_of(step, steps_per_epoch=self.steps_per_epoch, count=count, size=size, seed=self.seed)]
 
     def shard(self, rows: np.ndarray, micro_batches: int) -> np.ndarray:
-        """This process's rows of a batch: its shard of every micro-batch, one after the other."""
+        """This process's rows of a batch: its shards of all micro-batches, concatenated."""
         return np.concatenate([self.processes.shard(part) for part in np.array_split(rows, micro_batches)])
 
     def more_micro_batches(self, micro_batches: int) -> int:
-        """Twice as many, as long as each process has a clip in each."""
+        """Twice as many micro-batches, limited so that each process has a clip in each."""
         return min(2 * micro_batches, self.settings.batch_size // self.processes.count)
 
     def learning_rate(self, step: int) -> float:

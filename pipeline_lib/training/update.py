@@ -1,6 +1,6 @@
-"""The update of a network on one batch: passes in micro-batches that fit into the memory, on each process's shard.
+"""The update of a network on one batch: passes of each process's shard, in micro-batches that fit into the memory.
 
-Everything random is drawn from (seed, step, video).
+All random numbers are functions of (seed, step, video).
 """
 
 import math
@@ -29,9 +29,9 @@ T = TypeVar("T")
 
 
 class BatchUpdate:
-    """What a defense's step is given (`defenses.update.Update`). rows, frames: this process's shard of the batch.
+    """The argument of a defense's step (`defenses.update.Update`). rows, frames: this process's shard of the batch.
 
-    stopping: whether any process was asked to stop; None before the first exchange with the others.
+    stopping: whether any process was asked to stop; None before the first exchange between processes.
     """
 
     def __init__(self, state: State, task: Task, rows: np.ndarray, frames: Tensor, stop: Callable[[], bool]) -> None:
@@ -56,7 +56,7 @@ class BatchUpdate:
         if not math.isfinite(loss):
             raise self._diverged(f"the training loss is {loss}")
         self.task.processes.sum_gradients(self.network.parameters())
-        # A finite loss may have others: one step along them, and every later checkpoint is worthless.
+        # The gradients of a finite loss may not be finite: one step along them would spoil all later checkpoints.
         if not gradients_are_finite(self.network):
             raise self._diverged("the gradients are not finite")
         return Figures(loss, accuracy)
@@ -96,22 +96,22 @@ class BatchUpdate:
         return values[self.task.shard(np.arange(len(values)), self.state.micro_batches)]
 
     def any_stop(self) -> bool:
-        """Whether any process was asked to stop, also where the step exchanged nothing."""
+        """Whether any process was asked to stop, also if the step exchanged nothing."""
         if self.stopping is None:
             self._exchanged(Figures(0.0, 0.0))
         return bool(self.stopping)
 
     def _exchanged(self, local: Figures) -> Figures:
-        """The sums over all processes; a request to stop travels along."""
+        """The sums over all processes, in one exchange with requests to stop."""
         loss, accuracy, stops = self.task.processes.summed([*local, float(self.stop())])
         self.stopping = bool(self.stopping) or stops > 0
         return Figures(loss, accuracy)
 
     def _passed(self, work: Callable[[], T]) -> T:
-        """The result of passing the whole shard; with half the clips at once, from now on, each time that the memory is
-        too small.
+        """The result of passing the whole shard; each time that the memory is too small, the micro-batches are halved
+        permanently.
 
-        The mean loss is the same; BatchNorm then sees smaller micro-batches, as with `accumulate`.
+        The mean loss is the same; BatchNorm then normalizes smaller micro-batches, as with `accumulate`.
         """
         while True:
             put_back = self.state.statistics()
@@ -123,7 +123,7 @@ class BatchUpdate:
                 if not is_out_of_memory(error):
                     raise
                 message = smaller_micro_batches(self.state, self.task, error)
-                if self.task.processes.count > 1:  # the others wait for this one's shard of the present pass
+                if self.task.processes.count > 1:  # the other processes wait for this one's shard of the current pass
                     raise MicroBatchTooLargeError(message) from error
             put_back()
             self.network.zero_grad(set_to_none=True)
@@ -133,7 +133,7 @@ class BatchUpdate:
             LOGGER.warning(message)
 
     def _micro_batches(self) -> Iterator[slice]:
-        """Where in this process's shard the clips of each micro-batch are."""
+        """The slice of this process's shard for each micro-batch."""
         done = 0
         for micro_batch in np.array_split(np.arange(self.task.settings.batch_size), self.state.micro_batches):
             here = slice(done, done + len(self.task.processes.shard(micro_batch)))
@@ -141,14 +141,14 @@ class BatchUpdate:
             done = here.stop
 
     def _accumulated(self, objective: MakeObjective, clips: Tensor | None) -> Figures:
-        """Sums the gradients of all micro-batches of this process's shard; returns its part of the batch's figures."""
+        """Accumulates gradients over this process's micro-batches; returns its part of the batch's figures."""
         self.network.train()
         if clips is not None and clips.is_leaf:
             clips.grad = None
         sums = [0.0, 0.0]
         for here in self._micro_batches():
             outcome = self._called(objective, here, clips)
-            if here.start == 0:  # not before the first forward pass, which would take their memory: more page faults
+            if here.start == 0:  # not earlier: the forward pass would reuse their memory (more page faults)
                 self.network.zero_grad(set_to_none=True)
             weight = (here.stop - here.start) / self.task.settings.batch_size
             (outcome.loss * weight).backward()
@@ -157,7 +157,7 @@ class BatchUpdate:
         return Figures(*sums)
 
     def _called(self, function: Callable[..., T], here: slice, clips: Tensor | None = None) -> T:
-        """A function of (network, clips, labels, draw) for some clips at once."""
+        """The value of a function of (network, clips, labels, draw) for some clips at once."""
         videos, labels = self._augmented(here) if clips is None else clips[here], self._labels(here)
         draw = self._draws(here, f" in pass {self.passes}" if self.passes else "")
         with ExitStack() as stack:
@@ -174,7 +174,7 @@ class BatchUpdate:
         return torch.from_numpy(self.task.clips.labels[self.rows[here]]).to(self.task.device)
 
     def _draws(self, here: slice, which: str = "") -> Draw:
-        """Generators of a use of some clips; each pass of a step but the first has its own."""
+        """Generators for some clips; each pass of a step after the first has its own."""
         keys = [f"{self.state.step}/{self.task.clips.videos[row]}" for row in self.rows[here]]
         return lambda name: clip_generators(self.task.seed, [f"{key}/{name}{which}" for key in keys])
 
@@ -190,7 +190,7 @@ def gradients_are_finite(network: nn.Module) -> bool:
 
 
 def smaller_micro_batches(state: State, task: Task, error: RuntimeError) -> str:
-    """What is done about an error, as a warning. PipelineError if a micro-batch has a single clip already."""
+    """The warning about halved micro-batches. Raises PipelineError if a micro-batch already has a single clip."""
     micro_batches = task.more_micro_batches(state.micro_batches)
     if micro_batches == state.micro_batches:
         raise PipelineError(
@@ -198,13 +198,13 @@ def smaller_micro_batches(state: State, task: Task, error: RuntimeError) -> str:
         ) from error
     return (
         f"out of memory in step {state.step}: batches of {task.settings.batch_size} clips now pass in "
-        f"{micro_batches} micro-batches, and BatchNorm sees each by itself. `accumulate: {micro_batches}` in the "
+        f"{micro_batches} micro-batches, and BatchNorm normalizes each by itself. `accumulate: {micro_batches}` in the "
         "training entry does so from the start"
     )
 
 
 def figures_of(outcome: Objective) -> Figures:
-    """The loss and the accuracy of a pass, in one exchange with the device."""
+    """The loss and the accuracy of a pass, in one transfer from the device."""
     correct = (outcome.logits.detach().argmax(1) == outcome.labels).float().mean()
     loss, fraction = torch.stack([outcome.loss.detach().float(), correct]).tolist()
     return Figures(loss, 100 * fraction)

@@ -1,4 +1,4 @@
-"""Starting the processes that train together, waiting for them, and ending all of them at once when one dies."""
+"""Starts the processes of a data-parallel training, waits for them, and ends all when one dies."""
 
 import importlib
 import json
@@ -26,11 +26,11 @@ from pipeline_lib.jobs.logs import LOGGER, logging_to
 from pipeline_lib.jobs.runs import STOPPED
 from pipeline_lib.training.processes import MicroBatchTooLargeError, Processes
 
-# How long a process waits for the others in one exchange. A dead one is noticed at once, by their parent; this is for
-# one that hangs, and has to be longer than reading a batch or writing a checkpoint takes on a slow disk.
-PATIENCE = timedelta(minutes=10)
+# Timeout of one exchange between processes. The parent detects a dead process at once; the timeout detects one that
+# hangs, and has to be longer than reading a batch or writing a checkpoint on a slow disk.
+EXCHANGE_TIMEOUT = timedelta(minutes=10)
 REFUSED = 2  # the exit status of a process that ended with a PipelineError
-DESERTED = 3  # and of one whose exchange with the others failed
+EXCHANGE_FAILED = 3  # and of one whose exchange with the others failed
 TOO_LARGE = 4  # and of one whose memory is too small
 
 
@@ -40,9 +40,9 @@ def run_in_processes(
     """Calls `target` (module:function) in `count` processes, with the plain `arguments`, `device` and `processes`.
 
     Raises:
-        PipelineError: one of them failed or was killed; the others were ended. MicroBatchTooLargeError, if it lacked
-            memory.
-        SystemExit: 143, when `stop` said so and all have saved what they had.
+        PipelineError: one of them failed or was killed; the others were ended. MicroBatchTooLargeError, if its memory
+        was too small.
+        SystemExit: 143, if `stop` returned True and all have saved their state.
     """
     with tempfile.TemporaryDirectory(prefix="processes-") as folder:
         call = {"target": target, "arguments": arguments, "count": count, "device": device.type}
@@ -62,7 +62,7 @@ def _log_file() -> str:
 
 
 def _start(call: dict[str, Any]) -> subprocess.Popen:
-    # The pipe to its standard input stays open as long as this process lives.
+    # The pipe to its standard input is open until this process ends.
     command = [sys.executable, "-c", "from pipeline_lib.training.workers import work; work()", json.dumps(call)]
     with _errors(Path(call["folder"]), call["rank"]).open("w") as errors:
         return subprocess.Popen(
@@ -78,14 +78,14 @@ def _errors(folder: Path, rank: int) -> Path:
 
 
 def _wait(workers: list[subprocess.Popen], folder: Path, stop: Callable[[], bool]) -> None:
-    """Until all have ended; passes a request to stop on to them, once."""
+    """Waits until all have ended; forwards a request to stop to them, once."""
     asked = False
     while True:
         statuses = [worker.poll() for worker in workers]
-        if asked:  # a process that had not begun yet ends on the signal itself
+        if asked:  # a process that has not started training ends by the signal itself
             statuses = [STOPPED if status == -signal.SIGTERM else status for status in statuses]
         if any(status not in (None, 0, STOPPED) for status in statuses):
-            time.sleep(0.5)  # what one error causes in the others comes soon after
+            time.sleep(0.5)  # the others fail shortly after the first error
             raise _failure([worker.poll() for worker in workers], folder)
         if None not in statuses:
             break
@@ -99,7 +99,7 @@ def _wait(workers: list[subprocess.Popen], folder: Path, stop: Callable[[], bool
 
 
 def _failure(statuses: list[int | None], folder: Path) -> PipelineError:
-    """The error that the others' errors come from."""
+    """The error that caused those of the other processes."""
     failed = {rank: status for rank, status in enumerate(statuses) if status not in (None, 0, STOPPED)}
     rank, status = min(failed.items(), key=lambda item: _order(item[1]))
     texts = {rank: _errors(folder, rank).read_text(errors="replace").strip() for rank in failed}
@@ -116,12 +116,12 @@ def _failure(statuses: list[int | None], folder: Path) -> PipelineError:
 
 
 def _order(status: int) -> int:
-    """Causes before consequences: whoever waits for a process that has ended fails too, or is aborted by NCCL."""
+    """Sort key, causes before consequences: processes that wait for an ended one fail too, or are aborted by NCCL."""
     if status in (REFUSED, TOO_LARGE):
         return 0
     if status < 0:
         return 3 if status == -signal.SIGABRT else 1
-    return 4 if status == DESERTED else 2
+    return 4 if status == EXCHANGE_FAILED else 2
 
 
 def work() -> None:
@@ -143,7 +143,7 @@ def work() -> None:
 
 
 def _leave(error: BaseException) -> NoReturn:
-    """Ends this process at once: taking the group apart may wait for processes that wait for this one."""
+    """Ends this process at once: destroying the group may wait for processes that wait for this one."""
     if isinstance(error, PipelineError):
         print(" ".join(str(error).split()), file=sys.stderr)
     elif not isinstance(error, SystemExit) or error.code != STOPPED:
@@ -158,18 +158,18 @@ def _status(error: BaseException) -> int:
         return STOPPED
     if isinstance(error, PipelineError):
         return TOO_LARGE if isinstance(error, MicroBatchTooLargeError) else REFUSED
-    return DESERTED if isinstance(error, distributed.DistError) or "by peer" in str(error) else 1
+    return EXCHANGE_FAILED if isinstance(error, distributed.DistError) or "by peer" in str(error) else 1
 
 
 def _end_with_parent() -> None:
-    """An orphan would train beside its replacement: the pipe from the parent closes when it dies, however it does."""
+    """Ends this process when its parent dies, which closes the pipe: an orphan would train beside its replacement."""
     os.read(0, 1)
     os._exit(1)
 
 
 @contextmanager
 def _group(processes: Processes, folder: Path, device: torch.device) -> Iterator[None]:
-    """Inside, tensors can be exchanged. They meet at a file, so that no port has to be free."""
+    """Inside, processes can exchange tensors. They connect through a file, so that no free port is needed."""
     if Path("/sys/class/net/lo").exists():
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     distributed.init_process_group(
@@ -177,7 +177,7 @@ def _group(processes: Processes, folder: Path, device: torch.device) -> Iterator
         init_method=f"file://{folder}/meeting",
         rank=processes.rank,
         world_size=processes.count,
-        timeout=PATIENCE,
+        timeout=EXCHANGE_TIMEOUT,
     )
     yield
     distributed.destroy_process_group()  # not after an error: see `_leave`
