@@ -68,7 +68,7 @@ def test_the_audit_sees_what_an_attack_does_to_its_argument(made):
 
 
 def test_an_attack_that_changes_the_clips_of_its_audit_is_refused(made):
-    with pytest.raises(PipelineError, match="InQuantize writes into the clips that quantize or ratio"):
+    with pytest.raises(PipelineError, match="InQuantize writes into the arguments of quantize or ratio"):
         attacked(made, made, {"method": "own_file:InQuantize"})
 
 

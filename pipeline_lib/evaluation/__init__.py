@@ -1,1 +1,1 @@
-"""What is done with trained models: adversarial sets and their audit, predictions, features, metrics."""
+"""Evaluation of trained models: adversarial sets and their audit, predictions, features."""

@@ -1,6 +1,6 @@
-"""Adversarial sets: every test clip attacked on a source model, cached to disk, with an audit of the attack.
+"""Adversarial sets: every test clip attacked on a source model, stored on disk, with an audit of the attack.
 
-What is finished is kept in the run folder, so that a killed job continues there.
+Finished clips are kept in the run folder, from which a killed job continues.
 """
 
 from collections.abc import Callable
@@ -44,8 +44,8 @@ from pipeline_lib.records.rows import write_rows
 
 @dataclass(frozen=True, kw_only=True)
 class SetFiles:
-    """What is written of a set: itself, the source's own (white-box) predictions on the stored clips, the audit (one
-    row) and the trace (accuracy and loss of the live clips at each iteration)."""
+    """The files of a set: itself, the source's own (white-box) predictions on the stored clips, the audit (one row) and
+    the trace (accuracy and loss of the live clips at each iteration)."""
 
     adversarial: Path
     predictions: Path
@@ -65,8 +65,8 @@ def make_adversarial_set(
 ) -> None:
     """Attacks every clip on the source model and writes `outputs`.
 
-    attack_entry: an attack with, beside its fields, the `loss` that it climbs and the `storage` of its clips, if given.
-    learned: the pattern of an attack that was learned on the source before.
+    attack_entry: the fields of an attack, and if given the `loss` that it maximizes and the `storage` of its clips.
+    learned: the pattern of an attack that was learned on the source.
     """
     data = Clips(clips)
     crafting = _crafting(attack_entry, source, data, learned, settings)
@@ -100,7 +100,7 @@ def _crafting(
 
 
 def build_attack(entry: dict[str, Any]) -> tuple[Any, LossTransform]:
-    """An entry's attack, and what its `loss` makes of the cross-entropy: by default nothing else."""
+    """An entry's attack, and the loss transform of its `loss`: the identity by default."""
     loss = loss_of_entry(entry)
     return build(own_entry(entry)), build(loss) if loss else lambda loss: loss
 
@@ -108,8 +108,8 @@ def build_attack(entry: dict[str, Any]) -> tuple[Any, LossTransform]:
 def _attack_batches(
     crafting: Crafting, data: Clips, in_batches: AdaptiveBatchSize, folder: Path, stop: Callable[[], bool]
 ) -> None:
-    """Attacks what is missing in a run folder. A shard holds what was attacked at once: a batch, or as much of it as
-    the memory takes."""
+    """Attacks the clips that are missing in a run folder. A shard contains the clips attacked at once: a batch, or as
+    much of it as fits into the memory."""
     missing = missing_rows(len(data), crafting.settings.batch_size, finished_rows(folder))
     progress = Progress("attacking", len(data), "clips", start=len(data) - sum(map(len, missing)))
     with Prefetched(data, missing, crafting.settings.device) as prefetched:
@@ -130,7 +130,7 @@ def _attack_batches(
 def _write_set(
     crafting: Crafting, data: Clips, shards: list[Path], outputs: SetFiles, entry: dict[str, Any], learned: Path | None
 ) -> None:
-    """The files of a set whose clips are all in shards."""
+    """Writes the files of a set from its complete shards."""
     attacked, attack = attacked_clips(shards), crafting.attack
     if learned:
         attacked = with_learned_gradient(attacked, load_zero_elements(learned))

@@ -1,6 +1,6 @@
-"""What is measured of every attacked clip: arrays with one entry for each, in groups by what measures them.
+"""Measurements of attacked clips: arrays with one entry per clip, grouped by their origin.
 
-Audit, predictions and traces are made of them, and a job keeps them in its run folder.
+Audits, predictions and traces are computed from them, and a job keeps them in its run folder.
 """
 
 from typing import Any, NamedTuple, TypeVar, get_type_hints
@@ -14,8 +14,8 @@ Columns = dict[str, np.ndarray]
 
 
 class FirstStepFacts(NamedTuple):
-    """(n,) each: how far the first gradient says that what is climbed rises in the first step, how far it rises,
-    whether the gradient is zero, and which fraction of it is in the attacked region."""
+    """(n,) each: increase of the attack's objective in the first step as predicted by the first gradient, its actual
+    increase, whether the gradient is zero, and its fraction of zeros in the attacked region."""
 
     predicted_increase: np.ndarray
     first_rise: np.ndarray
@@ -24,15 +24,15 @@ class FirstStepFacts(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """(n, T + 1) each: cross-entropy and correct answer from the start to the final live clip."""
+    """(n, T + 1) each: cross-entropy and correctness from the start to the final live clip."""
 
     loss: np.ndarray
     correct: np.ndarray
 
 
 class BoundFacts(NamedTuple):
-    """(n,) each: how much of the bound the live and the stored clips use, how far live ones leave [0, 1], and which
-    stored ones are still the clean ones."""
+    """(n,) each: ratio to the bound of the live and of the stored clips, largest distance of live clips from [0, 1],
+    and whether the stored clip equals the clean one."""
 
     live_ratio: np.ndarray
     stored_ratio: np.ndarray
@@ -41,7 +41,7 @@ class BoundFacts(NamedTuple):
 
 
 class AttackedClips(NamedTuple):
-    """Everything that is known of some attacked clips.
+    """All measurements of some attacked clips.
 
     model_gap: see `audit.model_gap`. goal_reached: of the stored clips. crc32: of the stored frames.
     """

@@ -1,4 +1,4 @@
-"""How much of its bound an attack uses, and that its own code leaves the clips alone that this is measured on."""
+"""Ratio of a perturbation to its bound, and a check that the attack's code does not modify the measured clips."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from torch import Tensor
 from pipeline_lib.entries.facts import layers
 from pipeline_lib.errors import PipelineError
 
-# In place of a gap or a ratio, which are not negative. Not NaN, which stays what it is: a loss that is not finite.
+# In place of a gap or a ratio, which are not negative. NaN is reserved for a loss that is not finite.
 NOT_MEASURED = -1.0
 
 
 def bound_ratio(attack: Any, clips: Tensor, clean: Tensor) -> np.ndarray:
-    """(n,): how much of its bound an attack, or one that it wraps, uses; `NOT_MEASURED` where one states no bound."""
+    """(n,): ratio to the attack's bound; `NOT_MEASURED` if the attack, or one that it wraps, states no bound."""
     if not all(hasattr(layer, "ratio_to_bound") for layer in layers(attack)):
         return np.full(len(clean), NOT_MEASURED)
     with unchanged_by(attack, clips, clean):
@@ -24,8 +24,8 @@ def bound_ratio(attack: Any, clips: Tensor, clean: Tensor) -> np.ndarray:
 
 @contextmanager
 def unchanged_by(attack: Any, *tensors: Tensor) -> Iterator[None]:
-    """Raises PipelineError if an attack, which is given these tensors inside, writes into them."""
+    """Raises PipelineError if the attack writes into these tensors inside the `with` statement."""
     before = [tensor._version for tensor in tensors]
     yield
     if [tensor._version for tensor in tensors] != before:
-        raise PipelineError(f"{type(attack).__name__} writes into the clips that quantize or ratio_to_bound is given")
+        raise PipelineError(f"{type(attack).__name__} writes into the arguments of quantize or ratio_to_bound")

@@ -1,4 +1,4 @@
-"""Attacking some clips of a set, and measuring them while they are at hand."""
+"""Attacks some clips of a set, and measures them."""
 
 import zlib
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from pipeline_lib.randomness.generators import clip_generators
 
 @dataclass(frozen=True, kw_only=True)
 class Crafting:
-    """What every batch of a set is made with. `loss_transform`: what the attack climbs instead of its goal's loss."""
+    """The inputs shared by all batches of a set. loss_transform: makes the attack's objective of its goal's loss."""
 
     attack: LatticeAttack
     loss_transform: LossTransform
@@ -83,14 +83,14 @@ def attack_clips(
 def _attacked(
     crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]
 ) -> tuple[RecordedLoss, Tensor, FirstStepFacts]:
-    """The attack's own clips, not on the 8-bit lattice, what its loss recorded on the way, and its first step."""
+    """The attack's live clips (not on the 8-bit lattice), the record of its loss, and its first step."""
     settings, network = crafting.settings, crafting.source.network
     with attacking(network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.source.model, clean, labels)
     noted = NotedLogits(crafting.in_precision)
     recorded = RecordedLoss(noted, labels, criterion)
     precision = precision_of(crafting.attack, settings.precision)
-    # What the source draws while it is attacked is not what it draws when it predicts.
+    # The source's random numbers under attack are independent of those in its predictions.
     with (
         attacking(network, weights_in(crafting.attack, settings.precision)),
         computing_in(settings.precision),
@@ -106,7 +106,7 @@ def _attacked(
             goal=goal_of(crafting.attack),
             transform=crafting.loss_transform,
         )
-        # A copy: the audit compares with clean clips, whatever an attack writes into its argument.
+        # A copy: the audit needs the clean clips, and an attack may write into its argument.
         live = crafting.attack(climbed, clean.clone(), crafting.draws(videos)).detach()
         with autocast(precision, settings.device):
             return recorded, live, first_step.facts(live, clean)

@@ -1,4 +1,4 @@
-"""How far adversarial clips are from their clean ones in the features of each stage (Halftone's figure)."""
+"""Differences between features of adversarial and clean clips at each stage (Halftone's figure)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,7 +31,7 @@ Totals = dict[str, Tensor]
 
 
 def measure_features(source: Source, *, clips: Path, adversarial: Path, output: Path, settings: Settings) -> None:
-    """Writes a CSV with a row for each stage, a `StageDifference`."""
+    """Writes a CSV with one `StageDifference` per stage."""
     clean = Clips(clips)
     data, loaded = AdversarialClips(adversarial, clean), source.load(clean.classes, settings.device)
     totals = Totals()
@@ -52,16 +52,16 @@ def measure_features(source: Source, *, clips: Path, adversarial: Path, output: 
 
 
 def pair(model: Model, clean: Tensor, adversarial: Tensor, videos: list[str]) -> None:
-    """One forward pass of clean clips and then their adversarial ones; what a network draws is the same for both."""
+    """One forward pass of clean clips and their adversarial ones, with the same random numbers for both."""
     with torch.inference_mode(), drawing(prediction_draws([*videos, *videos])):
         model(torch.cat([clean, adversarial]))
 
 
 @contextmanager
 def comparing(network: nn.Module, totals: Totals) -> Iterator[None]:
-    """Inside, every forward pass of a `pair` adds to `totals`, from the stem (what the first stage is given) on.
+    """Inside, every forward pass of a `pair` adds to `totals`, beginning with the stem (the first stage's input).
 
-    The numbers are taken in the pass itself: a later layer may overwrite the features. Raises PipelineError for a
+    The values are computed during the pass: a later layer may overwrite the features. Raises PipelineError for a
     network without stages.
     """
     stages = stages_of(network.target if isinstance(network, SelectedNetwork) else network)

@@ -1,4 +1,4 @@
-"""Attacks that are learned once for a model, on training clips, before they meet a test clip (universal ones)."""
+"""Universal attacks: a pattern is learned once for a model, on training clips, and applied to all test clips."""
 
 import time
 from collections.abc import Callable
@@ -60,12 +60,12 @@ def learn(
     device: torch.device,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Climbs the mean cross-entropy over the pattern; `state` holds it after some of the steps, and after the last, and
-    which fraction of the first gradient was zero.
+    """Maximizes the mean cross-entropy over the pattern. The file `state` contains it at intervals and after the last
+    step, with the fraction of zeros in the first gradient.
 
-    A stochastic transform in the model draws anew for each video at each step.
+    A stochastic transform in the model has new random numbers for each video at each step.
     """
-    learned, margin = begun(attack, data, device), margin_of(attack)
+    learned, margin = new_pattern(attack, data, device), margin_of(attack)
     learned.restore(state)
     progress = Progress("learning", learned.total, "batches", start=learned.done)
     saved = time.monotonic()
@@ -74,7 +74,7 @@ def learn(
         (videos, labels), draws = clips_at(data, rows, device), f"/transform/{number}"
         shown = attack.show(learned.pattern, as_clips(enlarged(data.read(rows), margin), device))
         with drawing(clip_generators(seed, [video + draws for video in videos])):
-            # Where nothing leads back to the pattern, as behind a detached transform, the gradient is zero, no error.
+            # Without a path back to the pattern (a detached transform) the gradient is zero instead of an error.
             (cross_entropy(model, labels)(shown).mean() + 0 * learned.pattern.sum()).backward()
         gradient = finite_gradient(learned.pattern, number)
         if number == 0:
@@ -91,8 +91,8 @@ def learn(
     progress.close()
 
 
-def begun(attack: Universal, data: Clips, device: torch.device) -> "LearnedPattern":
-    """An attack's first pattern for these clips, with how it is learned."""
+def new_pattern(attack: Universal, data: Clips, device: torch.device) -> "LearnedPattern":
+    """An attack's initial pattern for these clips, with its optimizer and schedule."""
     frames, height, width, channels = data.shape
     around = 2 * margin_of(attack)
     pattern = attack.pattern((channels, frames, height + around, width + around)).to(device)
@@ -131,13 +131,13 @@ class LearnedPattern:
         checkpoint.write(state, {"pattern": self.pattern.detach()} | tensors | facts)
 
     def restore(self, state: Path) -> None:
-        """Continues from what `save` wrote, if it did."""
+        """Continues from the file written by `save`, if there is one."""
         if not state.exists():
             return
         try:
             saved = checkpoint.read(state, NO_PATTERN)
         except PipelineError as error:
-            LOGGER.warning("what was learned before cannot be used, it is learned again: %s", error)
+            LOGGER.warning("the saved pattern cannot be used, it is learned again: %s", error)
             return
         self.pattern.data.copy_(saved["pattern"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -146,7 +146,7 @@ class LearnedPattern:
 
 
 def zero_elements(attack: Universal, pattern: Tensor, gradient: Tensor, clips: Tensor) -> float:
-    """The fraction of zeros in a pattern's gradient, among the elements that clips show: none is zero by the attack."""
+    """The fraction of zeros in a pattern's gradient, among the elements that are visible in the clips."""
     (reach,) = torch.autograd.grad(attack.show(pattern, clips).sum(), pattern)
     return (gradient[reach != 0] == 0).float().mean().item()
 
@@ -155,8 +155,8 @@ def finite_gradient(pattern: Tensor, number: int) -> Tensor:
     """The pattern's gradient at a batch. Raises PipelineError if it is not finite."""
     if pattern.grad is None or not pattern.grad.isfinite().all():
         raise PipelineError(
-            f"learning, batch {number + 1}: the gradient is not finite, the network or its loss overflows; what was "
-            "saved before is kept"
+            f"learning, batch {number + 1}: the gradient is not finite, the network or its loss overflows; the last "
+            "saved pattern is kept"
         )
     return pattern.grad
 
@@ -166,12 +166,12 @@ def load_pattern(path: Path, device: torch.device) -> Tensor:
 
 
 def load_zero_elements(path: Path) -> float:
-    """The fraction of zeros in the first gradient that a pattern was learned with."""
+    """The fraction of zeros in the first gradient of a pattern's learning."""
     return _facts(path)["zero_elements"]
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What was learned. Raises PipelineError for a damaged or foreign file, and for a pattern that is no number."""
+    """The content of a learned pattern's file. Raises PipelineError if it is damaged, foreign or not finite."""
     facts = checkpoint.read(path, NO_PATTERN)
     if not isinstance(facts, dict) or not {"pattern", "zero_elements"} <= set(facts):
         raise PipelineError(f"{path}: {NO_PATTERN}")

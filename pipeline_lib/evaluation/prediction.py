@@ -1,4 +1,4 @@
-"""Predictions: a model's answer to every clip of a set, one row for each clip."""
+"""Predictions of a model on a set, one row per clip."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -29,7 +29,7 @@ from pipeline_lib.records.rows import write_rows
 class Scores(NamedTuple):
     """Predicted class and cross-entropy to the true label of each clip, both (N,).
 
-    selections: index of the branch that a selection module weighs most; -1 for a network without one.
+    selections: index of the branch with the largest weight of a selection module; -1 for a network without one.
     """
 
     predictions: np.ndarray
@@ -38,10 +38,10 @@ class Scores(NamedTuple):
 
 
 def score(model: Model, clips: Tensor, labels: Tensor, draws: Sequence[torch.Generator]) -> Scores:
-    """One forward pass without gradients; the loss in fp32. Stochastic transforms take one of `draws` for each clip."""
+    """One forward pass without gradients; the loss in fp32. draws: one generator per clip for stochastic transforms."""
     with torch.inference_mode(), drawing(draws), record_selections() as recorded:
         logits = model(clips).float()
-        # A logit of -inf for a wrong class would leave a finite loss.
+        # A logit of -inf for a wrong class gives a finite loss.
         finite = logits.isfinite().all(1)
         losses = F.cross_entropy(logits, labels, reduction="none").where(finite, torch.nan)
     selections = recorded[-1].logits.argmax(1) if recorded else torch.full_like(labels, -1)
@@ -49,7 +49,7 @@ def score(model: Model, clips: Tensor, labels: Tensor, draws: Sequence[torch.Gen
 
 
 def prediction_draws(videos: Sequence[str]) -> list[torch.Generator]:
-    """What random numbers in a prediction are drawn from: functions of the videos' names, whatever the batch."""
+    """Generators for the random numbers in predictions: functions of the videos' names, independent of the batch."""
     return clip_generators(0, [f"{video}/prediction" for video in videos])
 
 
@@ -73,12 +73,12 @@ def _score_micro_batch(
 
 
 def clips_at(data: ClipSet, rows: np.ndarray, device: torch.device) -> tuple[list[str], Tensor]:
-    """The names of some clips and their labels (n,)."""
+    """The names and labels (n,) of some clips."""
     return [data.videos[row] for row in rows], torch.from_numpy(data.labels[rows]).to(device)
 
 
 def joined(scores: Sequence[Scores]) -> Scores:
-    """The scores of consecutive clips as those of all."""
+    """The concatenated scores of consecutive clips."""
     return Scores(*(np.concatenate(columns) for columns in zip(*scores, strict=True)))
 
 
@@ -96,17 +96,17 @@ def predict(source: Source, *, clips: Path, adversarial: Path | None = None, out
 
 
 def require_finite_scores(scores: Scores, videos: Sequence[str], weights: Path) -> None:
-    """Raises PipelineError, which names the model's file, when a loss is NaN or infinite: the prediction is none."""
+    """Raises PipelineError, with the model's file, if a loss is NaN or infinite: such a prediction is invalid."""
     broken = [video for video, loss in zip(videos, scores.losses, strict=True) if not np.isfinite(loss)]
     if broken:
         raise PipelineError(
-            f"{weights}: what it says of {len(broken)} of {len(videos)} clips is not finite (NaN or infinite), first "
+            f"{weights}: its loss on {len(broken)} of {len(videos)} clips is not finite (NaN or infinite), first "
             f"of {broken[0]}: the network overflows. Train it again with a lower learning rate, or get other weights"
         )
 
 
 def write_predictions(output: Path, data: ClipSet, scores: Scores, branches: Sequence[str]) -> None:
-    """A CSV with one row for each clip, a `Prediction`."""
+    """Writes a CSV with one `Prediction` per clip."""
     write_rows(output, Prediction._fields, _predictions(data, scores, branches), number=".6f")
 
 

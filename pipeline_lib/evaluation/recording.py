@@ -1,4 +1,4 @@
-"""Losses that record what an attack sees of them: cross-entropies, correct answers, and the first step."""
+"""Losses that record an attack's iterates: cross-entropies, correctness, and the first step."""
 
 from dataclasses import dataclass, field
 
@@ -13,9 +13,11 @@ from pipeline_lib.evaluation.attacked import FirstStepFacts
 
 @dataclass
 class RecordedLoss:
-    """A criterion of the logits, by default cross-entropy to the true labels, that notes what it sees: cross-entropies
-    and correct answers of each call that takes a gradient, or of the first call if none does (not of clips that an
-    attack only tries), and one clip of the first call. Recording costs no further pass."""
+    """A criterion of the logits, by default cross-entropy to the true labels, with a record of its calls.
+
+    It records cross-entropies and correctness of each call with a gradient (of the first call if there is none; not of
+    clips that an attack only tries), and one clip of the first call. Recording needs no additional pass.
+    """
 
     model: Model
     labels: Tensor
@@ -23,17 +25,17 @@ class RecordedLoss:
     losses: list[Tensor] = field(default_factory=list)
     correct: list[Tensor] = field(default_factory=list)
     first_clip: Tensor | None = None
-    climbing: bool = False
+    has_gradient: bool = False
 
     def __call__(self, clips: Tensor) -> Tensor:
         logits = self.model(clips).float()
         if clips.requires_grad and not logits.requires_grad:
-            # Nothing leads back to the clips: a zero gradient, which is noted, and not an error without a name.
+            # No path back to the clips: the gradient is recorded as zero instead of raising an unnamed error.
             logits = logits + 0 * clips.flatten(1).sum(1, keepdim=True)
         losses = F.cross_entropy(logits, self.labels, reduction="none")
-        if clips.requires_grad and not self.climbing:
-            self.climbing = True
-            # What an attack tried before its first gradient is no iterate.
+        if clips.requires_grad and not self.has_gradient:
+            self.has_gradient = True
+            # Clips tried before the first gradient are not iterates.
             self.losses, self.correct = [], []
         if not self.losses:
             self.first_clip = clips.detach()[:1].clone()
@@ -45,9 +47,12 @@ class RecordedLoss:
 
 @dataclass
 class FirstStep:
-    """What an attack climbs, noting the first gradient g at clips a, and whether the loss rises as it says at the next
-    clips b that the attack asks for: by <g, b - a>, were the loss linear. It costs no further pass, but one forward
-    pass for an attack that never asks again."""
+    """An attack's objective, with a record of its first step.
+
+    From the first gradient g at clips a and the next clips b that the attack evaluates, it records the actual increase
+    and the one predicted by a linear loss, <g, b - a>. It needs no additional pass, except one forward pass if the
+    attack makes no further call.
+    """
 
     loss: Loss
     start: Tensor | None = None
@@ -58,10 +63,10 @@ class FirstStep:
     rise: Tensor | None = None
 
     def __call__(self, clips: Tensor) -> Tensor:
-        self._predict(clips.detach())  # and lets go of the gradient, before the next pass takes its memory
+        self._predict(clips.detach())  # and frees the gradient, before the next pass needs memory
         losses = self.loss(clips)
         if self.start is None and clips.requires_grad:
-            # A copy: an attack may go on in the same memory.
+            # A copy: an attack may update the clips in place.
             self.start, self.before = clips.detach().clone(), losses.detach()
             clips.register_hook(self._note)
         elif self.predicted is not None and self.before is not None and self.rise is None:
@@ -72,7 +77,7 @@ class FirstStep:
         self.gradient, self.zeros = gradient, gradient == 0
 
     def _predict(self, clips: Tensor) -> None:
-        """Waits where the clips are the first ones again, or other ones."""
+        """Computes the predicted increase, unless the clips are the first ones again or of another batch."""
         if self.gradient is None or self.start is None or clips.shape != self.start.shape:
             return
         if not torch.equal(clips, self.start):
@@ -96,7 +101,7 @@ class FirstStep:
 
 def zero_elements(zeros: Tensor, start: Tensor, live: Tensor, clean: Tensor) -> Tensor:
     """(N,): the fraction of zeros in the attacked region: pixels that differ from the clean ones at the start or the
-    end; all, if none does. (One that has no gradient and starts clean is not known to belong to it.)"""
+    end; all pixels if none differs. Pixels without a gradient that start clean cannot be attributed to the region."""
     region = ((start != clean) | (live != clean)).any(1, keepdim=True)
     region = (region | ~per_clip(region.flatten(1).any(1), region)).expand_as(clean)
     return (zeros & region).flatten(1).sum(1) / region.flatten(1).sum(1)

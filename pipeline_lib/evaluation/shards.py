@@ -1,4 +1,4 @@
-"""What is finished of an attack job: a file in its run folder for the clips that were attacked at once."""
+"""Shards of an attack job: files in its run folder, one for each group of clips that was attacked at once."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ from pipeline_lib.evaluation.attacked import AttackedClips, Columns, columns_of,
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.runs import atomic_write
 
-# Beside the columns of `AttackedClips`: the compressed clips, one after the other, and the length of each in bytes.
+# In addition to the columns of `AttackedClips`: the concatenated compressed clips, and their lengths in bytes.
 CHUNKS, LENGTH = "chunks", "length"
 
 
 def write_shard(folder: Path, rows: np.ndarray, attacked: AttackedClips, chunks: Sequence[bytes]) -> None:
-    """Keeps consecutive clips of a set. chunks: each clip's difference, compressed as it is stored in the set."""
+    """Writes consecutive clips of a set. chunks: each clip's difference, compressed as it is stored in the set."""
     compressed = {LENGTH: np.array([len(chunk) for chunk in chunks]), CHUNKS: np.frombuffer(b"".join(chunks), np.uint8)}
     with atomic_write(shard_of(folder, rows)) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **columns_of(attacked), **compressed)
@@ -25,12 +25,12 @@ def shard_of(folder: Path, rows: np.ndarray) -> Path:
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """In the order of their clips."""
+    """The shards of a folder in the order of their clips."""
     return sorted(folder.glob("clips*.npz"))
 
 
 def finished_rows(folder: Path) -> list[int]:
-    """The clips in the whole shards of a folder; damaged ones are deleted, with a warning."""
+    """The clips in the intact shards of a folder; damaged shards are deleted, with a warning."""
     found: list[int] = []
     for shard in shards_in(folder):
         try:
@@ -46,21 +46,21 @@ def finished_rows(folder: Path) -> list[int]:
 
 
 def missing_rows(count: int, batch_size: int, finished: list[int]) -> list[np.ndarray]:
-    """What is left of each batch of `count` clips, in runs of consecutive ones."""
+    """The unfinished rows of each batch of `count` clips, in runs of consecutive rows."""
     left = np.setdiff1d(np.arange(count), finished)
     edges = np.flatnonzero((np.diff(left) > 1) | (left[1:] % batch_size == 0)) + 1
     return [rows for rows in np.split(left, edges) if len(rows)]
 
 
 def attacked_clips(shards: Iterable[Path]) -> AttackedClips:
-    """What was measured of the clips of all shards."""
+    """The measurements of the clips of all shards."""
     found = [_without_chunks(shard) for shard in shards]
     columns = {name: np.concatenate(_equally_long([columns[name] for columns in found])) for name in found[0]}
     return from_columns(AttackedClips, columns)
 
 
 def _equally_long(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """Traces (n, T + 1) of an attack that stops sooner on one batch than on another stay at their last value."""
+    """Traces (n, T + 1) padded to equal length with their last value, for an attack that may stop early on a batch."""
     if arrays[0].ndim == 1:
         return arrays
     longest = max(array.shape[1] for array in arrays)

@@ -1,4 +1,4 @@
-"""What the jobs of this room are given together: a trained model, settings, and a folder for what is finished."""
+"""Common arguments of evaluation jobs: a trained model, settings, and a folder of run folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pipeline_lib.provenance.fingerprints import canonical, digest
 
 
 class Loaded(NamedTuple):
-    """A trained network in eval mode; `model` is the network as it is attacked or evaluated, maybe one branch of it."""
+    """A trained network in eval mode; `model` is the view that is attacked or evaluated, possibly one branch."""
 
     network: nn.Module
     model: Model
@@ -30,7 +30,7 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A trained model: its checkpoint, and the branch that clips pass through; None is the network as it is."""
+    """A trained model: its checkpoint, and the branch that clips pass through (None: the whole network)."""
 
     weights: Path
     branch: str | None = None
@@ -44,11 +44,11 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a job computes.
+    """Settings of a job's computation.
 
-    batch_size: clips that are worked on at once, or fewer if the memory of the device is too small.
+    batch_size: clips at once, or fewer if the memory of the device is too small.
     seed: of all random draws. precision: of an attack's gradients; clips are always scored in fp32.
-    gpu_share: jobs on one GPU. batch_sizes: a folder where the sizes that fit a GPU are remembered, if given.
+    gpu_share: jobs on one GPU. batch_sizes: a folder for the batch sizes that fit on a GPU, if given.
     """
 
     batch_size: int
@@ -59,7 +59,7 @@ class Settings:
     batch_sizes: Path | None = None
 
     def batches(self, network: nn.Module, shape: Sequence[int], *work: Any) -> AdaptiveBatchSize:
-        """Of one kind of work (plain data) with a network on clips (T, H, W, C)."""
+        """The batch size for one kind of work (plain data) with a network on clips (T, H, W, C)."""
         if self.batch_sizes is None:
             return AdaptiveBatchSize(self.batch_size)
         kind = *work, architecture(network), list(shape)
@@ -68,7 +68,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where a job keeps what is finished: a folder of run folders, and the fingerprint of the code that it runs."""
+    """The parent of a job's run folder, and the fingerprint of the job's code."""
 
     folder: Path
     code: str

@@ -1,4 +1,4 @@
-"""What becomes of attacked clips: the nearest ones on the 8-bit lattice, or themselves."""
+"""Storage of attacked clips: rounded to the 8-bit lattice, or unchanged."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,17 @@ from pipeline_lib.entries.storages import Storage
 from pipeline_lib.errors import PipelineError
 
 Keep = Callable[[LatticeAttack, Tensor, Tensor], tuple[Tensor, np.ndarray]]
-"""An attack with its clips and the clean ones -> the clips that are kept, (N, C, T, H, W), and their frames."""
+"""(attack, live clips, clean clips) -> the stored clips (N, C, T, H, W), and their frames."""
 
 
 def on_lattice(attack: LatticeAttack, live: Tensor, clean: Tensor) -> tuple[Tensor, np.ndarray]:
-    """The nearest clips on the 8-bit lattice inside the bound, which are videos that can exist; frames uint8."""
+    """The nearest clips on the 8-bit lattice inside the bound, which are valid videos; frames uint8."""
     stored = attack.quantize(live, clean)
     return stored, as_frames(stored)
 
 
 def as_attacked(attack: LatticeAttack, live: Tensor, clean: Tensor) -> tuple[Tensor, np.ndarray]:
-    """The attack's own clips, as every reader will be given them; frames float32.
+    """The attack's own clips, exactly as they are read back; frames float32.
 
     Raises:
         PipelineError: clips that are not finite.

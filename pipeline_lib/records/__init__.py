@@ -1,1 +1,1 @@
-"""The rows of the CSV files between rules: their columns are named here, for those who write and those who read."""
+"""The rows of the CSV files between rules: column names, for writers and readers."""

@@ -12,12 +12,12 @@ class Audit(NamedTuple):
     zero_elements: float  # mean fraction of zeros in the first gradient, in the attacked region
     start_loss: float
     end_loss: float
-    predicted_increase: float  # of what is climbed, in the first step, by the first gradient
-    first_rise: float  # of what is climbed, in the first step
+    predicted_increase: float  # of the attack's objective in the first step, by the first gradient
+    first_rise: float  # of the attack's objective in the first step
     changed_predictions: float  # fraction of the stored clips
     reached_goals: float  # fraction of the stored clips
     unchanged_clips: float  # fraction of the stored clips
-    live_bound_ratio: float  # the largest, of the attack's own clips
+    live_bound_ratio: float  # the largest, of the live clips (before storage)
     bound_ratio: float  # the largest, of the stored clips
     box_excess: float  # the largest distance of a live pixel from [0, 1]
     model_gap: float  # between the losses of the attacked and of the evaluated model on the same clips

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 
 class Prediction(NamedTuple):
-    """A model's answer to one clip.
+    """A model's prediction for one clip.
 
-    video: the clip's name. label, prediction: numbers of classes. loss: cross-entropy to the label.
-    selected: the branch that a selection module weighs most; empty for a network without one.
+    video: the clip's name. label, prediction: class indices. loss: cross-entropy to the label.
+    selected: the branch with the largest weight of the selection module; empty for a network without one.
     """
 
     video: str
@@ -17,5 +17,5 @@ class Prediction(NamedTuple):
     selected: str = ""
 
 
-# What every reader may rely on.
+# Columns that every file has.
 REQUIRED = tuple(name for name in Prediction._fields if name not in Prediction._field_defaults)

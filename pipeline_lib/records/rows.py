@@ -9,7 +9,7 @@ from pipeline_lib.jobs.runs import atomic_write
 
 
 def write_rows(output: Path, columns: Iterable[str], rows: Iterable[tuple[Any, ...]], number: str = ".6g") -> None:
-    """A CSV, whole or not at all, with floats in the format `number`."""
+    """Writes a CSV atomically, with floats in the format `number`."""
     with atomic_write(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
