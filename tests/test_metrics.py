@@ -68,7 +68,7 @@ def test_union_names_the_predictions_that_lack_a_video() -> None:
 
 def test_union_refuses_repeated_videos_and_differing_labels() -> None:
     twice = pd.concat([predictions("11"), predictions("11")])
-    with pytest.raises(PipelineError, match="video v0 stands there twice"):
+    with pytest.raises(PipelineError, match="video v0 occurs twice"):
         union([twice])
     with pytest.raises(PipelineError, match="video v0 different labels"):
         union([predictions("11"), predictions("11").assign(label=7)])

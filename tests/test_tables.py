@@ -148,7 +148,7 @@ def test_unknown_names_are_errors(tmp_path: Path, changes: dict[str, Any], messa
 
 def test_rows_must_differ_and_have_a_prediction_per_seed(tmp_path: Path) -> None:
     layout = layout_of(tmp_path, {"None": {"clean": ["11", "10"]}})
-    with pytest.raises(PipelineError, match=r"rows \['None'\] are named twice"):
+    with pytest.raises(PipelineError, match=r"labels \['None'\] are used twice"):
         build_table({**layout, "rows": layout["rows"] * 2}, PAPER)
     layout["rows"][0]["seeds"] = [0]
     with pytest.raises(PipelineError, match="row None: column clean has 2 predictions for 1 seeds"):
@@ -156,7 +156,9 @@ def test_rows_must_differ_and_have_a_prediction_per_seed(tmp_path: Path) -> None
 
 
 def test_seeds_and_columns_must_have_the_same_clips(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"row None: predictions of different numbers of clips: .*clean1\.csv': 3"):
+    with pytest.raises(
+        PipelineError, match=r"row None: predictions have different numbers of clips: .*clean1\.csv': 3"
+    ):
         build_table(layout_of(tmp_path, {"None": {"clean": ["11", "110"]}}), PAPER)
     with pytest.raises(PipelineError, match=r"different numbers of clips"):
         build_table(layout_of(tmp_path, {"None": {"clean": ["11"], "pgd": ["110"]}}), PAPER)
@@ -280,7 +282,7 @@ def test_numbers_that_an_audit_denies_are_marked(marked) -> None:
     assert [cell.strip().partition(" ")[0] for cell in bare.split("|")[2:-1]] == ["75.0", "75.0†", "75.0†", "75.0†"]
     assert "†" not in bpda  # no effect may be that of a robust model
     for kind in ("markdown", "latex", "html"):
-        assert "† No measure of robustness, see the table audit: masked gradient." in texts[kind]
+        assert "† Not a measure of robustness, see the table audit: masked gradient." in texts[kind]
         assert texts[kind].count("†") == 4  # the number, its mean and union, and the caption
 
 

@@ -1,4 +1,4 @@
-"""What an attack changed, made visible."""
+"""The magnified difference between adversarial and clean clips."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ MAGNIFICATION = 15
 
 
 def magnified_difference(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:
-    """Return 128 + 15 (adversarial - clean), cut to 0..255: gray where nothing changed, lighter or darker elsewhere.
+    """Return 128 + 15 (adversarial - clean), clipped to 0..255: gray without change, lighter or darker elsewhere.
 
-    Both are uint8 of one shape, (..., 3); so is the result. A change of 9 gray levels already reaches black or white.
+    Inputs and result are uint8 of the same shape (..., 3). A change of 9 gray levels is already black or white.
     """
     if clean.shape != adversarial.shape or clean.dtype != np.uint8 or adversarial.dtype != np.uint8:
         shapes = f"{clean.dtype} {clean.shape} and {adversarial.dtype} {adversarial.shape}"

@@ -1,4 +1,4 @@
-"""Marks on numbers that an audit says are no measure of robustness."""
+"""Marks for numbers that do not measure robustness according to an audit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from pipeline_lib.reporting.formats import DAGGER
 
 
 def with_faults(table: pd.DataFrame, layout: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the table with a column `faults`: the verdicts (`FAULTS`) on the white-box sets behind a number, as text.
+    """Return the table with a column `faults`: verdicts (`FAULTS`) on the white-box sets of a number, as text.
 
-    A row's summaries have those of all its columns.
+    A row's summaries have the faults of all its columns.
     """
     found = {row["label"]: faults_of(row) for row in layout["rows"]}
     summaries = {summary["column"] for summary in layout["summaries"]}
@@ -25,7 +25,7 @@ def with_faults(table: pd.DataFrame, layout: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def faults_of(row: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return column -> what is wrong with the sets behind it."""
+    """Return column -> faults of its sets."""
     verdicts = {
         column: [verdict(read_audit(path)) for path in paths] for column, paths in row.get("audits", {}).items()
     }
@@ -33,6 +33,6 @@ def faults_of(row: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def fault_note(table: pd.DataFrame) -> str:
-    """Return what the dagger means, if a number has one."""
+    """Return the explanation of the dagger, empty if no number has one."""
     faults = sorted({*table["faults"]} - {""})
-    return f"{DAGGER} No measure of robustness, see the table audit: {'; '.join(faults)}." if faults else ""
+    return f"{DAGGER} Not a measure of robustness, see the table audit: {'; '.join(faults)}." if faults else ""

@@ -1,4 +1,4 @@
-"""Cells as text, and wide tables of them as Markdown, LaTeX and HTML. A wide table's index is its first column."""
+"""Formats cells as text, and wide tables as Markdown, LaTeX and HTML. A wide table's index is its first column."""
 
 import html
 from collections.abc import Mapping
@@ -38,20 +38,20 @@ small.paper { color: #0b5e92; }
 
 
 def number(value: float) -> str:
-    """Return one decimal, or two where the value has them (MultAV, OUDefend and Halftone print two)."""
+    """Return the number with one decimal, or two if it has them (MultAV, OUDefend and Halftone print two)."""
     return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
 
 
 def measured_text(record: Mapping[str, Any]) -> str:
     if pd.isna(record["measured"]):
         return ""
-    if pd.isna(record["low"]):  # a size in millions: counted, not estimated
+    if pd.isna(record["low"]):  # a size in millions has no interval
         return f"{record['measured']:.3g}"
     return f"{accuracy_text(record)} [{record['low']:.1f}, {record['high']:.1f}]"
 
 
 def accuracy_text(record: Mapping[str, Any]) -> str:
-    """Return the accuracy, with a dagger if an audit says that it is none."""
+    """Return the accuracy, with a dagger if it has faults according to an audit."""
     return "" if pd.isna(record["measured"]) else f"{record['measured']:.1f}{DAGGER if record.get('faults') else ''}"
 
 
@@ -60,12 +60,12 @@ def paper_text(record: Mapping[str, Any]) -> str:
 
 
 def text_cell(record: Mapping[str, Any]) -> str:
-    """Return for example `49.0 [45.1, 52.9] (paper 49.0)`; what is missing is left out."""
+    """Return for example `49.0 [45.1, 52.9] (paper 49.0)`; missing values are left out."""
     return f"{measured_text(record)} {paper_text(record)}".strip()
 
 
 def html_cell(record: Mapping[str, Any]) -> str:
-    """Return the number, bold if `best`, with its interval and the printed value below it."""
+    """Return the number, bold if `best`, above its interval and the printed value."""
     measured, _, interval = measured_text(record).partition(" ")
     parts = [f"<b>{measured}</b>" if record["best"] else measured or "\u2013"]
     parts += [f"<small>{interval}</small>"] if interval else []
@@ -74,9 +74,9 @@ def html_cell(record: Mapping[str, Any]) -> str:
 
 
 def with_paper_rows(wide: pd.DataFrame) -> pd.DataFrame:
-    """Return measured cells with, below each row that has printed values, a row "(paper)" of those.
+    """Return the measured rows; below each one with printed values, a row "(paper)" contains these.
 
-    wide: cells are records of the long form. For pages, where both in one cell are too broad.
+    wide: cells are records of the long form. For pages, on which cells with both values are too wide.
     """
     printed = wide.map(lambda record: paper_text(record)[7:-1]).rename(index=lambda _: "(paper)")
     pairs = [[wide.map(measured_text).iloc[[row]], printed.iloc[[row]]] for row in range(len(wide))]
@@ -94,12 +94,12 @@ def markdown(title: str, caption: str, wide: pd.DataFrame) -> str:
 
 
 def escape_markdown(text: object) -> str:
-    r"""Return the text with a backslash before the characters that would be markup: \ | * _ ` < >."""
+    r"""Return the text with a backslash before markup characters: \ | * _ ` < >."""
     return "".join(f"\\{character}" if character in "\\|*_`<>" else character for character in str(text))
 
 
 def latex(title: str, caption: str, wide: pd.DataFrame) -> str:
-    r"""Return a `table` for `\usepackage{booktabs,adjustbox}`, never broader than the text; label `tab:<title>`."""
+    r"""Return a `table` for `\usepackage{booktabs,adjustbox}`, at most as wide as the text; label `tab:<title>`."""
     headers = [str(name) for name in (wide.index.name, *wide.columns)]
     body = tabulate(wide, headers=headers, tablefmt="latex_booktabs", disable_numparse=True)
     lines = [r"\begin{table}", r"\centering", r"\footnotesize", rf"\caption{{{escape_latex(caption)}}}"]
@@ -108,7 +108,7 @@ def latex(title: str, caption: str, wide: pd.DataFrame) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Return the text with LaTeX's special characters escaped, as `tabulate` does it in the cells."""
+    """Return the text with LaTeX's special characters escaped, as `tabulate` does in cells."""
     return "".join(LATEX_ESCAPES.get(character, character) for character in text)
 
 
@@ -118,7 +118,7 @@ def html_page(title: str, caption: str, wide: pd.DataFrame) -> str:
 
 
 def html_table(caption: str, wide: pd.DataFrame) -> str:
-    """Return a table below its caption. Cells hold HTML already; caption, index and column names are escaped."""
+    """Return a table below its caption. Cells are HTML already; caption, index and column names are escaped."""
     headers = [html.escape(str(name)) for name in (wide.index.name, *wide.columns)]
     index = [html.escape(str(label)) for label in wide.index]
     body = tabulate(wide, headers=headers, showindex=index, tablefmt="unsafehtml", disable_numparse=True)
@@ -126,7 +126,7 @@ def html_table(caption: str, wide: pd.DataFrame) -> str:
 
 
 def page(title: str, body: str, style: str = "") -> str:
-    """Return a self-contained HTML page: no script, nothing loaded, so that it also works in a sandboxed frame."""
+    """Return a self-contained HTML page, without scripts and external files, for use in a sandboxed frame."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

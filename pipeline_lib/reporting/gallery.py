@@ -1,4 +1,4 @@
-"""A page that shows clean and adversarial clips side by side: videos play, images stand."""
+"""A page of clean and adversarial clips side by side, as videos or images."""
 
 import base64
 import html
@@ -16,7 +16,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
 from pipeline_lib.reporting.formats import page
 
-PANEL = 224  # pixels: the longer side of an enlarged frame, about
+PANEL = 224  # pixels: approximate longer side of an enlarged frame
 GAP = 16  # white pixels between the panels
 CRF = 12  # x264's quality: 0 is lossless, 18 hardly visible
 
@@ -32,19 +32,19 @@ EXPLANATION = (
 )
 COMPRESSION = (
     " For display the clips are enlarged and compressed (H.264, colors at half the resolution), so fine perturbations "
-    "look a little different from what the network saw; the exact clips are in the adversarial sets."
+    "differ slightly from the network's input; the exact clips are in the adversarial sets."
 )
 
 Example = tuple[str, np.ndarray, np.ndarray]
-"""Label (the attack, then for example the classes on further lines), clean and adversarial clip, (T, H, W, 3) uint8."""
+"""Label (the attack; on further lines, for example, the classes), clean and adversarial clip, (T, H, W, 3) uint8."""
 
 
 def gallery_page(examples: Sequence[Example], fps: float) -> str:
-    """Return one self-contained page: per example a looping H.264 video at `fps` frames per second, or for clips of one
-    frame a PNG image, which is exact.
+    """Return a self-contained page: per example a looping H.264 video at `fps` frames per second, or for clips of one
+    frame a lossless PNG image.
 
-    The three panels are one video, so they stay in step without a script, also in the frame of a report; a frame
-    that forbids scripts forbids autoplay too, there the videos start on a click. The same clips give the same bytes.
+    The three panels are one video, so they are synchronized without a script, also in the frame of a report. A frame
+    that forbids scripts also forbids autoplay; there the videos start on a click. The output is deterministic.
     """
     figures = [example_figure(label, shown(side_by_side(clean, adv), fps)) for label, clean, adv in examples]
     moving = any(len(clean) > 1 for _, clean, _ in examples)
@@ -53,7 +53,7 @@ def gallery_page(examples: Sequence[Example], fps: float) -> str:
 
 
 def example_figure(label: str, panels: str) -> str:
-    """Return the HTML of one example around that of its three panels."""
+    """Return the HTML of one example; panels: the HTML of its three panels."""
     attack, _, details = (html.escape(text) for text in label.partition("\n"))
     return (
         f"<figure>\n<h2>{attack}</h2>\n<figcaption>{details}</figcaption>\n"
@@ -64,7 +64,7 @@ def example_figure(label: str, panels: str) -> str:
 
 
 def shown(clip: np.ndarray, fps: float) -> str:
-    """Return the HTML element that shows a clip (T, H, W, 3): a player, or a picture of the only frame."""
+    """Return the HTML element of a clip (T, H, W, 3): a player, or an image for a single frame."""
     if len(clip) == 1:
         return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png(clip[0])).decode()}">'
     data = base64.b64encode(encode(clip, fps)).decode()
@@ -88,15 +88,15 @@ def side_by_side(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:
 
 
 def enlarged(clip: np.ndarray) -> np.ndarray:
-    """Return the clip with every pixel as a square, so that its longer side has about `PANEL` pixels."""
+    """Return the clip with every pixel repeated to a square, so that the longer side has about `PANEL` pixels."""
     factor = max(1, round(PANEL / max(clip.shape[1:3])))
     return clip.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def encode(clip: np.ndarray, fps: float) -> bytes:
-    """Return the clip (T, H, W, 3), uint8, H and W even, as an MP4 that every browser plays (H.264, yuv420p, BT.709).
+    """Return the clip (T, H, W, 3), uint8, H and W even, as an MP4 for all browsers (H.264, yuv420p, BT.709).
 
-    One thread and no metadata: the same clip gives the same bytes. PipelineError with ffmpeg's words if it fails.
+    One thread and no metadata make the output deterministic. Raises PipelineError with ffmpeg's message.
     """
     height, width = clip.shape[1:3]
     raw = ffmpeg.input("pipe:", format="rawvideo", pixel_format="rgb24", video_size=(width, height), framerate=fps)

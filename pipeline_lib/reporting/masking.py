@@ -1,4 +1,4 @@
-"""Masking sheets: is the accuracy of a transform defense robustness, or are its gradients masked? The rule."""
+"""The rule of masking sheets: does a transform defense give robustness, or does it mask gradients?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,16 +13,16 @@ COLUMNS = ("part", "attack", "value", "measured", "low", "high", "n", "seeds", "
 NO_SIGN = "no sign of masking"
 MASKED_PLAINLY = "masked but for BPDA and EOT"
 LEFT_BY_AN_UNBOUNDED_ATTACK = 1.0  # percent
-# What is one number for the attack, not one of several on a curve.
+# Parts with a single number, not several on a curve.
 FORMS = ("clean", "without_bpda", "white_box", "eot", "transfer")
 Row = Mapping[Any, Any]
 
 
 def build_masking(layout: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the sheet, a row per part: `COLUMNS`; accuracies in percent with their 95 % interval, fractions in 0..1.
+    """Return the sheet with a row per part: `COLUMNS`; accuracies in percent with 95 % intervals, fractions in 0..1.
 
-    layout: for each part its `part` (one of `FORMS`, `bound` or `steps`), `attack`, `value` (of a bound its
-        epsilon, of steps their number), and the paths of `predictions` and of `audits` (none for clean), one per seed.
+    layout: for each part its `part` (one of `FORMS`, `bound` or `steps`), `attack`, `value` (epsilon for a bound,
+    number for steps), and the paths of `predictions` and of `audits` (none for clean), one per seed.
     """
     return pd.DataFrame([_measured(entry) for entry in layout], columns=list(COLUMNS))
 
@@ -43,12 +43,12 @@ def verdict(sheet: pd.DataFrame) -> str:
 
 
 def above(one: Row, other: Row) -> bool:
-    """Whether an accuracy is higher beyond the intervals: they do not even touch."""
+    """Whether an accuracy's interval is entirely above another's."""
     return one["low"] > other["high"]
 
 
 def signs_of_masking(sheet: pd.DataFrame) -> Iterator[str]:
-    """Yield in words why even the strongest attack of the sheet is no measure of robustness."""
+    """Yield in words why even the strongest attack of the sheet does not measure robustness."""
     single, attacks = _single(sheet), sheet[~sheet["part"].isin(["clean", "without_bpda", "transfer"])]
     white = min((single[part] for part in ("white_box", "eot") if part in single), key=lambda row: row["measured"])
     if "transfer" in single and above(white, single["transfer"]):
@@ -64,7 +64,7 @@ def signs_of_masking(sheet: pd.DataFrame) -> Iterator[str]:
 
 
 def signs_without_bpda_or_eot(sheet: pd.DataFrame) -> Iterator[str]:
-    """Yield in words why an attack without BPDA, or without EOT, is no measure of robustness."""
+    """Yield in words why an attack without BPDA, or without EOT, does not measure robustness."""
     single = _single(sheet)
     if "without_bpda" in single and above(single["without_bpda"], single["white_box"]):
         yield f"BPDA makes the attack stronger ({_both(single['without_bpda'], single['white_box'])})"

@@ -1,4 +1,4 @@
-"""Accuracies with their uncertainty, from predictions: one row per clip, columns `video,label,prediction,loss`."""
+"""Accuracies with intervals, from predictions: one row per clip, columns `video,label,prediction,loss`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A percentage of one seed, its 95 % interval, and the number of clips behind it."""
+    """A percentage of one seed, its 95 % interval, and its number of clips."""
 
     percent: float
     low: float
@@ -35,9 +35,9 @@ class Estimate:
 
 
 def read_predictions(path: Path | str) -> pd.DataFrame:
-    """Return the predictions in the CSV at `path`, one row per clip; `attrs["path"]` keeps where they came from.
+    """Return the predictions in the CSV at `path`, one row per clip; `attrs["path"]` is the path.
 
-    Video names are text even where they look like numbers or like a missing value.
+    Video names are read as text, also those that look like numbers or missing values.
     """
     try:
         predictions = pd.read_csv(path, dtype={"video": str}, keep_default_na=False, na_values={"loss": ["nan", ""]})
@@ -58,17 +58,17 @@ def accuracy(predictions: pd.DataFrame) -> float:
 
 
 def percentage(correct: pd.Series) -> float:
-    """Return how many of the values are true, in percent."""
+    """Return the percentage of true values."""
     return 100.0 * float(correct.mean())
 
 
 def correct_clips(columns: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return which clips are classified correctly: the columns' names, indexed by video.
+    """Return whether each clip is classified correctly: one column per set of predictions, indexed by video.
 
-    Rows are matched by video, whatever their order. PipelineError if the sets of videos or their labels differ.
+    Rows are matched by video, in any order. Raises PipelineError if the videos or their labels differ.
     """
     if not columns:
-        raise PipelineError("a summary of no predictions: name at least one column")
+        raise PipelineError("no predictions to summarize: name at least one column")
     tables = {name: by_video(predictions) for name, predictions in columns.items()}
     first = next(iter(tables.values()))
     for other in tables.values():
@@ -86,7 +86,7 @@ def mean(values: Sequence[float]) -> float:
 def wilson(percent: float, n: int) -> tuple[float, float]:
     """Return the 95 % Wilson score interval (low, high), in percent, of `percent` measured on `n` clips.
 
-    Unlike percent +- 1.96 standard errors it stays in 0..100 and keeps its width at 0 % and 100 % (Wilson, 1927).
+    Unlike percent +- 1.96 standard errors, it is inside 0..100 and has a positive width at 0 and 100 % (Wilson, 1927).
     """
     if n < 1 or not 0 <= percent <= 100:
         raise ValueError(f"wilson needs 0 <= percent <= 100 and n >= 1, got {percent} and {n}")
@@ -99,9 +99,9 @@ def wilson(percent: float, n: int) -> tuple[float, float]:
 def estimate(percent: float, n: int) -> Estimate:
     """Return a percentage of `n` clips with its 95 % Wilson interval.
 
-    The same `n` serves for summaries. A union is a fraction of `n` videos itself. For a mean of columns the interval
-    is conservative whatever their dependence: the standard deviation of a mean is at most the mean of the columns'
-    standard deviations sqrt(p(1-p)/n), and that is at most the value at the mean p, for the root is concave.
+    The same `n` is used for summaries. A union is itself a fraction of `n` videos. For a mean of columns the interval
+    is conservative under any dependence: the standard deviation of a mean is at most the mean of the columns' standard
+    deviations sqrt(p(1-p)/n), which is at most the value at the mean p, as the function is concave.
     """
     low, high = wilson(percent, n)
     return Estimate(percent=percent, low=low, high=high, n=n)
@@ -115,8 +115,8 @@ def over_seeds(percents: Sequence[float], n: int) -> Cell:
 def envelope(seeds: Sequence[Estimate]) -> Cell:
     """Return the mean over seeds with the envelope of their intervals.
 
-    The seeds share their clips, so pooling them to one sample of `n * seeds` clips would promise too much. The
-    envelope covers every seed's interval: conservative, and never narrower for more seeds.
+    The seeds share their clips, so pooling them to one sample of `n * seeds` clips would give too narrow an interval.
+    The envelope contains every seed's interval: it is conservative, and never narrower for more seeds.
     """
     low, high = min(seed.low for seed in seeds), max(seed.high for seed in seeds)
     n = min(seed.n for seed in seeds)
@@ -128,16 +128,16 @@ def named(predictions: pd.DataFrame) -> str:
 
 
 def by_video(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the predictions indexed by video; PipelineError if they are empty or name a video twice."""
+    """Return the predictions indexed by video. Raises PipelineError if they are empty or a video is repeated."""
     repeated = predictions["video"][predictions["video"].duplicated()]
     if predictions.empty or len(repeated):
-        trouble = f"video {repeated.iloc[0]} stands there twice" if len(repeated) else "no clips"
+        trouble = f"video {repeated.iloc[0]} occurs twice" if len(repeated) else "no clips"
         raise PipelineError(f"{named(predictions)}: {trouble}; a summary needs every video once")
     return predictions.set_index("video")
 
 
 def check_same_videos(first: pd.DataFrame, other: pd.DataFrame) -> None:
-    """Raise PipelineError, with the first difference, unless both hold the same videos with the same labels."""
+    """Raise PipelineError, with the first difference, unless both have the same videos with the same labels."""
     for missing, place in ((first.index.difference(other.index), other), (other.index.difference(first.index), first)):
         if len(missing):
             message = f"{named(place)} lacks {len(missing)} videos, first {missing[0]}"

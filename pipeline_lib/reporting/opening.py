@@ -1,4 +1,4 @@
-"""The report's opening page: the seeds, precision and determinism of the runs behind its numbers."""
+"""The report's opening page: seeds, precision and determinism of the runs."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -6,18 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-# Facts of single models, not of how they were computed.
+# Facts of single models, not of their computation.
 OF_A_MODEL = ("seed", "epoch")
 
 
 def run_facts(history: Path | str) -> dict[str, str]:
-    """The facts of a training by name, as its history states them; none of a model that took no epoch."""
+    """The facts of a training by name, from its history; none for a model without epochs."""
     runs = pd.read_csv(history, dtype={"run": str})["run"]
     return dict(word.split(" ", 1) for words in runs[:1] for word in words.split("; "))
 
 
 def opening_page(histories: Iterable[tuple[str, Path | str]], evaluation: Mapping[str, Any]) -> str:
-    """reStructuredText: models (name and history each) that were trained alike in one paragraph, and the evaluation."""
+    """reStructuredText with a paragraph for all models (name, history) of the same facts, and the evaluation."""
     groups: dict[str, list[str]] = {}
     seeds = set()
     for model, path in histories:

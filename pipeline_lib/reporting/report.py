@@ -1,4 +1,4 @@
-"""The HTML report: Snakemake's own, of the rule `results`, made by a second Snakemake while the first one runs."""
+"""Snakemake's HTML report of the rule `results`, made by a second Snakemake process while the first one runs."""
 
 import glob
 import json
@@ -16,18 +16,18 @@ from pipeline_lib.jobs.system_errors import NO_SPACE
 
 
 def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:
-    """Writes one self-contained HTML file with everything that the rules mark for the report.
+    """Writes one self-contained HTML file with all outputs that the rules mark for the report.
 
-    `config` is the effective configuration, overlays and command line included.
+    config: the effective configuration, including overlays and the command line.
 
     Raises:
         PipelineError: with Snakemake's own message.
     """
     try:
-        # Whoever was killed left a page, which may be large.
+        # A killed job leaves a page, which may be large.
         remove_pages(output)
         with atomic_write(output) as temporary, tempfile.TemporaryDirectory() as folder:
-            # The report's format is chosen by the ending, so the temporary name must keep it.
+            # Snakemake chooses the report's format by the ending, so the temporary name has the same one.
             page = temporary.with_suffix(".html")
             configfile = Path(folder, "config.json")
             configfile.write_text(json.dumps(config))
@@ -44,13 +44,13 @@ def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:
 
 
 def remove_pages(output: Path) -> None:
-    """Deletes pages that were begun for a report."""
+    """Deletes unfinished pages of a report."""
     for page in output.parent.glob(f".{glob.escape(output.name)}.*.html"):
         page.unlink(missing_ok=True)
 
 
 def require_space(messages: str) -> None:
-    """OSError when a program's messages say that the disk is full."""
+    """Raises OSError if a program's messages report a full disk."""
     for number in NO_SPACE:
         if os.strerror(number) in messages:
             raise OSError(number, os.strerror(number))

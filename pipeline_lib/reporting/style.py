@@ -1,4 +1,4 @@
-"""What all figures share: colors, line styles, and how they are written, with the same bytes for the same numbers."""
+"""Shared by all figures: colors, line styles, and writing them deterministically."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from pipeline_lib.reporting.publish import publish
 
 INK, MUTED, FAINT = "#1c2530", "#5b6673", "#e3e7ec"
-# Okabe and Ito's colors, which color-blind readers can tell apart; the light yellow is left out.
+# Okabe and Ito's palette for color-blind readers, without the light yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MEASURED = PALETTE[0]
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)))
@@ -49,10 +49,10 @@ METADATA: dict[str, dict[str, Any]] = {
 
 
 def write_figure(figure: Any, files: Any, outputs: Mapping[str, str]) -> None:
-    """Write a figure of the configuration: `png` and `pdf`, and where asked for `csv`, its numbers, and `html`, a page.
+    """Write a figure of the configuration: `png` and `pdf`, and if in `outputs` its numbers (`csv`) and page (`html`).
 
     figure: an object with `draw(files)`, and `numbers(files)` or `page(files)` (configuration/figures.py).
-    files: what `draw` is given. outputs: ending -> path.
+    files: the argument of these methods. outputs: ending -> path.
     """
     with rc_context(STYLE):
         save(figure.draw(files), Path(outputs["png"]).with_suffix(""))
@@ -71,14 +71,14 @@ def save(figure: Figure, out: Path | str) -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of `width` x `height` inches that never meets pyplot's global state."""
+    """Return an empty figure of `width` x `height` inches, independent of pyplot's global state."""
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
     FigureCanvasAgg(figure)
     return figure
 
 
 def line_styles() -> Iterator[dict[str, Any]]:
-    """Return an endless cycle of 21 line styles: colors and markers first, then other dashes."""
+    """Return an endless cycle of 21 line styles: colors and markers change first, then dashes."""
     marked = zip(PALETTE, MARKERS, strict=True)
     styles = ((dash, color, marker) for dash, (color, marker) in product(DASHES, marked))
     return cycle(
@@ -88,7 +88,7 @@ def line_styles() -> Iterator[dict[str, Any]]:
 
 
 def finish_panel(panel: Axes, title: str, below: str) -> None:
-    """Give a panel of curves its title, the name of its x-axis, and a y-axis that starts at 0 or below."""
+    """Set a panel's title, the label of its x-axis, and a y-axis that starts at 0 or below."""
     panel.set_title(title)
     panel.set_xlabel(below)
     panel.set_ylim(bottom=min(0, panel.dataLim.y0))
@@ -98,6 +98,6 @@ def finish_panel(panel: Axes, title: str, below: str) -> None:
 
 
 def square_root_axis(panel: Axes, low: float, high: float) -> None:
-    """Give small values more room: an x-axis from `low` to `high` in proportion to the square roots."""
+    """Set a square-root x-axis from `low` to `high`, which enlarges small values."""
     panel.set_xscale("function", functions=(lambda value: np.sqrt(np.maximum(value, 0)), np.square))
     panel.set_xlim(low, high if high > low else low + 1)

@@ -1,8 +1,8 @@
-"""Summaries of a table's columns, one function each; a study names them (`entries/methods.py` has the names).
+"""Summaries of a table's columns, one function each; their names for studies are in `entries/methods.py`.
 
-A summary is given what the models of one seed classified correctly: a table of true and false with a row for each clip
-(the index are the videos) and a column for each column of the study, in its order. It returns an `Estimate`: a
-percentage with its interval, which `estimate` calculates from a number of clips.
+The argument is a table of booleans for one seed: whether a clip (rows, indexed by video) is classified correctly in
+each column of the study, in its order. The result is an `Estimate`: a percentage with its interval, which `estimate`
+computes from a number of clips.
 """
 
 import pandas as pd
@@ -17,10 +17,10 @@ def mean(correct: pd.DataFrame) -> Estimate:
 
 
 def mean_of_attacks(correct: pd.DataFrame) -> Estimate:
-    """Return the average of the accuracies of all columns but `clean`."""
+    """Return the average of the accuracies of all columns except `clean`."""
     return mean(correct[[column for column in correct if column != "clean"]])
 
 
 def union(correct: pd.DataFrame) -> Estimate:
-    """Return the percentage of clips that are correct in all columns at once (MultiBN: clean and every attack)."""
+    """Return the percentage of clips classified correctly in all columns (MultiBN: clean and every attack)."""
     return estimate(metrics.percentage(correct.all(axis=1)), len(correct))

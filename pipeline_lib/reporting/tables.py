@@ -1,4 +1,4 @@
-"""The papers' tables: measured accuracies with their intervals beside the printed numbers."""
+"""The papers' tables: measured accuracies with intervals, and the printed numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,14 +23,14 @@ from pipeline_lib.reporting.publish import publish
 
 COLUMNS = ("table", "row", "column", "measured", "low", "high", "n", "seeds", "paper", "difference")
 NUMBERS = ("measured", "low", "high", "paper", "difference")
-PARAMETERS = "parameters"  # the column of the networks' sizes, in millions, as OUDefend's table has it
+PARAMETERS = "parameters"  # the column of the number of parameters, in millions, as in OUDefend's table
 PAPER_COLUMNS = ("table", "row", "column", "value", "unit", "source")
 
 
 def read_paper(folder: Path | str) -> pd.DataFrame:
     """Return the printed numbers of all CSV files in `folder`, columns `PAPER_COLUMNS`.
 
-    Text is kept as it stands: a row of Adversarial Framing's table is called "None". PipelineError if there is no
+    Text is not converted: a row of Adversarial Framing's table is called "None". Raises PipelineError if there is no
     file or one has other columns.
     """
     paths = sorted(Path(folder).glob("*.csv"))
@@ -44,21 +44,21 @@ def read_paper(folder: Path | str) -> pd.DataFrame:
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """Return a table in long form (`COLUMNS`) from the CSV that `write_table` wrote."""
+    """Return a table in long form (`COLUMNS`) from a CSV of `write_table`."""
     types: Any = {**dict.fromkeys(("table", "row", "column", "seeds"), str), "n": "Int64"}
     empty = {name: [""] for name in (*NUMBERS, "n")}
     return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=empty)
 
 
 def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
-    """Return the layout's table in long form: a row per cell, `COLUMNS`, percent, empty where there is no value.
+    """Return the layout's table in long form: a row per cell, `COLUMNS`, in percent, missing values empty.
 
-    layout: `name`; `title` (the name if it lacks); `paper` (names of printed tables); `dataset`; `note`;
-        `columns`; `types` (column -> branch: then right is what a selection module chose, else None);
-        `summaries` (each with its `column` and, as `method`, the function `module:name`); `rows`, each with
-        `label`, `seeds` and `cells` (column -> paths of predictions, one per seed), `audits` (column -> paths of the
-        audits of white-box sets), and `history` (path of a model's training history) if the table shows sizes.
-        Columns may lack in `cells`; a row that lacks one has no summaries.
+    layout: `name`; `title` (default: the name); `paper` (names of printed tables); `dataset`; `note`;
+    `columns`; `types` (column -> branch, in tables of a selection module's choices, else None);
+    `summaries` (each with its `column` and, as `method`, the function `module:name`); `rows`, each with
+    `label`, `seeds` and `cells` (column -> paths of predictions, one per seed), `audits` (column -> paths of the
+    audits of white-box sets), and `history` (path of a model's training history) if the table shows sizes.
+    Columns may be missing in `cells`; such a row has no summaries.
     paper: the printed numbers (`read_paper`). `difference` is measured - paper.
     """
     check_layout(layout)
@@ -69,15 +69,15 @@ def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_layout(layout: Mapping[str, Any]) -> None:
-    """Raise PipelineError for two rows with one label."""
+    """Raise PipelineError for two rows with the same label."""
     labels = [row["label"] for row in layout["rows"]]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise PipelineError(f"table {layout['name']}: rows {twice} are named twice; give each its own label")
+        raise PipelineError(f"table {layout['name']}: labels {twice} are used twice; give each row its own label")
 
 
 def printed_values(layout: Mapping[str, Any], paper: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Return (row, column) -> printed value, of the first of the layout's printed tables that has it."""
+    """Return (row, column) -> printed value, from the first of the layout's printed tables with that cell."""
     printed: dict[tuple[str, str], float] = {}
     for name in layout["paper"]:
         table = paper[paper["table"] == name]
@@ -92,7 +92,7 @@ def printed_values(layout: Mapping[str, Any], paper: pd.DataFrame) -> dict[tuple
 def row_records(
     layout: Mapping[str, Any], row: Mapping[str, Any], printed: Mapping[tuple[str, str], float]
 ) -> list[dict[str, Any]]:
-    """Return the long form's rows of one row of the table."""
+    """Return the rows in long form for one row of the table."""
     cells = measured_cells(f"table {layout['name']}, row {row['label']}", layout, row)
     records = size_records(layout, row, printed)
     for column in [*layout["columns"], *summary_columns(layout)]:
@@ -109,7 +109,7 @@ def row_records(
 def size_records(
     layout: Mapping[str, Any], row: Mapping[str, Any], printed: Mapping[tuple[str, str], float]
 ) -> list[dict[str, Any]]:
-    """Return the row's record in column `PARAMETERS`, in millions; none if the table does not show sizes."""
+    """Return the row's record in column `PARAMETERS`, in millions; empty if the table does not show sizes."""
     if not row.get("history"):
         return []
     measured, paper = int(pd.read_csv(row["history"])[PARAMETERS][0]) / 1e6, printed.get((row["label"], PARAMETERS))
@@ -118,7 +118,7 @@ def size_records(
 
 
 def measured_cells(where: str, layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Cell]:
-    """Return column -> cell for the columns that the row has and, if it has them all, for the summaries."""
+    """Return column -> cell for the columns of the row and, if it has all of them, for the summaries."""
     read = {column: read_seeds(where, row, column) for column in layout["columns"] if row["cells"].get(column)}
     if types := layout.get("types"):
         read = {column: [as_selections(table, types[column]) for table in seeds] for column, seeds in read.items()}
@@ -140,7 +140,7 @@ def read_seeds(where: str, row: Mapping[str, Any], column: str) -> list[pd.DataF
 
 
 def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:
-    """Predictions that are right (1, the label of all) where the branch of the input's type was selected."""
+    """Predictions of a selection module: all labels are 1, and the prediction is 1 if `branch` was selected."""
     return predictions.assign(label=1, prediction=(predictions["selected"] == branch).astype(int))
 
 
@@ -159,17 +159,15 @@ def summary_cell(method: str, read: Mapping[str, Sequence[pd.DataFrame]]) -> Cel
     estimates = [function(correct_clips(predictions)) for predictions in by_seed]
     for found in estimates:
         if not isinstance(found, Estimate):
-            raise PipelineError(
-                f"summary {method}: returned {found!r}, and an Estimate is needed (reporting/metrics.py)"
-            )
+            raise PipelineError(f"summary {method}: returned {found!r}, expected an Estimate (reporting/metrics.py)")
     return envelope(estimates)
 
 
 def clips_in(where: str, predictions: Sequence[pd.DataFrame]) -> int:
-    """Return the number of clips; PipelineError unless all predictions have the same."""
+    """Return the number of clips. Raises PipelineError if the predictions have different ones."""
     counts = {str(table.attrs["path"]): len(table) for table in predictions}
     if len(set(counts.values())) != 1:
-        raise PipelineError(f"{where}: predictions of different numbers of clips: {counts}")
+        raise PipelineError(f"{where}: predictions have different numbers of clips: {counts}")
     return next(iter(counts.values()))
 
 
@@ -178,7 +176,7 @@ def write_table(
 ) -> None:
     """Write the table: long form as CSV (four decimals); wide as Markdown, LaTeX (booktabs) and an HTML page.
 
-    A dagger in the wide forms marks the numbers that an audit says are no robustness.
+    A dagger in the wide forms marks numbers that do not measure robustness according to an audit.
     """
     publish(csv, table.round(4).to_csv(index=False, lineterminator="\n"))
     table = with_faults(table, layout)
@@ -190,10 +188,10 @@ def write_table(
 
 
 def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
-    """Return what a reader must know of the numbers: data set, clips, seeds, interval, printed table, note."""
+    """Return the caption: data set, clips, seeds, interval, printed table, note."""
     clips = " to ".join(map(str, sorted({*table["n"].dropna().aggregate(["min", "max"]).dropna()})))
     seeds = "; ".join(sorted({*table["seeds"]} - {""}))
-    what = "Selections of the right branch" if layout.get("types") else "Accuracy"
+    what = "Selections of the correct branch" if layout.get("types") else "Accuracy"
     about = f"{what} in percent on {layout['dataset']}, n = {clips or 0} clips, seeds {seeds or 'none'}."
     about += " In brackets the 95 % Wilson interval (envelope over seeds)."
     if PARAMETERS in set(table["column"]):
@@ -204,7 +202,7 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
 
 
 def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.DataFrame:
-    """Return rows x columns of `cell(record)`, in the table's order; its index is called "model"."""
+    """Return rows x columns of `cell(record)`, in the table's order; the index is named "model"."""
     cells: dict[str, dict[str, Any]] = {}
     for record in table.to_dict("records"):
         cells.setdefault(record["row"], {})[record["column"]] = cell(record)
@@ -212,7 +210,7 @@ def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.Da
 
 
 def with_best(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a column `best`: whether the accuracy, as shown and sound, is the largest of its column."""
+    """Return the table with a column `best`: whether the rounded accuracy, without faults, is the column's largest."""
     sound = table["faults"] == "" if "faults" in table else True
     shown = table["measured"].where((table["column"] != PARAMETERS) & sound).round(1)
     return table.assign(best=shown == shown.groupby(table["column"]).transform("max"))

@@ -1,4 +1,5 @@
 """Kinds of figures, one file each.
 
-Their classes are also loaded where the job graph is planned: what draws and calculates is imported inside of functions.
+Their classes are also loaded while the job graph is planned: modules for drawing and computing are imported inside
+functions.
 """

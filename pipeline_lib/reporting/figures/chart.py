@@ -1,4 +1,4 @@
-"""The chart of a study's table: measured accuracies with their intervals beside the printed ones; made by itself."""
+"""The chart of a study's table, made automatically: measured accuracies with intervals, and printed ones."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     """Return a table in long form as panels per column and lines per row, 0 to 100 % on every axis.
 
-    table: as `tables.build_table` returns it, or `faults.with_faults`, which marks numbers. title: the table's name if
-        empty. note: one line at the bottom.
+    table: of `tables.build_table`, or of `faults.with_faults`, which marks numbers. title: default, the table's name.
+    note: one line at the bottom.
     """
     from pipeline_lib.reporting.style import new_figure
     from pipeline_lib.reporting.tables import PARAMETERS, with_best
@@ -50,7 +50,7 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
 
 
 def draw_cell(panel: Axes, height: int, record: Mapping[Any, Any], weight: str) -> None:
-    """Draw the measured value as a bar with its interval and its number, and the printed one as a diamond."""
+    """Draw the measured value as a bar with interval and number, and the printed one as a diamond."""
     from pipeline_lib.reporting.formats import accuracy_text
     from pipeline_lib.reporting.style import MEASURED
 
@@ -80,7 +80,7 @@ def finish_column(panel: Axes, column: str, rows: Sequence[str]) -> None:
 
 
 def printed_style() -> dict[str, Any]:
-    """Return how printed values are marked."""
+    """Return the marker style of printed values."""
     from pipeline_lib.reporting.style import PALETTE
 
     return {"markersize": 4.5, "markerfacecolor": "none", "markeredgecolor": PALETTE[1]}
@@ -108,7 +108,7 @@ class Chart:
         return f"{self.title}. Measured accuracies with their 95 % intervals beside the values printed in the paper."
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
-        """The table, and as `faults.with_faults` wants it, the audits of the sets made on each target itself."""
+        """The table, and in the layout of `faults.with_faults` the audits of the sets made on each target itself."""
         study = plan.study("study", self.study)
         rows = [
             {"label": label, "audits": {column: _audits(self.dataset, cells) for column, cells in row.items()}}
@@ -125,6 +125,6 @@ class Chart:
 
 
 def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The audit of a set on another model says nothing of a target."""
+    """The audits of sets made on the target itself; those of other models do not describe it."""
     shown = [Cell(dataset, **cell) for cell in cells]
     return [cell.audit for cell in shown if cell.source == cell.target]

@@ -1,4 +1,4 @@
-"""Difference of clean and adversarial features along a network (Halftone's figure)."""
+"""Difference between clean and adversarial features after each stage of a network (Halftone's figure)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TITLES = {"mean_square_difference": "Mean square difference", "relative": "Relat
 
 
 def draw_features(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
-    """Return the difference of features after each stage, as it is and relative; networks may have fewer stages.
+    """Return the absolute and relative difference of features after each stage; networks may have fewer stages.
 
     curves: (label, table with columns stage, mean_square_difference and relative).
     """
@@ -39,7 +39,7 @@ def draw_features(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """One attack, made on each model itself. `rows`: label -> target, whose first seed is shown."""
+    """One white-box attack on several models. `rows`: label -> target, of which the first seed is shown."""
 
     dataset: str
     attack: str
@@ -49,12 +49,12 @@ class Features:
     def caption(self) -> str:
         return (
             f"Mean square difference between the features of clean and of adversarial clips ({self.attack}, made on "
-            "each model itself) after each stage; on the right in relation to the mean square of the clean features. "
-            "What a network draws at random is the same for a clean clip and its adversarial one."
+            "each model itself) after each stage; on the right relative to the mean square of the clean features. "
+            "A network's random numbers are the same for a clean clip and its adversarial one."
         )
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
-        """The features of each row: they belong to one set."""
+        """The features of each row; each belongs to one set."""
         plan.at_least(1, "rows", self.rows)
         plan.attack("attack", self.attack)
         first = {label: plan.cells(f"rows.{label}", row, self.attack)[0] for label, row in self.rows.items()}

@@ -1,4 +1,4 @@
-"""Accuracy and loss after each iteration of one long attack, of the live clips."""
+"""Accuracy and loss of the live clips after each iteration of a long attack."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int) -> Figur
 
 
 def scale_iterations(panel: Axes, iterations: Sequence[int]) -> None:
-    """Give the first iterations room, where most happens: a square-root axis, with ticks that do not collide."""
+    """Set a square-root axis, which enlarges the first iterations, with ticks that do not overlap."""
     from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
     from pipeline_lib.reporting.style import square_root_axis
@@ -61,7 +61,7 @@ def scale_iterations(panel: Axes, iterations: Sequence[int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Iterations:
-    """One attack with many iterations against several models. `rows`: label -> target, whose first seed is shown."""
+    """One attack with many iterations on several models. `rows`: label -> target, of which the first seed is shown."""
 
     dataset: str
     attack: str
@@ -76,11 +76,11 @@ class Iterations:
         )
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
-        """The trace of each row: a trace belongs to one set."""
+        """The trace of each row; each belongs to one set."""
         plan.at_least(1, "rows", self.rows)
         restarts = innermost(plan.attack("attack", self.attack)).get("restarts", 1)
         if isinstance(restarts, int) and restarts > 1:
-            raise plan.fail("attack", f"attack {self.attack!r} has restarts: a trace would show all climbs as one")
+            raise plan.fail("attack", f"attack {self.attack!r} has restarts: a trace would show all runs as one")
         first = {label: plan.cells(f"rows.{label}", row, self.attack)[0] for label, row in self.rows.items()}
         return {
             "audit": next(iter(first.values())).audit,

@@ -1,4 +1,4 @@
-"""Masking sheets: is the accuracy of a transform defense robustness, or are its gradients masked? With a verdict."""
+"""Masking sheets: does a transform defense give robustness, or does it mask gradients? With a verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LABELS = {
 
 
 def draw_masking(sheet: pd.DataFrame, title: str) -> Figure:
-    """Return the attack's forms, accuracy against bounds and steps, and the verdict with its signs."""
+    """Return a figure of the attack's forms, accuracy against bounds and steps, and the verdict with its signs."""
     from pipeline_lib.reporting.masking import signs_of_masking, signs_without_bpda_or_eot, verdict
     from pipeline_lib.reporting.style import INK, new_figure
 
@@ -46,7 +46,7 @@ def draw_masking(sheet: pd.DataFrame, title: str) -> Figure:
 
 
 def draw_forms(panel: Axes, rows: pd.DataFrame) -> None:
-    """The attack's forms as bars with their intervals and numbers; without BPDA and EOT in the second color."""
+    """Draw the attack's forms as bars with intervals and numbers; those without BPDA and EOT in the second color."""
     from pipeline_lib.reporting.style import INK, MEASURED, PALETTE
 
     labels = LABELS | ({"white_box": "with BPDA"} if (rows["part"] == "without_bpda").any() else {})
@@ -62,7 +62,7 @@ def draw_forms(panel: Axes, rows: pd.DataFrame) -> None:
 
 
 def draw_curve(panel: Axes, rows: pd.DataFrame, below: str) -> None:
-    """Accuracy with its interval against the values, evenly spaced: bounds double, and the last one is far away."""
+    """Draw accuracy with its interval against the values, evenly spaced: bounds double, and the last one is far off."""
     from pipeline_lib.reporting.style import MEASURED, MUTED
 
     places = range(len(rows))
@@ -77,7 +77,7 @@ def draw_curve(panel: Axes, rows: pd.DataFrame, below: str) -> None:
 
 
 def as_written(value: float) -> str:
-    """A number of steps, or an epsilon: in gray levels where it is some."""
+    """A number of steps, or an epsilon, in gray levels if it is a multiple of them."""
     levels = 255 * value
     gray = value < 1 and abs(levels - round(levels)) < 1e-6
     return f"{levels:.0f}/255" if gray else f"{value:.4g}"
@@ -85,7 +85,7 @@ def as_written(value: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Masking:
-    """The sheet of one transform defense `target` under an attack in several forms; config/README.md has the keys."""
+    """The sheet of one transform defense `target` under an attack in several forms; keys: config/README.md."""
 
     dataset: str
     target: str
@@ -105,16 +105,16 @@ class Masking:
     def caption(self) -> str:
         return (
             f"{self.heading}: robust, or masked gradients? Accuracy with its 95 % interval under one attack in several "
-            'forms, and under growing bounds. "Above" means that one interval lies wholly above the other. Verdict '
+            'forms, and under growing bounds. "Above" means that one interval is entirely above the other. Verdict '
             '"masked gradient": against the strongest attack of the sheet (the lowest accuracy with BPDA, or EOT) '
             "transfer is stronger, the accuracy at the largest bound stays above 1 %, a larger bound or more steps "
-            "make the accuracy rise, or more than 1 % of an attack's first gradients are zero; then no number here is "
-            'robustness. Verdict "masked but for BPDA and EOT": none of that, but the attack without BPDA, or without '
-            "EOT, leaves a higher accuracy; then the numbers with them hold, and those without are no robustness."
+            "increase the accuracy, or more than 1 % of an attack's first gradients are zero; then no number here "
+            'measures robustness. Verdict "masked but for BPDA and EOT": none of that, but the attack without BPDA, or '
+            "without EOT, leaves a higher accuracy; then only the numbers with them measure robustness."
         )
 
     def needs(self, plan: FigurePlan) -> list[dict[str, Any]]:
-        """The parts in order, each with its attack, a value (the epsilon of `bounds`, the iterations of `steps`), the
+        """The parts in order, each with its attack, a value (epsilon in `bounds`, iterations in `steps`), the
         predictions of each seed and the audits of their sets."""
         own = plan.targets("target", self.target)
         plan.attack("attack", self.attack)
@@ -122,7 +122,7 @@ class Masking:
         if self.eot is not None:
             if declared(plan.attack("eot", self.eot), "averages") is None:
                 hint = "give it `method: expectation` and `samples`"
-                raise plan.fail("eot", f"attack {self.eot!r} is none on an expectation: {hint}")
+                raise plan.fail("eot", f"attack {self.eot!r} is not an expectation attack: {hint}")
             parts.append(_part(plan, "eot", self.eot, own))
         if self.transfer is not None:
             plan.targets("transfer", self.transfer)
@@ -136,12 +136,12 @@ class Masking:
         return parts
 
     def _plain(self, plan: FigurePlan, own: list[str]) -> list[dict[str, Any]]:
-        """The same trained weights, attacked without BPDA; none for a transform that is differentiated exactly."""
+        """The same weights attacked without BPDA; an empty list for a transform with an exact gradient."""
         if self.without_bpda is None:
             return []
         plain, models = plan.targets("without_bpda", self.without_bpda), plan.entries["models"]
         if any(plan.model(one)["defense"].get("backward") != "none" for one in plain):
-            words = "is attacked by BPDA as well: give its defense `backward: none`"
+            words = "is attacked with BPDA too: give its defense `backward: none`"
             raise plan.fail("without_bpda", f"model {self.without_bpda!r} {words}")
         if [trained(one, models) for one in plain] != [trained(one, models) for one in own]:
             hint = f"give it `initial: {self.target}` and a training of 0 epochs"
@@ -163,7 +163,7 @@ class Masking:
 
 
 def _part(plan: FigurePlan, part: str, attack: str, own: list[str], source: str | None = None) -> dict[str, Any]:
-    """Clips of the attack made on each target itself, or on a source, as the targets see them."""
+    """A part: predictions of the targets on clips of the attack made on each target itself, or on a source."""
     cells = [plan.cell(part, target, attack, source) for target in own]
     audits = [cell.audit for cell in cells if attack != CLEAN]
     predictions = [cell.predictions for cell in cells]
@@ -171,21 +171,21 @@ def _part(plan: FigurePlan, part: str, attack: str, own: list[str], source: str 
 
 
 def _curve(plan: FigurePlan, key: str, part: str, names: list[str], own: list[str]) -> list[dict[str, Any]]:
-    """A part for each attack, with its value; an error unless the values grow."""
+    """A part for each attack, with its value. Raises PipelineError unless the values increase."""
     parts: list[dict[str, Any]] = []
     for i, name in enumerate(names):
         value = MEASURES[part](innermost(plan.attack(f"{key}[{i}]", name)))
         if value is None:
-            raise plan.fail(f"{key}[{i}]", f"attack {name!r} has none of its own: choose attacks of method ascent")
+            raise plan.fail(f"{key}[{i}]", f"attack {name!r} has no value of its own: choose attacks of method ascent")
         if parts and value <= parts[-1]["value"]:
-            words = f"attack {name!r} has {value:g} after {parts[-1]['value']:g}: list growing ones"
+            words = f"attack {name!r} has {value:g} after {parts[-1]['value']:g}: list them in increasing order"
             raise plan.fail(f"{key}[{i}]", words)
         parts.append(_part(plan, part, name, own) | {"value": value})
     return parts
 
 
 def _check_unbounded(plan: FigurePlan, name: str) -> None:
-    """The verdict expects that the last bound leaves nothing: it has to reach every clip of [0, 1]."""
+    """Raises PipelineError if the last attack cannot reach every clip in [0, 1], as the verdict requires."""
     attack = innermost(plan.attack("bounds", name))
     reach = attack["steps"] * attack["perturbation"].get("step_size", 0)
     if _epsilon(attack) != 1 or reach < 1 - 1e-6:

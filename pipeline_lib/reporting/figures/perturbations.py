@@ -1,4 +1,4 @@
-"""One test clip under every attack: clean, adversarial and their difference, as a figure and as a page of clips."""
+"""One test clip under every attack: clean, adversarial and their difference, as a figure and a page of clips."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FRAMES_PER_SECOND = 5
 def attack_examples(
     clips: Path, attacks: Sequence[str], adversarial: Sequence[Path], predictions: Sequence[Path]
 ) -> list[Example]:
-    """Return for every attack: its name with the true and the predicted class, the clean and the adversarial clip.
+    """Return for every attack its name with the true and the predicted class, the clean and the adversarial clip.
 
-    The clip is the first one that most of the attacks get wrong, so that all rows of a figure show the same video.
+    All rows show the same clip, the one misclassified under the largest number of attacks (the first of several).
     """
     import numpy as np
 
@@ -48,7 +48,7 @@ def attack_examples(
 
 
 def draw_perturbations(examples: Sequence[Example]) -> Figure:
-    """Return per example the middle frame clean, adversarial, and 15 times their difference."""
+    """Return a figure with a row per example: its middle frame clean, adversarial, and 15 times their difference."""
     from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
     from pipeline_lib.reporting.style import MUTED, new_figure
 
@@ -108,7 +108,7 @@ class Perturbations:
         return draw_perturbations(self._examples(files))
 
     def page(self, files: Mapping[str, Any]) -> str:
-        """The clips to play (images to look at)."""
+        """The page with the clips as videos (or images)."""
         from pipeline_lib.reporting.gallery import gallery_page
 
         return gallery_page(self._examples(files), FRAMES_PER_SECOND)

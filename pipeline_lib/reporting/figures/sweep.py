@@ -21,10 +21,10 @@ PANELS_PER_LINE = 4
 
 
 def build_sweeps(panels: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a row per panel, row and value: `COLUMNS`, in percent with the 95 % interval.
+    """Return a table with a row per panel, row and value: `COLUMNS`, in percent with the 95 % interval.
 
-    panels: label -> `key` (what is swept), `values` (as written), `positions` (their numbers) and `rows`, label ->
-        `seeds` and `cells`: for each value the paths of the predictions, one per seed.
+    panels: label -> `key` (swept), `values` (as written), `positions` (on the axis) and `rows`: label -> `seeds` and
+    `cells` (for each value the paths of the predictions, one per seed).
     """
     import pandas as pd
 
@@ -44,7 +44,7 @@ def build_sweeps(panels: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def draw_sweeps(table: pd.DataFrame, title: str = "") -> Figure:
-    """Return a panel for each attack, a line for each row, with shaded 95 % intervals."""
+    """Return a figure with a panel for each attack and a line for each row, with shaded 95 % intervals."""
     from pipeline_lib.reporting.style import line_styles, new_figure
 
     names, rows = list(table["panel"].unique()), list(table["row"].unique())
@@ -86,7 +86,7 @@ def draw_panel(panel: Axes, table: pd.DataFrame, styles: Mapping[str, dict[str, 
 
 
 def scale_values(panel: Axes, values: Sequence[float], labels: Sequence[str]) -> None:
-    """A square-root axis, on which values that double keep apart, with the labels (as written) that find room."""
+    """Set a square-root axis, which separates doubling values, with the labels (as written) that do not overlap."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     from pipeline_lib.reporting.style import square_root_axis
@@ -106,8 +106,8 @@ def scale_values(panel: Axes, values: Sequence[float], labels: Sequence[str]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class SweepCurves:
-    """Sweeps of attacks against several models. `panels`: label -> name of a sweep. `rows` and `source`: as a study's,
-    with panels in the place of columns."""
+    """Sweeps of attacks on several models. `panels`: label -> name of a sweep. `rows` and `source`: as in a study, with
+    panels in place of columns."""
 
     title: str
     dataset: str
@@ -118,22 +118,22 @@ class SweepCurves:
     @property
     def caption(self) -> str:
         return (
-            f"{self.title}: accuracy against the value that is swept, with 95 % intervals; every point is an "
-            "adversarial set of its own. Accuracy should fall as an attack grows: a curve that rises beyond its "
-            "interval hints at masked gradients, or at an attack that ran out of iterations."
+            f"{self.title}: accuracy against the swept value, with 95 % intervals; each point is a separate "
+            "adversarial set. Accuracy should fall as an attack becomes stronger: a rise beyond the interval "
+            "suggests masked gradients, or too few iterations."
         )
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
-        """By panel: what is swept, its values as written and where they are on the axis, and each row's predictions."""
+        """By panel: the swept key, its values as written and their axis positions, and each row's predictions."""
         plan.at_least(1, "panels", self.panels)
         plan.at_least(1, "rows", self.rows)
-        # In the order of their names.
+        # Sorted by name.
         sweeps = {label: plan.sweep(f"panels.{label}", name) for label, name in sorted(self.panels.items())}
         panels = {label: _axis(sweep) | {"rows": {}} for label, sweep in sweeps.items()}
         for label, row in sorted(self.rows.items()):
             targets, given = written_row(f"{plan.where}.rows.{label}", row, sweeps, plan.entries)
             if "attack" in given:
-                raise plan.fail(f"rows.{label}.attack", "the panels name the attacks")
+                raise plan.fail(f"rows.{label}.attack", "the panels already name the attacks")
             source = given.get("source", self.source)
             for panel, target in targets.items():
                 panels[panel]["rows"][label] = self._curve(plan, f"rows.{label}.{panel}", target, sweeps[panel], source)
@@ -147,7 +147,7 @@ class SweepCurves:
         }
 
     def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
-        """The accuracies that the figure shows, with four decimals."""
+        """The accuracies in the figure, with four decimals."""
         return build_sweeps(files).round({"measured": 4, "low": 4, "high": 4})
 
     def draw(self, files: Mapping[str, Any]) -> Figure:

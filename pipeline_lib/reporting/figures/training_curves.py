@@ -1,4 +1,4 @@
-"""Loss, accuracy and learning rate of trainings by epoch; one such figure of each data set is made by itself."""
+"""Loss, accuracy and learning rate of trainings by epoch; one such figure per data set is made automatically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLES = {"loss": "Training loss", "accuracy": "Training accuracy (%)", "learnin
 
 
 def draw_training(histories: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
-    """Return training loss, accuracy in percent and learning rate against epochs.
+    """Return a figure of training loss, accuracy in percent and learning rate against epochs.
 
     histories: (label, table with columns epoch, loss, accuracy in percent and learning_rate).
     """
@@ -24,7 +24,7 @@ def draw_training(histories: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 
     from pipeline_lib.reporting.style import finish_panel, line_styles, new_figure
 
-    # Weights that were taken over without an epoch have no curve; an empty one would cost the figure its layout.
+    # Models without epochs have no curve; an empty one would break the figure's layout.
     histories = [(label, history) for label, history in histories if len(history)]
     figure = new_figure(10.5, 0.2 * max(len(histories), 14) + 0.3)
     panels = figure.subplots(1, 3)
@@ -41,7 +41,7 @@ def draw_training(histories: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCurves:
-    """The trainings of models, each named with its seed, such as `at_pgd-s0`."""
+    """Training curves of models, each named with its seed, such as `at_pgd-s0`."""
 
     dataset: str
     models: list[str]
