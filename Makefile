@@ -1,4 +1,4 @@
-# `make demo` runs the whole chain on the embedded data set, `make test` the tests. Both set everything up by themselves.
+# `make demo` runs the whole workflow on the embedded data set, `make test` the tests. Both install what they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Also the slow tests, and those that start a private SLURM (they need root and Debian's slurm-wlm).
+# Also the slow tests, and those with a private SLURM (they need root and Debian's slurm-wlm).
 test-all: slurm
 	$(BIN)/python -m pytest -m "not gpu"
 
@@ -19,7 +19,7 @@ test-all: slurm
 test-gpu: $(VENV)/.installed
 	$(BIN)/python -m pytest -m gpu
 
-# Ten minutes on a GPU: correctness, rates, and with GPU_OPTIONS="--cifar10 DIR" CIFAR-10. Needs torch, and no installation.
+# Ten minutes on a GPU: correctness, rates, and with GPU_OPTIONS="--cifar10 DIR" CIFAR-10. Needs torch, but no installation.
 gpu:
 	$(PYTHON) benchmarks/gpu.py --out gpu_results $(GPU_OPTIONS)
 
@@ -30,20 +30,21 @@ lint: $(VENV)/.installed
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 
-# Changes one expression at a time and looks for a test that fails: hours on one core, and continues where it was stopped.
-# `make mutants MUTANTS='pipeline_lib.attacks.*'` takes some of them, again. CONTRIBUTING.md, tests/mutants.md.
+# Mutation testing: changes one expression at a time; some test should fail. Takes hours on one core, and can be resumed.
+# `make mutants MUTANTS='pipeline_lib.attacks.*'` reruns some of them. See CONTRIBUTING.md and tests/mutants.md.
 mutants: $(VENV)/.mutants
 	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 nice -n 15 $(BIN)/mutmut run --max-children 1 $(if $(MUTANTS),'$(MUTANTS)')
 	$(BIN)/python tests/mutants.py
 
-# What the profile for SLURM needs besides; see pyproject.toml for why it is apart.
+# Additional packages for the SLURM profile; pyproject.toml explains why they are separate.
 slurm: $(VENV)/.slurm
 
-# Finished models of earlier configurations are kept in run folders, so that going back costs nothing.
+# Run folders keep finished models of earlier configurations, so that returning to one costs nothing.
 clean-runs:
 	rm -rf results/.runs
 
-# The last are oracles of tests/test_libraries.py: they pin old versions of packages that we share, and need none of those.
+# The packages installed last are oracles of tests/test_libraries.py. They pin old versions of shared packages, which
+# they do not need.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.12"'
 	$(PYTHON) -m venv $(VENV)

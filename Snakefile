@@ -1,4 +1,4 @@
-# The workflow's definition: video files -> HDF5 clips -> models -> adversarial sets -> predictions -> tables and figures.
+# The workflow: video files -> HDF5 clips -> models -> adversarial sets -> predictions -> tables and figures.
 #   snakemake --cores all                                            the embedded data set (config/config.yaml)
 #   snakemake --cores all --configfile config/ucf101_3class.yaml     an overlay on it
 from snakemake.utils import min_version
@@ -17,7 +17,7 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
 
 
-# Snakemake opens it when it makes the report.
+# Snakemake reads it when it makes the report.
 report: str(Path(PATHS.opening()).absolute())
 
 

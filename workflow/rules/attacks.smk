@@ -1,7 +1,7 @@
-# Models and test clips to cached adversarial sets, with the source's own (white-box) predictions on them.
+# Models and test clips to adversarial sets, with the source's own (white-box) predictions on them.
 
 
-# Universal attacks: what all clips are shown is learned once, on the training clips.
+# Universal attacks: the pattern shared by all clips is learned once, on the training clips.
 rule learn:
     input:
         clips=PATHS.clips("{dataset}", "train"),

@@ -48,7 +48,7 @@ rule decode:
     params:
         entry=lambda wildcards: parameters.clip_entry(PLAN, wildcards.dataset),
         root=lambda wildcards: INPUTS.data_root(wildcards.dataset),
-        # Not tracked, since it asks for threads: but for `tolerate`, none of it changes a clip.
+        # Not tracked, as the function takes `threads`: except for `tolerate`, it does not change clips.
         decoding=lambda wildcards, threads: PLAN["datasets"][wildcards.dataset]["decoding"],
         code=lambda wildcards: code("decode.py", parameters.clip_entry(PLAN, wildcards.dataset)),
     script:

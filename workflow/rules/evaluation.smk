@@ -1,4 +1,4 @@
-# Models on clean clips, and on adversarial sets made on another model (transfer); their features on both.
+# Predictions on clean clips and on adversarial sets made on another model (transfer); features of both.
 
 
 rule predict_clean:
@@ -25,7 +25,7 @@ rule predict_clean:
         "../scripts/predict.py"
 
 
-# Of another model only: the predictions of a source on its own sets come with the sets.
+# For sets of another model only: the rule `attack` writes a source's predictions on its own sets.
 use rule predict_clean as predict_transfer with:
     input:
         clips=PATHS.clips("{dataset}", "test"),
@@ -39,7 +39,7 @@ use rule predict_clean as predict_transfer with:
         source=f"(?!(?P=target)/)(?:{TARGETS})",
 
 
-# Of clean and of adversarial clips, after each stage of the model that the set was made on.
+# Features of clean and of adversarial clips after each stage of the set's source.
 rule features:
     input:
         clips=PATHS.clips("{dataset}", "test"),

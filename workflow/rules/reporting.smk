@@ -53,7 +53,7 @@ rule audit_table:
         "../scripts/audit.py"
 
 
-# One rule, in a form for each set of files that figures write beside their pictures: `figure`, `figure_csv` (numbers),
+# One rule for each set of files that figures write in addition to their pictures: `figure`, `figure_csv` (numbers),
 # `figure_html` (a page).
 for FORM in figure_rules(PLAN):
 

@@ -1,4 +1,4 @@
-"""Attacks every test clip on one source and caches the adversarial set."""
+"""Attacks every test clip on one source and stores the adversarial set."""
 
 from pathlib import Path
 

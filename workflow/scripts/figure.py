@@ -1,4 +1,4 @@
-"""Draws one figure from the files that its class asked for."""
+"""Draws one figure from the files that its class needs."""
 
 from pipeline_lib.jobs.adapter import job
 

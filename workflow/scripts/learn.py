@@ -1,4 +1,4 @@
-"""Learns a universal attack on one source, on the training clips."""
+"""Learns a universal attack on one source from the training clips."""
 
 from pathlib import Path
 

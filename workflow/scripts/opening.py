@@ -1,4 +1,4 @@
-"""Writes the report's opening page: seeds, precision and determinism of the runs behind it."""
+"""Writes the report's opening page: seeds, precision and determinism of the runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Renders the embedded data set: an entry's recipe to files of videos or images, and lists."""
+"""Renders the embedded data set: files of videos or images, and their lists."""
 
 from pathlib import Path
 

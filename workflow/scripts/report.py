@@ -1,4 +1,4 @@
-"""Makes the self-contained HTML report with Snakemake's own mechanism."""
+"""Makes Snakemake's self-contained HTML report."""
 
 from pathlib import Path
 
