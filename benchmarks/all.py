@@ -1,9 +1,9 @@
-"""Every benchmark that needs no files, one after the other; those that failed are listed at the end.
+"""Runs every benchmark that needs no files; those that fail are listed at the end.
 
     python benchmarks/all.py                    # tiny networks on the CPU: minutes
     python benchmarks/all.py --full --device cuda
 
-Options go to those of networks, the device to the transforms too. Decoding needs PyAV and ffmpeg.
+Options are passed to the benchmarks of networks, `--device` also to that of transforms. Decoding needs PyAV and ffmpeg.
 """
 
 import argparse

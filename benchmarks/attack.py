@@ -1,13 +1,13 @@
-"""Attacks against their floor: as many bare forward and backward passes to the input, and as many forward passes where
-they make some, with frozen parameters.
+"""Time of attacks relative to their floor: the same number of bare forward-backward passes to the input and of forward
+passes, with frozen parameters.
 
     python benchmarks/attack.py                        # a tiny network on the CPU
     python benchmarks/attack.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112
     python benchmarks/attack.py --full --all           # every attack
 
-PGD of torchattacks, foolbox, ART and cleverhans runs beside ours where they are installed, called as their READMEs do.
-All take their turns in one run; a ratio is the median over rounds, so that a slow spell of the machine hits all. Under
-the table: our time over that of each library, from pairs of the same round.
+PGD of torchattacks, foolbox, ART and cleverhans is included if they are installed, called as in their READMEs. All are
+interleaved in one run, so that a slow phase of the machine affects all; a ratio is the median over rounds. Below the
+table: our time over that of each library, from pairs of the same round.
 """
 
 import argparse
@@ -55,7 +55,7 @@ FLOORS = "forward and backward, {}", "forward, {}"
 
 
 class Timed(NamedTuple):
-    """Something to time, and its floor: forward and backward passes, and forward passes alone, through a network."""
+    """A function to time, and its floor: numbers of forward-backward and of forward passes of a network."""
 
     work: Callable[[], object]
     gradients: int
@@ -63,7 +63,7 @@ class Timed(NamedTuple):
     network: str = PLAIN
 
     def floor(self, times: Mapping[str, float], passes: int) -> float:
-        """Its seconds, by those of a round."""
+        """Seconds of the floor, from the times of a round."""
         both, alone = (times[kind.format(self.network)] / passes for kind in FLOORS)
         return self.gradients * both + self.forwards * alone
 
@@ -120,7 +120,7 @@ def ours(steps: int, size: int) -> dict[str, Ours]:
 
 
 def works(network: nn.Module, selecting: nn.Module, clips: Tensor, steps: int, every: bool) -> dict[str, Timed]:
-    """Floors first, then ours, then the other libraries'."""
+    """The floors, our attacks, and those of the other libraries, in this order."""
     labels = torch.zeros(len(clips), dtype=torch.long, device=clips.device)
     attacks = ours(steps, clips.shape[-1])
     pgd = attacks["PGD"].attack
@@ -139,7 +139,7 @@ def works(network: nn.Module, selecting: nn.Module, clips: Tensor, steps: int, e
 
 
 def floors(network: nn.Module, name: str, clips: Tensor, labels: Tensor, steps: int) -> dict[str, Timed]:
-    """Bare passes through a network."""
+    """Bare passes of a network."""
     both, alone = (kind.format(name) for kind in FLOORS)
     return {
         both: Timed(partial(gradients, network, clips, labels, steps), steps, 0, name),
@@ -169,7 +169,7 @@ def multibn(options: argparse.Namespace) -> nn.Module:
 
 
 def measure(timed: dict[str, Timed], rounds: int, device: torch.device) -> list[dict[str, float]]:
-    """Seconds of each work in each round, each round in another order, after one that is not counted."""
+    """Seconds of each function in each round, in a different order per round, after one unmeasured round."""
     names, found = list(timed), []
     for i in range(rounds + 1):
         order = names[i % len(names) :] + names[: i % len(names)]

@@ -1,4 +1,4 @@
-"""What the benchmarks of networks share: options, networks and clips, the clock, and how a ratio is told."""
+"""Shared by the benchmarks of networks: options, networks and clips, timing, and the format of ratios."""
 
 import argparse
 import statistics
@@ -42,7 +42,7 @@ def parser_of(description: str | None, *, rounds: int) -> argparse.ArgumentParse
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options, with their defaults filled in; device, threads and determinism as a job has them."""
+    """The options with defaults filled in; device, threads and determinism are set as in a job."""
     options = parser.parse_args()
     tiny = options.network == "tiny"
     options.frames = options.frames or (8 if tiny else 16)
@@ -52,7 +52,7 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def network_and_clips(options: argparse.Namespace, classes: int = 101) -> tuple[nn.Module, Tensor]:
-    """Both with seed 0, on the device, in the memory layout that they have in jobs."""
+    """Both with seed 0, on the device, in the memory layout of jobs."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         known = NETWORKS[options.network]
@@ -68,7 +68,7 @@ def headline(options: argparse.Namespace) -> str:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Time of one call, until the device has finished: CPU time on the CPU, which other processes hardly disturb."""
+    """Time of one call, until the device has finished; CPU time on the CPU, which depends little on other processes."""
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     synchronize(device)
     start = clock()
@@ -83,7 +83,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def peak_memory(work: Callable[[], object], device: torch.device) -> str:
-    """The most gigabytes that tensors take at a time in one call; torch counts those of a GPU only."""
+    """Peak gigabytes of tensors in one call; torch counts only those of a GPU."""
     if device.type != "cuda":
         return "none"
     torch.cuda.reset_peak_memory_stats(device)

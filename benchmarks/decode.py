@@ -1,4 +1,4 @@
-"""Decoding speed, in one interleaved run: the pipeline's decoder against other ways to the same clips.
+"""Decoding speed of the pipeline's decoder and of other ways to the same clips, in one interleaved run.
 
 python benchmarks/decode.py --videos /data/UCF-101 --count 32
 """
@@ -35,7 +35,7 @@ def ours(paths: Sequence[Path], workers: int) -> None:
 
 
 def process_per_video(paths: Sequence[Path], workers: int) -> None:
-    """ffmpeg-python as its documentation has it, with the same filters."""
+    """ffmpeg-python as in its documentation, with the same filters."""
 
     def decode(path: Path) -> np.ndarray:
         scaled = ffmpeg.input(str(path)).video.filter("scale", *SCALE, flags="bilinear").filter("crop", 112, 112)
@@ -47,7 +47,7 @@ def process_per_video(paths: Sequence[Path], workers: int) -> None:
 
 
 def decoding_alone(paths: Sequence[Path], workers: int) -> None:
-    """ffmpeg that throws the frames away (`-f null`), eight videos per process."""
+    """ffmpeg that discards the frames (`-f null`), eight videos per process."""
 
     def decode(batch: Sequence[Path]) -> None:
         outputs = [ffmpeg.input(str(path), threads=1).video.output("-", format="null") for path in batch]
@@ -87,7 +87,7 @@ def in_threads(work: Callable, items: Sequence, workers: int) -> None:
 
 
 def chosen(frames: np.ndarray) -> np.ndarray:
-    """The frames of the clip, copied, so that the others can be freed."""
+    """A copy of the clip's frames, so that the others can be freed."""
     return frames[SPEC.sampling(len(frames))]
 
 
@@ -100,7 +100,7 @@ DECODERS: dict[str, Decoder] = {
 
 
 def render(folder: Path, count: int) -> None:
-    """Videos as UCF101 has them: 320 x 240, 25 frames per second, 7 s, MPEG-4 with B-frames in AVI."""
+    """Renders videos in UCF101's format: 320 x 240, 25 frames per second, 7 s, MPEG-4 with B-frames in AVI."""
     for number in range(count):
         source = ffmpeg.input(f"mandelbrot=size=320x240:rate=25:start_scale={1 / (number + 1)}", f="lavfi", t=7)
         output = source.output(str(folder / f"{number}.avi"), vcodec="mpeg4", qscale=5, bf=2, pix_fmt="yuv420p")
@@ -108,7 +108,7 @@ def render(folder: Path, count: int) -> None:
 
 
 def measured(paths: Sequence[Path], workers: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds by decoder and round; the first round, which fills the file cache, is not counted."""
+    """Seconds by decoder and round; the first round, which fills the file cache, is not measured."""
     seconds: dict[str, list[float]] = {name: [] for name in DECODERS}
     for number in range(rounds + 1):
         for name, decode in DECODERS.items():
@@ -120,7 +120,7 @@ def measured(paths: Sequence[Path], workers: int, rounds: int) -> dict[str, list
 
 
 def table(seconds: dict[str, list[float]], videos: int) -> str:
-    """Markdown: videos per second, and how many times faster than the baseline (median of pairs, least to most)."""
+    """Markdown: videos per second, and the factor over the baseline (median of pairs, minimum to maximum)."""
     lines = ["| decoder | videos/s | times the baseline |", "|---|---|---|"]
     for name, times in seconds.items():
         ratios = [base / own for base, own in zip(seconds[BASELINE], times, strict=True)]

@@ -1,11 +1,11 @@
-"""Evaluating a model under several attacks, with their union, over the usual way: batches of one, no frozen parameters.
+"""Cost of evaluating a model under several attacks, relative to the usual way: batches of one, no frozen parameters.
 
     python benchmarks/evaluation.py                        # a tiny network on the CPU
     python benchmarks/evaluation.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112
 
-The usual way is the plain loop of most research code: each clip by itself, a loss that is averaged, `loss.backward()`,
-which also computes the gradients of all parameters. Both attack the same clips with the same draws, in turn, other
-draws in each round.
+The usual way is the loop of most research code: one clip at a time, a mean loss, and `loss.backward()`, which also
+computes the gradients of all parameters. Both attack the same clips with the same random numbers, alternately, with
+other random numbers in each round.
 Goal: a third of the cost, and the same flags (correct or wrong) for every clip in fp32.
 """
 
@@ -39,7 +39,7 @@ def attacks(side: int, steps: int) -> dict[str, Ascent]:
 
 
 def usual_way(network: nn.Module, attack: Ascent, clips: Tensor, labels: Tensor, seed: int) -> Tensor:
-    """(N,): which clips stay correct."""
+    """(N,): whether each clip is still classified correctly."""
     correct = []
     for i in range(len(clips)):
         clip, label, generators = clips[i : i + 1], labels[i : i + 1], draws(clips, seed)[i : i + 1]
@@ -74,7 +74,7 @@ def draws(clips: Tensor, seed: int) -> list[torch.Generator]:
 def union(  # type: ignore[no-untyped-def]
     way, network: nn.Module, clips: Tensor, labels: Tensor, steps: int, seed: int, *more: str
 ) -> tuple[float, Tensor]:
-    """Seconds (of CPU time on the CPU), and which clips stay correct under each attack (4, N)."""
+    """Seconds (of CPU time on the CPU), and whether clips are still classified correctly under each attack (4, N)."""
     flags: list[Tensor] = []
 
     def work() -> None:

@@ -1,11 +1,11 @@
-"""A GPU in one command of at most ten minutes: parts with a time box each, most valuable first.
+"""All GPU checks in one command of at most ten minutes: parts with a time limit each, in order of importance.
 
     python benchmarks/gpu.py --out gpu_results                     # correctness, then rates
-    python benchmarks/gpu.py --out gpu_results --cifar10 DIR       # and CIFAR-10's rows; DIR holds cifar-10-batches-bin
-    python benchmarks/gpu.py --out gpu_results --video DIR         # and videos; DIR holds train.h5 and test.h5
+    python benchmarks/gpu.py --out gpu_results --cifar10 DIR       # and CIFAR-10's rows; DIR has cifar-10-batches-bin
+    python benchmarks/gpu.py --out gpu_results --video DIR         # and videos; DIR has train.h5 and test.h5
 
-It needs torch, torchvision, h5py, Pillow, PyYAML, tqdm and pytest, and neither Snakemake nor ffmpeg. Each part writes a
-log of its own below --out; a summary with machine, date, versions and commands is printed last.
+It needs torch, torchvision, h5py, Pillow, PyYAML, tqdm and pytest, but neither Snakemake nor ffmpeg. Each part writes
+its own log below --out; a summary with machine, date, versions and commands is printed at the end.
 """
 
 import argparse
@@ -30,7 +30,7 @@ VIDEO = "benchmarks/study.py --config config/ucf101_3class.yaml config/ucf101_3c
 
 
 class Part(NamedTuple):
-    """A command of this Python and the seconds that it may take; what it has printed until then counts."""
+    """A command of this Python and its time limit in seconds; its output until then is kept."""
 
     name: str
     command: str
@@ -52,12 +52,12 @@ def parts(options: argparse.Namespace) -> list[Part]:
 
 
 def environment() -> dict[str, str]:
-    """That of a part: the package need not be installed."""
+    """The environment of a part, in which the package need not be installed."""
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 def run(part: Part, out: Path, seconds: float) -> str:
-    """Runs a part inside its box; how it ended."""
+    """Runs a part within its time limit; returns its outcome in words."""
     start, log = time.monotonic(), out / f"{part.name}.log"
     with log.open("w") as file:
         command = [sys.executable, "-u", *shlex.split(part.command)]

@@ -1,6 +1,6 @@
-"""PGD of other libraries, called as their READMEs do it, on networks for videos. Only what is installed is there.
+"""PGD of other libraries, called as in their READMEs, on networks for videos. Only installed libraries are used.
 
-A work is prepared once: `prepare(network, clips, labels, epsilon, step_size, steps)` returns what attacks the clips.
+Each is prepared once: `prepare(network, clips, labels, epsilon, step_size, steps)` returns a function that attacks.
 """
 
 from collections.abc import Callable
@@ -67,7 +67,7 @@ LIBRARIES: dict[str, Prepare] = {
 
 
 def installed() -> dict[str, Prepare]:
-    """The libraries that are there; a line about each other one."""
+    """The installed libraries; prints a line for each other one."""
     found = {name: prepare for name, prepare in LIBRARIES.items() if find_spec(name)}
     for name in LIBRARIES.keys() - found.keys():
         print(f"{name} is not installed: left out")
@@ -75,5 +75,5 @@ def installed() -> dict[str, Prepare]:
 
 
 def as_tensor(result: Any, like: Tensor) -> Tensor:
-    """What a library returned, where the clips are."""
+    """A library's result as a tensor on the device of `like`."""
     return torch.as_tensor(result).to(like)

@@ -1,10 +1,10 @@
-"""A training epoch over its bare steps, the fraction of its time that waits for data, and two processes over one.
+"""Time of a training epoch over its bare steps, fraction of time waiting for data, and speed-up by two processes.
 
     python benchmarks/loop.py                        # a tiny network on the CPU, two gloo processes
     python benchmarks/loop.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112; with two GPUs two processes
 
-Bare steps are the defense's loss, its backward pass and the optimizer's step on clips that lie on the device already.
-All are timed in turn in one run; ratios are medians over rounds. Two processes have the global batch of one.
+Bare steps are the defense's loss, its backward pass and the optimizer's step on clips that are already on the device.
+All are interleaved in one run; ratios are medians over rounds. Two processes have the same global batch as one.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def write_clips(path: Path, count: int, shape: tuple[int, ...]) -> None:
 
 
 def bare_steps(entry: dict[str, Any], clips: Clips, device: torch.device) -> Callable[[], None]:
-    """An epoch's steps on one batch that lies on the device."""
+    """An epoch's steps on one batch that is already on the device."""
     network, defense = new_network(entry, 2)
     network.to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
@@ -97,7 +97,7 @@ def epoch(entry: dict[str, Any], clips: Path, device: torch.device, processes: i
 
 
 class Waits(logging.Handler):
-    """Notes the fraction of time that waited for data, in percent, as the log says it."""
+    """Collects the percentage of time waiting for data from the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def one_process(path: Path, options: argparse.Namespace, waits: Waits) -> None:
 
 
 def several_processes(path: Path, options: argparse.Namespace) -> None:
-    """Wall time of the second of two epochs in proportion: what starting them takes is in both runs."""
+    """Prints clips per second of one and of several processes, by wall time, and their ratio."""
     print(f"\n| defense | clips/s, 1 process | clips/s, {options.processes} | ratio |\n|---|---:|---:|---:|")
     for name, defense in DEFENSES.items():
         rates = [
@@ -139,7 +139,7 @@ def several_processes(path: Path, options: argparse.Namespace) -> None:
 
 
 def clips_per_second(entry: dict[str, Any], path: Path, device: torch.device, processes: int) -> float:
-    """Of the second epoch: the difference between a run of two epochs and a run of one."""
+    """Rate of the second epoch, from the difference between a run of two epochs and a run of one, without start-up."""
     spent = []
     for epochs in (1, 2):
         start = time.perf_counter()
@@ -153,7 +153,7 @@ def main() -> None:
     parser = parser_of(__doc__, rounds=5)
     parser.add_argument("--clips", type=int, default=320)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
-    parser.add_argument("--processes", type=int, help="compared with one; default: two, or what GPUs there are")
+    parser.add_argument("--processes", type=int, help="compared with one; default: two, or the number of GPUs")
     options = parsed(parser)
     if options.processes is None:
         options.processes = min(2, torch.cuda.device_count()) if options.device.type == "cuda" else 2

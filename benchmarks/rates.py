@@ -1,11 +1,11 @@
-"""Rates of attacks and training on a GPU, over the plain forward and backward rate and over what the GPU can compute.
+"""Rates of attacks and training on a GPU, relative to the forward-backward rate and to the GPU's peak rate.
 
     python benchmarks/rates.py                          # 3D ResNet-18 and ResNeXt-101, 16 and 40 frames of 112 x 112
     python benchmarks/rates.py --device cpu --tiny      # the same table of a tiny network
 
 Two ceilings are measured first: a large matrix product, and a large copy. The unit of each row is a forward and
-backward pass to the input with frozen parameters, in the same precision and the same run. A row ends with the share of
-the matrix rate that this unit reaches: its floating point operations are counted by torch.
+backward pass to the input with frozen parameters, in the same precision and the same run. A row ends with the fraction
+of the matrix rate that this unit reaches; torch counts its floating point operations.
 """
 
 import argparse
@@ -67,13 +67,13 @@ def ceilings(device: torch.device) -> dict[str, float]:
 
 
 def median(work: Callable[[], object], device: torch.device, rounds: int) -> float:
-    """Seconds of a call, after one that is not counted."""
+    """Median seconds of a call, after one unmeasured call."""
     work()
     return statistics.median(seconds(work, device) for _ in range(rounds))
 
 
 def operations(network: nn.Module, clips: Tensor) -> int:
-    """Floating point operations of one forward and backward pass to the input: the second has as many as the first."""
+    """Floating point operations of a forward-backward pass to the input: both directions have the same number."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(clips)
     return 2 * counter.get_total_flops()
@@ -92,7 +92,7 @@ def step_work(network: nn.Module, clips: Tensor, labels: Tensor, precision: Any,
 
 
 def works(network: nn.Module, clips: Tensor, precision: Any) -> dict[str, tuple[Callable[[], object], int]]:
-    """What is timed, with the passes that each needs; a training pass also computes gradients of the weights."""
+    """The functions to time, with their numbers of passes; a training pass also computes gradients of the weights."""
     labels = torch.zeros(len(clips), dtype=torch.long, device=clips.device)
     attack = Ascent(
         perturbation=AdditiveLinf(epsilon=EPSILON, step_size=1 / 255), start=UniformNoise(radius=EPSILON), steps=STEPS
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="a tiny network")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="no further network is begun after these")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="no further network is started after these")
     options = parser.parse_args()
     device, start = torch_device({"device": options.device, "threads": 2}), time.monotonic()
     limits = ceilings(device)
@@ -140,7 +140,7 @@ def main() -> None:
     print("|---|---|---|---|---:|---:|---:|---:|---:|", flush=True)
     for case in TINY if options.tiny else CASES:
         if time.monotonic() - start > options.seconds:
-            print(f"| {NETWORKS[case.network].title} | {case.frames} frames | not begun: out of time | | | | | | |")
+            print(f"| {NETWORKS[case.network].title} | {case.frames} frames | not started: out of time | | | | | | |")
             continue
         for row in rows(case, device, options.rounds, limits):
             print(row, flush=True)

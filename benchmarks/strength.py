@@ -1,10 +1,10 @@
-"""Is our PGD as strong as that of other libraries, in bf16 as in fp32, and stronger with more iterations?
+"""Strength of our PGD compared with other libraries, in bf16 and fp32, and with more iterations.
 
     python benchmarks/strength.py --results results/synthetic --models standard-s0 at_pgd-s0
 
-Test clips of a finished run, live (not quantized) adversarial clips, white-box, scored in float32. The same l-inf
-bound, step and number of iterations for all, every one from its own random start, so that differences of a clip or two
-are chance: each comes with its 95 % interval for pairs (Agresti and Min, 2005, from the clips on which they disagree).
+Test clips of a finished run, live (not quantized) adversarial clips, white-box, scored in float32. All have the same
+l-inf bound, step and number of iterations, but different random starts, so that differences of one or two clips are
+chance. Each has a 95 % interval for pairs (Agresti and Min, 2005, from the clips on which they disagree).
 """
 
 import argparse
@@ -45,8 +45,8 @@ def once(prepare: Prepare, epsilon: float, steps: int, network: nn.Module, clips
     return prepare(network, clips, labels, epsilon, epsilon / 4, steps)()
 
 
-def stands(network: nn.Module, work: Craft, data: Clips, batch: int, device: torch.device) -> Tensor:
-    """bool (n,): the clips that are still answered rightly."""
+def still_correct(network: nn.Module, work: Craft, data: Clips, batch: int, device: torch.device) -> Tensor:
+    """bool (n,): whether each clip is still classified correctly."""
     found = []
     for rows in torch.arange(len(data)).split(batch):
         clips = as_clips(data.read(rows.tolist()), device)
@@ -64,8 +64,8 @@ def accuracy(correct: Tensor) -> str:
 
 
 def difference(correct: Tensor, reference: Tensor) -> str:
-    """In percentage points, with the 95 % interval for pairs (Agresti and Min, 2005: half a clip more in each cell, so
-    that no disagreement among n clips is not taken for certainty)."""
+    """In percentage points, with the 95 % interval for pairs (Agresti and Min, 2005: half a clip is added to each cell,
+    so that the interval has a positive width without disagreements)."""
     more, less, n = int((correct & ~reference).sum()), int((reference & ~correct).sum()), len(correct)
     middle = (more - less) / (n + 2)
     half = 1.96 * ((more + less + 1) - (more - less) ** 2 / (n + 2)) ** 0.5 / (n + 2)
@@ -94,10 +94,10 @@ def main() -> None:
         print("| model | attack | accuracy | minus that of ours |\n|---|---|---|---|")
         for name in options.models:
             network = load_model(options.results / f"models/{name}.pt", device).network
-            reference = stands(network, ours, data, options.batch, device)
+            reference = still_correct(network, ours, data, options.batch, device)
             print(f"| {name} | ours | {accuracy(reference)} | |", flush=True)
             for other, work in others.items():
-                correct = stands(network, work, data, options.batch, device)
+                correct = still_correct(network, work, data, options.batch, device)
                 print(f"| {name} | {other} | {accuracy(correct)} | {difference(correct, reference)} |", flush=True)
 
 

@@ -1,5 +1,5 @@
-"""The rows of a study on a GPU machine that has torch and no Snakemake: the entries, library functions and files of the
-workflow, one row after the other, until the time is up.
+"""Runs the rows of a study on a GPU machine with torch but without Snakemake: the entries, library functions and files
+of the workflow, one row at a time, within a time limit.
 
     python benchmarks/study.py --config config/cifar10.yaml --study multibn_cifar10 --results /tmp/results \
         --set datasets.cifar10.root=/data/cifar10 --set training.cifar10.epochs=10 --rows "No Defense" AVG MultiBN
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def merged(first: Any, second: Any) -> Any:
-    """Nested mappings laid over one another, as Snakemake does with several configuration files."""
+    """Merged nested mappings, as Snakemake merges several configuration files."""
     if not isinstance(first, Mapping) or not isinstance(second, Mapping):
         return second
     return {**first, **{key: merged(first.get(key), value) for key, value in second.items()}}
@@ -61,7 +61,7 @@ def configuration(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class Study:
-    """A study's plan, and where its files lie."""
+    """A study's plan, and the paths of its files."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.config = configuration(options)
@@ -84,7 +84,7 @@ class Study:
                 decode_to_store(out, Path(entry["root"]), split, lists, decoder, Decoding(), workers=8)
 
     def weights(self, model: str) -> Path:
-        """A trained model's file; trains it, and the model that it starts from, if they are not there."""
+        """A trained model's file; trains it, and the model that it starts from, if they are missing."""
         path, entry = self.folder / f"models/{model}.pt", self.plan["models"][model]
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class Study:
         return path
 
     def correct(self, target: str, attack: str) -> np.ndarray:
-        """bool (N,): which test clips a target classifies correctly under a white-box attack, or clean."""
+        """bool (N,): whether a target classifies each test clip correctly under a white-box attack, or clean."""
         model, branch = split_target(target)
         out = self.folder / f"predictions/{target}/{attack}.csv"
         source = Source(weights=self.weights(model), branch=branch)
@@ -153,7 +153,7 @@ def last_row(weights: Path) -> str:
 def rows(study: Study, wanted: list[str], deadline: float) -> Iterator[str]:
     for label in wanted or study.study["rows"]:
         if time.monotonic() > deadline:
-            yield f"| {label} | not begun: out of time |"
+            yield f"| {label} | not started: out of time |"
         else:
             yield study.row(label)
 
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--rows", nargs="*", default=[])
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="no further row is begun after these")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="no further row is started after this time")
     options = parser.parse_args()
     deadline, study = time.monotonic() + options.seconds, Study(options)
     if options.clips is None:

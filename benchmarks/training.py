@@ -1,11 +1,11 @@
-"""One training step of each defense against its own floor: the passes that it needs, and nothing else.
+"""Time of a training step of each defense, relative to its floor: the passes that it needs, and nothing else.
 
     python benchmarks/training.py                        # a tiny network on the CPU
     python benchmarks/training.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112
 
-A step is the defense's loss and its backward pass to the parameters (the optimizer is the same for all). Its floor are
+A step is the defense's loss and its backward pass to the parameters (the optimizer is the same for all). Its floor is
 bare calls of the plain network: gradients to the input with frozen parameters, forward passes without gradients, and
-the training passes. Both are timed in turn in one run; the ratio is the median over pairs. Goal: 1.15.
+training passes. Both are timed alternately in one run; the ratio is the median over pairs. Goal: 1.15.
 """
 
 import statistics
@@ -41,10 +41,10 @@ GOAL = 1.15
 
 
 class Case(NamedTuple):
-    """A defense, and the passes of one of its steps, each of one batch unless `training` says how many.
+    """A defense, and the passes of one of its steps, each of one batch unless given in `training`.
 
-    gradients: forward and backward to the input; forwards: without gradients; training: one number for each pass.
-    beside: a second network that sees every batch too, as MultiBN's selection module does.
+    gradients: forward-backward to the input. forwards: without gradients. training: number of batches of each pass.
+    beside: a second network with the same passes, such as MultiBN's selection module.
     """
 
     defense: Defense
@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
 
 class Both(nn.Module):
-    """Two networks on the same clips, so that a pass through this one is a pass through each of them."""
+    """Two networks on the same clips: a pass of this one is a pass of both."""
 
     def __init__(self, network: nn.Module, beside: nn.Module) -> None:
         super().__init__()

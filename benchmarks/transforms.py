@@ -1,11 +1,11 @@
-"""Transforms of the input: time for each, over the library that does the same, and halftoning over the usual loops.
+"""Time of each input transform, relative to a library with the same transform, and of halftoning relative to loops.
 
     python benchmarks/transforms.py                    # a batch of 128 images of 32 x 32, a clip of 40 x 112 x 112
     python benchmarks/transforms.py --device cuda --rounds 20
 
-Times are medians over the rounds, ratios those of neighbors in time, so that a slow spell of the machine hits both.
-Libraries (on the CPU) get what they take, converted before the clock starts; only what is installed is there
-(`pip install opencv-python-headless scikit-image`). Goal: 1.5 of theirs.
+Times are medians over rounds. Ratios are of consecutive runs, so that a slow phase of the machine affects both. Inputs
+of libraries (on the CPU) are converted before timing; only installed libraries are used
+(`pip install opencv-python-headless scikit-image`). Goal: 1.5 of their time.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SLOW = ("nonlocal_means",)
 
 
 def pixel_loop(clips: Tensor) -> Tensor:
-    """Floyd-Steinberg as it is written down: one pixel after the other, each for all frames and channels at once."""
+    """Floyd-Steinberg as published: one pixel at a time, for all frames and channels at once."""
     planes = clips.flatten(0, -3).clone()
     height, width = planes.shape[1:]
     for row in range(height):
@@ -52,7 +52,7 @@ def pixel_loop(clips: Tensor) -> Tensor:
 
 
 def row_loop(clips: Tensor) -> Tensor:
-    """The same with the errors to the next row handed down for a whole row at a time."""
+    """The same, with the errors added to the next row for a whole row at a time."""
     planes = clips.flatten(0, -3).clone()
     height, width = planes.shape[1:]
     for row in range(height):
@@ -66,7 +66,7 @@ def row_loop(clips: Tensor) -> Tensor:
 
 
 def dithered(planes: Tensor, row: int, column: int) -> Tensor:
-    """Rounds one pixel of every plane and hands its error to the right; returns the errors."""
+    """Rounds one pixel of every plane and adds its error to the right neighbor; returns the errors."""
     value = planes[:, row, column].clone()
     level = (value > 0.5).to(value.dtype)
     planes[:, row, column] = level
@@ -76,7 +76,7 @@ def dithered(planes: Tensor, row: int, column: int) -> Tensor:
 
 
 def timed(works: Sequence[Callable[[], object]], rounds: int, device: torch.device) -> list[list[float]]:
-    """Seconds of each work in turn, `rounds` times after one unmeasured round."""
+    """Seconds of each function, interleaved, `rounds` times after one unmeasured round."""
     return [[seconds(work, device) for work in works] for _ in range(rounds + 1)][1:]
 
 
@@ -92,7 +92,7 @@ def applied(name: str, clips: Tensor) -> Callable[[], object]:
 
 
 def library_calls(clip: Tensor) -> dict[str, tuple[str, Callable[[], object]]]:
-    """What libraries offer for a clip (1, 3, T, H, W): their name and the call, by the transform's name."""
+    """Calls of libraries for a clip (1, 3, T, H, W): transform -> name of the library, and the call."""
     from PIL import Image
     from scipy import ndimage
     from torchvision.transforms.v2 import functional as vision
@@ -143,11 +143,11 @@ def transform_table(images: Tensor, clip: Tensor, rounds: int) -> None:
 def halftone_table(images: Tensor, clip: Tensor, rounds: int) -> None:
     print("\n| halftone by fronts over | 32 x 32 | 40 x 112 x 112 |\n|---|---:|---:|")
     fronts = Halftone()
-    for name, loop in (("the loop over pixels", pixel_loop), ("rows, errors handed down by rows", row_loop)):
+    for name, loop in (("the loop over pixels", pixel_loop), ("the loop with row-wise errors", row_loop)):
         cells = []
         for clips in (images, clip):
             if not torch.equal(fronts(clips), loop(clips)):
-                raise SystemExit(f"{name}: other bits than the fronts")
+                raise SystemExit(f"{name}: the result differs from the fronts")
             pairs = timed([lambda x=clips: fronts(x), lambda x=clips, f=loop: f(x)], rounds, clips.device)  # type: ignore[misc]
             cells.append(spread((slow / fast for fast, slow in pairs), digits=1))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
@@ -158,7 +158,7 @@ def training_pass(network: nn.Module, clips: Tensor) -> None:
 
 
 def training_step_table(clip: Tensor, rounds: int) -> None:
-    """Halftoning beside the forward and the full backward pass of the network behind it."""
+    """Time of halftoning relative to a training pass of the network behind it."""
     print("\n| network | training step, ms | halftone, ms | fraction |\n|---|---:|---:|---:|")
     for name, network, clips in (
         ("2D ResNet-18, 8 images of 32 x 32", ResNet2D(depth=18)(10), clip[:, :, 0, :32, :32].repeat(8, 1, 1, 1)),

@@ -1,10 +1,10 @@
-"""What memory layout, torch.compile and CUDA graphs give to a training step, standard and adversarial.
+"""Effect of memory layout, torch.compile and CUDA graphs on standard and adversarial training steps.
 
     python benchmarks/variants.py                                          # a tiny network on the CPU, no CUDA graphs
     python benchmarks/variants.py --network resnext101 --device cuda --precision tf32
 
-The unit is a forward and backward pass of the plain network (contiguous tensors, no compiler): a standard step has one,
-an adversarial step one more for each step of its attack. All take turns in one run; compilation is not counted. Every
+The unit is a forward-backward pass of the plain network (contiguous tensors, no compiler): a standard step has one, an
+adversarial step one more for each step of its attack. All are interleaved in one run; compilation is not measured. Each
 step's loss is compared with the plain network's in the same round.
 """
 
@@ -30,7 +30,7 @@ Work = Callable[[], Tensor]
 
 
 def variants(network: nn.Module, clips: Tensor) -> dict[str, tuple[Any, Tensor]]:
-    """Each variant's own copy of the network, and the clips as it takes them."""
+    """Each variant's own copy of the network, and its clips."""
     plain = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     made = {
         PLAIN: (plain, clips.contiguous()),
@@ -63,7 +63,7 @@ def plain_pass(network: nn.Module, clips: Tensor) -> None:
 
 
 def works_of(defense: Defense, network: nn.Module, clips: Tensor, precision: Any) -> dict[str, Work]:
-    """The steps that run here; one that fails is told, and left out."""
+    """The steps that run here; a failure is printed, and the step left out."""
     works = {}
     for name, (own, given) in variants(network.train(), clips).items():
         work = step_of(defense, own, given, precision)
@@ -93,9 +93,9 @@ def table(defense: Defense, passes: int, network: nn.Module, clips: Tensor, opti
     for name, work in works.items():
         fraction = spread(steps[name][0] / unit / passes for unit, steps in found)
         gap = max(abs(steps[name][1] / steps[PLAIN][1] - 1) for _, steps in found)
-        told = f"{gap:.1e}" + (" TOO LARGE" if gap > gap_allowed(options.precision) else "")
+        printed = f"{gap:.1e}" + (" TOO LARGE" if gap > gap_allowed(options.precision) else "")
         median = statistics.median(steps[name][0] for _, steps in found) * 1000
-        print(f"| {name} | {median:.1f} | {fraction} | {peak_memory(work, device)} | {told} |", flush=True)
+        print(f"| {name} | {median:.1f} | {fraction} | {peak_memory(work, device)} | {printed} |", flush=True)
 
 
 def main() -> None:

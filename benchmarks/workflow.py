@@ -1,8 +1,8 @@
-"""What the workflow costs beside its work: a dry run of the demo, and a job that only takes torch, warm or cold.
+"""Overhead of the workflow: a dry run of the demo, and a job that only loads torch, with and without a warm process.
 
     python benchmarks/workflow.py
 
-CPU seconds of all processes, which other processes hardly disturb, as medians over rounds that take turns.
+CPU seconds of all processes, which depend little on other processes, as medians over interleaved rounds.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = 10
-DEMO_JOBS = 245  # of the demo, roughly
+DEMO_JOBS = 245  # approximate number in the demo
 DEMO = ["--configfile", str(ROOT / "config/config.yaml")]
 
 SNAKEFILE = """
@@ -35,7 +35,7 @@ rule job:
     script:
         "job.py"
 """
-# As an adapter: the log, the device, and an output; no work.
+# An adapter with log, device and output, but no work.
 JOB = """
 from pathlib import Path
 from pipeline_lib.jobs.adapter import job, torch_device
@@ -46,7 +46,7 @@ with job(snakemake):
 
 
 def cpu_seconds(command: list[str], folder: Path) -> float:
-    """User and system time of a command and everything that it starts."""
+    """User and system time of a command and all its child processes."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     before = os.times()
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
@@ -59,7 +59,7 @@ def snakemake(*options: str) -> list[str]:
 
 
 def one_job(folder: Path, warm: int) -> float:
-    """Of some more jobs than one: without the start of Snakemake, and of the warm process."""
+    """Time of one job without the start of Snakemake and the warm process, from runs with several jobs and with one."""
     return (jobs(folder, 1 + JOBS, warm) - jobs(folder, 1, warm)) / JOBS
 
 

@@ -1,11 +1,11 @@
-"""What is left of trained models under a table's attack, its threat's worst case, and AutoAttack's APGD.
+"""Robust accuracy of trained models under a table's attack, its threat's worst case, and AutoAttack's APGD.
 
     python benchmarks/worst_case.py --results results/synthetic --models at_pgd-s0 avg-s0 --attacks pgd roa
 
-Test clips of a finished run, white-box, 8-bit clips scored in float32. For each attack of the configuration its entry
-`NAME_worst` runs beside it; and, for pgd where torchattacks is installed, APGD on cross-entropy and on the targeted DLR
-loss towards every wrong class (100 steps, one start each), live clips: frames below one another, as it takes images
-only. `passes` counts gradients per clip, and as a part of those of every attack of the worst case on every clip.
+Test clips of a finished run, white-box, 8-bit clips scored in float32. Each attack is compared with its entry
+`NAME_worst`; and, for pgd if torchattacks is installed, with APGD on cross-entropy and on the targeted DLR loss towards
+every wrong class (100 steps, one start each) on live clips, with frames stacked vertically, as it accepts images only.
+`passes`: gradients per clip, also as a fraction of those of running every attack of the worst case on every clip.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from pipeline_lib.models.trained import load_model
 
 
 class OfImages(nn.Module):
-    """A network for videos as one for images, whose rows are those of all frames."""
+    """A network for videos as one for images, with the frames stacked vertically."""
 
     def __init__(self, network: nn.Module, shape: torch.Size) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class OfImages(nn.Module):
 
 
 def autoattack(network: nn.Module, clips: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
-    """bool (N,): which clips APGD on cross-entropy, and then the targeted one, leave correct."""
+    """bool (N,): whether each clip is correct under APGD on cross-entropy and the targeted one."""
     from torchattacks import APGD, APGDT
 
     model, images = OfImages(network, clips.shape).eval(), clips.flatten(2, 3)
@@ -57,7 +57,7 @@ def autoattack(network: nn.Module, clips: Tensor, labels: Tensor, epsilon: float
 
 
 class Counted:
-    """Stored clips of an attack, and how many gradients they took, counted clip by clip."""
+    """Stored clips of an attack, and the number of gradients per clip."""
 
     def __init__(self, network: nn.Module, attack: Any, clips: Tensor, labels: Tensor, names: list[str], batch: int):
         self.passes = 0
