@@ -16,7 +16,7 @@ from pipeline_lib.jobs import warm
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs start cold elsewhere")
 
 ROOT = Path(__file__).parents[1]
-RUN_WARM = "from pipeline_lib.jobs.warm import run_in_warm_process\nhand_over()\n"
+RUN_WARM = "from pipeline_lib.jobs.warm import run_in_warm_process\nrun_in_warm_process()\n"
 
 
 @pytest.fixture(scope="module")
