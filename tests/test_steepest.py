@@ -192,7 +192,7 @@ def test_a_loss_that_overflows_at_the_last_candidates_is_reported_too():
     [
         (lambda: Steepest(attacks=[LINF], steps=0), "steps is 0"),
         (lambda: Steepest(attacks=[], steps=1), "attacks is empty"),
-        (lambda: Steepest(attacks=[LINF, wavy], steps=1), r"attacks\[1\] is a function: steepest takes .* ascent"),
+        (lambda: Steepest(attacks=[LINF, wavy], steps=1), r"attacks\[1\] is a function: steepest needs .* ascent"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):
