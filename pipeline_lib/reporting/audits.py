@@ -24,11 +24,17 @@ OTHER_MODEL = "other model evaluated"
 UNTOUCHED = "clips left out"
 NO_EFFECT = "no effect"
 NO_BOUND = "no bound stated"
+OVERSHOT = "last iterate worse"
+UNFINISHED = "not converged"
+# Sets of attacks that leave more than their bound does.
+WEAK = (OVERSHOT, UNFINISHED)
 # Numbers of such sets measure no robustness. A set without an effect may be one of a robust model.
 FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01
 UNCHANGED_ALLOWED = 0.01
 FELL = 1.0  # percent
+# Of the rise of the loss of clips that are still correct: what may come of the last tenth of the iterations.
+LATE_RISE = 0.05
 # Of the bound and of [0, 1]: above the rounding of float32, below half a grey level for every bound in use.
 ROUNDING = 1e-3
 # A predicted increase that counts, of 1 + the loss at the start: below it the bound is too small to tell.
@@ -48,13 +54,19 @@ CAPTION = (
     "wrong class), and of unchanged clips, the largest ratio to the bound of the attack's own tensors "
     "(live) and of the stored clips (storage: on the 8-bit lattice, or float32), how far live pixels leave [0, 1], "
     "how far the attacked model's loss is from the evaluated model's on the same clips, and the accuracy in percent on "
-    "clean, live and stored clips. Verdicts: "
+    "clean, live and stored clips; the fraction of live clips that an earlier iterate fooled the model on and the last "
+    "one does not (recovered), and what came of the last tenth of the iterations: the fraction of clips that had "
+    "withstood until then (last fall), and of the rise of the loss of those that still do (last rise). Verdicts: "
     '"not finite": a loss that is no number. "bound broken": a ratio above 1, pixels outside the region, or values '
     'outside [0, 1]. "other model evaluated": a gap above the allowed one, which is larger for attacks in bf16. '
     '"masked gradient": more than 1 % of the gradients are zero; or the accuracy falls by less than 1 %, and the loss '
     "rises by less than a tenth of what the first gradient predicted (half of it, where most elements are zero). "
     '"clips left out": more than 1 % of the clips are still the clean ones. "no effect": the stored accuracy is not '
     "lower than the clean one, and no gradient is to blame: the bound is too small, or the model robust in it. "
+    '"last iterate worse": more than one clip and 1 % of the live clips are correct that were not at an earlier '
+    'iterate: smaller steps leave less. "not converged": that many turned in the last tenth of the iterations, or more '
+    "than 5 % of the rise of the loss of those still correct came in it: more steps leave less. Both say that the "
+    "attack is weak in its bound, and the model less robust than the number. "
     '"no bound stated": nothing else is wrong, but the attack states no bound to compare with. The other verdicts but '
     "ok say that such numbers are no robustness."
 )
@@ -117,7 +129,19 @@ def verdict(audit: Mapping[Any, Any]) -> str:
         return UNTOUCHED
     if fell < half_a_clip and audit["unchanged_clips"] < 1:
         return NO_EFFECT
-    return NO_BOUND if audit["bound_ratio"] < 0 else SOUND
+    return NO_BOUND if audit["bound_ratio"] < 0 else finish(audit)
+
+
+def finish(audit: Mapping[Any, Any]) -> str:
+    """Return "ok", or how the attack would be stronger with smaller or more steps in the same bound.
+
+    A clip is no sign: two are, if they are a hundredth of all.
+    """
+    counts = max(FELL / 100, 1.5 / audit["clips"])
+    if audit["recovered_clips"] > counts:
+        return OVERSHOT
+    climbing = audit["live_accuracy"] / 100 > counts and audit["last_rise"] > LATE_RISE
+    return UNFINISHED if climbing or audit["last_fall"] > counts else SOUND
 
 
 def loss_contradicts_gradient(audit: Mapping[Any, Any]) -> bool:
@@ -160,6 +184,7 @@ def write_audit(audit: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, 
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as text, indexed by data set: verdict in front, fractions in percent, headings in words."""
     fractions = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
+    fractions += ["recovered_clips", "last_fall", "last_rise"]
     sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
     accuracies = ["clean", "live", "stored"]
     text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
@@ -183,4 +208,4 @@ def readable_cost(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def html_verdict(cell: str) -> str:
-    return f'<b class="masked">{cell}</b>' if cell in (*FAULTS, NO_EFFECT) else markup.escape(cell)
+    return f'<b class="masked">{cell}</b>' if cell in (*FAULTS, NO_EFFECT, *WEAK) else markup.escape(cell)
