@@ -9,7 +9,7 @@ from pipeline_lib.attacks.goal_loss import goal_loss, unchanged
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.guards import finite, require_precision, sound_clips, sound_labels, sound_model
 from pipeline_lib.attacks.losses import attacking
-from pipeline_lib.attacks.protocols import Attack, LossTransform
+from pipeline_lib.attacks.protocols import Attack, LossTransform, Model
 from pipeline_lib.entries.facts import layers, margin_of
 from pipeline_lib.precision import weights_in
 from pipeline_lib.randomness.generators import clip_generators, require_one_each
@@ -45,14 +45,12 @@ def craft(
     """
     # Gradients are taken below, whatever the caller is in.
     with torch.inference_mode(False):
-        clips, labels = _prepared(attack, clips, labels)
-        require_precision(network, clips)
+        clips, labels, model = _prepared(network, attack, clips, labels)
         generators = clip_generators(seed, [str(i) for i in range(len(clips))] if names is None else names)
         require_one_each(generators, clips)
-        model, transform = sound_model(network, labels), loss or unchanged
 
         def crafted(micro_batch: slice) -> Tensor:
-            some = clips[micro_batch]
+            some, transform = clips[micro_batch], loss or unchanged
             with attacking(network):
                 climbed = goal_loss(model, some, labels[micro_batch], goal_of(attack), transform=transform)
             with attacking(network, weights_in(attack, "fp32")):
@@ -62,14 +60,15 @@ def craft(
         return finite(torch.cat([crafted(micro_batch) for micro_batch in _micro_batches(len(clips), batch_size)]))
 
 
-def _prepared(attack: Attack, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The clips with the margin that the attack needs, and the labels on their device; both checked."""
+def _prepared(network: nn.Module, attack: Attack, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Model]:
+    """The clips with the margin that the attack needs, the labels on their device, and the model; all checked."""
     _require_learned(attack)
     clips = sound_clips(clips)
     labels = sound_labels(labels, clips)
+    require_precision(network, clips)
     if margin := margin_of(attack):
         clips = nn.functional.pad(clips, [margin] * 4)
-    return clips, labels
+    return clips, labels, sound_model(network, labels)
 
 
 def _micro_batches(count: int, size: int | None) -> list[slice]:

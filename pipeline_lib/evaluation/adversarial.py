@@ -141,5 +141,5 @@ def _write_set(
     write_predictions(outputs.predictions, data, attacked.stored, crafting.source.branches)
     precision = precision_of(attack, crafting.settings.precision)
     audit = audit_of(attacked, data.labels, precision)
-    write_rows(outputs.audit, Audit._fields, [audit._replace(**settled(attack))])
+    write_rows(outputs.audit, Audit._fields, [settled(attack, audit)])
     write_rows(outputs.trace, TraceRow._fields, trace_rows(attacked.trace))

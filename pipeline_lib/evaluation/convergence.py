@@ -3,16 +3,16 @@
 import numpy as np
 
 from pipeline_lib.attacks.strongest import Strongest
+from pipeline_lib.records.audits import Audit
 
-SETTLED = {"last_fall": 0.0, "last_rise": 0.0}
 # The end of a climb: this fraction of its iterations, at least one.
 END = 0.1
 
 
-def settled(attack: object) -> dict[str, float]:
-    """What replaces facts about the end of a climb where the result is not one: of the strongest of several attacks, of
-    which the first one's iterates are recorded."""
-    return SETTLED if isinstance(attack, Strongest) else {}
+def settled(attack: object, audit: Audit) -> Audit:
+    """The audit without facts about the end of a climb where the result is not one: of the strongest of several
+    attacks, of which the first one's iterates are recorded."""
+    return audit._replace(last_fall=0.0, last_rise=0.0) if isinstance(attack, Strongest) else audit
 
 
 def convergence(losses: np.ndarray, correct: np.ndarray) -> dict[str, float]:
@@ -27,7 +27,7 @@ def convergence(losses: np.ndarray, correct: np.ndarray) -> dict[str, float]:
     stands = np.logical_and.accumulate(correct, 1)
     facts = {"recovered_clips": float((correct[:, -1] & ~stands[:, -1]).mean())}
     if iterations < 2:
-        return facts | SETTLED
+        return facts | {"last_fall": 0.0, "last_rise": 0.0}
     before = iterations - max(1, int(END * iterations))
     largest = np.maximum.accumulate(losses.astype(np.float64), 1)[correct[:, -1]]
     rise, late = ((largest[:, -1] - largest[:, start]).sum() for start in (0, before))
