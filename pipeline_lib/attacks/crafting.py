@@ -29,9 +29,8 @@ def craft(
     """Adversarial clips, shaped as `clips`, not quantized (`attack.quantize(adversarial, clips)` does that).
 
     network: clips -> logits (N, classes). It is attacked in eval mode with frozen parameters, and left as it was.
-    clips: (N, C, T, H, W), or images (N, C, H, W), float32 or, as the network, float64, in [0, 1]; labels: (N,)
-        integers. An attack with a `margin`
-        gets it, and returns it: black pixels on each side.
+    clips: (N, C, T, H, W), or images (N, C, H, W), floats in [0, 1], float64 if the network is; labels: (N,) integers.
+        An attack with a `margin` gets it, and returns it: black pixels on each side.
     loss: what the attack climbs, made of the loss of its goal, as `loss` in a configuration; e.g. `Adaptive(type="lp")`
         of `pipeline_lib.defenses.adaptive`. By default that loss itself.
     batch_size: clips that are attacked at once, by default all. It bounds the memory, and changes no result.
@@ -39,12 +38,10 @@ def craft(
         among these clips.
 
     Raises:
-        ValueError: clips outside [0, 1] by more than rounding, labels that are no classes, a network that gives no
-            logits, weights, clips or autocast below float32 (but bf16), a loss or gradient that is not finite, an
-            attack that has to be learned first.
+        ValueError: clips, labels, a network or a precision that no attack is sound on, a loss or gradient that is not
+            finite, an attack that has to be learned first.
     """
-    # Gradients are taken below, whatever the caller is in.
-    with torch.inference_mode(False):
+    with torch.inference_mode(False):  # whatever the caller is in
         clips, labels, model = _prepared(network, attack, clips, labels)
         generators = clip_generators(seed, [str(i) for i in range(len(clips))] if names is None else names)
         require_one_each(generators, clips)
