@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2
 from pipeline_lib.attacks.norms import levels_inside, of_clip, onto_l1_ball, onto_l2_ball
 
 CLEAN = torch.full((1, 1, 1, 2), 100 / 255)
@@ -77,3 +77,15 @@ def test_what_costs_least_for_what_it_saves_goes_back_first(power, seed):
     found = levels_inside((wanted / 255)[None], (center / 255)[None], weight[None], power=power, limit=limit, dims=(1,))
     expected = fitted(wanted.tolist(), center.tolist(), weight.tolist(), power, limit)
     assert (found[0] * 255).round().tolist() == expected
+
+
+def test_the_printed_ratio_on_the_lattice_by_hand():
+    """(l / 100)^2 + (m / 50)^2 <= 4 for levels near 141.4 and 70.7, on the bound: 141 and 71 are outside, and 71 is the
+    one that goes back. A pixel at 0 stays there, whatever the attack made of it, and counts for nothing."""
+    bound = PrintedRatioL2(epsilon=1.0, step_size=1.5)
+    clean = torch.tensor([[100.0, 50.0, 0.0]]) / 255
+    adversarial = torch.tensor([[100 * 2**0.5, 50 * 2**0.5, 3.0]]) / 255
+    assert (bound.quantize(adversarial, clean) * 255).round().tolist() == [[141, 70, 0]]
+    assert bound.ratio_to_bound(torch.zeros_like(clean), clean).tolist() == [0.0]
+    lit = adversarial * torch.tensor([1.0, 1.0, 0.0])
+    assert bound.ratio_to_bound(lit, clean).item() == pytest.approx(1.0)
