@@ -15,7 +15,7 @@ _MODULES = {
     "framing": ["Adam", "FixedPattern", "UniversalFraming"],
     "goals": ["LeastLikely", "NextClass", "TargetClass", "Untargeted"],
     "lp_perturbations": ["AdditiveL1", "AdditiveL2", "PrintedRatioL2", "RatioL2"],
-    "margins": ["DLR", "Margin", "TargetedDLR"],
+    "margins": ["DLR", "LogOdds", "Margin", "TargetedDLR"],
     "perturbations": ["AdditiveLinf", "RatioLinf"],
     "regions": ["AllPixels", "Border", "FirstSampleOnly", "RandomPixels", "RandomRectangle"],
     "search": ["SearchedRectangle"],

@@ -10,8 +10,9 @@ from torch import Tensor
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps
 from pipeline_lib.attacks.ascent import Ascent, zero_or_nan
 from pipeline_lib.attacks.goal_loss import GoalLoss
-from pipeline_lib.attacks.goals import Goal, Untargeted
+from pipeline_lib.attacks.goals import Goal
 from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
+from pipeline_lib.attacks.margins import LogOdds
 from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.starts import Start
@@ -40,7 +41,7 @@ class Apgd:
         attack may be too large or too few for what its bound allows.
     steps: each costs one forward and one backward pass to the input; and one forward pass for the last iterate.
     start: of the climbs, if it is not that attack's; the bound is measured from the same clips.
-    goal: what whoever crafts makes the loss of.
+    goal: what whoever crafts makes the loss of; by default cross-entropy in the form that does not saturate.
     restarts: climbs from new draws of start and region; each clip keeps the best iterate of all.
     precision: of the passes; clips, gradients and bounds are float32.
     """
@@ -50,7 +51,7 @@ class Apgd:
     inside: Attack
     steps: Count = 20
     start: Start | None = None
-    goal: Goal = field(default_factory=Untargeted)
+    goal: Goal = field(default_factory=LogOdds)
     restarts: Count = 1
     precision: Precision = "fp32"
 

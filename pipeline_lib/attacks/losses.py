@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from pipeline_lib.attacks.protocols import Criterion, Loss, Model
 from pipeline_lib.precision import Precision
@@ -82,8 +83,17 @@ def loss_and_gradient(loss: Loss, clips: Tensor) -> tuple[Tensor, Tensor]:
         losses = loss(leaf)
         if losses.shape != clips.shape[:1]:
             raise ValueError(f"the loss of {len(clips)} clips has shape {tuple(losses.shape)}: give one for each")
-        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        (gradient,) = _gradient(losses.sum(), leaf)
     return losses.detach(), gradient
+
+
+def _gradient(loss: Tensor, leaf: Tensor) -> tuple[Tensor, ...]:
+    try:
+        return torch.autograd.grad(loss, leaf)
+    except RuntimeError as error:
+        if "use_reentrant" in str(error):
+            raise ValueError("the network's checkpoints are reentrant: give them use_reentrant=False") from error
+        raise
 
 
 @contextmanager
@@ -98,7 +108,7 @@ def attacking(network: nn.Module, precision: Precision = "fp32") -> Iterator[Non
     training = [(part, part.training) for part in network.modules()]
     learning = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
-        network.eval().requires_grad_(False)
+        _freeze(network)
         with _rounded(network) if precision == "bf16" else nullcontext():
             yield
     finally:
@@ -108,10 +118,20 @@ def attacking(network: nn.Module, precision: Precision = "fp32") -> Iterator[Non
             parameter.requires_grad_(flag)
 
 
+def _freeze(network: nn.Module) -> None:
+    """Eval mode, and no gradients of parameters; of scripted modules too, which have no `requires_grad_`."""
+    try:
+        network.eval()
+    except NotImplementedError as error:
+        raise ValueError("the network is an exported program: attack the module that it was exported from") from error
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+
+
 @contextmanager
 def _rounded(network: nn.Module) -> Iterator[None]:
     """Inside, weights that autocast would round in every pass are bfloat16 (a fifth of a pass on a CPU)."""
-    products = [part for part in network.modules() if isinstance(part, nn.Linear | nn.Conv2d | nn.Conv3d)]
+    products = [part for part in network.modules() if _is_plain(part)]
     exact = {weight: weight.data for part in products for weight in part.parameters(recurse=False)}
     stems = [part for part in products if isinstance(part, nn.Conv3d) and part.weight.shape[1] == 3 == part.in_channels]
     hooks = []
@@ -128,6 +148,13 @@ def _rounded(network: nn.Module) -> Iterator[None]:
             weight.data = values
         for hook in hooks:
             hook.remove()
+
+
+def _is_plain(part: nn.Module) -> bool:
+    """Whether a layer does nothing with its weight but multiply by it: subclasses may standardize it, and
+    parametrizations and hooks (weight_norm, spectral_norm, pruning) compute it from others."""
+    hooks = part._forward_pre_hooks or part._forward_hooks
+    return type(part) in (nn.Linear, nn.Conv2d, nn.Conv3d) and not hooks and not is_parametrized(part)
 
 
 def _with_a_fourth(data: Tensor) -> Tensor:

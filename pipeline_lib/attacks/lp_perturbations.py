@@ -11,16 +11,21 @@ from torch import Tensor
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps, Checkpoints, SparseSteps, additive_mix
 from pipeline_lib.attacks.norms import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball, unit
 from pipeline_lib.attacks.perturbations import DARKEST, growing, in_box, lifted, tell_of_large_steps
-from pipeline_lib.entries.ranges import AboveOne, Count, Positive, method
+from pipeline_lib.entries.ranges import AboveOne, Count, NonNegative, Positive, method
 from pipeline_lib.errors import PipelineError
 
-# What the authors divide by at least, so that a vanishing gradient is no direction.
-SMALLEST_NORM = 1e-6
+# Between these, squares of a gradient's elements have their place in float32.
+EXACT_FROM, EXACT_TO = 1e-6, 1e18
 
 
-def direction(gradient: Tensor) -> Tensor:
-    """g / ||g||_2, each clip's norm over all its elements."""
-    return gradient / l2_norm(gradient, of_clip(gradient)).clamp_min(SMALLEST_NORM)
+def direction(gradient: Tensor, smallest: float) -> Tensor:
+    """g / max(||g||_2, smallest), each clip's norm over all its elements; 0 of 0."""
+    norm = l2_norm(gradient, of_clip(gradient))
+    if smallest:
+        return gradient / norm.clamp_min(smallest)
+    # Two ways, so that where both are exact the results are those of the plain quotient to the bit.
+    plain = (norm >= EXACT_FROM) & (norm <= EXACT_TO)
+    return torch.where(plain, gradient / norm, unit(gradient, of_clip(gradient)))
 
 
 @method
@@ -28,16 +33,19 @@ class AdditiveL2:
     """||x_adv - x||_2 <= epsilon over all elements of a clip; both fields on the [0, 1] scale (PGD-L2).
 
     step_size: length of a step along the gradient.
+    smallest_norm: what gradients are divided by at least. The authors' 1e-6 makes steps of a confident network's small
+        gradients shorter, so that it looks robust; 0 is exact.
     """
 
     epsilon: Positive
     step_size: Positive
+    smallest_norm: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         tell_of_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return clips + self.step_size * direction(gradient)
+        return clips + self.step_size * direction(gradient, self.smallest_norm)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
         # The box before the ball, in the authors' order: the ball then scales what the box has left.
@@ -66,15 +74,18 @@ class RatioL2:
     step_size: base of the power of the normalized gradient, above 1; its norm is over the clip.
     per: what the bound's norm goes over: a clip, each of its frames, or each channel of each frame.
     zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, whose multiples are then its change (floor).
+    smallest_norm: as of `AdditiveL2`.
     """
 
     epsilon: Positive
     step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
     zeros: Literal["keep", "floor"] = "keep"
+    smallest_norm: NonNegative = 0.0
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return ratio_step(growing(clips, gradient, self.zeros), gradient, self.step_size)
+        moved = growing(clips, gradient, self.zeros)
+        return ratio_step(moved, gradient, self.step_size, self.smallest_norm)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
         base = lifted(clean, self.zeros)
@@ -120,9 +131,10 @@ class PrintedRatioL2:
     epsilon: Positive
     step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
+    smallest_norm: NonNegative = 0.0
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return ratio_step(clips, gradient, self.step_size)
+        return ratio_step(clips, gradient, self.step_size, self.smallest_norm)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
         ratio = torch.where(clean > 0, clips / clean, 0)
@@ -140,9 +152,9 @@ class PrintedRatioL2:
         return levels_inside(lit, black, weight, power=2, limit=limit, dims=dims)
 
 
-def ratio_step(clips: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+def ratio_step(clips: Tensor, gradient: Tensor, step_size: float, smallest: float) -> Tensor:
     """step_size ** (g / ||g||_2) times the clips (MultAV's l2 step)."""
-    return clips * (math.log(step_size) * direction(gradient)).exp()
+    return clips * (math.log(step_size) * direction(gradient, smallest)).exp()
 
 
 def norm_dims(clips: Tensor, per: Literal["clip", "frame", "channel"]) -> tuple[int, ...]:

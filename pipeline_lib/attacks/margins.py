@@ -1,7 +1,7 @@
 """Goals by differences of logits: losses that keep their gradients where cross-entropy saturates.
 
 All of them want any wrong answer; `dlr_targeted` looks for it at one class. Their value is above 0 only where the
-network is wrong.
+network is wrong; that of `log_odds` also where it is unsure.
 """
 
 from typing import ClassVar
@@ -16,6 +16,24 @@ from pipeline_lib.errors import PipelineError
 
 # As the authors of DLR have it: gradients stay finite where all logits are equal.
 SMALLEST_SCALE = 1e-12
+
+
+@method
+class LogOdds:
+    """The logarithm of the odds of a wrong answer, log((1 - p) / p) of the true class's probability p.
+
+    Cross-entropy is its softplus: both rise along the same direction and have the same order, but where p rounds to 1
+    the gradients of cross-entropy vanish, and these do not.
+    """
+
+    any_error: ClassVar[bool] = True
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        def log_odds(logits: Tensor) -> Tensor:
+            require_classes("log_odds", 2, logits)
+            return without(logits, labels).logsumexp(1) - chosen(logits, labels)
+
+        return log_odds
 
 
 @method

@@ -21,7 +21,7 @@ from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.randomness.generators import require_one_each
 
 # Fields of perturbations that change how an attack moves, not what it may reach.
-OF_STEPS = ("step_size", "fewest", "most")
+OF_STEPS = ("step_size", "fewest", "most", "smallest_norm")
 
 
 @method
