@@ -151,10 +151,10 @@ def _rounded(network: nn.Module) -> Iterator[None]:
 
 
 def _is_plain(part: nn.Module) -> bool:
-    """Whether a layer does nothing with its weight but multiply by it: subclasses may standardize it, and
-    parametrizations and hooks (weight_norm, spectral_norm, pruning) compute it from others."""
-    hooks = part._forward_pre_hooks or part._forward_hooks
-    return type(part) in (nn.Linear, nn.Conv2d, nn.Conv3d) and not hooks and not is_parametrized(part)
+    """Whether a layer does nothing with its weight but multiply by it: subclasses may standardize it, if they do not
+    state `only_multiplies`, and parametrizations and hooks (weight_norm, pruning) compute it from others."""
+    plain = type(part) in (nn.Linear, nn.Conv2d, nn.Conv3d) or vars(type(part)).get("only_multiplies", False)
+    return plain and not (part._forward_pre_hooks or part._forward_hooks or is_parametrized(part))
 
 
 def _with_a_fourth(data: Tensor) -> Tensor:
