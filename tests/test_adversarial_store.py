@@ -108,7 +108,7 @@ CHANGES = {
     "another storage": (lambda file: file.attrs.create("storage", "float16"), "its storage is float16"),
     "other clips": (lambda file: file.attrs.modify("clean", "0"), "made from other clean clips"),
     "no clips": (without("clean"), "made from other clean clips"),
-    "not whole": (lambda file: file.attrs.modify("complete", False), "was not written to its end"),
+    "not whole": (lambda file: file.attrs.modify("complete", False), "is incomplete"),
     "another format": (lambda file: file.attrs.modify("format", 99), "has format 99"),
 }
 

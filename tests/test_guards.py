@@ -108,10 +108,10 @@ def test_a_network_in_float64_is_attacked_in_float64():
     [
         (plain_network().half(), CLIPS, "weights are torch.float16: attack network.float().*18.6 %"),
         (plain_network().bfloat16(), CLIPS, "weights are torch.bfloat16: attack network.float()"),
-        (NETWORK, CLIPS.bfloat16(), "clips are torch.bfloat16, which keeps no bound: give float32"),
+        (NETWORK, CLIPS.bfloat16(), "clips are torch.bfloat16, too coarse for a bound: give float32"),
         (NETWORK, CLIPS.double(), "clips are torch.float64 and the network's weights torch.float32"),
         (plain_network().double(), CLIPS, "clips are torch.float32 and the network's weights torch.float64"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(216, 1)), CLIPS, "the network gives one logit: give one for each class"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(216, 1)), CLIPS, "the network returns one logit: return one per class"),
     ],
 )
 def test_what_no_attack_is_sound_on_is_refused(network, clips, message):
@@ -193,7 +193,7 @@ def test_a_pixel_outside_by_rounding_is_inside():
     found = craft(NETWORK, clips, LABELS, PGD)
     assert torch.equal(found, craft(NETWORK, clips.clamp(0, 1), LABELS, PGD))
     clips[0, 0, 0, 0, 0] = 1 + 1e-5
-    with pytest.raises(ValueError, match=r"clips reach from -9.99999994e-09 to 1.00001\d* *: attacks take"):
+    with pytest.raises(ValueError, match=r"clips range from -9.99999994e-09 to 1.00001\d* *: attacks need"):
         craft(NETWORK, clips, LABELS, PGD)
 
 

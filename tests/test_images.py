@@ -268,7 +268,7 @@ def spoil(path: Path, how: str) -> None:
         ("cut", r"data_batch_3\.bin has 12,291 bytes and not 12,292: it is truncated"),
         ("short", r"data_batch_3\.bin has 9,219 bytes and not 12,292"),
         ("label", r"data_batch_3\.bin, record 2: the label is 3, but there are 3 classes"),
-        ("pickle", r"data_batch_3\.bin is a pickle\. Pickles are refused: they run code"),
+        ("pickle", r"data_batch_3\.bin is a pickle\. Pickles are refused: reading one can run code"),
         ("missing", r"data_batch_3\.bin does not exist\. Unpack cifar-10-binary\.tar\.gz"),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_wrong_cifar10_file_is_named(cifar: Path, how: str, message: str) -> N
 
 def test_the_python_version_of_cifar10_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()
-    with pytest.raises(PipelineError, match="CIFAR-10's Python version. Pickles are refused: they run code"):
+    with pytest.raises(PipelineError, match="CIFAR-10's Python version. Pickles are refused: reading one can run code"):
         Cifar10().class_names(tmp_path)
 
 

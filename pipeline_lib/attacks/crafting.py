@@ -28,20 +28,19 @@ def craft(
 ) -> Tensor:
     """Adversarial clips, shaped as `clips`, not quantized (`attack.quantize(adversarial, clips)` does that).
 
-    network: clips -> logits (N, classes). It is attacked in eval mode with frozen parameters, and left as it was.
+    network: clips -> logits (N, classes). It is attacked in eval mode with frozen parameters, and restored afterwards.
     clips: (N, C, T, H, W), or images (N, C, H, W), floats in [0, 1], float64 if the network is; labels: (N,) integers.
-        An attack with a `margin` gets it, and returns it: black pixels on each side.
-    loss: what the attack climbs, made of the loss of its goal, as `loss` in a configuration; e.g. `Adaptive(type="lp")`
-        of `pipeline_lib.defenses.adaptive`. By default that loss itself.
-    batch_size: clips that are attacked at once, by default all. It bounds the memory, and changes no result.
-    seed, names: each clip's random draws follow from both, whatever batch it is in; by default its name is its place
-        among these clips.
+        For an attack with a `margin`, they are padded by black pixels, and returned with them.
+    loss: transform of the goal's loss, as `loss` in a configuration; e.g. `Adaptive(type="lp")` of
+        `pipeline_lib.defenses.adaptive`. By default the loss is unchanged.
+    batch_size: clips that are attacked at once, by default all. It limits the memory, and changes no result.
+    seed, names: each clip's random draws depend on both, but not on its batch; by default its name is its index.
 
     Raises:
-        ValueError: clips, labels, a network or a precision that no attack is sound on, a loss or gradient that is not
-            finite, an attack that has to be learned first.
+        ValueError: clips, labels, a network or a precision that are unsuitable, a loss or gradient that is not finite,
+            an attack that must be learned first.
     """
-    with torch.inference_mode(False):  # whatever the caller is in
+    with torch.inference_mode(False):  # also if the caller is in inference mode
         clips, labels, model = _prepared(network, attack, clips, labels)
         generators = clip_generators(seed, [str(i) for i in range(len(clips))] if names is None else names)
         require_one_each(generators, clips)
@@ -49,16 +48,16 @@ def craft(
         def crafted(micro_batch: slice) -> Tensor:
             some, transform = clips[micro_batch], loss or unchanged
             with attacking(network):
-                climbed = goal_loss(model, some, labels[micro_batch], goal_of(attack), transform=transform)
+                objective = goal_loss(model, some, labels[micro_batch], goal_of(attack), transform=transform)
             with attacking(network, weights_in(attack, "fp32")):
                 # A copy: an attack may write into its argument, and callers compare with the clean clips.
-                return attack(climbed, some.clone(), generators[micro_batch]).detach()
+                return attack(objective, some.clone(), generators[micro_batch]).detach()
 
         return finite(torch.cat([crafted(micro_batch) for micro_batch in _micro_batches(len(clips), batch_size)]))
 
 
 def _prepared(network: nn.Module, attack: Attack, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Model]:
-    """The clips with the margin that the attack needs, the labels on their device, and the model; all checked."""
+    """The clips with the attack's margin, the labels on the same device, and the model; all checked."""
     _require_learned(attack)
     clips = sound_clips(clips)
     labels = sound_labels(labels, clips)
@@ -78,6 +77,6 @@ def _require_learned(attack: object) -> None:
     if any(hasattr(type(layer), "learned_by") for layer in layers(attack)):
         name = type(attack).__name__
         raise ValueError(
-            f"a {name} has to be learned on training clips first (pipeline_lib.evaluation.learning.learn): give "
+            f"a {name} must be learned on training clips first (pipeline_lib.evaluation.learning.learn): give "
             "attack.learned(pattern)"
         )

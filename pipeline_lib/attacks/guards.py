@@ -1,4 +1,4 @@
-"""What is attacked has to be sound: clips, labels, networks and the precision around them, refused in one sentence."""
+"""Checks of the inputs of an attack: clips, labels, network and precision, with one error message each."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from pipeline_lib.attacks.goals import check_labels
 from pipeline_lib.attacks.protocols import Model
 from pipeline_lib.precision import NO_FP16
 
-# How far rounding may have put a pixel outside [0, 1]: a few units in the last place of float32.
+# Largest rounding error of a pixel outside [0, 1]: a few units in the last place of float32.
 OF_ROUNDING = 1e-6
 BELOW_FLOAT32 = (torch.float16, torch.bfloat16)
 
 
 def sound_clips(clips: Tensor) -> Tensor:
-    """The clips as an attack takes them: without a graph, and in [0, 1] where rounding has put them outside.
+    """The clips for an attack: without a graph, and clamped to [0, 1] where rounding has put them outside.
 
     Raises:
         ValueError: another type or shape, a type below float32, values outside [0, 1].
@@ -22,19 +22,19 @@ def sound_clips(clips: Tensor) -> Tensor:
         raise ValueError(f"clips are {clips.dtype} of shape {tuple(clips.shape)}: give floats (N, C, T, H, W)")
     if clips.dtype in BELOW_FLOAT32:
         raise ValueError(
-            f"clips are {clips.dtype}, which keeps no bound: give float32 (precision bf16 is of the passes)"
+            f"clips are {clips.dtype}, too coarse for a bound: give float32 (precision bf16 is of the passes)"
         )
     low, high = (value.item() for value in clips.aminmax())
     if not (low >= -OF_ROUNDING and high <= 1 + OF_ROUNDING):
         raise ValueError(
-            f"clips reach from {low:.9g} to {high:.9g}: attacks take [0, 1], put normalization in the network"
+            f"clips range from {low:.9g} to {high:.9g}: attacks need [0, 1], put normalization in the network"
         )
     clips = clips.clone() if clips.is_inference() else clips.detach()
     return clips.clamp(0, 1) if low < 0 or high > 1 else clips
 
 
 def sound_labels(labels: Tensor, clips: Tensor) -> Tensor:
-    """The labels beside the clips. Raises ValueError for others than one class number for each."""
+    """The labels on the clips' device. Raises ValueError unless they are one class number per clip."""
     if labels.shape != clips.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f"labels are {labels.dtype} of shape {tuple(labels.shape)}: give {len(clips)} integers")
     if labels.min() < 0:
@@ -54,14 +54,14 @@ def require_precision(network: nn.Module, clips: Tensor) -> None:
     if types == {torch.float64} != {clips.dtype} or (types == {torch.float32} != {clips.dtype}):
         raise ValueError(f"clips are {clips.dtype} and the network's weights {types.pop()}: give both in one type")
     if any(weight.is_inference() for weight in weights):
-        raise ValueError("the network was made in inference_mode, which lets nothing take gradients: make it outside")
+        raise ValueError("the network was made in inference_mode, which excludes gradients: make it outside of it")
 
 
 def sound_model(network: nn.Module, labels: Tensor) -> Model:
-    """The network as a function of clips. One that overwrites its input is given copies.
+    """The network as a function of clips. A network that overwrites its input gets copies.
 
     Raises:
-        ValueError: it returns no logits, of one class alone, or none for the largest label.
+        ValueError: it returns no logits, logits of one class only, or none for the largest label.
     """
     largest, safe = int(labels.max()), keeping_input(network)
 
@@ -72,14 +72,14 @@ def sound_model(network: nn.Module, labels: Tensor) -> Model:
             raise ValueError(f"the network returns a {kind}: wrap it in a module that returns the logits alone")
         check_labels(logits, largest)
         if logits.shape[1] < 2:
-            raise ValueError("the network gives one logit: give one for each class, for two classes e.g. (0, logit)")
+            raise ValueError("the network returns one logit: return one per class, for two classes e.g. (0, logit)")
         return logits
 
     return model
 
 
 def keeping_input(network: nn.Module) -> Model:
-    """The network, which leaves the clips as they are: torch does not let it overwrite those that take a gradient."""
+    """The network with unchanged clips: it gets copies where torch refuses that it overwrites them."""
     copies = False
 
     def kept(clips: Tensor) -> Tensor:
@@ -101,5 +101,5 @@ def finite(adversarial: Tensor) -> Tensor:
     """The clips themselves. Raises ValueError if some are not finite."""
     broken = adversarial.isnan().flatten(1).any(1).nonzero().flatten().tolist()
     if broken:
-        raise ValueError(f"the network or its loss is not finite on clips {broken} or on the way from them")
+        raise ValueError(f"the network or its loss is not finite on clips {broken} or on iterates from them")
     return adversarial

@@ -45,7 +45,7 @@ class AdditiveLinf:
     step_size: PixelChange
 
     def __post_init__(self) -> None:
-        tell_of_large_steps(self.epsilon, self.step_size)
+        log_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return torch.add(clips, gradient.sign(), alpha=self.step_size)
@@ -79,7 +79,7 @@ class RatioLinf:
     zeros: Literal["keep", "floor"] = "keep"
 
     def __post_init__(self) -> None:
-        tell_of_large_steps(self.epsilon, self.step_size)
+        log_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         # step_size ** sign(gradient), four times faster on a CPU
@@ -131,7 +131,7 @@ def nearest_level(clips: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (clips * 255).round().clamp(low, high).clamp(0, 255) / 255
 
 
-def tell_of_large_steps(epsilon: float, length: float) -> None:
+def log_large_steps(epsilon: float, length: float) -> None:
     """A line in the log: such steps are allowed, and projected onto the bound (the draft's PGD)."""
     if length > epsilon:
         LOGGER.info("a step of %.4g is larger than epsilon %.4g: each step ends on the bound", length, epsilon)
