@@ -174,7 +174,7 @@ def test_what_is_not_finite_is_reported_and_not_taken_for_robustness(value, keep
     found = attack(lambda clips: linear(clips) * scale, CLIPS, generators())
     assert found.isnan().flatten(1).all(1).tolist() == [False, True, False, False]
     assert torch.equal(found[[0, 2, 3]], whole[[0, 2, 3]])
-    with pytest.raises(PipelineError, match="a gradient that is not finite"):
+    with pytest.raises(PipelineError, match="gradient of the attack is not finite"):
         attack.quantize(found, CLIPS)
 
 

@@ -92,7 +92,7 @@ def test_it_is_right_where_a_network_is_right_under_every_attack(network, labels
 def test_its_cost_is_stated(network, labels, caplog):
     with caplog.at_level(logging.INFO, "pipeline_lib"):
         craft(network, CLIPS, labels, Strongest(attacks=[PGD, Apgd(inside=PGD, steps=10)]))
-    left = int(caplog.text.split("attacked 80, ")[1].split()[0])
+    left = int(caplog.text.split("strongest: 80, ")[1].split()[0])
     assert f"{2 * 80 + 10 * left} passes, {100 * (160 + 10 * left) / 960:.0f} %" in caplog.text
 
 

@@ -327,7 +327,7 @@ def test_frames_that_a_transform_cannot_take():
     with pytest.raises(PipelineError, match="reaches 13 pixels, frames are 12 x 20"):
         NonlocalMeans()(torch.zeros(1, 3, 12, 20))
     for transform in (Jpeg(), GreyScale(), ColorQuantization()):
-        with pytest.raises(PipelineError, match="clips with 1 channels"):
+        with pytest.raises(PipelineError, match="the clips have 1"):
             transform(torch.zeros(1, 1, 16, 16))
 
 

@@ -39,7 +39,7 @@ class Ascent:
         than one, each costs one forward pass more.
     keep: the `last` iterate (the papers), or each clip's `best`, of largest loss among all iterates and the start: one
         forward pass more per ascent.
-    unmasked_first_gradient: take the first gradient at the start over the whole clip (the authors' AF), not only in
+    unmasked_first_gradient: compute the first gradient at the start over the whole clip (the authors' AF), not only in
         the region.
     precision: of the passes; clips, gradients and bounds are float32.
     """

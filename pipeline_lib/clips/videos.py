@@ -63,7 +63,7 @@ def decode_batch(paths: Sequence[Path], spec: VideoFiles, decoding: Decoding) ->
 
 
 def decode_one(path: Path, spec: VideoFiles, decoding: Decoding) -> DecodedClip:
-    """The clip of one video from a process of its own."""
+    """The clip of one video from a separate process."""
     if not path.exists():
         return failed(spec.shape, "the file does not exist")
     if not path.is_file():

@@ -91,7 +91,7 @@ class Front(NamedTuple):
     length: int
 
     def slice(self, offset: int) -> slice:
-        """The pixels that lie `offset` behind those of the front."""
+        """The pixels at a distance of `offset` from those of the front."""
         start = self.first + offset
         return slice(start, start + (self.length - 1) * self.step + 1, self.step)
 
