@@ -1,6 +1,7 @@
 """What CONTRIBUTING.md and the files beside it promise: examples that run, a license, a citation that can be read."""
 
 import contextlib
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 import yaml
 
 import tiny
+from own_files import forget
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.clips.splits import Video
@@ -41,6 +43,15 @@ def code(module: str) -> str:
 
 def entries(module: str) -> dict:
     return yaml.safe_load(example("yaml", f"{module}:{EXAMPLES[module].split()[1]}", "CONTRIBUTING.md"))
+
+
+@pytest.fixture(autouse=True)
+def modules_of_one_test():
+    """Other tests have files of the same names."""
+    yield
+    for module in EXAMPLES:
+        sys.modules.pop(module, None)
+    forget()
 
 
 def write_lists(folder: Path) -> Path:
