@@ -10,6 +10,7 @@ import torch
 import yaml
 
 import tiny
+from configured import CONFIG, resolved
 from own_files import forget
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.decode import Decoding, decode_to_store
@@ -178,6 +179,13 @@ def test_the_citation_can_be_read_and_names_the_four_papers():
     for paper in papers.values():
         assert paper["year"] in (2021, 2022)
         assert [author["family-names"] for author in paper["authors"]][:: len(paper["authors"]) - 1] == ["Lo", "Patel"]
+
+
+def test_the_converted_figures_of_the_changelog_are_entries_of_this_version():
+    figures = yaml.safe_load(example("yaml", "figures: # now", "CHANGELOG.md"))
+    endings = {name: figure["endings"] for name, figure in resolved(laid_over(CONFIG, figures))["figures"].items()}
+    assert endings["perturbations_examples"] == ["png", "pdf", "html"]
+    assert endings["sweep_bounds"] == ["png", "pdf", "csv"]
 
 
 def test_the_license_is_stated_once():
