@@ -23,9 +23,11 @@ from libraries import LIBRARIES, installed
 from torch import Tensor, nn
 
 from pipeline_lib.attacks import (
+    DLR,
     AdditiveL1,
     AdditiveL2,
     AdditiveLinf,
+    Apgd,
     Ascent,
     Border,
     Constant,
@@ -108,6 +110,11 @@ def ours(steps: int, size: int) -> dict[str, Ours]:
     searched = SearchedRectangle(height=side, width=side, search="gradient")
     places = min(searched.candidates, (size - side) ** 2)
     return {name: Ours(attack, attack.steps) for name, attack in attacks.items()} | {
+        "APGD": Ours(Apgd(inside=pgd, steps=steps), steps, 1),
+        "APGD, DLR": Ours(Apgd(inside=pgd, steps=steps, goal=DLR()), steps, 1),
+        "APGD, ROA": Ours(Apgd(inside=roa, steps=steps), steps, 1),
+        "APGD-l1": Ours(Apgd(inside=l1, steps=steps), steps, 1),
+        "APGD, MultAV l-inf": Ours(Apgd(inside=attacks["MultAV l-inf"], steps=steps), steps, 1),
         "PGD-l1": Ours(l1, steps),
         "MSD": Ours(Steepest(attacks=[pgd, attacks["PGD-l2"], l1], steps=steps), steps, 3 * steps),
         "ROA, gradient search": Ours(replace(roa, region=searched), steps + 1, places),
@@ -125,7 +132,7 @@ def works(network: nn.Module, selecting: nn.Module, clips: Tensor, steps: int, e
     attacks = ours(steps, clips.shape[-1])
     pgd = attacks["PGD"].attack
     attacks |= {"PGD, bf16": Ours(replace(pgd, precision="bf16"), steps)}
-    chosen = attacks if every else {name: attacks[name] for name in ("PGD", "PGD, bf16")}
+    chosen = attacks if every else {name: attacks[name] for name in ("PGD", "APGD", "PGD, bf16")}
     timed = floors(network, PLAIN, clips, labels, steps)
     for name, (attack, both, alone) in chosen.items():
         timed[name] = Timed(partial(craft, network, clips, labels, attack), both, alone)

@@ -43,7 +43,7 @@ def test_from_python_it_is_the_same_attack(network):
         expected = attack(loss(cross_entropy(network, LABELS)), CLIPS, clip_generators(0, ["0", "1", "2", "3"]))
     assert torch.equal(craft(network, CLIPS, LABELS, attack, loss=loss), expected)
     assert not torch.equal(craft(network, CLIPS, LABELS, attack), expected)
-    with pytest.raises(PipelineError, match="this network does not select its branch"):
+    with pytest.raises(PipelineError, match="this network has no selection module"):
         craft(build(tiny.NETWORK)(2), CLIPS, LABELS, attack, loss=loss)
 
 
@@ -91,7 +91,7 @@ def test_both_losses_share_one_forward_pass(network):
 
 def test_a_network_that_does_not_select_cannot_be_attacked_so(network):
     for model in (network.target, network):
-        with pytest.raises(PipelineError, match="does not select its branch"):
+        with pytest.raises(PipelineError, match="has no selection module"):
             Adaptive(type="lp")(cross_entropy(through(model, "lp"), LABELS))(CLIPS)
     with pytest.raises(PipelineError, match=r"type is 'l2': the network has the branches \['clean', 'lp', 'phys"):
         Adaptive(type="l2")(cross_entropy(network, LABELS))(CLIPS)

@@ -360,7 +360,7 @@ def test_a_unit_vector_is_exact_at_every_scale():
     ("make", "message"),
     [
         (lambda: apgd(PrintedRatioL2(epsilon=1.0, step_size=1.1)), "inside.perturbation is PrintedRatioL2: it has no"),
-        (lambda: Apgd(inside=apgd(LINF)), "inside is a Apgd: apgd takes the set of an attack of ascent"),
+        (lambda: Apgd(inside=apgd(LINF)), "inside is a Apgd: apgd needs an attack of method ascent"),
         (lambda: apgd(LINF, steps=0), "steps is 0"),
         (lambda: Apgd(inside=inside(LINF), precision="fp16"), "fp16 is refused"),
         (lambda: Apgd(inside=inside(LINF), precision="tf32"), "evaluation.precision"),

@@ -201,7 +201,7 @@ def test_a_gradient_that_is_not_finite_is_reported_and_not_taken_for_robustness(
     found = ascent(lambda clips: linear(clips) * scale, SMALL, generators())
     assert found.isnan().flatten(1).all(1).tolist() == [False, True, False, False]
     assert not found[[0, 2, 3]].isnan().any()
-    with pytest.raises(PipelineError, match="a gradient that is not finite"):
+    with pytest.raises(PipelineError, match="gradient of the attack is not finite"):
         ascent.quantize(found, SMALL)
 
 

@@ -128,7 +128,7 @@ def test_an_infinite_loss_is_reported_even_where_its_gradient_is_finite(value):
 
 
 def test_a_loss_is_one_number_for_each_clip():
-    with pytest.raises(ValueError, match=r"the loss of 4 clips has shape \(\): give one for each"):
+    with pytest.raises(ValueError, match=r"the loss of 4 clips has shape \(\): give one per clip"):
         Ascent(perturbation=PGD, steps=1)(lambda clips: wavy(clips).mean(), CLIPS, generators())
 
 

@@ -1,11 +1,12 @@
 """A result takes the place of the old one when its bytes are on disk, not before."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from pipeline_lib.jobs import runs
+from pipeline_lib.jobs.file_systems import NO_LINKS
 from pipeline_lib.jobs.runs import atomic_write, publish
 
 
@@ -23,7 +24,7 @@ def calls(monkeypatch) -> list[tuple[str, int]]:
         found.append(("replace", source.stat().st_ino))
         return replace(source, target)
 
-    monkeypatch.setattr(runs.os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(Path, "replace", noted_replace)
     return found
 
@@ -45,9 +46,20 @@ def test_so_are_those_of_a_published_result(tmp_path, calls):
     assert calls == [("fsync", number), ("replace", number)]
 
 
-def test_a_result_is_copied_where_it_cannot_be_linked(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs.os, "link", lambda source, target: (_ for _ in ()).throw(OSError("another file system")))
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EIO])
+def test_a_result_is_copied_where_it_cannot_be_linked(tmp_path, monkeypatch, number):
+    """Between file systems, and on one without links; another error stays one."""
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "final").write_text("result")
+    if number not in NO_LINKS:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            publish(tmp_path / "final", tmp_path / "out")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["final"]
+        return
     publish(tmp_path / "final", tmp_path / "out")
     assert (tmp_path / "out").read_text() == "result"
     assert (tmp_path / "out").stat().st_ino != (tmp_path / "final").stat().st_ino

@@ -31,11 +31,13 @@ from pipeline_lib.evaluation.source import Loaded, Settings
 from pipeline_lib.models.trained import channels_last, view
 from pipeline_lib.networks.multi_batchnorm import branch_out
 from pipeline_lib.precision import Precision
-from pipeline_lib.reporting.audits import verdict
+from pipeline_lib.reporting.audits import OVERSHOT, UNFINISHED, verdict
 from pipeline_lib.transforms.bpda import Transform, transformed
 from test_transforms import TRANSFORMS
 
 CPU = torch.device("cpu")
+# Sound, with the few steps of these tests or with enough.
+NO_FAULT = ("ok", OVERSHOT, UNFINISHED)
 
 
 @pytest.fixture(scope="module")
@@ -248,18 +250,20 @@ def test_a_model_that_withstands_a_weak_attack_is_not_masked(clips, network, att
 
 # Equalization takes away the brightness, which is all that the network looks at.
 @pytest.mark.parametrize("name", sorted(TRANSFORMS.keys() - {"histogram_equalization"}))
-@pytest.mark.parametrize(("levels", "expected"), [(2, "no effect"), pytest.param(40, "ok", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("levels", "expected"), [(2, ("no effect",)), pytest.param(40, NO_FAULT, marks=pytest.mark.slow)]
+)
 def test_no_transform_masks_what_bpda_passes(clips, name, levels, expected):
     linf = AdditiveLinf(epsilon=levels / 255, step_size=levels / 510)
     attack = Ascent(perturbation=linf, start=UniformNoise(radius=levels / 255), steps=3)
     row = audit(clips, Behind(TRANSFORMS[name]), attack)
-    assert verdict(row) == expected, row
+    assert verdict(row) in expected, row
 
 
 @pytest.mark.parametrize(("network", "attack"), SOUND.values(), ids=SOUND)
 def test_sound_runs_are_not_flagged(clips, network, attack):
     row = audit(clips, network(), attack)
-    assert verdict(row) == "ok", row
+    assert verdict(row) in NO_FAULT, row
     assert row["clean_accuracy"] > row["stored_accuracy"]
 
 
@@ -322,7 +326,7 @@ def test_clips_on_which_the_network_overflows_are_named(clips, attack):
 def test_half_precision_of_a_mean_is_seen(clips, monkeypatch):
     """Gradients of confident clips, divided by the batch and kept in float16, are zero."""
     sound = audit(clips, Brightness(60.0), PGD)
-    assert verdict(sound) == "ok", sound
+    assert verdict(sound) == UNFINISHED, sound
     monkeypatch.setattr(crafting, "RecordedLoss", MeanOfHalves)
     row = audit(clips, Brightness(60.0), PGD)
     assert verdict(row) == "masked gradient", row

@@ -75,6 +75,10 @@ def test_a_row_of_facts_is_the_mean_or_the_worst_of_the_clips():
         "clean_accuracy": pytest.approx(200 / 3),
         "live_accuracy": pytest.approx(100 / 3),
         "stored_accuracy": 0.0,
+        # The third clip is wrong after one iteration and correct again after two; the first one falls in the last.
+        "recovered_clips": third,
+        "last_fall": third,
+        "last_rise": 0.5,  # of the third clip: its loss goes from 3 over 5 to 7
     }
 
 

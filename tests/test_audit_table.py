@@ -67,6 +67,13 @@ def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **c
         ({"stored_accuracy": 90.0 - 100 / 300}, "ok"),  # one clip
         ({"stored_accuracy": 90.0, "bound_ratio": 0.0, "unchanged_clips": 1.0}, "ok"),  # nothing was allowed to move
         ({"stored_accuracy": 90.0, "bound_ratio": 0.0}, "no effect"),  # black pixels that stayed black
+        ({"recovered_clips": 0.011}, "last iterate worse"),  # steps that are too large
+        ({"recovered_clips": 0.01, "last_fall": 0.01, "last_rise": 0.05}, "ok"),
+        ({"recovered_clips": 0.02, "clips": 60}, "ok"),  # one clip
+        ({"last_fall": 0.011}, "not converged"),
+        ({"last_rise": 0.051}, "not converged"),
+        ({"last_rise": 0.9, "live_accuracy": 1.0}, "ok"),  # nothing is left to attack
+        ({"last_rise": 0.9, "recovered_clips": 0.1, "zero_gradients": 1.0}, "masked gradient"),  # the gravest first
     ],
 )
 def test_verdict(tmp_path: Path, changes: dict[str, float], verdict: str) -> None:

@@ -203,9 +203,9 @@ ERRORS = {
     ),
     "loss": ("attacks.pgd_20.loss", {"method": "adaptive"}, r"attacks.pgd_20.loss.type: missing \(str\)"),
     "loss in a defense": (
-        "attacks.af.loss",
+        "attacks.msd.loss",
         {"method": "adaptive", "type": "lp"},
-        "models.at_af.defense.attack: attack 'af' has a loss of its own",
+        "models.msd.defense.attack: attack 'msd' has a loss of its own",
     ),
     "goal in trades": (
         "attacks.trades.goal",
@@ -225,9 +225,9 @@ ERRORS = {
         "models.trades.defense.attack: trades maximizes a divergence, and this attack has a goal",
     ),
     "learning in a defense": (
-        "attacks.af",
+        "attacks.msd",
         {"method": "universal_framing", "width": 1, "learning": {"method": "adam"}},
-        "models.at_af.defense.attack: attack 'af' has to be learned on a trained model first",
+        "models.msd.defense.attack: attack 'msd' has to be learned on a trained model first",
     ),
     "restarts in a figure of iterations": (
         f"attacks.{LONG}.restarts",

@@ -109,7 +109,7 @@ def sound_only(path: Path, out: Path) -> Path:
 
 
 BROKEN: list[tuple[Callable[[Path, Path], Path], Status, str]] = [
-    (cut_between_packets, Status.TRUNCATED, "the header says 41"),
+    (cut_between_packets, Status.TRUNCATED, "the header states 41"),
     (flipped, Status.DAMAGED, "."),
     (playlist, Status.FAILED, "."),
     (stream_list, Status.FAILED, "."),

@@ -103,5 +103,5 @@ def test_a_broken_input_is_explained_and_other_results_stay(whole, tmp_path):
     (folder / predictions).unlink()
     assert snakemake(folder, predictions).wait(120) == 1
     log = (folder / "snakemake.log").read_text()
-    assert re.search(rf"Error in rule predict_clean: {store} is .*cut off.* Delete it and rerun", log)
+    assert re.search(rf"Error in rule predict_clean: {store} is .*truncated.* Delete it and run again", log)
     assert different(contents(folder), before) == {store, predictions}

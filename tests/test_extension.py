@@ -14,7 +14,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.trained import load_model, new_network, parameter_count, start_from
 from pipeline_lib.networks.denoise import FeatureDenoising
-from pipeline_lib.networks.extension import Added, add_after, last_norm, stage_of, unknown_to
+from pipeline_lib.networks.extension import Added, add_after, last_norm, missing_block_keys, stage_of
 from pipeline_lib.networks.multi_batchnorm import branch_out, load_initial, through
 from pipeline_lib.networks.oudefend import OUDefend
 from pipeline_lib.networks.resnet import ResNet3D
@@ -77,7 +77,7 @@ def test_weights_go_around_a_checkpoint(name, tmp_path):
 def test_fine_tuning_from_a_plain_network_keeps_the_blocks_fresh(name):
     initial, network = trained_looking(PLAIN, seed=1), trained_looking(EXTENSIONS[name])
     before = copy.deepcopy(network.state_dict())
-    added = unknown_to(network, initial.state_dict())
+    added = missing_block_keys(network, initial.state_dict())
     load_initial(network, initial.state_dict())
     after = network.state_dict()
     assert added == before.keys() - initial.state_dict().keys() != set()
@@ -88,7 +88,7 @@ def test_fine_tuning_from_a_plain_network_keeps_the_blocks_fresh(name):
 @extended
 def test_fine_tuning_from_an_extended_network_takes_its_blocks(name):
     initial, network = trained_looking(EXTENSIONS[name], seed=1), trained_looking(EXTENSIONS[name])
-    assert unknown_to(network, initial.state_dict()) == set()
+    assert missing_block_keys(network, initial.state_dict()) == set()
     load_initial(network, initial.state_dict())
     assert torch.equal(network(CLIPS), initial(CLIPS))
 

@@ -117,18 +117,22 @@ def test_changed_code_of_a_kind_redraws_its_own_figures(finished, edit, kind, ol
     assert plan(finished) == redrawn | {("report",)}
 
 
-EXAMPLE = yaml.safe_load(example("yaml", "my_figures:Confusion"))
+GUIDE = "CONTRIBUTING.md"
+EXAMPLE = {
+    key: yaml.safe_load(example("yaml", name, GUIDE))[key]
+    for key, name in {"figures": "my_figures:Confusion", "studies": "my_summaries:worst"}.items()
+}
+TEXTS = {"my_figures.py": "class Confusion", "my_summaries.py": "def worst"}
 
 
 @pytest.fixture
 def own(finished, monkeypatch) -> Path:
-    """The finished project with the README's files of the user's own beside its Snakefile."""
+    """The finished project with the guide's files of the user's own beside its Snakefile."""
     monkeypatch.syspath_prepend(finished)
-    texts = {"my_figures.py": example("python", "class Confusion"), "my_summaries.py": example("python", "def worst")}
-    for name, text in texts.items():
-        (finished / name).write_text(text)
+    for name, text in TEXTS.items():
+        (finished / name).write_text(example("python", text, GUIDE))
     yield finished
-    for name in texts:
+    for name in TEXTS:
         (finished / name).unlink()
 
 

@@ -75,10 +75,10 @@ def test_image_lists(root: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("train", "b.png cow", r"train\.txt, line 1: 'cow' is no class of classes\.txt"),
+        ("train", "b.png cow", r"train\.txt, line 1: 'cow' is not a class of classes\.txt"),
         ("train", "b.png cat\nb.png dog", r"train\.txt, line 2: b\.png is listed twice"),
         ("train", "b.png", r"train\.txt, line 1: expected `path class`"),
-        ("classes", "cat", r"train\.txt, line 2: 'frog' is no class"),
+        ("classes", "cat", r"train\.txt, line 2: 'frog' is not a class"),
     ],
 )
 def test_a_wrong_line_of_a_list_is_named(root: Path, name: str, text: str, message: str) -> None:
@@ -124,7 +124,7 @@ def test_other_kinds_of_pixels_become_rgb(tmp_path: Path, mode: str) -> None:
     [
         ((16, 16), "L", "pixels of mode L, not RGB: images.convert: true converts them"),
         ((16, 16), "RGBA", "pixels of mode RGBA, not RGB"),
-        ((17, 16), "RGB", "17 x 16 pixels, not 16 x 16: images.resize: true resizes and cuts it"),
+        ((17, 16), "RGB", "17 x 16 pixels, not 16 x 16: images.resize: true resizes and crops it"),
     ],
 )
 def test_images_are_not_changed_without_a_word(root: Path, size: tuple[int, int], mode: str, message: str) -> None:
@@ -265,10 +265,10 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("cut", r"data_batch_3\.bin has 12,291 bytes and not 12,292: it is cut off"),
+        ("cut", r"data_batch_3\.bin has 12,291 bytes and not 12,292: it is truncated"),
         ("short", r"data_batch_3\.bin has 9,219 bytes and not 12,292"),
         ("label", r"data_batch_3\.bin, record 2: the label is 3, but there are 3 classes"),
-        ("pickle", r"data_batch_3\.bin is a pickle\. Pickles are refused: they run code"),
+        ("pickle", r"data_batch_3\.bin is a pickle\. Pickles are refused: reading one can run code"),
         ("missing", r"data_batch_3\.bin does not exist\. Unpack cifar-10-binary\.tar\.gz"),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_wrong_cifar10_file_is_named(cifar: Path, how: str, message: str) -> N
 
 def test_the_python_version_of_cifar10_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()
-    with pytest.raises(PipelineError, match="CIFAR-10's Python version. Pickles are refused: they run code"):
+    with pytest.raises(PipelineError, match="CIFAR-10's Python version. Pickles are refused: reading one can run code"):
         Cifar10().class_names(tmp_path)
 
 

@@ -192,8 +192,12 @@ def test_steps_of_l2_have_their_length_whatever_the_gradients_scale():
     gradient[1] *= 1e-4
     change = AdditiveL2(epsilon=9, step_size=0.25).step(clips, gradient, []) - clips
     torch.testing.assert_close(change.flatten(1).norm(dim=1), torch.full((2,), 0.25), rtol=1e-4, atol=0)
-    still = AdditiveL2(epsilon=9, step_size=0.25).step(clips, gradient * 1e-12, []) - clips
-    assert still.abs().max() < 1e-3
+    for scale in (1e-12, 1e-25, 1e25):
+        same = AdditiveL2(epsilon=9, step_size=0.25).step(clips, gradient * scale, []) - clips
+        torch.testing.assert_close(same, change, rtol=1e-4, atol=1e-6)
+    floor = AdditiveL2(epsilon=9, step_size=0.25, smallest_norm=1e-6)
+    assert (floor.step(clips, gradient * 1e-12, []) - clips).abs().max() < 1e-3
+    assert torch.equal(AdditiveL2(epsilon=9, step_size=0.25).step(clips, 0 * gradient, []), clips)
 
 
 @pytest.mark.parametrize("per", ["clip", "frame", "channel"])

@@ -136,7 +136,7 @@ def test_an_inner_route_gives_way_to_the_outer_one():
 
 def test_groups_must_count_the_batch():
     network = branch_out(trained_looking(), BRANCHES)
-    with pytest.raises(RuntimeError, match="the route counts 5 clips, the batch has 6"):
+    with pytest.raises(RuntimeError, match="the route is for 5 clips, the batch has 6"):
         through_groups(network, [("clean", 2), ("pgd", 3)])(CLIPS)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2
 from pipeline_lib.attacks.norms import levels_inside, of_clip, onto_l1_ball, onto_l2_ball
 
 CLEAN = torch.full((1, 1, 1, 2), 100 / 255)
@@ -42,3 +42,50 @@ def test_clips_inside_a_ball_stay_and_others_are_on_its_edge():
     assert torch.equal(l1[:2], delta[:2])
     torch.testing.assert_close(l2[2], torch.tensor([0.6, -0.8]))
     torch.testing.assert_close(l1[2], torch.tensor([0.0, -1.0]))
+
+
+def fitted(wanted: list[float], center: list[float], weight: list[float], power: int, limit: float) -> list[float]:
+    """Literally: from the nearest levels, one level back where it costs least squared distance for what it saves."""
+    levels = [float(round(value)) for value in wanted]
+
+    def used() -> float:
+        return sum(w * abs(x - c) ** power for x, c, w in zip(levels, center, weight, strict=True))
+
+    def price(index: int) -> float:
+        value, level = wanted[index], levels[index]
+        back = level - 1 if level > center[index] else level + 1
+        away = abs(level - center[index])
+        saved = weight[index] * (away**power - abs(back - center[index]) ** power)
+        return ((back - value) ** 2 - (level - value) ** 2) / saved
+
+    for index in sorted((i for i in range(len(levels)) if levels[i] != center[i]), key=price):
+        if used() <= limit:
+            break
+        levels[index] += 1 if levels[index] < center[index] else -1
+    return levels
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("seed", range(20))
+def test_what_costs_least_for_what_it_saves_goes_back_first(power, seed):
+    """Weights of all sizes, changes of some levels, and a bound that takes part of them."""
+    source = torch.Generator().manual_seed(seed)
+    center = torch.randint(50, 200, (6,), generator=source).double()
+    wanted = center + 6 * torch.rand(6, generator=source, dtype=torch.float64) - 3
+    weight = 4 ** (2 * torch.rand(6, generator=source, dtype=torch.float64) - 1.5)
+    limit = (weight * (wanted - center).abs() ** power).sum().item()
+    found = levels_inside((wanted / 255)[None], (center / 255)[None], weight[None], power=power, limit=limit, dims=(1,))
+    expected = fitted(wanted.tolist(), center.tolist(), weight.tolist(), power, limit)
+    assert (found[0] * 255).round().tolist() == expected
+
+
+def test_the_printed_ratio_on_the_lattice_by_hand():
+    """(l / 100)^2 + (m / 50)^2 <= 4 for levels near 141.4 and 70.7, on the bound: 141 and 71 are outside, and 71 is the
+    one that goes back. A pixel at 0 stays there, whatever the attack made of it, and counts for nothing."""
+    bound = PrintedRatioL2(epsilon=1.0, step_size=1.5)
+    clean = torch.tensor([[100.0, 50.0, 0.0]]) / 255
+    adversarial = torch.tensor([[100 * 2**0.5, 50 * 2**0.5, 3.0]]) / 255
+    assert (bound.quantize(adversarial, clean) * 255).round().tolist() == [[141, 70, 0]]
+    assert bound.ratio_to_bound(torch.zeros_like(clean), clean).tolist() == [0.0]
+    lit = adversarial * torch.tensor([1.0, 1.0, 0.0])
+    assert bound.ratio_to_bound(lit, clean).item() == pytest.approx(1.0)

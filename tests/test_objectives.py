@@ -275,9 +275,9 @@ def test_images_train_as_clips_of_one_frame(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Maximum(attacks=[]), "attacks is empty: maximum takes the worst of one or more"),
+        (lambda: Maximum(attacks=[]), "attacks is empty: maximum needs one or more"),
         (lambda: Trades(attack=PGD, beta=-1), "beta is -1: it must be at least 0"),
-        (lambda: Trades(attack=TARGETED), r"goal is NextClass\(\): the attack of trades climbs a divergence"),
+        (lambda: Trades(attack=TARGETED), r"goal is NextClass\(\): the attack of trades maximizes a divergence"),
         (lambda: Trades(attack=Expectation(attack=TARGETED)), r"goal is NextClass\(\): the attack of trades"),
     ],
 )

@@ -1,5 +1,6 @@
 """A user's own attack: one file beside the Snakefile, one entry (README, "Adding to it")."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 import tiny
+from own_files import forget
 from pipeline_lib.attacks.losses import loss_and_gradient
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.store import Clips
@@ -26,6 +28,8 @@ def beside(tmp_path, monkeypatch) -> Path:
     (tmp_path / "my_attack.py").write_text(example("python", "class Flicker"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_attack", raising=False)
+    forget()
     return tmp_path
 
 

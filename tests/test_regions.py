@@ -162,14 +162,14 @@ def test_the_border_has_the_pixels_it_must_have(width):
 def test_a_border_has_pixels_and_an_inside():
     with pytest.raises(PipelineError, match="width is 0: it must be at least 1"):
         Border(width=0)
-    with pytest.raises(PipelineError, match="width is 5: a border must leave some of frames of 12 x 9"):
+    with pytest.raises(PipelineError, match="width is 5: a border must leave a part of frames of 12 x 9"):
         mask(Border(width=5))
 
 
 def test_a_border_as_wide_as_half_of_the_frame_leaves_nothing():
     assert not mask(Border(width=3), clips=torch.zeros(1, 3, 2, 8, 7))[3:5, 3:4].any()
     for size in ((6, 9), (9, 6)):
-        with pytest.raises(PipelineError, match="width is 3: a border must leave some"):
+        with pytest.raises(PipelineError, match="width is 3: a border must leave a part"):
             mask(Border(width=3), clips=torch.zeros(1, 3, 2, *size))
 
 

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.perturbations import AdditiveLinf
-from pipeline_lib.attacks.search import SearchedRectangle
+from pipeline_lib.attacks.search import SearchedRectangle, undecided
 from pipeline_lib.attacks.starts import Constant, UniformNoise
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.randomness.generators import clip_generators
@@ -255,3 +255,12 @@ def test_the_cost_is_what_is_documented():
 def test_impossible_searches_are_refused(make, message):
     with pytest.raises(PipelineError, match=message):
         make()
+
+
+def test_places_decide_unless_nine_of_ten_tie_at_the_top_or_the_top_is_zero():
+    """Each column is a clip of its own; one place alone has nothing to tie with."""
+    nine, eight = [2.0] * 9 + [1.0], [2.0] * 8 + [1.0, 0.0]
+    falling, zero, nothing = [1.0 - k / 10 for k in range(10)], [0.0] + [-1.0] * 9, [0.0] * 10
+    losses = torch.tensor([nine, eight, falling, zero, nothing]).T
+    assert undecided(losses).tolist() == [True, False, False, True, True]
+    assert undecided(torch.tensor([[3.0, 0.0]])).tolist() == [False, True]

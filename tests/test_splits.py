@@ -101,7 +101,7 @@ def test_unknown_class_is_named_with_the_known_ones(ucf: Path, hmdb: Path, lists
     [
         ("classInd.txt", b"1 Archery\nBoxing\n", "classInd.txt, line 2: expected `number class`"),
         ("trainlist01.txt", b"Archery/a1.avi\n", "trainlist01.txt, line 1: expected `Class/name number`"),
-        ("trainlist01.txt", b"Nothing/a1.avi 1\n", "trainlist01.txt, line 1: 'Nothing' is no class of classInd.txt"),
+        ("trainlist01.txt", b"Nothing/a1.avi 1\n", "trainlist01.txt, line 1: 'Nothing' is not a class of classInd.txt"),
         ("trainlist01.txt", "Écriture/空手 1.avi 3".encode("utf-16"), "trainlist01.txt is not UTF-8"),
     ],
 )

@@ -174,7 +174,7 @@ def test_what_is_not_finite_is_reported_and_not_taken_for_robustness(value, keep
     found = attack(lambda clips: linear(clips) * scale, CLIPS, generators())
     assert found.isnan().flatten(1).all(1).tolist() == [False, True, False, False]
     assert torch.equal(found[[0, 2, 3]], whole[[0, 2, 3]])
-    with pytest.raises(PipelineError, match="a gradient that is not finite"):
+    with pytest.raises(PipelineError, match="gradient of the attack is not finite"):
         attack.quantize(found, CLIPS)
 
 
@@ -192,7 +192,7 @@ def test_a_loss_that_overflows_at_the_last_candidates_is_reported_too():
     [
         (lambda: Steepest(attacks=[LINF], steps=0), "steps is 0"),
         (lambda: Steepest(attacks=[], steps=1), "attacks is empty"),
-        (lambda: Steepest(attacks=[LINF, wavy], steps=1), r"attacks\[1\] is a function: steepest takes .* ascent"),
+        (lambda: Steepest(attacks=[LINF, wavy], steps=1), r"attacks\[1\] is a function: steepest needs .* ascent"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):

@@ -200,7 +200,7 @@ def cut_off(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (interrupted, "was not written to its end"),
+        (interrupted, "is incomplete"),
         (of_another_version, "has format 3, but this version of the code reads format 2. Move it away"),
         (of_the_first_version, "has format 1, but this version of the code reads format 2. Move it away"),
         (changed_by_others, "is damaged: its bytes changed. Delete it and run again"),
@@ -208,7 +208,7 @@ def cut_off(path: Path) -> None:
         (with_another_name, "is damaged"),
         (foreign, "is not a store of clips"),
         (text, "is not an HDF5 file"),
-        (cut_off, r"is cut off: [\d,]+ of [\d,]+ bytes. Delete it"),
+        (cut_off, r"is truncated: [\d,]+ of [\d,]+ bytes. Delete it"),
         (Path.unlink, "does not exist"),
     ],
 )
@@ -221,5 +221,5 @@ def test_an_unusable_file_is_named(store: Path, change: Callable[[Path], None], 
 def test_a_file_cut_off_after_opening_is_named(store: Path) -> None:
     clips = Clips(store)
     os.truncate(store, 3000)
-    with pytest.raises(PipelineError, match=f"{store} is cut off"):
+    with pytest.raises(PipelineError, match=f"{store} is truncated"):
         clips.read(range(12))

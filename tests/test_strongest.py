@@ -86,13 +86,13 @@ def test_it_is_right_where_a_network_is_right_under_every_attack(network, labels
         earlier = torch.stack([torch.ones_like(expected), *stands[:i]]).all(0)
         assert torch.equal(found[earlier & ~stands[i]], clips[earlier & ~stands[i]])
     left = ", ".join(str(int(torch.stack([torch.ones_like(expected), *stands[:i]]).all(0).sum())) for i in range(4))
-    assert f"attacked {left} of 80 clips" in caplog.text
+    assert f"strongest: {left} of 80 clips" in caplog.text
 
 
 def test_its_cost_is_stated(network, labels, caplog):
     with caplog.at_level(logging.INFO, "pipeline_lib"):
         craft(network, CLIPS, labels, Strongest(attacks=[PGD, Apgd(inside=PGD, steps=10)]))
-    left = int(caplog.text.split("attacked 80, ")[1].split()[0])
+    left = int(caplog.text.split("strongest: 80, ")[1].split()[0])
     assert f"{2 * 80 + 10 * left} passes, {100 * (160 + 10 * left) / 960:.0f} %" in caplog.text
 
 
@@ -180,7 +180,7 @@ def test_attacks_that_do_not_belong_together(attacks, message):
 
 
 def test_a_loss_without_a_network_is_refused(network, labels):
-    with pytest.raises(PipelineError, match="strongest has to know which clips fool the network"):
+    with pytest.raises(PipelineError, match="strongest needs to record which clips fool the network"):
         Strongest(attacks=[PGD])(cross_entropy(network, labels), CLIPS, clip_generators(0, [str(i) for i in range(80)]))
 
 

@@ -16,7 +16,7 @@ from readme import example
 from test_tables import PAPER, cell_of, layout_of
 
 OWN = (
-    example("python", "def worst")
+    example("python", "def worst", "CONTRIBUTING.md")
     + """
 
 from pipeline_lib.reporting.metrics import Estimate

@@ -98,7 +98,7 @@ def test_any_head_starts_fresh_for_other_classes_and_the_log_names_it(tmp_path, 
         start_from(target, tmp_path / "model.pt")
     assert torch.equal(target.get_submodule(head).weight, fresh)
     assert torch.equal(target.get_submodule(body).weight, source.get_submodule(body).weight)
-    assert f"initial weights: {head}.bias, {head}.weight for other classes left out" in caplog.text
+    assert f"initial weights: {head}.bias, {head}.weight for other classes omitted" in caplog.text
 
 
 def test_a_head_for_the_same_classes_is_taken_over_without_a_word(tmp_path, caplog):

@@ -1,12 +1,12 @@
 """Attacks on video and image networks, from Python: `from pipeline_lib.attacks import AdditiveLinf, Ascent, craft`.
 
-Names are loaded when they are used: importing the package loads neither torch nor an attack.
+Names are imported on first use: importing the package loads neither torch nor an attack.
 """
 
 from importlib import import_module
 from typing import Any
 
-# By name and not by import statements: a job depends on the attacks that it runs, not on all of them.
+# Names instead of import statements, so that a job depends only on the attacks that it runs.
 _MODULES = {
     "apgd": ["Apgd"],
     "ascent": ["Ascent"],
@@ -15,7 +15,7 @@ _MODULES = {
     "framing": ["Adam", "FixedPattern", "UniversalFraming"],
     "goals": ["LeastLikely", "NextClass", "TargetClass", "Untargeted"],
     "lp_perturbations": ["AdditiveL1", "AdditiveL2", "PrintedRatioL2", "RatioL2"],
-    "margins": ["DLR", "Margin", "TargetedDLR"],
+    "margins": ["DLR", "LogOdds", "Margin", "TargetedDLR"],
     "perturbations": ["AdditiveLinf", "RatioLinf"],
     "regions": ["AllPixels", "Border", "FirstSampleOnly", "RandomPixels", "RandomRectangle"],
     "search": ["SearchedRectangle"],

@@ -1,4 +1,4 @@
-"""How APGD moves inside a set: steps whose length each clip adapts by itself (Croce and Hein, ICML 2020 and 2021)."""
+"""The steps of APGD inside a set, with a step length adapted per clip (Croce and Hein, ICML 2020 and 2021)."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -9,32 +9,32 @@ from torch import Tensor
 from pipeline_lib.attacks.norms import onto_l1_ball_in_box, per_clip
 
 Project = Callable[[Tensor], Tensor]
-# Clips, gradient and each clip's length (N, 1, ..., 1) -> clips that are a step of steepest ascent ahead.
+# Clips, gradient and step length per clip (N, 1, ..., 1) -> clips after a step of steepest ascent.
 Move = Callable[[Tensor, Tensor, Tensor], Tensor]
-# Present, stepped and previous iterate, and the weight of the step -> the next iterate.
+# Current iterate, iterate after the step, previous iterate, and the weight of the step -> the next iterate.
 Mix = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 
 
 class AdaptiveSteps(Protocol):
-    """The steps of one climb of a batch. Clips are (N, C, T, H, W) or (N, C, H, W), losses (N,)."""
+    """The steps of one ascent of a batch. Clips are (N, C, T, H, W) or (N, C, H, W), losses (N,)."""
 
     def project(self, clips: Tensor) -> Tensor:
         """Clips inside the bound and [0, 1]."""
 
     def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor:
-        """Notes an iterate's losses, first those of the start. bool (N,): clips that continue from their best iterate.
+        """Records the losses of an iterate, from the start on. Returns bool (N,): clips to reset to their best iterate.
 
-        best_losses, best: of all iterates so far, with this one.
+        best_losses, best: over all iterates so far, including this one.
         """
 
     def advance(self, here: Tensor, before: Tensor, gradient: Tensor) -> Tensor:
-        """The next iterate inside the set, from the present and the previous one."""
+        """The next iterate inside the set, from the current and the previous one."""
 
 
 class Checkpoints:
-    """The rule of APGD: the first step is twice the radius; at checkpoints, ever more frequent, a clip's length halves
-    if fewer than `threshold` of its steps since the last one raised the loss, or if neither length nor best loss
-    changed; the clip then continues from its best iterate. The momentum gives the new step the weight 0.75.
+    """The rule of APGD: the first step is twice the radius; at checkpoints of increasing frequency, a clip's length is
+    halved if less than `threshold` of its steps since the last checkpoint increased the loss, or if neither length nor
+    best loss changed; the clip then continues from its best iterate. With momentum, the new step has weight 0.75.
     """
 
     momentum = 0.75
@@ -76,10 +76,10 @@ class Checkpoints:
 
 
 class SparseSteps:
-    """The rule of APGD in an l1 ball within the box (Croce and Hein, ICML 2021): a step goes by the sign along the
-    elements of largest gradient, a fifth of them at first, then two thirds as many as the best iterate has changed. At
-    each check a clip whose best iterate has become sparser continues from it with steps of the radius; the others'
-    length shrinks.
+    """The rule of APGD in an l1 ball within the box (Croce and Hein, ICML 2021): a step changes the elements
+    of largest gradient by its sign: at first a fifth of all elements, then two thirds as many as the best iterate has
+    changed. At each check, a clip whose best iterate has become sparser continues from it with steps of the radius; for
+    the other clips, the length is reduced.
     """
 
     first_fraction = 0.2
@@ -131,11 +131,11 @@ def sign_move(clips: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
 
 
 def additive_mix(here: Tensor, ahead: Tensor, before: Tensor, weight: float) -> Tensor:
-    """The step with its weight, and the previous one with the rest."""
+    """Weighted sum of the new step and the previous one."""
     return here + weight * (ahead - here) + (1 - weight) * (here - before)
 
 
 def ratio_mix(here: Tensor, ahead: Tensor, before: Tensor, weight: float) -> Tensor:
-    """`additive_mix` of logarithms; where one of the three has none, the step alone."""
+    """`additive_mix` of logarithms; where one of the three has none, only the step."""
     mixed = here * (ahead / here) ** weight * (here / before) ** (1 - weight)
     return torch.where((here > 0) & (ahead > 0) & (before > 0), mixed, ahead)

@@ -1,4 +1,4 @@
-"""Auto-PGD (Croce and Hein, ICML 2020): an ascent that chooses its own step sizes, inside the set of another attack."""
+"""Auto-PGD (Croce and Hein, ICML 2020): ascent with adaptive step sizes, inside the set of another attack."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
@@ -10,8 +10,9 @@ from torch import Tensor
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps
 from pipeline_lib.attacks.ascent import Ascent, zero_or_nan
 from pipeline_lib.attacks.goal_loss import GoalLoss
-from pipeline_lib.attacks.goals import Goal, Untargeted
+from pipeline_lib.attacks.goals import Goal
 from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
+from pipeline_lib.attacks.margins import LogOdds
 from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.starts import Start
@@ -20,7 +21,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.precision import Precision, check_precision
 from pipeline_lib.randomness.generators import require_one_each
 
-# By this name the configuration takes the names of its attacks as well as their entries.
+# In a field of this name, the configuration accepts the names of attacks as well as their entries.
 Attack = Ascent
 
 
@@ -33,15 +34,15 @@ class Adaptive(Protocol):
 
 @method
 class Apgd:
-    """Gradient ascent with momentum, step sizes by the rule of APGD, and as
-    result each clip's iterate of largest loss, of those that fool the network if there are any.
+    """Gradient ascent with momentum and step sizes by the rule of APGD. The result is each clip's iterate of largest
+    loss, among those that fool the network if there are any.
 
-    inside: the attack whose bound, region and start are used. Its step size, steps and goal are not: those of a paper's
-        attack may be too large or too few for what its bound allows.
-    steps: each costs one forward and one backward pass to the input; and one forward pass for the last iterate.
-    start: of the climbs, if it is not that attack's; the bound is measured from the same clips.
-    goal: what whoever crafts makes the loss of.
-    restarts: climbs from new draws of start and region; each clip keeps the best iterate of all.
+    inside: the attack whose bound, region and start are used. Its step size, steps and goal are not used: a paper's
+        steps may be too large or too few for the bound.
+    steps: each costs one forward and one backward pass to the input; the last iterate costs one forward pass more.
+    start: used instead of that attack's start; the center of the bound does not change.
+    goal: the caller makes the loss from it; by default cross-entropy in the form that does not saturate.
+    restarts: ascents from new draws of start and region; each clip keeps the best iterate of all.
     precision: of the passes; clips, gradients and bounds are float32.
     """
 
@@ -50,7 +51,7 @@ class Apgd:
     inside: Attack
     steps: Count = 20
     start: Start | None = None
-    goal: Goal = field(default_factory=Untargeted)
+    goal: Goal = field(default_factory=LogOdds)
     restarts: Count = 1
     precision: Precision = "fp32"
 
@@ -58,25 +59,25 @@ class Apgd:
         if check_precision("precision", self.precision) == "tf32":
             raise PipelineError("precision is tf32: for all attacks of a run it is evaluation.precision")
         if not isinstance(self.inside, Ascent):
-            raise PipelineError(f"inside is a {type(self.inside).__name__}: apgd takes the set of an attack of ascent")
+            raise PipelineError(f"inside is a {type(self.inside).__name__}: apgd needs an attack of method ascent")
         if not isinstance(self.inside.perturbation, Adaptive):
             name = type(self.inside.perturbation).__name__
-            raise PipelineError(f"inside.perturbation is {name}: it has no adaptive_steps, which apgd moves by")
+            raise PipelineError(f"inside.perturbation is {name}: it has no adaptive_steps, which apgd needs")
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Adversarial clips, (N, C, T, H, W) or (N, C, H, W) in [0, 1], not quantized; pixels outside the region are
-        untouched. A clip with a loss or gradient that is not finite comes back as NaN, as from `Ascent`.
+        unchanged. A clip with a loss or gradient that is not finite is returned as NaN, as from `Ascent`.
 
         loss: clips -> (N,); generators: one per clip. Run it inside `attacking(network)`.
         """
         require_one_each(generators, clips)
-        fooled = loss.fooled if isinstance(loss, GoalLoss) else unknown
+        fooled = loss.fooled if isinstance(loss, GoalLoss) else no_labels
         found = MostWrong(clips)
         for _ in range(self.restarts):
-            self._climb(in_bfloat16(loss) if self.precision == "bf16" else loss, fooled, found, clips, generators)
+            self._ascend(in_bfloat16(loss) if self.precision == "bf16" else loss, fooled, found, clips, generators)
         return found.clips + found.overflow
 
-    def _climb(
+    def _ascend(
         self,
         loss: Loss,
         fooled: Callable[[], Tensor | None],
@@ -84,7 +85,7 @@ class Apgd:
         clips: Tensor,
         generators: Sequence[torch.Generator],
     ) -> None:
-        """Offers every iterate as it is found; `fooled` says which clips of the last one fool the network."""
+        """Offers every iterate to `found`; `fooled` returns which clips of the last iterate fool the network."""
         mask = self.inside.place(loss, clips, generators)
         perturbation = cast(Adaptive, self.inside.perturbation)
         adaptive = perturbation.adaptive_steps(self.inside.start.center(clips, mask), self.steps)
@@ -119,7 +120,7 @@ class BestPoint:
     def offered(
         self, clips: Tensor, losses: Tensor, gradient: Tensor, adaptive: AdaptiveSteps
     ) -> tuple[Tensor, Tensor]:
-        """Clips and gradients that the climb continues from: these, or the best ones where the rule returns to them."""
+        """Clips and gradients to continue from: the current ones, or the best ones where the rule resets to them."""
         better = losses > self.losses
         self.losses = torch.where(better, losses, self.losses)
         self.clips = torch.where(per_clip(better, clips), clips, self.clips)
@@ -129,9 +130,9 @@ class BestPoint:
 
 
 class MostWrong:
-    """Of all clips offered, each one's of largest loss; of those that fool the network, where any does and it is known.
+    """Each clip's iterate of largest loss, among those that fool the network if any is known to.
 
-    overflow: (N, 1, ..., 1), NaN for clips that had a loss which is not finite, and 0 for the others.
+    overflow: (N, 1, ..., 1), NaN for clips with a loss that is not finite, and 0 for the others.
     """
 
     def __init__(self, clips: Tensor) -> None:
@@ -149,5 +150,5 @@ class MostWrong:
         self.fooled = self.fooled | fooled
 
 
-def unknown() -> None:
-    """Which clips fool the network, of a loss that does not say."""
+def no_labels() -> None:
+    """In place of `GoalLoss.fooled`, for other losses: it is unknown which clips fool the network."""

@@ -1,4 +1,4 @@
-"""The one attack loop: a perturbation set, a region and a start, climbed by the sign or direction of the gradient."""
+"""The attack loop: gradient ascent from a start, inside a perturbation set and a region."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
@@ -21,7 +21,7 @@ from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import Precision, check_precision
 from pipeline_lib.randomness.generators import require_one_each
 
-# The size of a start where it has the unit of a bound. By name: an attack depends on the classes that it is made of.
+# The size of a start in the unit of a bound. Classes by name: an attack depends only on the classes that it uses.
 COMPARABLE = {
     ("UniformNoise", "AdditiveLinf"): "radius",
     ("UniformBox", "AdditiveL2"): "radius",
@@ -33,13 +33,13 @@ COMPARABLE = {
 class Ascent:
     """Projected gradient ascent (PGD) on a loss, inside a region. One step without a start is FGSM.
 
-    steps: T of the papers; each costs one forward and one backward pass to the input. By default nothing else does.
-    goal: what whoever crafts makes the loss of (`goals.loss_of`).
-    restarts: climbs from new draws of start and region; each clip keeps the end of largest loss. More than one costs
-        a forward pass for each.
-    keep: the `last` iterate (the papers), or of all iterates, the start included, each clip's `best`, of largest
-        loss: one forward pass more for each climb.
-    unmasked_first_gradient: take the first gradient at the start over the whole clip (the authors' AF), not only in
+    steps: T of the papers; each costs one forward and one backward pass to the input. By default there are no others.
+    goal: the caller makes the loss from it (`goals.loss_of`).
+    restarts: ascents from new draws of start and region; each clip keeps the last iterate of largest loss. With more
+        than one, each costs one forward pass more.
+    keep: the `last` iterate (the papers), or each clip's `best`, of largest loss among all iterates and the start: one
+        forward pass more per ascent.
+    unmasked_first_gradient: compute the first gradient at the start over the whole clip (the authors' AF), not only in
         the region.
     precision: of the passes; clips, gradients and bounds are float32.
     """
@@ -62,14 +62,14 @@ class Ascent:
         if getattr(self.perturbation, "all_pixels_only", False) and not isinstance(self.region, AllPixels):
             names = type(self.perturbation).__name__, type(self.region).__name__
             raise PipelineError(f"region is {names[1]}: {names[0]} bounds the whole clip, use it with all pixels")
-        tell_of_far_starts(self.start, self.perturbation)
+        log_far_start(self.start, self.perturbation)
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Adversarial clips, (N, C, T, H, W) or (N, C, H, W) in [0, 1], not quantized; pixels outside the region are
-        untouched.
+        unchanged.
 
-        A clip with a loss or gradient that is not finite comes back as NaN: the sign of NaN is 0 in torch, so that it
-        would otherwise look like a clip that withstands the attack.
+        A clip with a loss or gradient that is not finite is returned as NaN: the sign of NaN is 0 in torch, so the
+        clip would otherwise be counted as robust.
 
         loss: clips -> (N,); generators: one per clip. Run it inside `attacking(network)`.
         """
@@ -77,49 +77,49 @@ class Ascent:
         if self.precision == "bf16":
             loss = in_bfloat16(loss)
         if self.restarts == 1 and self.keep == "last":
-            return self._climb(loss, clips, generators)
+            return self._ascend(loss, clips, generators)
         best = BestIterate(clips)
         for _ in range(self.restarts):
-            end = self._climb(loss, clips, generators, best.offer if self.keep == "best" else None)
+            end = self._ascend(loss, clips, generators, best.offer if self.keep == "best" else None)
             with torch.no_grad():
                 best.offer(end, loss(end))
         return best.clips
 
-    def _climb(
+    def _ascend(
         self,
         loss: Loss,
         clips: Tensor,
         generators: Sequence[torch.Generator],
         offer: Callable[[Tensor, Tensor], None] | None = None,
     ) -> Tensor:
-        """The last iterate; `offer` is called with each one before it, and its losses (N,)."""
+        """The last iterate; `offer` is called with each earlier iterate and its losses (N,)."""
         mask = self.place(loss, clips, generators)
         center = self.start.center(clips, mask)
-        adversarial, seen = self._start(clips, mask, generators)
+        adversarial, point = self._start(clips, mask, generators)
         overflow = torch.zeros((), device=clips.device)
         outside = self._is_outside(adversarial, clips) if offer else None
         for _ in range(self.steps):
-            losses, gradient = loss_and_gradient(loss, seen)
+            losses, gradient = loss_and_gradient(loss, point)
             gradient = gradient * mask
             overflow = overflow + zero_or_nan(gradient) + per_clip(0 * losses, clips)
-            if offer is not None and seen is adversarial:
+            if offer is not None and point is adversarial:
                 offer(adversarial, losses if outside is None else losses.masked_fill(outside, -torch.inf))
-            outside = None  # every step ends inside
-            seen = adversarial = self.advance(adversarial, gradient, center, generators)
+            outside = None  # every step ends inside the bound
+            point = adversarial = self.advance(adversarial, gradient, center, generators)
         return torch.where(mask, adversarial + overflow, clips)
 
     def _start(self, clips: Tensor, mask: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-        """The first iterate, and the clips at which the first gradient is taken."""
+        """The first iterate, and the clips at which the first gradient is computed."""
         first = self.start.first(clips, generators).clamp(0, 1)
         adversarial = torch.where(mask, first, clips)
         return adversarial, first if self.unmasked_first_gradient else adversarial
 
     def _is_outside(self, start: Tensor, clips: Tensor) -> Tensor:
-        """(N,): nothing but the random numbers' own radius keeps a start inside the bound."""
+        """bool (N,): starts are not projected, so only their own radius keeps them inside the bound."""
         return self.ratio_to_bound(start, clips) > 1 + 1e-4
 
     def place(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """The region's mask: drawn, or searched for."""
+        """The region's mask: drawn or searched."""
         if isinstance(self.region, SearchedRectangle):
             return self.region.place(loss, clips, generators)
         return self.region.mask(clips, generators)
@@ -127,20 +127,20 @@ class Ascent:
     def advance(
         self, adversarial: Tensor, gradient: Tensor, center: Tensor, generators: Sequence[torch.Generator]
     ) -> Tensor:
-        """One step along a gradient that is zero outside the region, then back into the bound and the box."""
+        """One step along a gradient that is zero outside the region, then the projection onto the bound and the box."""
         moved = self.perturbation.step(adversarial, gradient, generators)
         return self.perturbation.project(moved, center).clamp(0, 1)
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """The nearest clips inside the bound on the 8-bit lattice. Raises PipelineError for clips of NaN."""
         if adversarial.isnan().any():
-            raise PipelineError("the attack met a gradient that is not finite: the network or its loss overflows")
+            raise PipelineError("a gradient of the attack is not finite: the network or its loss overflows")
         return self.perturbation.quantize(adversarial, self.start.center(clean, adversarial != clean))
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """(N,): how much of the bound each clip uses; at most 1 inside, up to float32 rounding (about 1e-5).
+        """(N,): size of each clip's change divided by the bound; at most 1 inside, up to float32 rounding (about 1e-5).
 
-        Infinite where more pixels changed than the region has.
+        Infinite where the changed pixels do not fit into the region.
         """
         changed = adversarial != clean
         ratio = self.perturbation.ratio_to_bound(adversarial, self.start.center(clean, changed))
@@ -148,7 +148,7 @@ class Ascent:
 
 
 class BestIterate:
-    """Of clips offered for the same clean ones, each one's of largest loss. A clip of NaN is never replaced."""
+    """For each clean clip, the iterate of largest loss among those offered. A clip of NaN is never replaced."""
 
     def __init__(self, clips: Tensor) -> None:
         self.clips = clips
@@ -161,8 +161,8 @@ class BestIterate:
         self.losses = torch.maximum(losses, self.losses)
 
 
-def tell_of_far_starts(start: Any, perturbation: Any) -> None:
-    """A line in the log: the first gradient is then one that no clip inside the bound has."""
+def log_far_start(start: Any, perturbation: Any) -> None:
+    """A line in the log: the first gradient is then computed outside of the bound."""
     size = COMPARABLE.get((type(start).__name__, type(perturbation).__name__))
     if size is not None and getattr(start, size) > perturbation.epsilon:
         given = getattr(start, size), perturbation.epsilon
@@ -170,5 +170,5 @@ def tell_of_far_starts(start: Any, perturbation: Any) -> None:
 
 
 def zero_or_nan(gradient: Tensor) -> Tensor:
-    """(N, 1, ..., 1): NaN for the clips whose gradient is not finite. No device has to wait for the answer."""
+    """(N, 1, ..., 1): NaN for the clips whose gradient is not finite. It needs no synchronization with the device."""
     return per_clip(0 * gradient.flatten(1).sum(1), gradient)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.losses import expectation
 
-# By this name the configuration takes an attack's name as well as its entry.
+# In a field of this name, the configuration accepts an attack's name as well as its entry.
 from pipeline_lib.attacks.protocols import LatticeAttack as Attack
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Count, method
@@ -16,9 +16,9 @@ from pipeline_lib.entries.ranges import Count, method
 
 @method
 class Expectation:
-    """`attack` on the mean of the loss over `samples` forward passes; time and memory of each step grow with them.
+    """`attack` on the mean of the loss over `samples` forward passes; time and memory of each step grow with `samples`.
 
-    An attack's trace has a line for each pass.
+    An attack's trace has one line per pass.
     """
 
     wraps: ClassVar[str] = "attack"
@@ -35,5 +35,5 @@ class Expectation:
         return self.attack.quantize(adversarial, clean)
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """That of an attack with a bound."""
+        """The ratio of the inner attack, if it has a bound."""
         return self.attack.ratio_to_bound(adversarial, clean)  # type: ignore[attr-defined]

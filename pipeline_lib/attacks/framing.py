@@ -1,7 +1,7 @@
-"""Framings without a climb on the attacked clip: one that is learned for all clips (Zajac et al., 2019), and baselines.
+"""Framings without gradients of the attacked clip: one learned for all clips (Zajac et al., 2019), and baselines.
 
-Clips are (N, C, T, H, W), or (N, C, H, W). A frame lies over the picture, or around it: then the clips come with a
-black margin of its width, which whoever crafts has added, and the frame fills it.
+Clips are (N, C, T, H, W), or (N, C, H, W). A frame covers the edges of the picture, or surrounds it: the caller then
+pads the clips by a black margin of its width, which the frame fills.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from pipeline_lib.entries.ranges import Count, Natural, Positive, method
 
 @method
 class FixedPattern:
-    """What `start` shows, in `region`: an attack that asks nothing of the network.
+    """The pattern `start` inside `region`: an attack that does not use the network.
 
     Framing's baselines: a border with `constant` 0 (black framing) or `uniform_box` (random framing).
 
-    margin: black pixels that are added on each side of the picture first; the region is one of the larger picture.
+    margin: black pixels added on each side of the picture first; the region is one of the padded picture.
     """
 
     adds_margin: ClassVar[str] = "margin"
@@ -41,7 +41,7 @@ class FixedPattern:
         return nearest_level(adversarial, torch.zeros_like(clean), torch.ones_like(clean))
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """(N,): the largest change, of at most 1; infinite where pixels outside the region changed."""
+        """(N,): the largest change, at most 1; infinite where pixels outside the region changed."""
         changed = adversarial != clean
         largest = (adversarial - clean).abs().flatten(1).amax(1)
         return torch.where(self.region.admits(changed.any(1, keepdim=True)), largest, torch.inf)
@@ -49,7 +49,7 @@ class FixedPattern:
 
 @method
 class Adam:
-    """How a pattern is learned: Adam on batches of training clips; the defaults are the framing's authors'.
+    """Learning of a pattern by Adam on batches of training clips; the defaults are those of the framing's authors.
 
     Every `decay_every` epochs the learning rate is multiplied by `decay`.
     """
@@ -65,9 +65,9 @@ class Adam:
 class UniversalFraming:
     """A border of `width` pixels, the same on all frames of all clips: sigmoid of a pattern learned once for a model.
 
-    Learned on training clips to raise the mean cross-entropy; starts grey.
+    It maximizes the mean cross-entropy of training clips, and starts gray.
 
-    placement: `over` the picture, or `outside` of it, which enlarges it by the width on each side (the authors').
+    placement: `over` the picture, or `outside` of it, which pads it by the width on each side (the authors' form).
     """
 
     learned_by: ClassVar[str] = "learning"
@@ -82,17 +82,17 @@ class UniversalFraming:
         return self.width if self.placement == "outside" else 0
 
     def pattern(self, shape: Sequence[int]) -> Tensor:
-        """The first pattern for clips of `shape` (C, T, H, W) or (C, H, W): zeros (C, H, W); only the border counts."""
+        """The first pattern for clips of `shape` (C, T, H, W) or (C, H, W): zeros (C, H, W), used at the border."""
         return torch.zeros(shape[0], *shape[-2:])
 
     def show(self, pattern: Tensor, clips: Tensor) -> Tensor:
-        """The clips in the frame; differentiable in the pattern."""
+        """The clips with the frame; differentiable in the pattern."""
         between = [1] * (clips.dim() - 4)
         framing = pattern.sigmoid().view(pattern.shape[0], *between, *pattern.shape[1:])
         return torch.where(Border(width=self.width).mask(clips, []), framing, clips)
 
     def learned(self, pattern: Tensor) -> FixedPattern:
-        """The attack that shows a learned pattern."""
+        """The attack that applies a learned pattern."""
         start = Pattern(attack=self, values=pattern)
         return FixedPattern(region=Border(width=self.width), start=start, margin=self.margin)
 

@@ -1,4 +1,4 @@
-"""What an attack is given to climb: a loss of some clips that also knows which of them the network errs on."""
+"""The loss that an attack maximizes, which also records on which clips the network is wrong."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ def unchanged(loss: Loss) -> Loss:
     return loss
 
 
-class NotedLogits:
+class LastLogits:
     """A model that keeps the logits of its last call, without their graph."""
 
     def __init__(self, model: Model) -> None:
@@ -31,18 +31,18 @@ class NotedLogits:
 
 @dataclass(kw_only=True)
 class GoalLoss:
-    """The loss that a goal makes of a model around clean `clips` (N, ...) of `labels` (N,): clips -> (N,).
+    """The loss of a goal for a model around clean `clips` (N, ...) of `labels` (N,): clips -> (N,).
 
-    To attacks that ask for nothing else it is a function. Others may know which clips fool the network, or climb the
-    loss of another goal, on some of the clips.
+    Most attacks use it as a function. Others also use which clips fool the network, or the loss of another goal for
+    some of the clips.
 
-    climbed: the function itself, through `noted`. transform: what is made of each goal's loss (`loss` of an entry).
-    exact: the model in the precision that it is evaluated in.
-    passes: gradients that were taken, counted clip by clip.
+    maximized: the function, which calls `last`. transform: applied to each goal's loss (`loss` of an entry).
+    exact: the model in the precision of the evaluation.
+    passes: number of gradients, counted per clip.
     """
 
-    climbed: Loss
-    noted: NotedLogits
+    maximized: Loss
+    last: LastLogits
     exact: Model
     clips: Tensor
     labels: Tensor
@@ -52,22 +52,22 @@ class GoalLoss:
 
     def __call__(self, clips: Tensor) -> Tensor:
         self.passes += len(clips) * clips.requires_grad
-        return self.climbed(clips)
+        return self.maximized(clips)
 
     def fooled(self) -> Tensor | None:
-        """bool (N,): on which clips of the last call the network was wrong. None where the goal is not any error."""
-        if not getattr(self.goal, "any_error", False) or self.noted.logits is None:
+        """bool (N,): the clips of the last call on which the network was wrong. None unless the goal is any error."""
+        if not getattr(self.goal, "any_error", False) or self.last.logits is None:
             return None
-        return self.noted.logits.argmax(1) != self.labels
+        return self.last.logits.argmax(1) != self.labels
 
     def of(self, goal: Goal, rows: Tensor) -> "GoalLoss":
-        """The loss of another goal, of the clips with these indices (M,). It may cost a pass of the model."""
-        model, exact = _for_rows(self.noted.model, rows), _for_rows(self.exact, rows)
+        """The loss of another goal for the clips with these indices (M,). It may cost a pass of the model."""
+        model, exact = _for_rows(self.last.model, rows), _for_rows(self.exact, rows)
         return goal_loss(model, self.clips[rows], self.labels[rows], goal, transform=self.transform, exact=exact)
 
     @torch.no_grad()
     def judged(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """bool (N,) whether the network errs, and by how much the largest wrong logit is above the true one; one
+        """bool (N,) whether the network is wrong, and the margin (N,) of the largest wrong logit over the true one; one
         forward pass, without autocast."""
         with torch.autocast(clips.device.type, enabled=False):
             logits = self.exact(clips).float()
@@ -83,12 +83,12 @@ def goal_loss(
     transform: LossTransform = unchanged,
     exact: Model | None = None,
 ) -> GoalLoss:
-    """The loss of a goal. Call it inside `attacking(network)`: some goals ask the model about the clean clips."""
-    noted = NotedLogits(model)
-    climbed = transform(on_logits(noted, goal.criterion(model, clips, labels)))
+    """The loss of a goal. Call it inside `attacking(network)`: some goals call the model on the clean clips."""
+    last = LastLogits(model)
+    maximized = transform(on_logits(last, goal.criterion(model, clips, labels)))
     return GoalLoss(
-        climbed=climbed,
-        noted=noted,
+        maximized=maximized,
+        last=last,
         exact=exact or model,
         clips=clips,
         labels=labels,
@@ -98,7 +98,7 @@ def goal_loss(
 
 
 def _for_rows(model: Model, rows: Tensor) -> Model:
-    """The model for some clips of a batch: what it draws at random, it draws for these."""
+    """The model for some clips of a batch, with the random generators of these clips."""
     chosen = rows.tolist()
 
     def of_rows(clips: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Goals: what an attack wants the network to answer. Whoever crafts turns them into a loss; an attack sees only that.
+"""Goals: the prediction that an attack aims at. The caller turns a goal into a loss, which is all that an attack gets.
 
-A clip whose label is the target already is attacked away from it, as if untargeted: every clip is attacked.
+A clip whose label is the target is attacked as if untargeted, so that every clip is attacked.
 """
 
 from typing import ClassVar, Protocol
@@ -17,15 +17,15 @@ from pipeline_lib.errors import PipelineError
 
 
 class Goal(Protocol):
-    """A class attribute `any_error = True` says that every wrong answer is a success."""
+    """A class attribute `any_error = True` means that every wrong prediction is a success."""
 
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
-        """What an attack on clean `clips` of `labels` (N,) climbs. Call it inside `attacking(network)`."""
+        """The criterion to maximize around clean `clips` of `labels` (N,). Call it inside `attacking(network)`."""
 
 
 @method
 class Untargeted:
-    """Any wrong answer: the cross-entropy to the true label."""
+    """Any wrong prediction: the cross-entropy to the true label."""
 
     any_error: ClassVar[bool] = True
 
@@ -42,17 +42,17 @@ class TargetClass:
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
         targets = torch.full_like(labels, self.target)
 
-        def towards_it(logits: Tensor) -> Tensor:
+        def towards_target(logits: Tensor) -> Tensor:
             if self.target >= logits.shape[1]:
                 raise PipelineError(f"target is {self.target}: the network has the classes 0 to {logits.shape[1] - 1}")
             return towards(logits, targets, labels)
 
-        return towards_it
+        return towards_target
 
 
 @method
 class NextClass:
-    """The class after the true one, the first after the last."""
+    """The class after the true one; class 0 after the last."""
 
     def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
         return lambda logits: towards(logits, (labels + 1) % logits.shape[1], labels)
@@ -74,13 +74,13 @@ class LeastLikely:
 
 
 def check_labels(logits: Tensor, largest: int) -> None:
-    """Raises ValueError when a network has no logit for the largest label."""
+    """Raises ValueError if the logits have no column for the largest label."""
     if logits.dim() != 2 or largest >= logits.shape[1]:
-        raise ValueError(f"a label is {largest}, and the network gives logits of shape {tuple(logits.shape)}")
+        raise ValueError(f"a label is {largest}, and the network returns logits of shape {tuple(logits.shape)}")
 
 
 def towards(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    """(N, classes) -> (N,): minus the cross-entropy to the targets; plus, where a target is the true label."""
+    """(N, classes) -> (N,): minus the cross-entropy to the targets; with plus where the target is the true label."""
     sign = 1 - 2 * (targets != labels).float()
     return sign * F.cross_entropy(logits, targets, reduction="none")
 
@@ -92,5 +92,5 @@ def goal_of(attack: object) -> Goal:
 
 
 def loss_of(attack: object, model: Model, clips: Tensor, labels: Tensor) -> Loss:
-    """The loss that the attack's goal makes of a model, around these clean clips."""
+    """The loss of a model for the attack's goal, around these clean clips."""
     return on_logits(model, goal_of(attack).criterion(model, clips, labels))

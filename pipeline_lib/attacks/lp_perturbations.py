@@ -1,4 +1,4 @@
-"""Perturbations whose bound is the length of the whole change (l2, l1), not its largest element."""
+"""Perturbations bounded in the l2 or l1 norm of the change, not in its largest element."""
 
 import math
 from collections.abc import Sequence
@@ -10,17 +10,22 @@ from torch import Tensor
 
 from pipeline_lib.attacks.adaptive_steps import AdaptiveSteps, Checkpoints, SparseSteps, additive_mix
 from pipeline_lib.attacks.norms import l2_norm, levels_inside, of_clip, onto_l1_ball, onto_l2_ball, unit
-from pipeline_lib.attacks.perturbations import DARKEST, growing, in_box, lifted, tell_of_large_steps
-from pipeline_lib.entries.ranges import AboveOne, Count, Positive, method
+from pipeline_lib.attacks.perturbations import DARKEST, growing, in_box, lifted, log_large_steps
+from pipeline_lib.entries.ranges import AboveOne, Count, NonNegative, Positive, method
 from pipeline_lib.errors import PipelineError
 
-# What the authors divide by at least, so that a vanishing gradient is no direction.
-SMALLEST_NORM = 1e-6
+# Between these norms, squares of a gradient's elements neither underflow nor overflow in float32.
+EXACT_FROM, EXACT_TO = 1e-6, 1e18
 
 
-def direction(gradient: Tensor) -> Tensor:
-    """g / ||g||_2, each clip's norm over all its elements."""
-    return gradient / l2_norm(gradient, of_clip(gradient)).clamp_min(SMALLEST_NORM)
+def direction(gradient: Tensor, smallest: float) -> Tensor:
+    """g / max(||g||_2, smallest), each clip's norm over all its elements; 0 for a zero gradient."""
+    norm = l2_norm(gradient, of_clip(gradient))
+    if smallest:
+        return gradient / norm.clamp_min(smallest)
+    # The plain quotient where it is exact, so that these results are bit-identical to it.
+    plain = (norm >= EXACT_FROM) & (norm <= EXACT_TO)
+    return torch.where(plain, gradient / norm, unit(gradient, of_clip(gradient)))
 
 
 @method
@@ -28,19 +33,22 @@ class AdditiveL2:
     """||x_adv - x||_2 <= epsilon over all elements of a clip; both fields on the [0, 1] scale (PGD-L2).
 
     step_size: length of a step along the gradient.
+    smallest_norm: lower limit of the divisor of gradients. The authors' 1e-6 shortens steps on small gradients of a
+        confident network, which then seems robust; 0 is exact.
     """
 
     epsilon: Positive
     step_size: Positive
+    smallest_norm: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        tell_of_large_steps(self.epsilon, self.step_size)
+        log_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return clips + self.step_size * direction(gradient)
+        return clips + self.step_size * direction(gradient, self.smallest_norm)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
-        # The box before the ball, in the authors' order: the ball then scales what the box has left.
+        # The box before the ball, in the authors' order: the ball then scales the clipped change.
         return clean + onto_l2_ball(clips.clamp(0, 1) - clean, self.epsilon, of_clip(clips))
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
@@ -64,17 +72,20 @@ class RatioL2:
     """||x_adv / x - 1||_2 <= epsilon (MultAV).
 
     step_size: base of the power of the normalized gradient, above 1; its norm is over the clip.
-    per: what the bound's norm goes over: a clip, each of its frames, or each channel of each frame.
-    zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, whose multiples are then its change (floor).
+    per: the bound's norm is over a clip, each of its frames, or each channel of each frame.
+    zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, and its change is in units of 1/255 (floor).
+    smallest_norm: as in `AdditiveL2`.
     """
 
     epsilon: Positive
     step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
     zeros: Literal["keep", "floor"] = "keep"
+    smallest_norm: NonNegative = 0.0
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return ratio_step(growing(clips, gradient, self.zeros), gradient, self.step_size)
+        moved = growing(clips, gradient, self.zeros)
+        return ratio_step(moved, gradient, self.step_size, self.smallest_norm)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
         base = lifted(clean, self.zeros)
@@ -82,19 +93,19 @@ class RatioL2:
         return clean + base * onto_l2_ball(change, self.epsilon, norm_dims(clips, self.per))
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """Infinite where a pixel that is kept at 0 has left it."""
+        """Infinite where a pixel that must be kept at 0 has changed."""
         change = torch.where(adversarial == clean, 0, self._change(adversarial, clean))
         return l2_norm(change, norm_dims(clean, self.per)).flatten(1).amax(1) / self.epsilon
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        # In grey levels the ratio's change is the level's change over the clean level.
+        # In gray levels, the change of a ratio is the level's change divided by the clean level.
         base = lifted(clean, self.zeros)
         weight = torch.where(base > 0, (255 * base.double()) ** -2, 0)
         lit, limit = torch.where(base > 0, adversarial, 0), self.epsilon**2
         return levels_inside(lit, clean, weight, power=2, limit=limit, dims=norm_dims(clean, self.per))
 
     def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps:
-        """What APGD moves by: steepest ascent in the ratios, in each group of elements that has a bound."""
+        """The steps of APGD: steepest ascent in the ratios, in each group of elements that has a bound."""
         base, dims = lifted(center, self.zeros), norm_dims(center, self.per)
 
         def move(clips: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
@@ -112,7 +123,7 @@ class PrintedRatioL2:
     """||x_adv / x||_2 <= epsilon + 1, as MultAV prints it. Steps and fields are those of RatioL2.
 
     At the paper's epsilon of 160 the ratio 1 of the clean clip itself, of norm 1227, is outside: each projection
-    scales the whole clip down, to a bit more than an eighth. For all pixels only. Pixels at 0 stay 0, and do not count.
+    scales the whole clip down, to a bit more than an eighth. For all pixels only. Pixels at 0 are excluded.
     """
 
     all_pixels_only: ClassVar[bool] = True
@@ -120,16 +131,17 @@ class PrintedRatioL2:
     epsilon: Positive
     step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
+    smallest_norm: NonNegative = 0.0
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return ratio_step(clips, gradient, self.step_size)
+        return ratio_step(clips, gradient, self.step_size, self.smallest_norm)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
         ratio = torch.where(clean > 0, clips / clean, 0)
         return clean * onto_l2_ball(ratio, self.epsilon + 1, norm_dims(clips, self.per))
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """Not 0 at the clean clip, and above 1 where the bound excludes it; infinite where a pixel has left 0."""
+        """Not 0 at the clean clip, and above 1 where the bound excludes it; infinite where a pixel at 0 has changed."""
         ratio = torch.where(adversarial == 0, 0, adversarial / clean)
         return l2_norm(ratio, norm_dims(clean, self.per)).flatten(1).amax(1) / (self.epsilon + 1)
 
@@ -140,9 +152,9 @@ class PrintedRatioL2:
         return levels_inside(lit, black, weight, power=2, limit=limit, dims=dims)
 
 
-def ratio_step(clips: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+def ratio_step(clips: Tensor, gradient: Tensor, step_size: float, smallest: float) -> Tensor:
     """step_size ** (g / ||g||_2) times the clips (MultAV's l2 step)."""
-    return clips * (math.log(step_size) * direction(gradient)).exp()
+    return clips * (math.log(step_size) * direction(gradient, smallest)).exp()
 
 
 def norm_dims(clips: Tensor, per: Literal["clip", "frame", "channel"]) -> tuple[int, ...]:
@@ -155,8 +167,8 @@ def norm_dims(clips: Tensor, per: Literal["clip", "frame", "channel"]) -> tuple[
 class AdditiveL1:
     """||x_adv - x||_1 <= epsilon over all elements of a clip; epsilon and step_size on the [0, 1] scale.
 
-    A step goes by the sign along the k elements of largest gradient that have room for it in the box. Each clip draws
-    its k anew from `fewest` to `most`; the step on an element is step_size * most / k, so that its length is the same
+    A step changes the k elements of largest gradient that allow it in the box, by its sign. In each step, k is drawn
+    per clip from `fewest` to `most`; the step on an element is step_size * most / k, so that its length is the same
     for all k (Maini et al., 2020). Their code also never moves an element at 0 or 1; here it may move inwards.
     """
 
@@ -168,7 +180,7 @@ class AdditiveL1:
     def __post_init__(self) -> None:
         if self.fewest > self.most:
             raise PipelineError(f"fewest and most are {self.fewest} and {self.most}: give 1 <= fewest <= most")
-        tell_of_large_steps(self.epsilon, self.step_size * self.most)
+        log_large_steps(self.epsilon, self.step_size * self.most)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         count = self._counts(generators).to(clips.device)

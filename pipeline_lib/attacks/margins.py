@@ -1,7 +1,7 @@
 """Goals by differences of logits: losses that keep their gradients where cross-entropy saturates.
 
-All of them want any wrong answer; `dlr_targeted` looks for it at one class. Their value is above 0 only where the
-network is wrong.
+All of them aim at any wrong prediction; `dlr_targeted` at that of one class. Their value is above 0 only where the
+network is wrong; that of `log_odds` also where the true class has less than probability 1/2.
 """
 
 from typing import ClassVar
@@ -14,13 +14,31 @@ from pipeline_lib.attacks.protocols import Criterion, Model
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 
-# As the authors of DLR have it: gradients stay finite where all logits are equal.
+# As in the authors' code of DLR: gradients are finite where all logits are equal.
 SMALLEST_SCALE = 1e-12
 
 
 @method
+class LogOdds:
+    """The logarithm of the odds of a wrong prediction, log((1 - p) / p) of the true class's probability p.
+
+    Cross-entropy is its softplus: both increase in the same direction and have the same order. Where p rounds to 1, the
+    gradients of cross-entropy vanish, and these do not.
+    """
+
+    any_error: ClassVar[bool] = True
+
+    def criterion(self, model: Model, clips: Tensor, labels: Tensor) -> Criterion:
+        def log_odds(logits: Tensor) -> Tensor:
+            require_classes("log_odds", 2, logits)
+            return without(logits, labels).logsumexp(1) - chosen(logits, labels)
+
+        return log_odds
+
+
+@method
 class Margin:
-    """The largest wrong logit minus the true one (Carlini and Wagner, 2017), not cut off."""
+    """The largest wrong logit minus the true one (Carlini and Wagner, 2017), without a limit."""
 
     any_error: ClassVar[bool] = True
 
@@ -30,8 +48,8 @@ class Margin:
 
 @method
 class DLR:
-    """The margin over the largest logit minus the third one (Croce and Hein, 2020, Eq. 6): the same for logits that
-    are scaled or shifted. Needs three classes."""
+    """The margin divided by the largest logit minus the third one (Croce and Hein, 2020, Eq. 6): invariant to scale and
+    shift of the logits. Needs three classes."""
 
     any_error: ClassVar[bool] = True
 
@@ -46,10 +64,10 @@ class DLR:
 
 @method
 class TargetedDLR:
-    """The logit of one wrong class minus the true one, over the largest logit minus the mean of the third and fourth
-    (Croce and Hein, 2020, Eq. 7). Needs four classes.
+    """The logit of one wrong class minus the true one, divided by the largest logit minus the mean of the third and
+    fourth (Croce and Hein, 2020, Eq. 7). Needs four classes.
 
-    rank: the class is the rank-th likeliest wrong one on the clean clip. It costs one more forward pass.
+    rank: rank of the wrong class by its logit on the clean clip, from 1. It costs one more forward pass.
     """
 
     any_error: ClassVar[bool] = True
@@ -93,12 +111,12 @@ def chosen(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def scale(difference: Tensor) -> Tensor:
-    """A divisor: not 0 where the largest logits are equal."""
+    """The difference as a divisor, at least SMALLEST_SCALE: the largest logits may be equal."""
     return difference.clamp_min(SMALLEST_SCALE)
 
 
 def require_classes(name: str, least: int, logits: Tensor) -> None:
     if logits.dim() != 2 or logits.shape[1] < least:
         raise PipelineError(
-            f"{name} needs {least} classes, and the network gives logits of shape {tuple(logits.shape)}"
+            f"{name} needs {least} classes, and the network returns logits of shape {tuple(logits.shape)}"
         )

@@ -1,6 +1,6 @@
 """Norm balls around clips: lengths, projections, and the 8-bit clips inside them.
 
-A length is taken over the dimensions of a group of elements: all of a clip's, unless said otherwise.
+A length is computed over the dimensions of a group of elements: by default all elements of a clip.
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# In grey levels: far above the rounding of float32, far below a level.
+# In gray levels: far above the rounding of float32, far below a level.
 TOLERANCE = 1e-4
-# Of a bound, for sums of float64: far above their rounding, far below a grey level.
+# Relative to a bound, for float64 sums: far above their rounding, far below a gray level.
 SLACK = 1e-9
-# Of an interval in a search by bisection: all the digits of float32.
+# Number of bisections: enough for all digits of float32.
 HALVINGS = 30
 
 
@@ -27,24 +27,24 @@ def per_clip(values: Tensor, clips: Tensor) -> Tensor:
 
 
 def l2_norm(delta: Tensor, dims: Sequence[int]) -> Tensor:
-    """Length over `dims`, which keep size 1."""
+    """l2 norm over `dims`, which keep size 1."""
     return torch.linalg.vector_norm(delta, dim=list(dims), keepdim=True)
 
 
 def unit(delta: Tensor, dims: Sequence[int]) -> Tensor:
-    """delta / ||delta||_2 over `dims`, exact where squares underflow or overflow; 0 of 0."""
+    """delta / ||delta||_2 over `dims`, exact where squares underflow or overflow; 0 for a zero vector."""
     largest = delta.abs().amax(list(dims), keepdim=True)
     scaled = delta / torch.where(largest > 0, largest, 1)
     return scaled / l2_norm(scaled, dims).clamp_min(1)
 
 
 def onto_l2_ball(delta: Tensor, radius: float, dims: Sequence[int]) -> Tensor:
-    """The nearest point of the ball: scaled if it lies outside."""
+    """The nearest point of the ball: a change outside of it is scaled."""
     return delta * (radius / l2_norm(delta, dims).clamp_min(radius))
 
 
 def onto_l1_ball(delta: Tensor, radius: float) -> Tensor:
-    """The nearest point of the l1 ball, clip by clip (Duchi et al., 2008): every size shrinks by the same amount."""
+    """The nearest point of the l1 ball, clip by clip (Duchi et al., 2008): all magnitudes shrink by one amount."""
     sizes = delta.abs().flatten(1)
     outside = sizes.sum(1) > radius
     if not outside.any():
@@ -57,7 +57,7 @@ def onto_l1_ball(delta: Tensor, radius: float) -> Tensor:
 def onto_l1_ball_in_box(delta: Tensor, center: Tensor, radius: float) -> Tensor:
     """The nearest change inside the l1 ball that leaves center + delta in [0, 1], clip by clip.
 
-    Every size shrinks by the same amount and is then cut by the box (Croce and Hein, 2021); the amount by bisection.
+    All magnitudes shrink by one amount, found by bisection, and are then clipped to the box (Croce and Hein, 2021).
     """
     sizes, room = delta.abs(), torch.where(delta > 0, 1 - center, center)
 
@@ -74,7 +74,7 @@ def onto_l1_ball_in_box(delta: Tensor, center: Tensor, radius: float) -> Tensor:
 
 
 def _shrinkage(sizes: Tensor, radius: float) -> Tensor:
-    """(N, E) sizes whose sum is above `radius` -> (N,) what to take from each of them, to 0 at least."""
+    """(N, E) magnitudes whose sum is above `radius` -> (N,) the amount to subtract from each of them, down to 0."""
     falling = sizes.double().sort(dim=1, descending=True).values
     ranks = torch.arange(1, sizes.shape[1] + 1, device=sizes.device)
     shrinks = (falling.cumsum(1) - radius) / ranks
@@ -87,33 +87,33 @@ def levels_inside(
 ) -> Tensor:
     """Multiples of 1/255 near `adversarial` with sum(weight * |levels away from clean| ** power) <= limit.
 
-    The sum goes over `dims`. Clip by clip: sorting a batch of videos at once would take gigabytes.
+    The sum is over `dims`. Computed clip by clip: sorting a batch of videos at once would take gigabytes.
     """
     tail = tuple(range(-len(dims), 0))
     fitted = []
     for clip in zip(adversarial.split(1), clean.split(1), weight.split(1), strict=True):
-        wanted, center, weights = (values.double().movedim(tuple(dims), tail) for values in clip)
-        flat = [values.flatten(-len(dims)) for values in (wanted * 255, _snapped(center * 255), weights)]
+        target, center, weights = (values.double().movedim(tuple(dims), tail) for values in clip)
+        flat = [values.flatten(-len(dims)) for values in (target * 255, _snapped(center * 255), weights)]
         levels = _fit(*flat, power=power, limit=limit * (1 + SLACK))
-        fitted.append(levels.view(wanted.shape).movedim(tail, tuple(dims)))
+        fitted.append(levels.view(target.shape).movedim(tail, tuple(dims)))
     return torch.cat(fitted).to(adversarial) / 255
 
 
 def _snapped(levels: Tensor) -> Tensor:
-    """Whole levels where float32 missed them: over millions of elements the misses would add up."""
+    """Whole levels where float32 rounding missed them: over millions of elements the differences would add up."""
     whole = levels.round()
     return torch.where((levels - whole).abs() < TOLERANCE, whole, levels)
 
 
-def _fit(wanted: Tensor, center: Tensor, weight: Tensor, *, power: int, limit: float) -> Tensor:
-    """(..., E) grey levels: the nearest ones; as many of them one level nearer to the center as the limit takes.
+def _fit(target: Tensor, center: Tensor, weight: Tensor, *, power: int, limit: float) -> Tensor:
+    """(..., E) the nearest gray levels; as many as the limit requires are moved one level towards the center.
 
-    Those that save most for the distance that they add go first. One level is always enough: rounding adds half.
+    Elements with the largest saving per added distance are moved first. One level is enough: rounding adds half.
     """
-    nearest = wanted.round()
+    nearest = target.round()
     away = (nearest - center).abs()
     saved = weight * (away**power - (away - 1).clamp_min(0) ** power)
-    added = 1 + 2 * ((wanted - center).abs() - away)
+    added = 1 + 2 * ((target - center).abs() - away)
     order = torch.where(saved > 0, added / saved, torch.inf).argsort(-1)
     savings = saved.gather(-1, order)
     excess = (weight * away**power).sum(-1, keepdim=True) - limit

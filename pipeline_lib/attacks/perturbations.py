@@ -1,6 +1,6 @@
-"""Perturbation sets: how an attack steps, and the bound it stays in. The box [0, 1] is the ascent's business.
+"""Perturbation sets: the step of an attack and its bound. The box [0, 1] is applied by the attack.
 
-`clean` is what a bound is measured from, (N, C, T, H, W) or (N, C, H, W) in [0, 1], on the 8-bit lattice (multiples of
+`clean` is the center of the bound, (N, C, T, H, W) or (N, C, H, W) in [0, 1], on the 8-bit lattice (multiples of
 1/255).
 """
 
@@ -17,7 +17,7 @@ from pipeline_lib.attacks.norms import TOLERANCE
 from pipeline_lib.entries.ranges import AboveOne, PixelChange, method
 from pipeline_lib.jobs.logs import LOGGER
 
-# What a pixel at 0 grows from under `zeros: floor`: the darkest grey level above it.
+# Start value of a pixel at 0 under `zeros: floor`: the darkest gray level above 0.
 DARKEST = 1 / 255
 
 Zeros = Literal["keep", "floor"]
@@ -45,13 +45,13 @@ class AdditiveLinf:
     step_size: PixelChange
 
     def __post_init__(self) -> None:
-        tell_of_large_steps(self.epsilon, self.step_size)
+        log_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return torch.add(clips, gradient.sign(), alpha=self.step_size)
 
     def project(self, clips: Tensor, clean: Tensor) -> Tensor:
-        # In this order, as torchattacks and advertorch: bit for bit the same clips.
+        # The order of torchattacks and advertorch, for bit-identical clips.
         return (clips - clean).clamp_(-self.epsilon, self.epsilon).add_(clean)
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class AdditiveLinf:
         return nearest_level(adversarial, clean - self.epsilon, clean + self.epsilon)
 
     def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps:
-        """What APGD moves by; on the scale of the clips."""
+        """The steps of APGD, on the scale of the clips."""
         project = partial(in_box, self, center)
         return Checkpoints(center, steps, self.epsilon, sign_move, additive_mix, project)
 
@@ -70,8 +70,8 @@ class AdditiveLinf:
 class RatioLinf:
     """max(x_adv / x, x / x_adv) <= epsilon for every pixel (MultAV, Eq. 3). Both fields are ratios > 1.
 
-    zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, which is then what its bound is
-    measured from (floor).
+    zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, which is then the
+    center of its bound (floor).
     """
 
     epsilon: AboveOne
@@ -79,7 +79,7 @@ class RatioLinf:
     zeros: Literal["keep", "floor"] = "keep"
 
     def __post_init__(self) -> None:
-        tell_of_large_steps(self.epsilon, self.step_size)
+        log_large_steps(self.epsilon, self.step_size)
 
     def step(self, clips: Tensor, gradient: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         # step_size ** sign(gradient), four times faster on a CPU
@@ -89,10 +89,10 @@ class RatioLinf:
         return clips.clamp(clean / self.epsilon, lifted(clean, self.zeros) * self.epsilon)
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """On a logarithmic scale; infinite where one of two pixels is 0 that the attack cannot move from or to 0."""
+        """On a logarithmic scale; infinite where a pixel has moved from or to 0, which the attack cannot do."""
         ratio = adversarial / lifted(clean, self.zeros)
         if self.zeros == "floor":
-            # Between 0 and the 1/255 that it is measured from, a pixel uses nothing of its bound.
+            # A pixel between 0 and 1/255, the center of its bound, counts as unchanged.
             ratio = torch.where(clean == 0, ratio.clamp_min(1), ratio)
         used = torch.where(adversarial == clean, 0, ratio.log().abs())
         return used.flatten(1).amax(1) / math.log(self.epsilon)
@@ -101,7 +101,7 @@ class RatioLinf:
         return nearest_level(adversarial, clean / self.epsilon, lifted(clean, self.zeros) * self.epsilon)
 
     def adaptive_steps(self, center: Tensor, steps: int) -> AdaptiveSteps:
-        """What APGD moves by; on a logarithmic scale."""
+        """The steps of APGD, on a logarithmic scale."""
         project = partial(in_box, self, center)
         return Checkpoints(center, steps, math.log(self.epsilon), self._move, ratio_mix, project)
 
@@ -115,12 +115,12 @@ def in_box(perturbation: Perturbation, center: Tensor, clips: Tensor) -> Tensor:
 
 
 def lifted(clean: Tensor, zeros: Zeros) -> Tensor:
-    """What ratios are measured from: the clean clips, under `floor` with 1/255 in place of 0."""
+    """The center of ratio bounds: the clean clips, under `floor` with 1/255 in place of 0."""
     return clean if zeros == "keep" else torch.where(clean == 0, DARKEST, clean)
 
 
 def growing(clips: Tensor, gradient: Tensor, zeros: Zeros) -> Tensor:
-    """The clips; under `floor` with 1/255 in place of those zeros that a step along the gradient enlarges."""
+    """The clips; under `floor` with 1/255 in place of the zeros that a step along the gradient increases."""
     return clips if zeros == "keep" else torch.where((clips == 0) & (gradient > 0), DARKEST, clips)
 
 
@@ -131,7 +131,7 @@ def nearest_level(clips: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (clips * 255).round().clamp(low, high).clamp(0, 255) / 255
 
 
-def tell_of_large_steps(epsilon: float, length: float) -> None:
-    """A line in the log: such steps are allowed, and cut to the bound (the draft's PGD)."""
+def log_large_steps(epsilon: float, length: float) -> None:
+    """A line in the log: such steps are allowed, and projected onto the bound (the draft's PGD)."""
     if length > epsilon:
         LOGGER.info("a step of %.4g is larger than epsilon %.4g: each step ends on the bound", length, epsilon)

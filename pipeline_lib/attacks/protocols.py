@@ -1,6 +1,6 @@
-"""What an attack has to be, and what attacks and networks are to one another.
+"""The interfaces of attacks, and the types that attacks and networks exchange.
 
-Only protocols and names of types: every attack, defense and evaluation depends on this file, so it depends on none.
+Only protocols and type aliases: every attack, defense and evaluation depends on this file, so it imports none of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,42 +13,42 @@ Model = Callable[[Tensor], Tensor]
 """Clips (N, C, T, H, W) or (N, C, H, W) in [0, 1] to logits (N, classes)."""
 
 Loss = Callable[[Tensor], Tensor]
-"""Clips to one number for each, (N,), larger where the attack is nearer to its goal."""
+"""Clips to one number per clip, (N,), larger where the attack is nearer to its goal."""
 
 Criterion = Callable[[Tensor], Tensor]
-"""Logits (N, classes) in float32 to (N,): what a loss computes from what the model returns."""
+"""Logits (N, classes) in float32 to (N,): the part of a loss after the model."""
 
 LossTransform = Callable[[Loss], Loss]
-"""The loss that an attack climbs instead of the given one: the `loss` of an attack's entry."""
+"""The loss that an attack maximizes instead of the given one: the `loss` of an attack's entry."""
 
 
 class Attack(Protocol):
-    """Maximizes `loss` around the clips, with one generator for each clip.
+    """Maximizes `loss` around the clips, with one generator per clip.
 
     Optional members, which are read where they exist:
-    - `goal` (`goals.Goal`): what the loss is made of; without it, untargeted cross-entropy.
+    - `goal` (`goals.Goal`): the loss is made from it; without it, untargeted cross-entropy.
     - `precision` (`precision.Precision`): of its passes; without it, that of the run.
 
     Facts that its class may declare as constants (`entries.facts`), most of them the name of a field or property:
     - `wraps`: the attack inside it, whose goal and precision apply if it has none of its own.
-    - `adds_margin`: how many black pixels the clips get on each side before they are attacked.
-    - `learned_by`: how its pattern is learned first; it then is a `Universal`.
+    - `adds_margin`: number of black pixels added on each side of the clips before the attack.
+    - `learned_by`: how its pattern is learned first; the attack is then a `Universal`.
     - `passes`: a formula for its forward-backward passes.
-    - `keeps_weights` (bool): it also scores clips, so that a network's weights are not rounded for it.
+    - `keeps_weights` (bool): it also scores clips, so the network's weights are not rounded for it.
     """
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
 
 
 class LatticeAttack(Attack, Protocol):
-    """An attack that can end on the 8-bit lattice, inside its bound if it has one (then it is a `BoundedAttack`)."""
+    """An attack that can quantize its result to the 8-bit lattice, inside its bound if it is a `BoundedAttack`."""
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """The nearest clips inside the bound that are multiples of 1/255."""
 
 
 class BoundedAttack(LatticeAttack, Protocol):
-    """An attack that measures how much of its bound it uses."""
+    """An attack that measures its change relative to its bound."""
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """(N,): at most 1 inside the bound, up to the rounding of float32."""
@@ -77,7 +77,7 @@ class Universal(Protocol):
     """An attack with a pattern that is learned once for a model."""
 
     learned_by: ClassVar[str]
-    """The name of the field that says how: a `Learning`."""
+    """The name of the field with its `Learning`."""
 
     def pattern(self, shape: tuple[int, ...]) -> Tensor:
         """The first pattern for clips (C, T, H, W)."""
@@ -86,4 +86,4 @@ class Universal(Protocol):
         """Clips (N, C, T, H, W) with the pattern; differentiable in the pattern."""
 
     def learned(self, pattern: Tensor) -> LatticeAttack:
-        """The attack that shows it."""
+        """The attack that applies a learned pattern."""

@@ -35,10 +35,10 @@ class AllPixels:
 
 @method
 class RandomRectangle:
-    """One rectangle per frame, its position uniform and independent for every clip, and every frame of it (ROA).
+    """One rectangle per frame, its position uniform and independent for every clip and frame (ROA).
 
     The authors draw the upper left corner from 0..H-height-1, 0..W-width-1, so that the last row and column of
-    positions is never used: the default. last_position: draw from 0..H-height, 0..W-width.
+    positions are never used: the default. last_position: draw from 0..H-height, 0..W-width.
     per: a position for each `frame` (MultiBN's ROA), or one for all frames of a `video`.
     """
 
@@ -90,7 +90,7 @@ def within(start: Tensor, length: int, size: int) -> Tensor:
 
 
 def extent(used: Tensor) -> Tensor:
-    """bool (N, ..., size) -> (N,): the longest way from the first to the last True of a row, both included."""
+    """bool (N, ..., size) -> (N,): the largest distance from the first to the last True of a row, both included."""
     index = torch.arange(used.shape[-1], device=used.device)
     first = torch.where(used, index, used.shape[-1]).amin(-1)
     last = torch.where(used, index, -1).amax(-1)
@@ -106,7 +106,7 @@ class Border:
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         height, width = clips.shape[-2:]
         if not 2 * self.width < min(height, width):
-            raise PipelineError(f"width is {self.width}: a border must leave some of frames of {height} x {width}")
+            raise PipelineError(f"width is {self.width}: a border must leave a part of frames of {height} x {width}")
         mask = torch.ones(height, width, dtype=torch.bool, device=clips.device)
         mask[self.width : -self.width, self.width : -self.width] = False
         return mask
@@ -119,7 +119,7 @@ class Border:
 class RandomPixels:
     """`count` positions per frame, all channels (SPA: salt and pepper).
 
-    replace: drawn with replacement, as the authors do, so that some may be the same; otherwise no two are alike.
+    replace: drawn with replacement, as the authors do, so that some may be equal; otherwise all are different.
     """
 
     count: Count
@@ -150,7 +150,7 @@ class RandomPixels:
 class FirstSampleOnly:
     """A region in the first clip of a batch, none in the others: a defect of the authors' training code (ROA, SPA).
 
-    It makes results depend on the batch. Only for training as they did; their evaluation took batches of one clip.
+    It makes results depend on the batch. Only to reproduce their training; their evaluation used batches of one clip.
     """
 
     region: Region

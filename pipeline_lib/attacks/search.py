@@ -14,25 +14,25 @@ from pipeline_lib.attacks.regions import fits_rectangle, rectangles
 from pipeline_lib.entries.ranges import Count, Fraction, method
 from pipeline_lib.errors import PipelineError
 
-# Where this fraction of the places that were tried has the largest loss, it says nothing: the place is drawn.
+# If this fraction of the positions has the largest loss, the search is undecided: the position is drawn.
 UNDECIDED = 0.9
 
 
 @method
 class SearchedRectangle:
-    """One rectangle per frame, or one place for all frames of a video; every clip has its own.
+    """One rectangle per frame, or one position for all frames of a video; found for each clip.
 
-    Upper left corners are multiples of `stride`; the authors' grid has (H - height) // stride rows and as many columns
-    alike, so that its last ones are never used: the default. last_position: with them.
-    `exhaustive` tries every place, one forward pass each; where nine of ten have the largest loss, or where it is 0,
-    the place is drawn. (The authors count the places that equal the largest loss so far, so that one more than ours
-    has to tie; and they draw as well where the many ties were surpassed later.) `gradient` takes one gradient at the
-    clean clips and tries the `candidates` windows of largest squared gradient; of equal ones it keeps the first.
-    A rectangle is tried in grey of brightness `tried`, whatever the attack then starts from. Frames are searched one
-    after the other, with the rectangles of earlier frames in place; that multiplies the passes by T.
+    Upper left corners are multiples of `stride`; the authors' grid has (H - height) // stride rows, and columns by
+    the same formula, so that its last ones are never used: the default. last_position: with them.
+    `exhaustive` tries every position, one forward pass each; where nine of ten have the largest loss, or where it is
+    0, the position is drawn. (The authors count the positions that equal the largest loss so far, so that one more tie
+    than here is needed; and they also draw where the many ties were surpassed later.) `gradient` computes one gradient
+    at the clean clips and tries the `candidates` windows of largest squared gradient; of equal ones it keeps the first.
+    A rectangle is tried in gray of brightness `tried`, independent of the attack's start. Frames are searched in
+    sequence, with the rectangles of earlier frames in place; that multiplies the passes by T.
     """
 
-    # As many calls of the loss as `place` makes: one for each place that is tried, and one for a gradient.
+    # Calls of the loss in `place`: one per position that is tried, and one for a gradient.
     passes: ClassVar[str] = (
         "(frames if per == 'frame' else 1) * min(places(height, width, stride, last_position),"
         " candidates if search == 'gradient' else inf) + (search == 'gradient')"
@@ -48,7 +48,7 @@ class SearchedRectangle:
     per: Literal["frame", "video"] = "video"
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Drawn from the places, where no loss is there to search with."""
+        """A random position of the grid, for use without a loss."""
         corners, frames = self._corners(clips), clips.shape[2:-2]
         shape = tuple(frames) if self.per == "frame" else (1,) * len(frames)
         which = [torch.randint(len(corners), shape, generator=g) for g in generators]
@@ -75,7 +75,7 @@ class SearchedRectangle:
         return mask
 
     def _grid(self, clips: Tensor) -> tuple[int, int]:
-        """Rows and columns of places."""
+        """Number of rows and columns of positions."""
         free = clips.shape[-2] - self.height, clips.shape[-1] - self.width
         grid = free[0] // self.stride + self.last_position, free[1] // self.stride + self.last_position
         if min(grid) < 1:
@@ -101,7 +101,7 @@ class SearchedRectangle:
     def _scores(self, loss: Loss, clips: Tensor) -> Tensor:
         """(N, T, P), or (N, 1, P) for images: squared gradient at the clean clips in each window."""
         _, gradient = loss_and_gradient(loss, clips)
-        # Each clip's own scale: squares of tiny gradients would vanish.
+        # Scaled per clip: squares of tiny gradients would underflow.
         size = gradient.abs().flatten(1).amax(1).clamp_min(torch.finfo(gradient.dtype).tiny)
         squares = (gradient / per_clip(size, clips)).square().sum(1)
         planes = squares.reshape(-1, 1, *clips.shape[-2:])
@@ -110,7 +110,7 @@ class SearchedRectangle:
         return windows[..., :rows, :columns].reshape(len(clips), -1, rows * columns)
 
     def _candidates(self, scores: Tensor | None, frames: Tensor, corners: Tensor, clips: Tensor) -> Tensor:
-        """(N, K): which corners each clip tries in these frames."""
+        """(N, K): indices of the corners that are tried for each clip in these frames."""
         if scores is None:
             return torch.arange(len(corners), device=clips.device).expand(len(clips), -1)
         together = (scores * frames.reshape(1, -1, 1)).sum(1)
@@ -128,7 +128,7 @@ def tried_loss(loss: Loss, clips: Tensor) -> Tensor:
 
 
 def undecided(losses: Tensor) -> Tensor:
-    """(K, N) -> (N,): whether the losses of a clip's places say nothing."""
+    """(K, N) -> (N,): whether the losses of a clip's positions decide for none of them."""
     highest = losses.amax(0)
     ties = (losses == highest).float().mean(0)
     return (highest == 0) | ((ties >= UNDECIDED) & (len(losses) > 1))

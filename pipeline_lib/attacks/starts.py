@@ -1,4 +1,4 @@
-"""Starts: what the region shows before the first step, and what its bound is measured from."""
+"""Starts: the content of the region before the first step, and the center of the bound."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from pipeline_lib.randomness.noise import noise_like
 
 class Start(Protocol):
     def first(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """First iterate, as if the region were the whole clip."""
+        """The first iterate, for a region of the whole clip."""
 
     def center(self, clips: Tensor, region: Tensor) -> Tensor:
-        """What the bound is measured from; `region` is True where the attack changes the clips."""
+        """The center of the bound; `region` is True where the attack changes the clips."""
 
 
 @method
@@ -47,7 +47,7 @@ class UniformNoise:
 
 @method
 class LogUniform:
-    """x times a ratio from 1/ratio to ratio, uniform on a logarithmic scale: a random start for MultAV, its epsilon."""
+    """x times a ratio from 1/ratio to ratio, uniform on a logarithmic scale: MultAV's random start, at its epsilon."""
 
     ratio: AtLeastOne
 
@@ -91,7 +91,7 @@ class GaussianNoise:
 
 @method
 class Constant:
-    """A flat color that replaces the region, 0 black to 1 white; the bound is measured from it (ROA 0.5, SPA 0)."""
+    """A flat color that replaces the region, 0 black to 1 white; the bound is centered on it (ROA 0.5, SPA 0)."""
 
     value: Fraction
 

@@ -1,4 +1,4 @@
-"""Multi steepest descent (MSD; Maini, Wong and Kolter, 2020): several perturbation sets, climbed as one."""
+"""Multi steepest descent (MSD; Maini, Wong and Kolter, 2020): gradient ascent in the union of several sets."""
 
 from collections.abc import Sequence
 from dataclasses import field
@@ -16,20 +16,20 @@ from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.randomness.generators import require_one_each
 
-# By this name the configuration takes the names of its attacks as well as their entries.
+# In a field of this name, the configuration accepts the names of attacks as well as their entries.
 Attack = Ascent
 
 
 @method
 class Steepest:
-    """At each step, every attack's own step from the present clips; each clip keeps the one of largest loss.
+    """At each step, every attack's own step from the current clips; each clip keeps the result of largest loss.
 
-    It starts at the clean clips. Of each attack its perturbation, its region (drawn once) and the center of its start
-    are used, not its number of steps or first clips. A step costs one forward and backward pass to the input, and one
-    forward pass for each attack.
+    It starts at the clean clips. Each attack's perturbation, region (drawn once) and center of its start are used, not
+    its number of steps or first iterate. A step costs one forward and backward pass to the input, and one
+    forward pass per attack.
 
     steps: iterations. keep: `best`, the clip of largest loss over all iterations, as in the authors' code, or `last`.
-    goal: what whoever crafts makes the loss of; those of the attacks are not used.
+    goal: the caller makes the loss from it; the goals of the attacks are not used.
     """
 
     passes: ClassVar[str] = "steps * (1 + len(attacks)) + sum(attack.region.passes for attack in attacks) + 1"
@@ -41,15 +41,15 @@ class Steepest:
 
     def __post_init__(self) -> None:
         if not self.attacks:
-            raise PipelineError("attacks is empty: steepest chooses among one or more")
+            raise PipelineError("attacks is empty: steepest needs one or more")
         for i, attack in enumerate(self.attacks):
             if not isinstance(attack, Ascent):
-                raise PipelineError(f"attacks[{i}] is a {type(attack).__name__}: steepest takes those of method ascent")
+                raise PipelineError(f"attacks[{i}] is a {type(attack).__name__}: steepest needs those of method ascent")
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Adversarial clips, shaped as `clips` in [0, 1], not quantized; each inside at least one attack's set.
 
-        A clip with a gradient or loss that is not finite comes back as NaN, as from `Ascent`.
+        A clip with a gradient or loss that is not finite is returned as NaN, as from `Ascent`.
         """
         require_one_each(generators, clips)
         masks = [attack.place(loss, clips, generators) for attack in self.attacks]
@@ -73,7 +73,7 @@ class Steepest:
         masks: Sequence[Tensor],
         generators: Sequence[torch.Generator],
     ) -> list[Tensor]:
-        """One for each attack, inside its set; what another attack did outside the region is taken back first."""
+        """One per attack, inside its set; changes by other attacks outside its region are undone first."""
         return [
             attack.advance(
                 torch.where(mask, adversarial, clips), gradient * mask, attack.start.center(clips, mask), generators
@@ -82,7 +82,7 @@ class Steepest:
         ]
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """The nearest 8-bit clips in the set that each clip is deepest inside. PipelineError for clips of NaN."""
+        """The nearest 8-bit clips in the set whose bound each clip uses least. PipelineError for clips of NaN."""
         quantized = torch.stack([attack.quantize(adversarial, clean) for attack in self.attacks])
         return of_each_clip(quantized, self._ratios(adversarial, clean).argmin(0))
 
@@ -96,7 +96,7 @@ class Steepest:
 
 @torch.no_grad()
 def of_largest_loss(loss: Loss, candidates: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Of candidates shaped as one batch, each clip's one of largest loss, and that loss (N,)."""
+    """Each clip's candidate of largest loss, and this loss (N,); every candidate is a whole batch."""
     reached, choice = torch.stack([loss(candidate) for candidate in candidates]).max(0)
     return of_each_clip(torch.stack(list(candidates)), choice), reached
 

@@ -1,4 +1,4 @@
-"""The worst case of a threat: of several attacks inside one bound, each clip's strongest, at less than their sum."""
+"""The worst case of several attacks inside one bound for each clip, at less than the cost of all attacks."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -20,18 +20,18 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.randomness.generators import require_one_each
 
-# Fields of perturbations that change how an attack moves, not what it may reach.
-OF_STEPS = ("step_size", "fewest", "most")
+# Fields of perturbations that change the steps of an attack, not its bound.
+OF_STEPS = ("step_size", "fewest", "most", "smallest_norm")
 
 
 @method
 class Strongest:
-    """The attacks in order, each only on the clips that no earlier one fools: a network is right on the result exactly
-    where it is right under every attack. The first one attacks all clips.
+    """The attacks in order, each only on the clips that no earlier one fools: a network is correct on the result if
+    and only if it is correct under every attack. The first one attacks all clips.
 
-    An attack fools a network if it errs on its clips as they are and on the 8-bit lattice; in the first, that of the
-    attack which comes nearest is the result where none does. Each attack draws the same random numbers as it would
-    alone, so that the first may be the attack of a table's column: the worst case is then never above that column.
+    An attack fools a network if the prediction is wrong on its clips both in float32 and on the 8-bit lattice. Where no
+    attack does, the result is that of largest margin. Each attack draws the same random numbers as it would alone, so
+    the first one may be the attack of a table's column: the worst case is then never above that column.
 
     attacks: of one bound, region and start's center, with goals of any error; the cheapest or strongest one first.
     """
@@ -41,40 +41,42 @@ class Strongest:
 
     def __post_init__(self) -> None:
         if not self.attacks:
-            raise PipelineError("attacks is empty: strongest takes the worst of one or more")
+            raise PipelineError("attacks is empty: strongest needs one or more")
         for i, attack in enumerate(self.attacks):
             if not getattr(goal_of(attack), "any_error", False):
-                raise PipelineError(f"attacks[{i}] has the goal {goal_of(attack)}: strongest takes goals of any error")
+                raise PipelineError(f"attacks[{i}] has the goal {goal_of(attack)}: strongest needs goals of any error")
             if bound_of(attack) != bound_of(self.attacks[0]):
                 first, other = bound_of(self.attacks[0]), bound_of(attack)
                 raise PipelineError(f"attacks[{i}] has another bound than attacks[0]: {other}, and not {first}")
 
     @property
     def goal(self) -> Goal:
-        """That of the first attack."""
+        """The goal of the first attack."""
         return goal_of(self.attacks[0])
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Adversarial clips, shaped as `clips` in [0, 1], not quantized. A clip whose loss or gradient is not finite in
-        an attack comes back as NaN.
+        an attack is returned as NaN.
 
-        loss: a `GoalLoss`, which whoever crafts makes of a network.
+        loss: a `GoalLoss`, which the caller makes for a network.
         """
         require_one_each(generators, clips)
         if not isinstance(loss, GoalLoss):
-            raise PipelineError("strongest has to know which clips fool the network: it takes no loss made of another")
+            raise PipelineError(
+                "strongest needs to record which clips fool the network: it cannot use a loss that wraps another"
+            )
         states = [generator.get_state() for generator in generators]
-        worst, standing, counts = Worst(clips), torch.arange(len(clips), device=clips.device), []
+        worst, remaining, counts = Worst(clips), torch.arange(len(clips), device=clips.device), []
         part = loss
         for i, attack in enumerate(self.attacks):
-            own = [_at(generators[row], states[row]) for row in standing.tolist()]
-            part = loss if i == 0 else loss.of(goal_of(attack), standing)
-            crafted = attack(part, clips[standing], own)
-            standing = worst.offer(standing, crafted, *self._judged(part, crafted, clips[standing]))
+            own = [_at(generators[row], states[row]) for row in remaining.tolist()]
+            part = loss if i == 0 else loss.of(goal_of(attack), remaining)
+            crafted = attack(part, clips[remaining], own)
+            remaining = worst.offer(remaining, crafted, *self._judged(part, crafted, clips[remaining]))
             counts.append((len(own), part.passes))
-            if not len(standing):
+            if not len(remaining):
                 break
-        tell_of_cost(counts, self.attacks)
+        log_cost(counts, self.attacks)
         return worst.clips
 
     def _judged(self, part: GoalLoss, crafted: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,14 +99,14 @@ class Strongest:
 
 
 class Worst:
-    """Each clip's first one that fools the network, or, as long as none does, the one of largest margin."""
+    """Each clip's first result that fools the network, or, while none does, the one of largest margin."""
 
     def __init__(self, clips: Tensor) -> None:
         self.clips = clips.clone()
         self.margins = torch.full((len(clips),), -torch.inf, device=clips.device)
 
     def offer(self, rows: Tensor, crafted: Tensor, errs: Tensor, margins: Tensor) -> Tensor:
-        """The rows of those of these clips that still stand. A clip of NaN does not, and is kept."""
+        """The rows that still need attacks. A clip of NaN needs none, and is kept as the result."""
         broken = margins.isnan()
         better = errs | broken | (margins > self.margins[rows])
         chosen = rows[better]
@@ -113,14 +115,14 @@ class Worst:
 
 
 def _at(generator: torch.Generator, state: Tensor) -> torch.Generator:
-    """The generator, back at a state."""
+    """The generator, reset to a state."""
     generator.set_state(state)
     return generator
 
 
 def bound_of(attack: Any) -> Any:
-    """What two attacks have to have in common for their clips to be in one set. None for attacks of another kind than
-    this package's, which are known by their type and fields."""
+    """The bound, region and center of an attack, equal for attacks with the same set. For attacks of other kinds than
+    this package's, the attack itself."""
     while not hasattr(attack, "perturbation"):
         inner = attack.inside if isinstance(attack, Apgd) else wrapped(attack)
         if inner is None:
@@ -132,13 +134,13 @@ def bound_of(attack: Any) -> Any:
     return {"bound": type(attack.perturbation).__name__, **allowed, "region": attack.region, "center": center}
 
 
-def tell_of_cost(counts: Sequence[tuple[int, int]], attacks: Sequence[Attack]) -> None:
-    """A line in the log: how many clips each attack had left, and which part of the passes that made."""
+def log_cost(counts: Sequence[tuple[int, int]], attacks: Sequence[Attack]) -> None:
+    """A line in the log: number of clips per attack, and passes as a fraction of those of all attacks."""
     clips = counts[0][0]
     own = [passes / count for count, passes in counts]
     own += [float(getattr(a, "steps", 0) * getattr(a, "restarts", 1)) for a in attacks[len(counts) :]]
     spent, all_of_them = sum(passes for _, passes in counts), clips * sum(own)
     left = ", ".join(str(count) for count, _ in counts) + ", 0" * (len(attacks) - len(counts))
     percent = 100 * spent / all_of_them if all_of_them else 100
-    words = "strongest: attacked %s of %d clips one attack after the other, %d passes, %.0f %% of those of all attacks"
+    words = "strongest: %s of %d clips per attack in sequence, %d passes, %.0f %% of those of all attacks on all clips"
     LOGGER.info(words, left, clips, spent, percent)

@@ -1,12 +1,12 @@
 """Adversarial sets on disk: the difference to the clean clips, exact and small.
 
 `/delta` holds `(adversarial - clean) mod 256` as uint8 (N, T, H, W, C), one gzip-1 chunk for each clip: 0.02 (SPA) to
-0.42 (PGD) of the clips' size. A set is tied to its clean store by that store's checksum. Sets of attacks that draw
-around the picture have larger frames: the clean clips that they differ from then get a black `margin`.
+0.42 (PGD) of the clips' size. A set contains the checksum of its clean store. Attacks that draw around the picture
+produce larger frames: the clean clips are then padded by a black `margin` before the difference is taken.
 
 A set whose attribute `storage` is `float32` keeps the attacked values themselves. The difference of two float32 numbers
 is rounded, so that clean + difference would be other values; `/delta` is the difference of their bit patterns instead,
-`(adversarial - clean) mod 2**32` as uint32, which gives back every bit on any machine, and is 0 where nothing changed:
+`(adversarial - clean) mod 2**32` as uint32. It restores every bit on any machine, and is 0 where nothing changed:
 2.5 to 2.8 of the uint8 clips' size for l2 and ratio attacks.
 """
 
@@ -30,7 +30,7 @@ from pipeline_lib.jobs.system_errors import reason_of
 FORMAT = 2
 KIND = "an adversarial set"
 
-# What the frames of a set are in memory.
+# Type of the frames of a set in memory.
 DTYPES: dict[Storage, np.dtype] = {LATTICE: np.dtype(np.uint8), "float32": np.dtype(np.float32)}
 
 
@@ -40,12 +40,12 @@ def words(frames: np.ndarray) -> np.ndarray:
 
 
 def in_dtype(frames: np.ndarray, dtype: np.dtype, into: np.ndarray | None = None) -> np.ndarray:
-    """uint8 frames as those of a set: themselves, or float32 levels / 255 (in the array `into` if one is given)."""
+    """uint8 frames in the type of a set: unchanged, or float32 levels / 255 (in the array `into` if one is given)."""
     return frames if frames.dtype == dtype else np.divide(frames, 255, out=into, dtype=dtype)
 
 
 def eight_bit(frames: np.ndarray) -> np.ndarray:
-    """Frames to look at: uint8 ones themselves, float32 ones rounded to the nearest levels."""
+    """Frames as uint8, for display: float32 frames are rounded to the nearest levels."""
     return frames if frames.dtype == np.uint8 else np.rint(frames * 255).clip(0, 255).astype(np.uint8)
 
 
@@ -55,7 +55,7 @@ def compressed_delta(adversarial: np.ndarray, clean: np.ndarray) -> bytes:
     adversarial: (T, H, W, C), uint8, or float32 in [0, 1]. clean: uint8 of the same shape.
     """
     delta = words(adversarial) - words(in_dtype(clean, adversarial.dtype))
-    # First bytes first, last bytes last: those of the exponents repeat, those of the mantissas hardly compress.
+    # Grouped by significance: the bytes of the exponents repeat, those of the mantissas hardly compress.
     return zlib.compress(delta.reshape(-1, 1).view(np.uint8).T.tobytes(), 1)
 
 
@@ -75,7 +75,7 @@ def write_adversarial(
 ) -> None:
     """Writes a set whole or not at all; `chunks` and `crc32` (of the adversarial frames) in the order of the clips."""
     with atomic_write(output) as temporary:
-        stretches: list[tuple[int, int]] = []
+        ranges: list[tuple[int, int]] = []
         with written(temporary, "w", block_size(len(clean))) as file:
             file.attrs["kind"] = KIND
             file.attrs["format"] = FORMAT
@@ -86,15 +86,15 @@ def write_adversarial(
             delta = _delta(file, clean, margin, DTYPES[storage].itemsize)
             for row, chunk in enumerate(chunks):
                 delta.id.write_direct_chunk((row, 0, 0, 0, 0), chunk)
-            delta.id.chunk_iter(lambda chunk: stretches.append((chunk.byte_offset, chunk.size)))
+            delta.id.chunk_iter(lambda chunk: ranges.append((chunk.byte_offset, chunk.size)))
             if storage != LATTICE:
                 file.attrs["storage"] = storage
             file.attrs["complete"] = True
-        seal(temporary, stretches, block_size(len(clean)))
+        seal(temporary, ranges, block_size(len(clean)))
 
 
 def _delta(file: h5py.File, clean: Clips, margin: int, size: int) -> h5py.Dataset:
-    """The data set of the differences, of words of `size` bytes."""
+    """The HDF5 data set of the differences, with words of `size` bytes."""
     frames, height, width, channels = clean.shape
     shape = (frames, height + 2 * margin, width + 2 * margin, channels)
     chunked = {"chunks": (1, *shape), "compression": 1, "shuffle": size > 1}
@@ -102,7 +102,7 @@ def _delta(file: h5py.File, clean: Clips, margin: int, size: int) -> h5py.Datase
 
 
 class AdversarialClips:
-    """Adversarial clips in the place of the clean ones that they were made from.
+    """Adversarial clips, with the labels and names of the clean clips that they were made from.
 
     storage: `lattice` or `float32`. dtype: of the frames, uint8 or float32.
 
@@ -153,7 +153,7 @@ class AdversarialClips:
         try:
             clip += delta[row]
             intact = zlib.crc32(clip.tobytes()) == self.crc32[row]
-        except (OSError, TypeError, ValueError) as error:  # not to be unpacked, or of another shape or type
+        except (OSError, TypeError, ValueError) as error:  # cannot be decompressed, or has another shape or type
             if reason_of(error):
                 raise
             intact = False
@@ -161,7 +161,7 @@ class AdversarialClips:
             raise PipelineError(f"{self.path}: clip {self.videos[row]} is damaged. Delete the file and run again")
 
     def read_clean(self, rows: Sequence[int] | np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
-        """What the set differs from: the clean clips, uint8, in a black margin if the set has one."""
+        """The clean clips that the differences refer to, uint8, padded by the black margin if the set has one."""
         if not self.margin:
             return self.clean.read(rows, into)
         frames = enlarged(self.clean.read(rows), self.margin)

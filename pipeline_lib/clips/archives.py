@@ -16,7 +16,7 @@ class Cifar10Archive:
     md5: str = "c32a1d4ab5d03f1284b67883e8d87530"
 
     def download(self, root: Path) -> None:
-        """Unpack the archive below `root`; PipelineError when it cannot be had, or is another one."""
+        """Unpack the archive below `root`. PipelineError when the download fails, or the checksum differs."""
         try:
             download_and_extract_archive(self.url, str(root), md5=self.md5, remove_finished=True)
         except (OSError, RuntimeError, ValueError) as error:

@@ -12,7 +12,7 @@ from pipeline_lib.entries.ranges import Natural, method
 
 class Augmentation(Protocol):
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Clips (N, C, T, H, W) in [0, 1] -> clips of the same shape; clip n depends on itself and generator n."""
+        """Clips (N, C, T, H, W) in [0, 1] -> the same shape; result n depends on clip n and generator n only."""
 
 
 @method
@@ -25,8 +25,8 @@ class Unchanged:
 
 @method
 class CropAndFlip:
-    """CIFAR-10's usual augmentation: a random crop of the clip with black edges of `padding` pixels, and a mirror image
-    (left and right) of every second clip. All frames of a clip change alike."""
+    """CIFAR-10's usual augmentation: a random crop of the clip padded by `padding` black pixels, and a horizontal flip
+    with probability 1/2. All frames of a clip are changed in the same way."""
 
     padding: Natural = 4
 
@@ -40,7 +40,7 @@ class CropAndFlip:
         return padded[numbers[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 4, 1, 2)
 
     def _draw(self, generator: torch.Generator) -> Tensor:
-        """(3,): upper row and left column of the crop in the padded clip, and 1 for a mirror image, else 0."""
+        """(3,): upper row and left column of the crop in the padded clip, and 1 if the clip is flipped, else 0."""
         ends = (2 * self.padding + 1, 2 * self.padding + 1, 2)
         draws = [torch.randint(end, (1,), generator=generator) for end in ends]
         return torch.cat(draws)

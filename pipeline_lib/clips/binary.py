@@ -1,4 +1,4 @@
-"""The one place that finds ffmpeg: the program, its version, and the right ffmpeg-python module."""
+"""Finds ffmpeg: the program, its version, and the correct ffmpeg-python module."""
 
 import re
 import shutil
@@ -10,8 +10,8 @@ import imageio_ffmpeg
 
 from pipeline_lib.errors import PipelineError
 
-# ffmpeg 5.1 carries libavutil 57.28 and is the first with -fps_mode. Nightly builds have no release number, but they do
-# print libavutil's.
+# ffmpeg 5.1 contains libavutil 57.28 and is the first with -fps_mode. Nightly builds have no release number, but they
+# print that of libavutil.
 OLDEST_LIBAVUTIL = (57, 28)
 
 # "ffmpeg" on PyPI is another project than "ffmpeg-python"; both install a module of this name.
@@ -24,7 +24,7 @@ if not hasattr(ffmpeg, "merge_outputs"):
 
 @cache
 def ffmpeg_binary() -> str:
-    """Path of the ffmpeg on PATH when it is 5.1 or newer, else of the one that imageio-ffmpeg brings.
+    """Path of the ffmpeg on PATH when it is 5.1 or newer, else of the one that imageio-ffmpeg contains.
 
     Raises PipelineError when there is neither.
     """
@@ -37,7 +37,7 @@ def ffmpeg_binary() -> str:
         found = f"{system} is older than 5.1" if system else "there is no ffmpeg on PATH"
         raise PipelineError(
             f"No usable ffmpeg: {found} and imageio-ffmpeg has none for this machine. Install ffmpeg 5.1 or newer, "
-            "or let the environment variable IMAGEIO_FFMPEG_EXE name one."
+            "or set the environment variable IMAGEIO_FFMPEG_EXE to its path."
         ) from error
 
 
@@ -49,7 +49,7 @@ def ffmpeg_version() -> str:
 
 
 def banner(binary: str) -> str:
-    """What `ffmpeg -version` prints; empty when it cannot run (missing libraries, another architecture)."""
+    """The output of `ffmpeg -version`; empty when it cannot run (missing libraries, another architecture)."""
     try:
         return subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
@@ -57,6 +57,6 @@ def banner(binary: str) -> str:
 
 
 def is_recent(text: str) -> bool:
-    """Whether the banner is that of ffmpeg 5.1 or newer."""
+    """Whether this banner was printed by ffmpeg 5.1 or newer."""
     match = re.search(r"libavutil\s+(\d+)\.\s*(\d+)", text)
     return match is not None and (int(match[1]), int(match[2])) >= OLDEST_LIBAVUTIL

@@ -1,4 +1,4 @@
-"""From the files of a data set to its store of clips, whatever the files are: a decoder for each kind."""
+"""Decodes the files of a data set to a store of clips, with one decoder for each kind of file."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,18 +11,18 @@ import numpy as np
 
 from pipeline_lib.clips.splits import Lists
 from pipeline_lib.clips.status import DecodedClip, Status
-from pipeline_lib.clips.store_writer import FAILURES_TOLD, write_store
+from pipeline_lib.clips.store_writer import FAILURES_REPORTED, write_store
 from pipeline_lib.entries.ranges import Count, Positive, method
 from pipeline_lib.errors import PipelineError
 
 
 @method
 class Decoding:
-    """How files are decoded; none of it changes a clip.
+    """Limits and batching of decoding; they do not change the decoded clips.
 
     videos_per_process: starting ffmpeg can cost more than decoding a short video, so one process takes several.
     deadline: seconds for one process. max_pixels: largest width x height, of images too. max_frames: longest video.
-    tolerate: videos or images (paths as in the lists) that may fail; they are left out.
+    tolerate: videos or images (paths as in the lists) that may fail; if they do, they are omitted.
     """
 
     videos_per_process: Count = 8
@@ -33,7 +33,7 @@ class Decoding:
 
 
 class Decoder(Protocol):
-    """How one kind of files becomes clips: videos, images, or records of a larger file."""
+    """Decodes one kind of file to clips: videos, images, or records of a larger file."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -41,15 +41,15 @@ class Decoder(Protocol):
         ...
 
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
-        """The clips of `paths` in their order, the same whatever `workers`; files that fail have a status."""
+        """The clips of `paths` in their order, independent of `workers`; the status marks files that failed."""
         ...
 
     def described(self) -> dict[str, Any]:
-        """What a clip is, as plain data for the store."""
+        """The settings that determine the clips, as plain data for the store."""
         ...
 
     def program(self) -> str:
-        """The program that decodes, with its version."""
+        """Name and version of the decoding program."""
         ...
 
 
@@ -65,9 +65,9 @@ def decode_to_store(
 ) -> None:
     """Decode a split ("train" or "test") of the data set below `root` to the store `out`.
 
-    `progress` is called with the number of finished clips. The file is the same, byte for byte, whatever `workers`
-    and `decoding`. PipelineError names the place in a list that is wrong, or the files that are missing or failed and
-    are not in `decoding.tolerate`.
+    `progress` is called with the number of finished clips. The file is byte-identical for any `workers` and
+    `decoding`. PipelineError names the line of a list that is wrong, or the files that are missing or failed and are
+    not in `decoding.tolerate`.
     """
     items = lists.read(root, split)
     folder = lists.video_root(root)
@@ -86,23 +86,23 @@ def decode_to_store(
 
 
 def require_present(paths: Sequence[str], folder: Path, split: str) -> None:
-    """Tells all files of a list that are missing, before what may be hours of decoding. A path may go on below a file:
-    it is a record in it."""
+    """PipelineError with the missing files of a list, before decoding, which can take hours. A path may continue below
+    a file: it is then a record of this file."""
     missing = [path for path in paths if not (folder / path).is_file() and not (folder / path).parent.is_file()]
     if missing:
-        named = "".join(f"\n  {path}" for path in missing[:FAILURES_TOLD])
+        named = "".join(f"\n  {path}" for path in missing[:FAILURES_REPORTED])
         raise PipelineError(
             f"{len(missing)} of the {len(paths)} files in the {split} list do not exist below {folder}:{named}\n"
-            "Get them again, or list them under `decoding.tolerate` to leave them out."
+            "Get them again, or list them under `decoding.tolerate` to omit them."
         )
 
 
 def in_order(
     decode: Callable[[Sequence[Path]], list[DecodedClip]], paths: Sequence[Path], step: int, workers: int
 ) -> Iterator[DecodedClip]:
-    """The clips of `paths` in their order, `step` paths to a call of `decode`, from `workers` threads.
+    """The clips of `paths` in their order, `step` paths per call of `decode`, from `workers` threads.
 
-    No more than about two times `step` clips for each worker are in memory.
+    At most about 2 * `step` clips per worker are in memory.
     """
     pending: deque[Future[list[DecodedClip]]] = deque()
     pool = ThreadPoolExecutor(workers)
@@ -118,5 +118,5 @@ def in_order(
 
 
 def failed(shape: Sequence[int], message: str) -> DecodedClip:
-    """The clip of a file that gave none: black, with the frame number -1."""
+    """The clip of a file that could not be decoded: black, with frame number -1."""
     return DecodedClip(np.zeros(shape, np.uint8), np.full(shape[0], -1, np.int64), Status.FAILED, message)

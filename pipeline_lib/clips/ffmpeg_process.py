@@ -1,4 +1,4 @@
-"""One ffmpeg process that decodes several videos: it sends the frames asked for, and counts all of them."""
+"""One ffmpeg process that decodes several videos: it sends the requested frames, and counts all frames."""
 
 import os
 import selectors
@@ -13,22 +13,22 @@ import numpy as np
 
 from pipeline_lib.clips.binary import ffmpeg_binary
 
-# Without this list a playlist or script under the name of a video could make ffmpeg read other files.
+# Without this list, a playlist or script named like a video could make ffmpeg read other files.
 CONTAINERS = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg"
 READ_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """A video, and the numbers of the frames wanted from it (increasing)."""
+    """A video, and the numbers of the requested frames (increasing)."""
 
     path: Path
-    wanted: np.ndarray
+    numbers: np.ndarray
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest width x height, most frames counted in a video, and seconds for a process."""
+    """Largest width x height, largest number of frames counted in a video, and seconds for a process."""
 
     max_pixels: int
     max_frames: int
@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Received:
-    """The wanted frames that exist, (n, 3, size, size) uint8 with planes G, B, R, and the number of all frames."""
+    """The requested frames that exist, (n, 3, size, size) uint8 with planes G, B, R, and the number of all frames."""
 
     frames: np.ndarray
     count: int
@@ -45,7 +45,7 @@ class Received:
 
 @dataclass(frozen=True)
 class Output:
-    """What a process gave for each video, its exit code (None: killed at the deadline) and its error lines."""
+    """The result for each video, the exit code of the process (None: killed at the deadline), and its error lines."""
 
     videos: list[Received]
     code: int | None
@@ -65,7 +65,7 @@ def run_ffmpeg(requests: Sequence[Request], size: int, limits: Limits) -> Output
             pass_fds=writers,
         )
         with process:
-            # ffmpeg then holds the only writing ends: a pipe ends when ffmpeg closes it.
+            # Only ffmpeg then has the writing ends open: the reader sees the end of a pipe when ffmpeg closes it.
             close_all(writers)
             writers = []
             try:
@@ -77,12 +77,12 @@ def run_ffmpeg(requests: Sequence[Request], size: int, limits: Limits) -> Output
 
 
 def descriptors(videos: int) -> int:
-    """How many files `run_ffmpeg` has open at most: both ends of two pipes for each video, and what starting takes."""
+    """Largest number of files that `run_ffmpeg` opens: both ends of two pipes per video, and those for the start."""
     return 4 * videos + 6
 
 
 def decoding_command(requests: Sequence[Request], pipes: Sequence[int], size: int, limits: Limits) -> list[str]:
-    """The command that writes each video's wanted frames to one pipe and a line for every frame to the next."""
+    """The command that writes each video's requested frames to one pipe and a line for every frame to the next."""
     outputs = [
         ffmpeg.output(
             ffmpeg.input(
@@ -91,16 +91,16 @@ def decoding_command(requests: Sequence[Request], pipes: Sequence[int], size: in
                 format_whitelist=CONTAINERS,
                 max_pixels=limits.max_pixels,
                 threads=1,
-                # A change of resolution would start the filters, and with them the count, anew.
+                # Otherwise a change of resolution restarts the filters, and the count with them.
                 reinit_filter=0,
             )["v:0"],
             f"pipe:{frames}",
             format="rawvideo",
-            # The same pixels as rgb24 in less time: ffmpeg has SIMD for planes only.
+            # Same pixels as rgb24 and faster: ffmpeg has SIMD code for planes only.
             pix_fmt="gbrp",
             # The default would duplicate and drop frames for a constant rate.
             fps_mode="passthrough",
-            vf=",".join([*counting(lines, limits.max_frames), chosen(request.wanted), *resized(size)]),
+            vf=",".join([*counting(lines, limits.max_frames), chosen(request.numbers), *resized(size)]),
         )
         for request, frames, lines in zip(requests, pipes[::2], pipes[1::2], strict=True)
     ]
@@ -109,33 +109,33 @@ def decoding_command(requests: Sequence[Request], pipes: Sequence[int], size: in
 
 
 def counting(pipe: int, max_frames: int) -> list[str]:
-    """Filters that write a line for each frame to a pipe, and end the video one frame past the longest allowed."""
+    """Filters that write a line for each frame to a pipe, and stop one frame after the largest number allowed."""
     # Only frames with metadata are printed.
     mark = "metadata=mode=add:key=frame:value=1"
     return [f"trim=end_frame={max_frames + 1}", mark, f"metadata=mode=print:file='pipe\\:{pipe}'"]
 
 
-def chosen(wanted: np.ndarray) -> str:
-    """The filter that lets only the frames of these numbers pass."""
-    return f"select='{'+'.join(f'eq(n,{number})' for number in wanted)}'"
+def chosen(requested: np.ndarray) -> str:
+    """The filter that selects the frames of these numbers."""
+    return f"select='{'+'.join(f'eq(n,{number})' for number in requested)}'"
 
 
 def resized(size: int) -> list[str]:
-    """Filters: the shorter side becomes `size`, the longer is rounded down, and the middle is cut out.
+    """Filters: the shorter side becomes `size`, the longer one is rounded down, then a center crop.
 
-    This is torchvision's way. ffmpeg's bilinear scaler is near PIL's bilinear resize, which the papers use: it differs
+    As in torchvision. ffmpeg's bilinear scaler is near PIL's bilinear resize, which the papers use: it differs
     by 0.25 gray levels on average on UCF101 (0.45 on the worst video tried), ffmpeg's default, bicubic, by 1.5.
     """
     return [
         f"scale=w='if(lt(iw,ih),{size},trunc({size}*iw/ih))':h='if(lt(iw,ih),trunc({size}*ih/iw),{size})':flags=bilinear",
-        # Colors at half resolution would let the cut begin at even pixels only.
+        # With chroma at half resolution the crop could start at even pixels only.
         "format=gbrp",
         f"crop={size}:{size}:trunc((iw-{size})/2):trunc((ih-{size})/2)",
     ]
 
 
 def collect(process: subprocess.Popen[bytes], readers: Sequence[int], size: int, deadline: float) -> Output:
-    """Read all pipes and stderr of a process together, so that none can fill up and block it."""
+    """Read all pipes and stderr of a process together, so that no full pipe blocks it."""
     assert process.stderr is not None
     stderr = process.stderr.fileno()
     content = {descriptor: bytearray() for descriptor in [*readers, stderr]}
@@ -149,7 +149,7 @@ def collect(process: subprocess.Popen[bytes], readers: Sequence[int], size: int,
 
 
 def read_all(content: dict[int, bytearray], end: float) -> bool:
-    """Append what comes from each descriptor until all are at their end; False when that takes longer than `end`."""
+    """Append the data from each descriptor until all are at their end; False when `end` is reached before."""
     with selectors.DefaultSelector() as selector:
         for descriptor in content:
             selector.register(descriptor, selectors.EVENT_READ)

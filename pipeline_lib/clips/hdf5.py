@@ -1,7 +1,7 @@
-"""HDF5 files of clips: opened whatever locks the file system has, with errors that say what happened.
+"""HDF5 files of clips: opened with or without file locks, with errors that name the cause.
 
-Files appear whole under their names and are never changed: locks are not needed, and are left out where the file system
-refuses them. A file is called damaged only when it was read.
+Files are published complete and are never changed. So locks are not needed, and are not used where the file system
+refuses them. A file is reported as damaged only after it was read.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ REMAKE = "Delete it and run again"
 
 @contextmanager
 def reading(path: Path, kind: str, layout: int) -> Iterator[h5py.File]:
-    """A file of our own, checked and open for reading. kind, layout: what its attributes `kind` and `format` must be.
+    """A file of this pipeline, checked and open for reading. kind, layout: required attributes `kind` and `format`.
 
     Raises:
-        PipelineError: for whatever goes wrong in opening and in the body; names the file.
+        PipelineError: for any failure in opening and in the body; names the file.
     """
     with _errors_named(path):
         if is_sealed(path) and (complaint := complaint_of(path)):
@@ -46,8 +46,8 @@ def _errors_named(path: Path) -> Iterator[None]:
         yield
     except PipelineError:
         raise
-    except Exception as error:  # h5py turns what HDF5 finds into errors of many kinds
-        text = reason_of(error) or f"is not an HDF5 file, or is cut off ({error}). {REMAKE}"
+    except Exception as error:  # h5py raises HDF5's failures as errors of many types
+        text = reason_of(error) or f"is not an HDF5 file, or is truncated ({error}). {REMAKE}"
         raise PipelineError(f"{path} {text}") from error
 
 
@@ -61,9 +61,9 @@ def _check_kind(path: Path, file: h5py.File, kind: str, layout: int) -> None:
             f"{path} has format {found}, but this version of the code reads format {layout}. Move it away and run again"
         )
     if not file.attrs.get("complete", False):
-        raise PipelineError(f"{path} was not written to its end. {REMAKE}")
+        raise PipelineError(f"{path} is incomplete. {REMAKE}")
     if not is_sealed(path):
-        raise PipelineError(f"{path} is damaged: it has lost its checksum. {REMAKE}")
+        raise PipelineError(f"{path} is damaged: its checksum is missing. {REMAKE}")
 
 
 def _opened(path: Path) -> h5py.File:
@@ -76,5 +76,5 @@ def _opened(path: Path) -> h5py.File:
 
 
 def written(path: Path, mode: str, user_block: int | None = None) -> h5py.File:
-    """A file under a temporary name, which no other process opens: without a lock. user_block: bytes in front of it."""
+    """A file under a temporary name, without a lock: no other process opens it. user_block: bytes in front of it."""
     return h5py.File(path, mode, userblock_size=user_block, locking=False)

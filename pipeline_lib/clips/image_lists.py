@@ -7,7 +7,7 @@ from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 CIFAR10_FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
-# Of each file; a record is a byte for the label, then the planes R, G and B of 32 x 32 pixels.
+# Per file. A record is one byte for the label, then the planes R, G and B of 32 x 32 pixels.
 CIFAR10_RECORDS, CIFAR10_RECORD_BYTES = 10_000, 1 + 3 * 32 * 32
 
 
@@ -16,8 +16,8 @@ class ImageLists:
     """Image files in `images`, listed in `annotations`: `classes.txt`, `train.txt` and `test.txt`.
 
     A line of classes.txt is a class without spaces, in the order of the labels; a line of the others is `path class`,
-    the path relative to `images`. `classes` keeps only these classes, relabeled in the same order. Whether the files
-    are there is for their decoder to say, which tells all that are missing.
+    the path relative to `images`. `classes` keeps only these classes, relabeled in the same order. The decoder
+    checks that the files exist, and reports all that are missing.
     """
 
     images: str = "images"
@@ -35,7 +35,7 @@ class ImageLists:
         return chosen([name for _, name in numbered_lines(index)], self.classes, index)
 
     def read(self, root: Path, split: str) -> list[Video]:
-        """The images in the order of the list. PipelineError names the list and the line that is at fault."""
+        """The images in the order of the list. PipelineError names the list and its wrong line."""
         index, listing = [existing(root, path) for path in self.list_files(root, split)]
         known = {name for _, name in numbered_lines(index)}
         labels = {name: label for label, name in enumerate(self.class_names(root))}
@@ -44,10 +44,10 @@ class ImageLists:
             path, name = two_words(line, listing, number, "path class")
             if name not in known:
                 raise PipelineError(
-                    f"{listing}, line {number}: {name!r} is no class of {index.name}. Correct the list."
+                    f"{listing}, line {number}: {name!r} is not a class of {index.name}. Correct the list."
                 )
             if path in images:
-                raise PipelineError(f"{listing}, line {number}: {path} is listed twice. Take one line out.")
+                raise PipelineError(f"{listing}, line {number}: {path} is listed twice. Remove one of the lines.")
             if name in labels:
                 images[path] = Video(path, labels[name])
         return list(images.values())
@@ -57,9 +57,7 @@ class ImageLists:
         return root / self.images
 
 
-NO_PICKLE = (
-    "Pickles are refused: they run code when they are read. Unpack cifar-10-binary.tar.gz (the binary version) instead."
-)
+NO_PICKLE = "Pickles are refused: reading one can run code. Unpack cifar-10-binary.tar.gz (the binary version) instead."
 
 
 @method
@@ -67,7 +65,7 @@ class Cifar10:
     """CIFAR-10's official binary version: `data_batch_{1..5}.bin`, `test_batch.bin` and `batches.meta.txt` in `images`.
 
     The item `data_batch_2.bin/00042` is record 42, from 0, of that file. `classes` keeps only these classes, relabeled
-    in the official order; `train_images` and `test_images` only the first so many of them, for trying out.
+    in the official order; `train_images` and `test_images` keep only the first so many of them, for trials.
     """
 
     images: str = "cifar-10-batches-bin"
@@ -86,7 +84,7 @@ class Cifar10:
         return chosen([name for _, name in numbered_lines(index)], self.classes, index)
 
     def read(self, root: Path, split: str) -> list[Video]:
-        """The images in the official order. PipelineError names the file that is missing, cut off or wrong."""
+        """The images in the official order. PipelineError names the file that is missing, truncated or wrong."""
         known = [name for _, name in numbered_lines(self._index(root))]
         labels = {name: label for label, name in enumerate(self.class_names(root))}
         images = [
@@ -116,14 +114,14 @@ class Cifar10:
 
 
 def record_labels(path: Path, classes: int) -> bytes:
-    """The label of each record of a CIFAR-10 file. PipelineError when it is cut off, or a label is no class."""
+    """The label of each record of a CIFAR-10 file. PipelineError when it is truncated, or a label is not a class."""
     content = path.read_bytes()
     if content[:1] == b"\x80" and content[-1:] == b".":
         raise PipelineError(f"{path} is a pickle. {NO_PICKLE}")
     if len(content) != CIFAR10_RECORDS * CIFAR10_RECORD_BYTES:
         raise PipelineError(
-            f"{path} has {len(content):,} bytes and not {CIFAR10_RECORDS * CIFAR10_RECORD_BYTES:,}: it is cut off, or "
-            "no file of CIFAR-10's binary version. Unpack it again."
+            f"{path} has {len(content):,} bytes and not {CIFAR10_RECORDS * CIFAR10_RECORD_BYTES:,}: it is truncated "
+            "or not a file of CIFAR-10's binary version. Unpack it again."
         )
     labels = content[::CIFAR10_RECORD_BYTES]
     if max(labels) >= classes:

@@ -14,7 +14,7 @@ from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 
-# Without this list a file could have Pillow start other programs (EPS: Ghostscript).
+# Without this list, a file could make Pillow start other programs (EPS: Ghostscript).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 FILES_PER_CALL = 64
 
@@ -23,9 +23,9 @@ FILES_PER_CALL = 64
 class ImageFiles:
     """Image files of `size` x `size` pixels. There is no sampling: an image is its only frame.
 
-    resize: take images of other sizes too, resized and cut as videos are. convert: take grey images, palettes, CMYK and
-    images with transparency too, as Pillow turns them into RGB. Either changes what the images show, so that it has to
-    be said.
+    resize: accept images of other sizes, resized and cropped as videos are. convert: accept gray images, palettes, CMYK
+    and images with transparency, which Pillow converts to RGB. Both change the content of the images, so both are off
+    by default.
     """
 
     size: Count
@@ -37,7 +37,7 @@ class ImageFiles:
         return 1, self.size, self.size, 3
 
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
-        """The clips of `paths` in their order, from `workers` threads: Pillow lets them run side by side."""
+        """The clips of `paths` in their order, from `workers` threads: Pillow releases the GIL."""
 
         def decode_some(some: Sequence[Path]) -> list[DecodedClip]:
             return [self._decoded(path, decoding.max_pixels) for path in some]
@@ -55,14 +55,14 @@ class ImageFiles:
             return failed(self.shape, "not a regular file" if path.exists() else "the file does not exist")
         try:
             return one_frame(fitted(self._checked(opened(path, max_pixels)), self.size))
-        # Damaged files raise errors of many kinds from Pillow's parsers; the store names every one of them.
+        # Pillow's parsers raise errors of many types for damaged files; the store reports each of them.
         except Exception as error:
             return failed(self.shape, str(error).replace(str(path), path.name) or type(error).__name__)
 
     def _checked(self, image: Image.Image) -> Image.Image:
         if image.size != (self.size, self.size) and not self.resize:
             size = f"{image.width} x {image.height} pixels, not {self.size} x {self.size}"
-            raise PipelineError(f"{size}: images.resize: true resizes and cuts it")
+            raise PipelineError(f"{size}: images.resize: true resizes and crops it")
         if image.mode != "RGB" and not self.convert:
             raise PipelineError(f"pixels of mode {image.mode}, not RGB: images.convert: true converts them")
         return image if image.mode == "RGB" else image.convert("RGB")
@@ -83,7 +83,7 @@ class Cifar10Records(ImageFiles):
 
 
 def records(path: Path) -> np.ndarray:
-    """The whole records of a CIFAR-10 file, (n, 3073) uint8, read when they are used. PipelineError if it is gone."""
+    """The whole records of a CIFAR-10 file, (n, 3073) uint8, memory-mapped. PipelineError if it cannot be read."""
     try:
         content = np.memmap(path, np.uint8, "r")
     except (OSError, ValueError) as error:
@@ -92,20 +92,20 @@ def records(path: Path) -> np.ndarray:
 
 
 def opened(path: Path, max_pixels: int) -> Image.Image:
-    """An image file of 8 bits a color, its first frame; errors for what would be wrong or too large in memory."""
+    """The first frame of an image file of 8 bits per channel. PipelineError for other depths, or too many pixels."""
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > max_pixels:
             raise PipelineError(f"{image.width} x {image.height} pixels are more than max_pixels = {max_pixels}")
         if image.mode.startswith(("I", "F")):
-            # Pillow would cut all values above 255 off.
-            raise PipelineError(f"pixels of mode {image.mode}: convert the image to 8 bits for each color")
+            # Pillow would clip all values above 255.
+            raise PipelineError(f"pixels of mode {image.mode}: convert the image to 8 bits per channel")
         return image.copy()
 
 
 def fitted(image: Image.Image, size: int) -> Image.Image:
-    """Shorter side resized to `size` (PIL's bilinear, the longer side rounded down), then the middle cut out.
+    """Shorter side resized to `size` (PIL's bilinear, the longer side rounded down), then a center crop.
 
-    As videos are, and as torchvision does it; only the pixels of the middle are computed.
+    As for videos, and as in torchvision. Only the pixels of the crop are computed.
     """
     if image.size == (size, size):
         return image

@@ -1,8 +1,8 @@
-"""From frames on disk, (N, T, H, W, C), to clips in networks, (N, C, T, H, W) float32 in [0, 1], and back.
+"""Converts frames on disk, (N, T, H, W, C), to clips for networks, (N, C, T, H, W) float32 in [0, 1], and back.
 
 Frames are uint8; those of adversarial sets that are not on the 8-bit lattice are float32 in [0, 1].
 
-One thread reads the next batches while a network on a GPU works on the present one.
+For a network on a GPU, one thread reads the next batches during the computation on the current one.
 """
 
 import time
@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Batches read before they are wanted.
+# Batches read ahead.
 AHEAD = 2
 
 
 class ClipSet(Protocol):
-    """Clean or adversarial clips: `read` gives frames (n, T, H, W, C), in the array `into` if one is given."""
+    """Clean or adversarial clips: `read` returns frames (n, T, H, W, C), in the array `into` if one is given."""
 
     labels: np.ndarray
     videos: list[str]
@@ -35,7 +35,7 @@ class ClipSet(Protocol):
 def as_clips(frames: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
     """Frames (N, T, H, W, C) as clips (N, C, T, H, W) float32 in [0, 1] on the device; float32 ones keep their values.
 
-    uint8 travels to the device as bytes, a quarter of the size; from pinned memory nothing waits for their arrival.
+    uint8 frames are copied to the device as bytes, a quarter of the size; from pinned memory the copy is asynchronous.
     """
     clips = torch.as_tensor(frames).to(device, non_blocking=True).permute(0, 4, 1, 2, 3)
     return clips if clips.is_floating_point() else clips.float().div_(255)
@@ -48,18 +48,18 @@ def as_frames(clips: Tensor) -> np.ndarray:
 
 
 def as_float_frames(clips: Tensor) -> np.ndarray:
-    """Clips (N, C, T, H, W) as frames (N, T, H, W, C) float32, bit for bit; `as_clips` gives them back."""
+    """Clips (N, C, T, H, W) as frames (N, T, H, W, C) float32, bit for bit; `as_clips` is the inverse."""
     return clips.detach().float().permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
 
 
 def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Consecutive parts of `rows` of `size`; the last may be shorter."""
+    """Consecutive batches of `size` of the `rows`; the last may be smaller."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
 
 def batch_of(step: int, *, steps_per_epoch: int, count: int, size: int, seed: int) -> np.ndarray:
-    """Which of `count` clips a step takes: every epoch has an order of its own, drawn from (seed, epoch)."""
+    """The rows of a step's batch among `count` clips: every epoch has its own order, drawn from (seed, epoch)."""
     epoch, place = divmod(step, steps_per_epoch)
     order = np.random.default_rng([seed, epoch]).permutation(count)
     return order[place * size : (place + 1) * size]
@@ -68,10 +68,10 @@ def batch_of(step: int, *, steps_per_epoch: int, count: int, size: int, seed: in
 class Prefetched:
     """Batches of frames in the order of their rows, read ahead by one thread; use it in a `with` statement.
 
-    For a network on the CPU each is read when it is taken: a thread would share the network's cores, and its memory
-    costs page faults. Frames are tensors (n, T, H, W, C) on the host, pinned for a GPU, and valid until the next
-    batch is taken.
-    waited: seconds that the taker spent waiting for data.
+    For a network on the CPU each batch is read on demand: a thread would compete for the network's cores, and its
+    memory costs page faults. Frames are tensors (n, T, H, W, C) on the host, pinned for a GPU, and valid until the
+    next iteration.
+    waited: seconds that the consumer waited for data.
     """
 
     def __init__(self, data: ClipSet, rows: Iterable[np.ndarray], device: torch.device) -> None:
@@ -79,7 +79,7 @@ class Prefetched:
         self.memory: FreshMemory | PinnedMemory = PinnedMemory(data) if device.type == "cuda" else FreshMemory(data)
         self.waited = 0.0
         self.began = time.monotonic()
-        # A thread begins on the first GPU, whichever its maker works on.
+        # A new thread uses the first GPU, not the current GPU of the thread that created it.
         chosen = torch.cuda.set_device if device.index is not None and device.type == "cuda" else lambda device: None
         threaded = device.type != "cpu"
         self._pool = ThreadPoolExecutor(1, "prefetch", chosen, (device,)) if threaded else None
@@ -92,7 +92,7 @@ class Prefetched:
             self._pool.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """(rows, frames) of each batch. An error while reading is raised when its batch is due."""
+        """(rows, frames) of each batch. An error while reading is raised at its batch."""
         pending = deque((rows, self._reading(rows)) for rows in islice(self.rows, AHEAD))
         while pending:
             self.memory.release()
@@ -104,13 +104,13 @@ class Prefetched:
             yield rows, frames
 
     def _reading(self, rows: np.ndarray) -> Callable[[], Tensor]:
-        """Gives the frames when called, and begins to read them now if there is a thread for it."""
+        """A function that returns the frames; reading starts now if there is a thread."""
         if self._pool is None:
             return partial(self.memory.read, rows)
         return self._pool.submit(self.memory.read, rows).result
 
     def fraction_waited(self) -> float:
-        """Of the time since the start, from 0 to 1."""
+        """Fraction of the time since the start spent waiting, from 0 to 1."""
         return self.waited / max(time.monotonic() - self.began, 1e-9)
 
 
@@ -128,7 +128,7 @@ class FreshMemory:
 
 
 class PinnedMemory:
-    """A ring of page-locked buffers: a GPU takes its bytes from there by itself.
+    """A ring of page-locked buffers, from which a GPU copies asynchronously.
 
     A buffer is filled again when the copies out of it have finished.
     """
@@ -153,7 +153,7 @@ class PinnedMemory:
         return frames
 
     def release(self) -> None:
-        """Called when the taker has queued all its copies out of the batch before."""
+        """Called when the consumer has queued all its copies out of the previous batch."""
         if self.released:
             event = torch.cuda.Event()
             event.record()

@@ -1,4 +1,4 @@
-"""Which frames of a video become the clip: functions from the number of frames to frame numbers."""
+"""Selects the frames of a clip: functions from a video's number of frames to frame numbers."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from pipeline_lib.entries.ranges import Count, method
 
 
 class Sampling(Protocol):
-    """Maps the number of frames in a video (>= 1) to frame numbers below it, int64 (frames,)."""
+    """Maps the number of frames in a video (>= 1) to smaller frame numbers, int64 (frames,)."""
 
     @property
     def frames(self) -> int: ...
@@ -50,7 +50,7 @@ class CenterWindow:
 
 
 def looped(index: np.ndarray, count: int) -> np.ndarray:
-    """Frame numbers modulo `count`: past its end the video starts again. ValueError for a video without frames."""
+    """Frame numbers modulo `count`: after its end the video repeats. ValueError for a video without frames."""
     if count < 1:
         raise ValueError(f"a video has at least one frame, not {count}")
     return index.astype(np.int64) % count

@@ -1,12 +1,12 @@
-"""A checksum of everything in an HDF5 file but its frames, which have their own: checked before HDF5 reads any of it.
+"""A checksum of an HDF5 file without its frames, which have their own: checked before HDF5 reads any of it.
 
-HDF5 does not see a flipped bit in a label or a name, and fails in many ways on one in its own structures. The checksum
-is in the file's user block, in front of what HDF5 reads and writes; all numbers are little-endian:
+HDF5 does not detect a flipped bit in a label or a name, and fails in many ways on one in its own structures. The
+checksum is in the file's user block, in front of what HDF5 reads and writes; all numbers are little-endian:
 
-    mark, CRC-32 (uint32), size of the block (uint32), size of the file (uint64), number of stretches that are left out
+    mark, CRC-32 (uint32), size of the block (uint32), size of the file (uint64), number of excluded byte ranges
     (uint64), their offsets and sizes (uint64 pairs), zeros
 
-The CRC-32 is that of the bytes outside the stretches, with zeros in its own place.
+The CRC-32 is computed over the bytes outside the excluded ranges, with zeros at its own position.
 """
 
 import fcntl
@@ -25,14 +25,14 @@ HEADER = struct.Struct("<8sIIQQ")
 READ_SIZE = 1 << 20
 
 
-def block_size(stretches: int) -> int:
-    """The user block for a seal that leaves out so many stretches: HDF5 wants a power of two, 512 at least."""
-    return int(max(512, 1 << (HEADER.size + 16 * stretches - 1).bit_length()))
+def block_size(ranges: int) -> int:
+    """Size of the user block for so many excluded ranges: HDF5 requires a power of two, 512 at least."""
+    return int(max(512, 1 << (HEADER.size + 16 * ranges - 1).bit_length()))
 
 
 def seal(path: Path, frames: Iterable[tuple[int, int]], size: int) -> None:
-    """Writes the seal into the user block of `size` bytes. frames: offset and size of each stretch left out."""
-    table = joined_stretches(frames)
+    """Writes the seal into the user block of `size` bytes. frames: offset and size of each excluded range."""
+    table = merged_ranges(frames)
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
         parts = MARK, 0, size, end, len(table)
@@ -43,13 +43,13 @@ def seal(path: Path, frames: Iterable[tuple[int, int]], size: int) -> None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether a file begins with a seal, right or not."""
+    """Whether a file begins with a seal, valid or not."""
     with path.open("rb") as file:
         return file.read(len(MARK)) == MARK
 
 
 def complaint_of(path: Path) -> str:
-    """What is wrong with the bytes outside the frames of a sealed file; empty when they are those that were written.
+    """The damage to the bytes outside the frames of a sealed file; empty when there is none.
 
     Raises:
         OSError: they cannot be read, or another program has the file open for writing.
@@ -59,13 +59,13 @@ def complaint_of(path: Path) -> str:
         header = file.read(HEADER.size).ljust(HEADER.size, b"\0")
         _, value, size, expected, count = HEADER.unpack(header)
         if HEADER.size + 16 * count <= size <= end and _value(file, header, size, count, end) == value:
-            return "" if end == expected else "is damaged: its size is not the one that was written"
+            return "" if end == expected else "is damaged: its size has changed"
         _require_unlocked(file)
-        return f"is cut off: {end:,} of {expected:,} bytes" if end < expected else "is damaged: its bytes changed"
+        return f"is truncated: {end:,} of {expected:,} bytes" if end < expected else "is damaged: its bytes changed"
 
 
 def _value(file: BinaryIO, header: bytes, size: int, count: int, end: int) -> int:
-    """What the CRC-32 in a header should be."""
+    """The CRC-32 that belongs in a header."""
     block = bytearray(header + os.pread(file.fileno(), size - HEADER.size, HEADER.size))
     block[8:12] = bytes(4)
     table = np.frombuffer(block, "<u8", 2 * count, HEADER.size).reshape(-1, 2)
@@ -73,21 +73,21 @@ def _value(file: BinaryIO, header: bytes, size: int, count: int, end: int) -> in
 
 
 def _require_unlocked(file: BinaryIO) -> None:
-    """BlockingIOError when a program has an HDF5 file open for writing: it marks the file, and may change it."""
+    """BlockingIOError when a program has an HDF5 file open for writing: it may change the file."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
-    except OSError:  # no locks here
+    except OSError:  # the file system has no locks
         return
     with suppress(OSError):
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def joined_stretches(stretches: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Offsets and sizes (n, 2) uint64 in increasing order, those that follow one another as one."""
+def merged_ranges(ranges: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Offsets and sizes (n, 2) uint64 in increasing order; adjacent ranges are merged."""
     joined: list[list[int]] = []
-    for offset, size in sorted(stretches):
+    for offset, size in sorted(ranges):
         if joined and sum(joined[-1]) == offset:
             joined[-1][1] += size
         else:
@@ -96,8 +96,8 @@ def joined_stretches(stretches: Iterable[tuple[int, int]]) -> np.ndarray:
 
 
 def checksum_outside(file: BinaryIO, block: bytes, table: np.ndarray, end: int) -> int:
-    """The CRC-32 of a block, and of what follows it in a file of `end` bytes outside the stretches; -1 where a stretch
-    is not in the file."""
+    """The CRC-32 of a block and of the rest of a file of `end` bytes, without the excluded ranges; -1 if a range is not
+    in the file."""
     value, start = zlib.crc32(block), len(block)
     for offset, size in [*table.tolist(), (end, 0)]:
         while start < offset:

@@ -55,8 +55,8 @@ class Ucf101:
         return chosen(indexed_names(index), self.classes, index)
 
     def read(self, root: Path, split: str) -> list[Video]:
-        """The videos in the order of the list, whether they are there or not. PipelineError names the list and the line
-        that is at fault."""
+        """The videos in the order of the list, whether the files exist or not. PipelineError names the list and its
+        wrong line."""
         index, listing = [existing(root, path) for path in self.list_files(root, split)]
         known = indexed_names(index)
         labels = {name: label for label, name in enumerate(self.class_names(root))}
@@ -67,7 +67,7 @@ class Ucf101:
             name = path.split("/", 1)[0]
             if name not in known:
                 raise PipelineError(
-                    f"{listing}, line {number}: {name!r} is no class of {index.name}. Correct the list."
+                    f"{listing}, line {number}: {name!r} is not a class of {index.name}. Correct the list."
                 )
             if name in labels:
                 videos.append(Video(path, labels[name]))
@@ -105,7 +105,7 @@ class Hmdb51:
         return chosen(names, self.classes, folder)
 
     def read(self, root: Path, split: str) -> list[Video]:
-        """The videos class by class in the order of the lists. PipelineError names the list and the line at fault."""
+        """The videos class by class in the order of the lists. PipelineError names the list and its wrong line."""
         videos = []
         for label, (name, listing) in enumerate(zip(self.class_names(root), self.list_files(root, split), strict=True)):
             for number, line in numbered_lines(listing):
@@ -125,14 +125,14 @@ class Hmdb51:
 
 
 def known_split(split: str) -> str:
-    """`split` itself when it is one of SPLITS."""
+    """`split` if it is one of SPLITS, else a PipelineError."""
     if split not in SPLITS:
         raise PipelineError(f"No split {split!r} of a data set: it is one of {', '.join(SPLITS)}.")
     return split
 
 
 def existing(root: Path, path: Path) -> Path:
-    """`path` itself when it exists; else a PipelineError says whether the root or the file is missing."""
+    """`path` if it exists, else a PipelineError: the root or the file is missing."""
     if not root.is_dir():
         raise PipelineError(f"The data set's folder {root} does not exist. Download it, or correct `root`.")
     if not path.exists():
@@ -148,7 +148,7 @@ def indexed_names(index: Path) -> list[str]:
 
 
 def two_words(line: str, path: Path, number: int, form: str) -> tuple[str, str]:
-    """The two parts of a line around its last space. PipelineError when there is none."""
+    """A line split at its last space. PipelineError when there is none."""
     parts = line.rsplit(maxsplit=1)
     if len(parts) != 2:
         raise PipelineError(f"{path}, line {number}: expected `{form}`, found {line!r}. Correct the list.")
@@ -166,9 +166,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def chosen(names: list[str], wanted: Sequence[str] | None, source: Path) -> list[str]:
-    """The wanted names in the order of `names`; all when None."""
-    unknown = sorted(set(wanted or ()) - set(names))
+def chosen(names: list[str], classes: Sequence[str] | None, source: Path) -> list[str]:
+    """The `classes` in the order of `names`; all names when None."""
+    unknown = sorted(set(classes or ()) - set(names))
     if unknown:
         raise PipelineError(f"classes: {', '.join(unknown)} not in {source}. Known: {', '.join(names)}.")
-    return names if wanted is None else [name for name in names if name in wanted]
+    return names if classes is None else [name for name in names if name in classes]

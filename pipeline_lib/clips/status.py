@@ -1,4 +1,4 @@
-"""What decoding a video came to."""
+"""The result of decoding one video."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -9,8 +9,8 @@ import numpy as np
 class Status(IntEnum):
     """Outcome of decoding one video; the worst that applies. The numbers are those in a store's `/status`.
 
-    SHORT: fewer frames than asked for, looped. TRUNCATED: far fewer frames than the file's header promises. DAMAGED:
-    ffmpeg reported errors; the frames that came out are kept. FAILED: no usable frames.
+    SHORT: fewer frames than requested, looped. TRUNCATED: far fewer frames than the file's header states. DAMAGED:
+    ffmpeg reported errors; the decoded frames are kept. FAILED: no usable frames.
     """
 
     OK = 0
@@ -22,7 +22,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class DecodedClip:
-    """Frames (T, H, W, 3) uint8 RGB, their numbers in the video (T,) int64, and how decoding went.
+    """Frames (T, H, W, 3) uint8 RGB, their numbers in the video (T,) int64, status and message.
 
     A FAILED clip has black frames with the number -1. `message` is empty only when the status is OK.
     """

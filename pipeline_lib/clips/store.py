@@ -2,8 +2,8 @@
 
 The layout: `/frames` (N, T, H, W, C) uint8, contiguous and uncompressed (compression costs 10 to 50 times the reading
 time and shared readers); `/label`, `/video`, `/status`, `/message`, `/index` (N, T) and `/crc32` by row; and the
-attributes `kind`, `format`, `spec`, `classes`, `decoder` and `complete`, which is written last. In front is a checksum
-of all of it but the frames (`seal.py`).
+attributes `kind`, `format`, `spec`, `classes`, `decoder` and `complete`, which is written last. The user block contains
+a checksum of everything except the frames (`seal.py`).
 """
 
 import hashlib
@@ -21,18 +21,18 @@ from pipeline_lib.clips.status import Status
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import advise_reading
 
-# Written by store_writer and checked here. Count it up when the layout of the file changes.
+# Written by store_writer and checked here. Increase it when the layout of the file changes.
 FORMAT = 2
 KIND = "a store of clips"
 
 
 class Clips:
-    """The usable clips of a store, in its order; FAILED videos are left out.
+    """The usable clips of a store, in its order; FAILED videos are omitted.
 
     labels: int64 (N,). videos: N paths as in the lists. classes: names by label. status: uint8 (N,), see Status.
     index: int64 (N, T), frame numbers in the videos. shape: (T, H, W, C). checksum: identifies the content.
 
-    It holds no open file: it can be pickled and used after fork.
+    It keeps no file open, so it can be pickled and used after a fork.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class Clips:
         """
         frames = np.empty((len(rows), *self.shape), np.uint8) if into is None else into
         with self.path.open("rb", buffering=0) as file:
-            for start, stop, offset in self._stretches(rows):
+            for start, stop, offset in self._contiguous(rows):
                 fill(file.fileno(), frames[start:stop].reshape(-1).data, offset, self.path)
         for clip, row in zip(frames, rows, strict=True):
             if zlib.crc32(clip) != self._crc32[row]:
@@ -72,13 +72,13 @@ class Clips:
         return frames
 
     def prefetch(self, rows: Sequence[int] | np.ndarray) -> None:
-        """Ask the system to read the clips `rows` in the background."""
+        """Start reading the clips `rows` into the page cache in the background (posix_fadvise)."""
         with self.path.open("rb", buffering=0) as file:
-            for start, stop, offset in self._stretches(rows):
+            for start, stop, offset in self._contiguous(rows):
                 advise_reading(file.fileno(), offset, (stop - start) * self._row_bytes)
 
-    def _stretches(self, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int, int]]:
-        """Positions start:stop in `rows` whose clips follow one another in the file, and the offset of the first."""
+    def _contiguous(self, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int, int]]:
+        """Slices start:stop of `rows` whose clips are contiguous in the file, and the offset of the first."""
         places = self._rows[np.asarray(rows, dtype=np.int64)]
         edges = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
         for start, stop in pairwise(edges) if len(places) else ():
@@ -90,12 +90,12 @@ def fill(descriptor: int, target: memoryview, offset: int, path: Path) -> None:
     while target:
         count = os.preadv(descriptor, [target], offset)
         if count == 0:
-            raise PipelineError(f"{path} is cut off. Delete it and run again")
+            raise PipelineError(f"{path} is truncated. Delete it and run again")
         target, offset = target[count:], offset + count
 
 
 def checksum(crc32: np.ndarray, labels: np.ndarray, videos: Sequence[str]) -> str:
-    """The content id: sha256 of the clips' checksums, labels and names."""
+    """SHA-256 of the clips' checksums, labels and names."""
     digest = hashlib.sha256(crc32.astype("<u4").tobytes())
     digest.update(labels.astype("<i8").tobytes())
     digest.update("\0".join(videos).encode())

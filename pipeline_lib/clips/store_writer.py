@@ -1,7 +1,7 @@
-"""Writing a store of clips: whole or not at all, and the same bytes for the same clips.
+"""Writing a store of clips: atomically, and byte-identical for the same clips.
 
-HDF5 ends the program when a write fails. So it only lays the file out, a few kilobytes after a trial of the whole size;
-clips and columns are then written to their places by the system's own calls, whose errors can be told.
+HDF5 ends the program when a write fails. So HDF5 only writes the layout, a few kilobytes, after a trial allocation of
+the whole size. Clips and columns are then written at their offsets by system calls, whose errors can be reported.
 """
 
 import json
@@ -26,10 +26,10 @@ from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import NO_SPACE
 
 MESSAGE_BYTES = 256
-# What HDF5 writes beside the clips, per file and per clip without its name and frame numbers; generous.
+# Bytes that HDF5 adds, per file and per clip, without names and frame numbers; an upper estimate.
 FILE_BYTES, ROW_BYTES = 1 << 16, 512
-# A wrong folder fails every video: stop early. A few bad files are better told all together.
-FAILURES_TOLD = 20
+# In a wrong folder every video fails: stop early. A few bad files are reported together.
+FAILURES_REPORTED = 20
 
 
 def write_store(
@@ -47,7 +47,7 @@ def write_store(
     """Write the clips, in the order of `videos` and each of `shape` = (T, H, W, C), to the store `out`.
 
     `progress` is called with the number of finished clips. PipelineError names the failed videos that are not in
-    `tolerate`, or the bytes needed when there is no space for them; then `out` is not there.
+    `tolerate`, or the bytes needed when the space is too small; `out` then does not exist.
     """
     if not videos:
         raise PipelineError(f"{out}: there is nothing to store. Check the data set's lists and `classes`.")
@@ -67,7 +67,7 @@ def write_store(
 
 @contextmanager
 def enough_space(out: Path, size: int) -> Iterator[None]:
-    """Turn a full disk, a used-up quota or a file size limit into a PipelineError that says what is needed."""
+    """Turn a full disk, a used-up quota or a file size limit into a PipelineError with the bytes needed."""
     try:
         yield
     except OSError as error:
@@ -75,14 +75,14 @@ def enough_space(out: Path, size: int) -> Iterator[None]:
             raise
         reason = os.strerror(error.errno)
         raise PipelineError(
-            f"No space for {out}: {size:,} bytes are needed ({reason}). Free them, or write elsewhere."
+            f"No space for {out}: {size:,} bytes are needed ({reason}). Free this space, or write to another disk."
         ) from error
 
 
 def laid_out(
     path: Path, names: np.ndarray, labels: Sequence[int], shape: Sequence[int], attributes: dict[str, Any]
 ) -> dict[str, int]:
-    """Write a store without its clips; the offsets in the file of what is still to be written, by name."""
+    """Write a store without its clips. Returns the offsets of the data still to be written, by name."""
     message = h5py.string_dtype("utf-8", MESSAGE_BYTES)
     with written(path, "w", block_size(1)) as file:
         file["label"] = np.array(labels, "<i8")
@@ -100,12 +100,12 @@ def laid_out(
 
 
 def allocated(file: h5py.File, name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> int:
-    """Make a contiguous data set that has its place in the file already; the offset of that place."""
+    """Create a contiguous data set with allocated space; its offset in the file."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    # A time stamp would make the bytes differ from second to second.
+    # A time stamp would make the bytes depend on the time of writing.
     settings.set_obj_track_times(False)
     kind = h5py.h5t.py_create(dtype, logical=True)
     dataset = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(tuple(shape)), settings)
@@ -115,7 +115,7 @@ def allocated(file: h5py.File, name: str, shape: Sequence[int], dtype: np.dtype[
 def write_clips(
     path: Path, offsets: dict[str, int], clips: Iterable[DecodedClip], progress: Callable[[int], None]
 ) -> None:
-    """Write each clip and the columns about it to their places in the file."""
+    """Write each clip, and the columns, at their offsets in the file."""
     with path.open("r+b") as file:
         for row, clip in enumerate(clips):
             frames = clip.frames.tobytes()
@@ -136,23 +136,23 @@ def write_clips(
 def accepted(
     videos: Sequence[Video], clips: Iterable[DecodedClip], tolerate: Sequence[str], out: Path
 ) -> Iterator[DecodedClip]:
-    """The clips as they come; PipelineError at the end, or after FAILURES_TOLD, when some failed that may not."""
+    """The clips in order. PipelineError at the end, or after FAILURES_REPORTED, for failures that are not tolerated."""
     failures = []
     for video, clip in zip(videos, clips, strict=True):
         yield clip
         if clip.status is Status.FAILED and video.path not in tolerate:
             failures.append(f"\n  {video.path}: {'; '.join(clip.message.splitlines())}")
-        if len(failures) == FAILURES_TOLD:
+        if len(failures) == FAILURES_REPORTED:
             break
     if failures:
         raise PipelineError(
             f"{out}: could not decode{''.join(failures)}\n"
-            "Replace these files, or list them under `tolerate` to leave them out."
+            "Replace these files, or list them under `tolerate` to omit them."
         )
 
 
 def utf8(texts: Sequence[str]) -> np.ndarray:
-    """Texts as HDF5 strings of one length: unlike variable ones they always take the same place in the file."""
+    """Texts as HDF5 strings of one length: unlike variable ones, their position in the file is always the same."""
     encoded = [text.encode() for text in texts]
     return np.array(encoded, h5py.string_dtype("utf-8", max(1, *map(len, encoded))))
 

@@ -2,7 +2,7 @@
 
 A video shows a texture, a sum of plane waves, that moves in one of six directions, 60 degrees apart. The waves' phases
 are independent and uniform, and moving the texture only adds a constant to each phase: so the distribution of a single
-frame is the same at every moment and for every class, and only the order of the frames tells the classes apart. For the
+frame is the same at every time and for every class, and only the order of the frames distinguishes the classes. For the
 same reason every frame is encoded by itself with a constant quantizer: a decoded frame depends on that frame alone.
 """
 
@@ -39,7 +39,7 @@ ENCODERS = {
     ".avi": {"vcodec": "mpeg4", "qscale": 2, "g": 1},
 }
 
-# What one ffmpeg that writes videos has open at most: pipes for its input, its messages and how it starts.
+# Largest number of files open for one ffmpeg that writes videos: pipes for input, messages and the start.
 DESCRIPTORS = 10
 
 
@@ -66,18 +66,18 @@ class SyntheticActions:
     def render(self, root: Path, workers: int) -> None:
         """Write videos and lists below `root`. The content depends on the fields only, not on `workers`.
 
-        PipelineError names a field that does not fit, or the files that could not be written.
+        PipelineError names an invalid field, or the files that could not be written.
         """
         check(self)
         with ThreadPoolExecutor(workers_within_open_files(workers, DESCRIPTORS, "an ffmpeg process")) as pool:
             list(pool.map(lambda batch: render_videos(self, batch, root), batches(self)))
-        # The lists come last: whoever finds them finds all videos.
+        # The lists are written last: if they exist, all videos exist.
         write_lists(self, root)
 
 
 @dataclass(frozen=True)
 class PlannedVideo:
-    """A video that is still to be rendered: its class, its split and its number within both, from 0."""
+    """A video to render: its class, its split and its number within both, from 0."""
 
     name: str
     split: str
@@ -92,12 +92,12 @@ class PlannedVideo:
 
     @property
     def frame_rate(self) -> int:
-        """Frames per second; each rate occurs with each codec."""
+        """Frames per second; each rate is used with each codec."""
         return FRAME_RATES[self.number // 2 % 2]
 
 
 def check(design: SyntheticActions) -> None:
-    """Raise PipelineError when a field of the design does not fit."""
+    """Raise PipelineError when a field of the design is invalid."""
     unknown = sorted(set(design.classes or ()) - set(DIRECTIONS))
     if unknown:
         raise PipelineError(f"classes: no synthetic class {', '.join(unknown)}. Known: {', '.join(DIRECTIONS)}.")
@@ -105,14 +105,14 @@ def check(design: SyntheticActions) -> None:
         raise PipelineError(f"size: {list(design.size)}, but width and height must be even and at least 16 pixels.")
     if not 0 < design.contrast <= 0.35:
         raise PipelineError(
-            f"contrast: {design.contrast} is not above 0 and at most 0.35, which keeps pixels off 0 and 1."
+            f"contrast: {design.contrast} is not above 0 and at most 0.35, which keeps pixels between 0 and 1."
         )
     if not 1 <= design.lengths[0] <= design.lengths[1]:
         raise PipelineError(f"lengths: {list(design.lengths)} is not a least and a largest number of frames.")
 
 
 def class_names(design: SyntheticActions) -> list[str]:
-    """The classes asked for, in the order of their labels."""
+    """The selected classes in the order of their labels."""
     return [name for name in DIRECTIONS if design.classes is None or name in design.classes]
 
 
@@ -169,7 +169,7 @@ def texture_frames(design: SyntheticActions, video: PlannedVideo) -> np.ndarray:
 
 
 def plane_waves(size: tuple[int, int], position: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A random sum of colored plane waves seen at each position (T, 2), in pixels; (T, H, W, 3), unit variance.
+    """A random sum of colored plane waves, shifted to each position (T, 2) in pixels: (T, H, W, 3), unit variance.
 
     Wavelengths are 0.3 to 1.2 of the shorter side: a step of up to 0.15 is less than half of each, so that the motion
     is unambiguous at 8 frames.
@@ -190,13 +190,13 @@ def plane_waves(size: tuple[int, int], position: np.ndarray, generator: np.rando
 def encode(videos: Sequence[np.ndarray], paths: Sequence[Path], frame_rate: int) -> None:
     """Write videos, each (T, H, W, 3) uint8 and of one size, as .mp4 (H.264) or .avi (MPEG-4).
 
-    The same frames give the same bytes: one thread for each encoder, no version strings. PipelineError names the files
+    The same frames give the same bytes: one thread per encoder, no version strings. PipelineError names the files
     when ffmpeg fails.
     """
     height, width = videos[0].shape[1:3]
     ends = np.cumsum([len(frames) for frames in videos]).tolist()
     source = ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=frame_rate)
-    # All videos come through one pipe, one after the other; each output cuts out its own.
+    # All videos are sent through one pipe in sequence; each output trims it to its own video.
     branches = source.video.split()
     outputs = [
         ffmpeg.output(

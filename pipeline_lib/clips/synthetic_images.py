@@ -1,7 +1,7 @@
 """Six classes of real image files that differ by shape or texture, laid out and listed as `ImageLists` reads them.
 
-An image shows one figure of its class, at a random place, in a random size and color, lighter or darker than what is
-behind it: a smooth colored background, blots without meaning, and noise. The figure's contrast is low on purpose: a few
+An image shows one figure of its class, at a random place, in a random size and color, lighter or darker than the
+background: a smooth color, random blots, and noise. The figure's contrast is low on purpose: a few
 gray levels of adversarial noise are enough to fool a network that was trained on clean images only.
 """
 
@@ -17,15 +17,15 @@ from pipeline_lib.clips.image_lists import ImageLists
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
-# Each maps coordinates (x to the right, y down, the figure within -1..1) to how much of the figure is there: 0 to 1.
+# Each maps coordinates (x to the right, y down, the figure within -1..1) to the opacity of the figure, 0 to 1.
 Figure = Callable[[np.ndarray, np.ndarray], np.ndarray]
-# How fast a figure ends at its edges: 1 over a fraction of its half side.
+# Steepness of a figure's edges: 1 over a fraction of its half side.
 SHARPNESS = 6.0
 BLOTS = 5
 
 
 def inside(distance: np.ndarray) -> np.ndarray:
-    """1 where the distance to an edge is clearly positive, 0 where it is negative, a smooth ramp between."""
+    """0.5 + SHARPNESS * distance to an edge, clamped to [0, 1]."""
     return np.clip(0.5 + SHARPNESS * distance, 0, 1)
 
 
@@ -71,10 +71,10 @@ FIGURES: dict[str, Figure] = {
 class SyntheticShapes:
     """Images of one figure each.
 
-    size: side of the square images in pixels. classes: names of FIGURES, all by default. scale: least and most side of
-    the figure as a fraction of the image's. contrast: how far the figure's color lies from the background's, least and
-    most, in its strongest channel. clutter: the same for the background and the blots. noise: standard deviation of
-    each pixel. All of them for pixels in [0, 1].
+    size: side of the square images in pixels. classes: names of FIGURES, all by default. scale: smallest and largest
+    side of the figure as a fraction of the image's. contrast: smallest and largest difference of the figure's color
+    from the background's, in its strongest channel. clutter: the same for the background and the blots. noise: standard
+    deviation of each pixel. All of them for pixels in [0, 1].
     """
 
     seed: int = 0
@@ -90,18 +90,18 @@ class SyntheticShapes:
     def render(self, root: Path, workers: int) -> None:
         """Write images and lists below `root`. The content depends on the fields only, not on `workers`.
 
-        PipelineError names a field that does not fit, or the file that could not be written.
+        PipelineError names an invalid field, or the file that could not be written.
         """
         check(self)
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda image: write_image(self, image, root), planned(self, "train") + planned(self, "test")))
-        # The lists come last: whoever finds them finds all images.
+        # The lists are written last: if they exist, all images exist.
         write_lists(self, root)
 
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """An image that is still to be rendered: its class, its split and its number within both, from 0."""
+    """An image to render: its class, its split and its number within both, from 0."""
 
     name: str
     split: str
@@ -113,7 +113,7 @@ class PlannedImage:
 
 
 def check(design: SyntheticShapes) -> None:
-    """Raise PipelineError when a field of the design does not fit."""
+    """Raise PipelineError when a field of the design is invalid."""
     unknown = sorted(set(design.classes or ()) - set(FIGURES))
     if unknown:
         raise PipelineError(f"classes: no synthetic class {', '.join(unknown)}. Known: {', '.join(FIGURES)}.")
@@ -130,7 +130,7 @@ def check(design: SyntheticShapes) -> None:
 
 
 def class_names(design: SyntheticShapes) -> list[str]:
-    """The classes asked for, in the order of their labels."""
+    """The selected classes in the order of their labels."""
     return [name for name in FIGURES if design.classes is None or name in design.classes]
 
 
@@ -182,7 +182,7 @@ def figure_color(generator: np.random.Generator) -> np.ndarray:
 
 
 def background(design: SyntheticShapes, x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A gray-like color with a gradient and blots, (H, W, 3)."""
+    """A color near gray with a gradient and blots, (H, W, 3)."""
     slope = generator.normal(0, design.clutter, (2, 3))
     levels = generator.uniform(0.42, 0.58, 3) + (x - 0.5)[..., None] * slope[0] + (y - 0.5)[..., None] * slope[1]
     for _ in range(BLOTS):

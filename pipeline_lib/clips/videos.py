@@ -1,4 +1,4 @@
-"""Decoding videos to clips with ffmpeg, exactly: all frames are decoded and counted, and the count chooses the clip."""
+"""Exact decoding of videos to clips with ffmpeg: all frames are decoded, and their number determines the clip."""
 
 import dataclasses
 import re
@@ -17,7 +17,7 @@ from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.jobs.limits import workers_within_open_files
 
-# The boxes of MP4 and QuickTime files without which frames are missing. Behind the last one there may be anything.
+# The boxes of MP4 and QuickTime files that contain frames. Other data may follow the last one.
 BOXES_WITH_FRAMES = (b"moov", b"moof", b"mdat")
 
 
@@ -35,11 +35,11 @@ class VideoFiles:
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of `paths` in their order, from `workers` ffmpeg processes at a time."""
         step = decoding.videos_per_process
-        fitting = workers_within_open_files(workers, descriptors(step), f"an ffmpeg process of {step} videos")
-        return in_order(lambda some: decode_batch(some, self, decoding), paths, step, fitting)
+        processes = workers_within_open_files(workers, descriptors(step), f"an ffmpeg process of {step} videos")
+        return in_order(lambda some: decode_batch(some, self, decoding), paths, step, processes)
 
     def described(self) -> dict[str, Any]:
-        """The fields as plain data; of a sampling that is no dataclass, its repr."""
+        """The fields as plain data; a sampling that is not a dataclass is given by its repr."""
         sampling: Any = self.sampling
         fields = dataclasses.asdict(sampling) if dataclasses.is_dataclass(type(sampling)) else {"repr": repr(sampling)}
         return {"size": self.size, "sampling": {"method": type(sampling).__name__, **fields}}
@@ -49,9 +49,9 @@ class VideoFiles:
 
 
 def decode_batch(paths: Sequence[Path], spec: VideoFiles, decoding: Decoding) -> list[DecodedClip]:
-    """The clips of a few videos from one process; from one process each when anything at all went wrong.
+    """The clips of a few videos from one process; from one process each after any error.
 
-    The exit code and the error lines of a process that decodes several videos do not say which one is at fault.
+    The exit code and the error lines of a process that decodes several videos do not identify the faulty one.
     """
     if len(paths) > 1 and all(path.is_file() for path in paths):
         output = decode_exactly(paths, spec, decoding)
@@ -63,7 +63,7 @@ def decode_batch(paths: Sequence[Path], spec: VideoFiles, decoding: Decoding) ->
 
 
 def decode_one(path: Path, spec: VideoFiles, decoding: Decoding) -> DecodedClip:
-    """The clip of one video from a process of its own."""
+    """The clip of one video from a separate process."""
     if not path.exists():
         return failed(spec.shape, "the file does not exist")
     if not path.is_file():
@@ -75,7 +75,7 @@ def decode_one(path: Path, spec: VideoFiles, decoding: Decoding) -> DecodedClip:
 
 
 def reproducible(errors: str, path: Path) -> str:
-    """Error lines in an order, and without addresses, folders and pipe numbers: the same every time."""
+    """Error lines sorted, and without addresses, folders and pipe numbers, so that they are reproducible."""
     text = re.sub(r" @ 0x[0-9a-f]+|(?<=pipe):\d+", "", errors.replace(f"file:{path.absolute()}", path.name))
     return "\n".join(sorted(set(text.splitlines())))
 
@@ -83,8 +83,8 @@ def reproducible(errors: str, path: Path) -> str:
 def decode_exactly(paths: Sequence[Path], spec: VideoFiles, decoding: Decoding) -> Output:
     """The frames that the sampling chooses by each video's true number of frames.
 
-    Scaling and sending every frame would nearly double the time. So the first run takes the frames that fit the number
-    in the header (1 where there is none) and counts all frames; videos of another count are decoded once more.
+    Scaling and sending every frame would nearly double the time. So the first run selects frames by the number in the
+    header (1 if there is none) and counts all frames; videos of another count are decoded a second time.
     """
     guesses = [frames_in_header(path) or 1 for path in paths]
     first = run(paths, guesses, spec, decoding)
@@ -98,7 +98,7 @@ def decode_exactly(paths: Sequence[Path], spec: VideoFiles, decoding: Decoding) 
     second = run([paths[place] for place in wrong], [first.videos[place].count for place in wrong], spec, decoding)
     videos = list(first.videos)
     for place, video in zip(wrong, second.videos, strict=True):
-        # A video that does not decode twice to the same number is none.
+        # A video whose two decodings differ in the number of frames has failed.
         videos[place] = video if video.count == videos[place].count else Received(video.frames[:0], 0)
     return Output(videos, None if second.code is None else first.code or second.code, first.errors or second.errors)
 
@@ -110,21 +110,21 @@ def run(paths: Sequence[Path], counts: Sequence[int], spec: VideoFiles, decoding
 
 
 def clip_of(path: Path, video: Received, output: Output, spec: VideoFiles, decoding: Decoding) -> DecodedClip:
-    """The clip of a video with its status; `output` is that of the process that decoded it."""
+    """The clip of a video with its status; `output` is the output of the process that decoded it."""
     reason = why_failed(video, output, decoding)
     if reason:
         return failed(spec.shape, reason)
     index = spec.sampling(video.count)
-    wanted, places = np.unique(index, return_inverse=True)
-    if len(video.frames) != len(wanted):
-        return failed(spec.shape, f"{len(video.frames)} frames came where {len(wanted)} were asked for")
+    chosen, places = np.unique(index, return_inverse=True)
+    if len(video.frames) != len(chosen):
+        return failed(spec.shape, f"{len(video.frames)} frames were decoded where {len(chosen)} were requested")
     # Planes G, B, R to pixels R, G, B.
     frames = np.ascontiguousarray(video.frames[places][:, [2, 0, 1]].transpose(0, 2, 3, 1))
     return DecodedClip(frames, index, *judgement(path, video.count, len(index), output))
 
 
 def why_failed(video: Received, output: Output, decoding: Decoding) -> str:
-    """Why there is no clip; empty when there is one."""
+    """The reason why there is no clip; empty when there is one."""
     if output.code is None:
         return f"ffmpeg took longer than the deadline of {decoding.deadline:g} s"
     if video.count == 0:
@@ -135,13 +135,13 @@ def why_failed(video: Received, output: Output, decoding: Decoding) -> str:
 
 
 def judgement(path: Path, count: int, frames: int, output: Output) -> tuple[Status, str]:
-    """Status and message of a video with `count` >= 1 frames, of which `frames` were asked for."""
+    """Status and message of a video with `count` >= 1 frames, of which `frames` were requested."""
     expected = frames_in_header(path) or 0
     if output.code != 0 or output.errors:
         return Status.DAMAGED, output.errors or f"ffmpeg ended with {output.code}"
-    # Healthy AVI files may miss their header's number by a frame or two.
+    # Intact AVI files may have a frame or two fewer than the header states.
     if count < expected - max(2, expected // 50):
-        return Status.TRUNCATED, f"{count} frames, but the header says {expected}"
+        return Status.TRUNCATED, f"{count} frames, but the header states {expected}"
     missing = bytes_cut_off(path)
     if missing:
         return Status.TRUNCATED, f"{count} frames, but {missing} bytes are missing at the end of the file"
@@ -162,7 +162,7 @@ def frames_in_header(path: Path) -> int | None:
 def bytes_cut_off(path: Path) -> int:
     """How many bytes an MP4 or QuickTime file lacks by the sizes of its boxes; 0 for other files.
 
-    ISO/IEC 14496-12, 4.2: a size of 1 stands for one of 64 bits behind the name, 0 for all that follows.
+    ISO/IEC 14496-12, 4.2: size 1 means that a 64-bit size follows the name, size 0 that the box extends to the end.
     """
     start, end = 0, path.stat().st_size
     with path.open("rb") as file:

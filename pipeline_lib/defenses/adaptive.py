@@ -1,4 +1,4 @@
-"""Adaptive attacks on MultiBN: they fool the selection module along with the network (Lo and Patel, 2022)."""
+"""Adaptive attacks on MultiBN: they fool the selection module and the network together (Lo and Patel, 2022)."""
 
 from typing import ClassVar
 
@@ -14,11 +14,11 @@ from pipeline_lib.networks.bn_selector import record_selections
 
 @method
 class Adaptive:
-    """L(class) + `weight` * L(selection, `type`), per clip, climbed through the whole network in the same pass.
+    """L(class) + `weight` * L(selection, `type`), per clip, maximized through the whole network in the same pass.
 
-    The second is the cross-entropy to the true type of the attack, the branch that was trained on it (`lp` for PGD):
-    climbing it misleads the selection. weight: lambda; 0 is the papers' attack, which goes through the selection
-    but does not aim at it. Which values they tried is not printed.
+    The second term is the cross-entropy to the true type of the attack, the branch that was trained on it (`lp` for
+    PGD): maximizing it misleads the selection. weight: lambda; 0 is the papers' attack, which differentiates through
+    the selection but does not aim at it. The values that they tried are not printed.
     """
 
     names_branch: ClassVar[str] = "type"
@@ -27,13 +27,13 @@ class Adaptive:
     weight: NonNegative = 1.0
 
     def __call__(self, loss: Loss) -> Loss:
-        """The loss of the classes, with that of the selection added. Raises PipelineError where nothing selects."""
+        """The loss of the classes plus that of the selection. Raises PipelineError for a network without one."""
 
         def joint(clips: Tensor) -> Tensor:
             with record_selections() as recorded:
                 classes = loss(clips)
             if not recorded:
-                raise PipelineError("loss adaptive: this network does not select its branch; attack one that does")
+                raise PipelineError("loss adaptive: this network has no selection module; attack one that has")
             selection = recorded[-1]
             if self.type not in selection.branches:
                 raise PipelineError(f"type is {self.type!r}: the network has the branches {list(selection.branches)}")

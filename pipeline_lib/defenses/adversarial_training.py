@@ -9,7 +9,7 @@ from pipeline_lib.entries.ranges import method
 
 @method
 class AdversarialTraining:
-    """Cross-entropy on adversarial clips only, no clean term, as in the authors' training code."""
+    """Cross-entropy on adversarial clips only, without a clean term, as in the authors' training code."""
 
     attack: Attack
 

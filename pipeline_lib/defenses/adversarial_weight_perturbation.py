@@ -20,8 +20,8 @@ class AdversarialWeightPerturbation:
 
     As in the paper's algorithm with one step for v, and in the authors' code: clips x' are crafted at w;
     v_l = gamma * |w_l| * g_l / |g_l| for the gradient g of their loss at w; then w <- (w + v) - (the optimizer's step
-    at w + v) - v. Perturbed are weights of two dimensions and more, no biases and no BatchNorm. The pass for v leaves
-    BatchNorm's statistics alone. gamma: 0.01 in their code; with 0 it is adversarial training.
+    at w + v) - v. Weights of two or more dimensions are perturbed, biases and BatchNorm are not. The pass for v does
+    not update BatchNorm's statistics. gamma: 0.01 in their code; 0 is adversarial training.
     """
 
     passes: ClassVar[str] = "attack.passes + 1"  # one for the perturbation of the weights
@@ -60,13 +60,13 @@ def perturbation(network: nn.Module, gamma: float) -> dict[nn.Parameter, Tensor]
 
 
 def unit(vector: Tensor) -> Tensor:
-    """The vector in length 1; zero stays zero."""
+    """The vector scaled to length 1; zero remains zero."""
     return vector / vector.norm().clamp_min(torch.finfo(vector.dtype).tiny)
 
 
 @contextmanager
 def perturbed(moves: dict[nn.Parameter, Tensor]) -> Iterator[None]:
-    """Inside, the weights are moved; at the end the same moves are taken back from what they have become."""
+    """Inside, `moves` are added to the weights; at the end they are subtracted from the current weights."""
     with torch.no_grad():
         for weight, move in moves.items():
             weight.add_(move)

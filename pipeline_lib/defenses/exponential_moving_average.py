@@ -12,11 +12,11 @@ from pipeline_lib.entries.ranges import Fraction, method
 
 @method
 class ExponentialMovingAverage:
-    """Trained as `defense` says; the model is theta' <- decay * theta' + (1 - decay) * theta, after every step.
+    """Trained by `defense`; the model is theta' <- decay * theta' + (1 - decay) * theta, after every step.
 
-    theta' begins at the first weights. Averaging of iterates: Polyak and Juditsky (1992); in adversarial training with
-    a decay of 0.995: Gowal et al., "Uncovering the Limits of Adversarial Training" (2020). BatchNorm's running
-    statistics are averaged as the weights are; what counts in whole numbers is that of the last step.
+    theta' starts at the initial weights. Averaging of iterates: Polyak and Juditsky (1992); in adversarial training
+    with a decay of 0.995: Gowal et al., "Uncovering the Limits of Adversarial Training" (2020). BatchNorm's running
+    statistics are averaged like the weights; integer buffers are those of the last step.
     """
 
     wraps: ClassVar[str] = "defense"

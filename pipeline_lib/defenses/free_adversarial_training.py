@@ -18,16 +18,16 @@ PERTURBATION = "perturbation"
 
 @method
 class FreeAdversarialTraining:
-    """`replays` (m) times on each batch: g = gradients of the loss at x + delta to theta and to x; theta takes the
-    optimizer's step along the first, delta <- clip(delta + epsilon * sign(the second), -epsilon, epsilon).
+    """`replays` (m) times on each batch: gradients of the loss at x + delta to theta and to x; an optimizer step for
+    theta along the first, delta <- clip(delta + epsilon * sign(the second), -epsilon, epsilon).
 
-    Algorithm 1 of the paper: delta is zero at the very beginning, and a batch starts from what the one before left.
-    As in the authors' code, x + delta is cut to [0, 1], and delta stays where it was cut. Both gradients are of the
-    network in train mode. The figures are those of the last replay. Epochs are compared on examples of one such step
-    from delta = 0, the fast gradient sign method.
+    Algorithm 1 of the paper: delta is zero at the start of the training, and each batch starts from the delta of
+    the last one. As in the authors' code, x + delta is clipped to [0, 1], and delta is not updated where it was
+    clipped. Both gradients are of the network in train mode. The figures are those of the last replay. Epochs are
+    compared on examples of one such step from delta = 0, the fast gradient sign method.
     """
 
-    passes: ClassVar[str] = "replays - 1"  # beside the pass of any training step
+    passes: ClassVar[str] = "replays - 1"  # in addition to the pass of any training step
 
     epsilon: PixelChange
     replays: Count
@@ -44,15 +44,15 @@ class FreeAdversarialTraining:
         delta = update.shard(memory[PERTURBATION]) if PERTURBATION in memory else torch.zeros_like(clips)
         for _ in range(self.replays):
             moved = clips + delta
-            seen = moved.clamp(0, 1).requires_grad_()
-            figures = update.gradients(Standard().objective, seen)
+            clipped = moved.clamp(0, 1).requires_grad_()
+            figures = update.gradients(Standard().objective, clipped)
             update.descend()
-            delta = self._climbed(delta, seen, moved)
+            delta = self._ascended(delta, clipped, moved)
         memory[PERTURBATION] = update.joined(delta)
         return figures
 
-    def _climbed(self, delta: Tensor, seen: Tensor, moved: Tensor) -> Tensor:
-        if seen.grad is None:
+    def _ascended(self, delta: Tensor, clipped: Tensor, moved: Tensor) -> Tensor:
+        if clipped.grad is None:
             raise RuntimeError("no gradient reaches the clips: the network detaches its input")
-        reached = seen.grad.sign() * (seen == moved)
+        reached = clipped.grad.sign() * (clipped == moved)
         return (delta + self.epsilon * reached).clamp(-self.epsilon, self.epsilon).detach()

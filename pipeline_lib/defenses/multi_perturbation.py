@@ -1,4 +1,4 @@
-"""Adversarial training on several attacks at once (Tramer and Boneh, 2019)."""
+"""Adversarial training on several attacks (Tramer and Boneh, 2019)."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -17,8 +17,8 @@ from pipeline_lib.errors import PipelineError
 class Average:
     """AVG: the mean loss over the clean clips and every attack's examples, in one forward pass.
 
-    clean: whether the clean clips are part of it, as MultiBN has it "for a fair comparison" (draft); Tramer and Boneh
-    train on examples only. BatchNorm sees the mixture.
+    clean: whether the clean clips are included, as in MultiBN "for a fair comparison" (draft); Tramer and Boneh
+    train on examples only. BatchNorm's statistics are over the mixture.
     """
 
     attacks: list[Attack]
@@ -26,7 +26,7 @@ class Average:
 
     def __post_init__(self) -> None:
         if not self.attacks:
-            raise PipelineError("attacks is empty: average takes the mean of one or more")
+            raise PipelineError("attacks is empty: average needs one or more")
 
     def extend(self, network: nn.Module) -> nn.Module:
         return network
@@ -42,7 +42,7 @@ class Maximum:
     """MAX: the mean loss over the clean clips and the worst attack's examples, in one forward pass.
 
     level: the worst is the attack of largest mean cross-entropy over the `batch` (the authors' code), or for each
-    `sample` the example of largest cross-entropy (Tramer and Boneh); both as the network is while it is attacked.
+    `sample` the example of largest cross-entropy (Tramer and Boneh); both for the network in eval mode.
     """
 
     attacks: list[Attack]
@@ -50,7 +50,7 @@ class Maximum:
 
     def __post_init__(self) -> None:
         if not self.attacks:
-            raise PipelineError("attacks is empty: maximum takes the worst of one or more")
+            raise PipelineError("attacks is empty: maximum needs one or more")
 
     def extend(self, network: nn.Module) -> nn.Module:
         return network
@@ -72,7 +72,7 @@ class Maximum:
 def crafted_by(
     attacks: Sequence[Attack], network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw
 ) -> list[Tensor]:
-    """Each attack's examples."""
+    """The adversarial examples of each attack."""
     return [
         adversarial_examples(network, network, attack, clips, labels, draw(f"attack {i}"))
         for i, attack in enumerate(attacks)

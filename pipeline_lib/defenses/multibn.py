@@ -16,12 +16,12 @@ from pipeline_lib.networks.multi_batchnorm import branch_out, through, through_g
 
 Branches = Mapping[str, Sequence[Attack | None]]
 
-# The authors' networks share the BatchNorm of a shortcut among the branches.
+# In the authors' networks, the branches share the BatchNorm of a shortcut.
 SHARED = ("downsample",)
 
 
 class Inputs(NamedTuple):
-    """The inputs of a training step, type by type in the order of the branches: one batch, and how many of each."""
+    """The inputs of a training step: one batch, grouped by type in the order of the branches, and their counts."""
 
     batch: Tensor
     labels: Tensor
@@ -41,8 +41,8 @@ def crafted_inputs(
     labels: Tensor,
     draw: Draw,
 ) -> Inputs:
-    """For each branch the examples of its attacks, crafted on `model_of(branch)`; None is the clean clips, and so is no
-    attack at all."""
+    """For each branch the examples of its attacks, crafted on `model_of(branch)`; None and an empty list mean
+    the clean clips."""
     examples = {
         branch: [
             adversarial_examples(network, model_of(branch), attack, clips, labels, draw(f"{branch} {i}"))
@@ -67,8 +67,7 @@ class MultiBNManual:
     """MultiBN whose branch is chosen by hand: each type of input is crafted on, and normalized by, its own branch.
 
     `branches` gives the attacks of each branch; None among them, or an empty list, means the clean clips. They and all
-    examples pass in one forward (shared convolutions, and the shared shortcut BatchNorm sees the mixture), as in the
-    authors' code.
+    examples are one batch (for shared convolutions and shared shortcut BatchNorms, too), as in the authors' code.
     """
 
     branches_by: ClassVar[str] = "branches"
@@ -86,14 +85,14 @@ class MultiBNManual:
 
 @method
 class MultiBN:
-    """MultiBN: a selection module weighs the branches of each clip; both are trained together, end to end.
+    """MultiBN: a selection module weights the branches for each clip; both are trained together, end to end.
 
-    Attacks go through the whole network, selection included. The loss is the cross-entropy of the classes plus
-    `selection_weight` (the papers' lambda, not printed) times that of the types, over clean clips and all examples.
+    Attacks differentiate through the whole network, selection included. The loss is the cross-entropy of the classes
+    plus `selection_weight` (the papers' lambda, not printed) times that of the types, over clean clips and examples.
 
-    statistics: which clips a branch's batch statistics are made of. `by_type`: those of its own type, so that the
-        branches hold different distributions, as the paper says; `all`: every clip, as the released network does
-        when it is trained; `by_weight`: each clip as much as the selection weighs the branch.
+    statistics: the clips in a branch's batch statistics. `by_type`: those of its own type, so that the branches
+        model different distributions, as in the paper; `all`: every clip, as in training of the released network;
+        `by_weight`: each clip with the selection's weight of the branch.
     """
 
     branches_by: ClassVar[str] = "branches"
@@ -119,14 +118,14 @@ class MultiBN:
 
         def mixture(selection: Tensor) -> Mixture:
             weights = self.weighting(selection, generators)
-            return Mixture(weights, self._shares(types, weights))
+            return Mixture(weights, self._fractions(types, weights))
 
         with choosing(mixture), record_selections() as recorded:
             classes = mean_cross_entropy(network(inputs.batch), inputs.labels)
         chosen = nn.functional.cross_entropy(recorded[-1].logits, types)
         return classes._replace(loss=classes.loss + self.selection_weight * chosen)
 
-    def _shares(self, types: Tensor, weights: Tensor) -> Tensor:
+    def _fractions(self, types: Tensor, weights: Tensor) -> Tensor:
         if self.statistics == "by_type":
             return nn.functional.one_hot(types, len(self.branches)).to(weights)
         return torch.ones_like(weights) if self.statistics == "all" else weights.detach()

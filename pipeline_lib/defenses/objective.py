@@ -1,4 +1,4 @@
-"""What every defense shares: the result of one training step, and adversarial examples crafted for it."""
+"""Common to all defenses: the objective of a training step, and adversarial examples crafted for it."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -16,7 +16,7 @@ Draw = Callable[[str], Sequence[torch.Generator]]
 
 
 class Objective(NamedTuple):
-    """A training step's outcome: scalar loss, logits (M, classes), and the M labels they are compared with."""
+    """A training step's outcome: scalar loss, logits (M, classes), and the M labels for its accuracy."""
 
     loss: Tensor
     logits: Tensor
@@ -24,18 +24,18 @@ class Objective(NamedTuple):
 
 
 class Defense(Protocol):
-    """How a network is extended and what its training minimizes. Clips are (N, C, T, H, W) or (N, C, H, W).
+    """Extends a network and defines the loss of its training. Clips are (N, C, T, H, W) or (N, C, H, W).
 
-    Two more methods are a defense's own choice (`update.py`): `step(update)`, the update of the network on a batch in
-    the place of one descent on the objective, and `optimizers(network, make)`, the optimizers that it takes.
+    Two more methods are optional (`update.py`): `step(update)`, an update of the network on a batch instead of one
+    optimizer step on the objective, and `optimizers(network, make)`, the optimizers for it.
     """
 
     def extend(self, network: nn.Module) -> nn.Module:
-        """The network with what the defense adds to it."""
+        """The network with the defense's additions."""
         ...
 
     def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        """The loss of a network in train mode. `draw(name)` gives one random generator for each clip."""
+        """The loss of a network in train mode. `draw(name)` returns one random generator per clip."""
         ...
 
 
@@ -48,9 +48,9 @@ def adversarial_examples(
     generators: Sequence[torch.Generator],
     loss: Callable[[Model, Tensor], Loss] | None = None,
 ) -> Tensor:
-    """`attack` on `model`, which forwards through `network`: in eval mode, parameters frozen, statistics untouched.
+    """`attack` on `model`, which calls `network`: in eval mode, parameters frozen, statistics unchanged.
 
-    It climbs `loss(model, targets)`; without one, what its own goal makes of the labels `targets` (cross-entropy).
+    It maximizes `loss(model, targets)`; without one, the loss of its own goal for the labels `targets` (cross-entropy).
     """
     precision: Precision = "bf16" if torch.is_autocast_enabled(clips.device.type) else "fp32"
     with attacking(network, weights_in(attack, precision)):
@@ -60,11 +60,11 @@ def adversarial_examples(
 
 
 def logits_of_eval(network: nn.Module, model: Model, clips: Tensor) -> Tensor:
-    """What `model` says of clips in the state that attacks see it in; statistics and graph are left alone."""
+    """The logits of clips in eval mode, as in attacks; without a graph and with unchanged statistics."""
     with attacking(network), torch.no_grad():
         return model(clips)
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Objective:
-    """The mean cross-entropy over the batch, as a training step's outcome."""
+    """The mean cross-entropy over the batch, as the objective of a training step."""
     return Objective(nn.functional.cross_entropy(logits, labels), logits, labels)

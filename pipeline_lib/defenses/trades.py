@@ -18,11 +18,11 @@ from pipeline_lib.errors import PipelineError
 class Trades:
     """Cross-entropy on clean clips x, and beta * KL(f(x) || f(x')) averaged over the batch.
 
-    x' is where the attack, climbing that divergence in eval mode, ends up. At x itself the gradient vanishes: give
-    the attack a start beside it (`gaussian_noise`). beta: 6 in the authors' code. The training loss takes two
-    forward passes in train mode, x and then x', each normalized by its own statistics, and its gradient goes
-    through both sides of the divergence; the authors' code passes x a second time for the same value. So
-    BatchNorm's statistics move twice in a step, theirs three times.
+    x' is the result of the attack, which maximizes that divergence in eval mode. At x the gradient vanishes: give the
+    attack a random start (`gaussian_noise`). beta: 6 in the authors' code. The training loss needs two forward passes
+    in train mode, x and then x', each normalized by its own statistics. Its gradient is through both arguments of the
+    divergence. The authors' code passes x a second time for the same value: their BatchNorm statistics are updated
+    three times in a step, here twice.
     """
 
     replaces_goal: ClassVar[str] = "attack"
@@ -32,7 +32,7 @@ class Trades:
 
     def __post_init__(self) -> None:
         if (goal := goal_of(self.attack)) != Untargeted():
-            raise PipelineError(f"goal is {goal}: the attack of trades climbs a divergence, give one without a goal")
+            raise PipelineError(f"goal is {goal}: the attack of trades maximizes a divergence, give one without a goal")
 
     def extend(self, network: nn.Module) -> nn.Module:
         return network

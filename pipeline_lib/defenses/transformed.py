@@ -1,4 +1,4 @@
-"""A transform of the input in front of a network, trained as another defense says (Halftone's comparisons)."""
+"""A transform of the input in front of a network, trained by another defense (Halftone's comparisons)."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from pipeline_lib.transforms.bpda import Backward, Transform, transformed
 
 @method
 class Transformed:
-    """Whatever the network is called with passes `transform` first: clean clips, examples, and those in the making.
+    """`transform` is applied to all inputs of the network: clean clips, adversarial examples, and iterates of attacks.
 
-    A hook does it, so that the weights keep their names and load with and without the transform.
+    It is a hook, so the names of the weights do not change, and they load with and without the transform.
 
-    backward: how attacks pass a transform that is not differentiable, those of the training included: by BPDA, or
-    `none`, so that their gradient is zero (what masking looks like).
+    backward: the gradient of a transform that is not differentiable, in all attacks, those of the training included:
+    BPDA, or `none` for a zero gradient (gradient masking).
     """
 
     wraps: ClassVar[str] = "defense"
@@ -32,7 +32,7 @@ class Transformed:
 
     def extend(self, network: nn.Module) -> nn.Module:
         extended = self.defense.extend(network)
-        # The outer transform of two is the first one.
+        # Of two transforms, the outer one is applied first.
         extended.register_forward_pre_hook(PreHook(self.transform, self.backward), prepend=True)
         return extended
 
@@ -53,12 +53,12 @@ class Transformed:
 
 @dataclass(frozen=True)
 class PreHook:
-    """A forward pre-hook: what the network is to see instead of its argument."""
+    """A forward pre-hook: replaces the network's input by its transform."""
 
     transform: Transform
     backward: Backward
 
     def __call__(self, network: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
-        # A transform is part of what the model is: only the network behind it computes in bf16.
+        # The transform is computed in fp32 in every precision: only the network after it is in bf16.
         with torch.autocast(arguments[0].device.type, enabled=False):
             return (transformed(self.transform, arguments[0], self.backward),)

@@ -1,4 +1,4 @@
-"""One update of a network on a batch: one descent on the defense's objective, or the `step` of the defense's own."""
+"""One update of a network on a batch: an optimizer step on the defense's objective, or the defense's own `step`."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline_lib.defenses.objective import Draw, Objective
 from pipeline_lib.errors import PipelineError
 
-# Functions of (network, clips, labels, draw) for some clips of the batch; `objective` of a defense is one of the first.
+# Functions of (network, clips, labels, draw) for some clips of the batch. A defense's `objective` is a MakeObjective.
 MakeObjective = Callable[[nn.Module, Tensor, Tensor, Draw], Objective]
 Craft = Callable[[nn.Module, Tensor, Tensor, Draw], Tensor]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -18,23 +18,23 @@ NETWORK = "network"  # the name of the optimizer of a defense that declares none
 
 
 class Figures(NamedTuple):
-    """Means over a batch or a micro-batch: the loss, and the correct answers in percent."""
+    """Means over a batch or a micro-batch: the loss, and the accuracy in percent."""
 
     loss: float
     accuracy: float
 
 
 class Update(Protocol):
-    """What a defense's `step(update)` works with; it returns the Figures of the batch.
+    """The argument of a defense's `step(update)`, which returns the Figures of the batch.
 
-    `gradients` and `crafted` pass the batch in micro-batches, in the precision of the training, on each process's shard
-    of it, and in smaller micro-batches when the memory is too small. A step that only uses these two and `descend`
-    has all of that. One with passes of its own takes the clips that are here at once, in fp32 unless it says
-    otherwise, and has to sum over the processes itself.
+    `gradients` and `crafted` process each process's shard of the batch in micro-batches, in the precision of the
+    training, and in smaller micro-batches when the memory is too small. A step that only uses these two and `descend`
+    needs no code for this. Other passes of a step are over the whole shard, in fp32 by default, and the step must sum
+    over the processes.
 
-    average: weights by their names in the state dict, the model in the place of the network's own if there are any.
-    memory: other tensors that a defense keeps from step to step. Both are saved and resumed with the training, and
-        have to be the same in every process.
+    average: weights by their names in the state dict; if there are any, they are the model instead of the network's.
+    memory: other tensors that a defense keeps between steps. Both are saved and resumed with the training, and must be
+        the same in every process.
     """
 
     @property
@@ -61,34 +61,34 @@ class Update(Protocol):
     def gradients(self, objective: MakeObjective, clips: Tensor | None = None) -> Figures:
         """Leaves the gradients of the batch's mean loss in the parameters; the network is in train mode.
 
-        clips: what takes the place of `self.clips`. If they are a leaf that requires gradients, they get theirs,
+        clips: used instead of `self.clips`. If they are a leaf that requires gradients, they get their gradient,
             times a positive number.
 
         Raises:
-            PipelineError: the loss or a gradient is not finite, or a single clip is too much for the memory.
+            PipelineError: the loss or a gradient is not finite, or the memory is too small for a single clip.
         """
 
     def crafted(self, craft: Craft) -> Tensor:
-        """(n, ...): what `craft` makes of the clips, e.g. adversarial examples. Nothing is left in the parameters."""
+        """(n, ...): `craft` applied to the clips, e.g. adversarial examples. The parameters keep no gradients of it."""
 
     def descend(self, name: str = NETWORK, rate: float | None = None) -> None:
-        """One step of the optimizer of that name along the present gradients, at `self.rate` or another rate."""
+        """One step of the optimizer of that name along the current gradients, at `self.rate` or another rate."""
 
     def within(self, context: Callable[[Draw], AbstractContextManager[Any]]) -> AbstractContextManager[None]:
         """Inside, every pass is made within `context(draw)`."""
 
     def kept_statistics(self) -> AbstractContextManager[None]:
-        """Inside, passes move BatchNorm's statistics as ever; at the end they are as before."""
+        """Inside, passes update BatchNorm's statistics as usual; at the end they are restored."""
 
     def joined(self, values: Tensor) -> Tensor:
-        """(n, ...) of this process's clips -> (batch, ...) of the clips of all, the same in every process."""
+        """(n, ...) for this process's clips -> (batch, ...) for all clips, the same in every process."""
 
     def shard(self, values: Tensor) -> Tensor:
-        """(batch, ...) of all clips -> (n, ...) of those of this process."""
+        """(batch, ...) for all clips -> (n, ...) for those of this process."""
 
 
 def updated(defense: Any, update: Update) -> Figures:
-    """One update of the network, by the defense's `step` if it has one: then the means over the batch."""
+    """One update of the network, by the defense's `step` if it has one. Returns the means over the batch."""
     if not hasattr(defense, "step"):
         return descended(defense.objective, update)
     figures = defense.step(update)
@@ -98,7 +98,7 @@ def updated(defense: Any, update: Update) -> Figures:
 
 
 def descended(objective: MakeObjective, update: Update) -> Figures:
-    """One optimizer step along the gradients of an objective: what a defense without a `step` does."""
+    """One optimizer step along the gradients of an objective: the update of a defense without a `step`."""
     figures = update.gradients(objective)
     update.descend()
     return figures

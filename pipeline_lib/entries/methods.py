@@ -62,6 +62,7 @@ METHODS = {
     "next_class": "pipeline_lib.attacks.goals:NextClass",
     "least_likely": "pipeline_lib.attacks.goals:LeastLikely",
     "cross_entropy": "pipeline_lib.attacks.goals:Untargeted",
+    "log_odds": "pipeline_lib.attacks.margins:LogOdds",
     "margin": "pipeline_lib.attacks.margins:Margin",
     "dlr": "pipeline_lib.attacks.margins:DLR",
     "dlr_targeted": "pipeline_lib.attacks.margins:TargetedDLR",

@@ -20,6 +20,7 @@ from pipeline_lib.entries.building import build
 from pipeline_lib.entries.facts import loss_of_entry, margin_of, own_entry
 from pipeline_lib.entries.storages import storage_of
 from pipeline_lib.evaluation.audit import audit_of, trace_rows, with_learned_gradient
+from pipeline_lib.evaluation.convergence import settled
 from pipeline_lib.evaluation.crafting import Crafting, attack_clips
 from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
 from pipeline_lib.evaluation.prediction import write_predictions
@@ -139,5 +140,6 @@ def _write_set(
     write_adversarial(outputs.adversarial, data, chunks, attacked.crc32, entry, margin_of(attack), storage)
     write_predictions(outputs.predictions, data, attacked.stored, crafting.source.branches)
     precision = precision_of(attack, crafting.settings.precision)
-    write_rows(outputs.audit, Audit._fields, [audit_of(attacked, data.labels, precision)])
+    audit = audit_of(attacked, data.labels, precision)
+    write_rows(outputs.audit, Audit._fields, [settled(attack, audit)])
     write_rows(outputs.trace, TraceRow._fields, trace_rows(attacked.trace))

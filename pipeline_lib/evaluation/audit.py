@@ -11,6 +11,7 @@ from pipeline_lib.attacks.protocols import LatticeAttack
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.attacked import AttackedClips, BoundFacts, Trace
 from pipeline_lib.evaluation.bounds import NOT_MEASURED, bound_ratio
+from pipeline_lib.evaluation.convergence import convergence
 from pipeline_lib.evaluation.prediction import Scores
 from pipeline_lib.evaluation.recording import RecordedLoss
 from pipeline_lib.precision import Precision, gap_allowed
@@ -97,6 +98,7 @@ def audit_of(attacked: AttackedClips, labels: np.ndarray, precision: Precision =
         clean_accuracy=accuracy(attacked.clean, labels),
         live_accuracy=accuracy(attacked.live, labels),
         stored_accuracy=accuracy(attacked.stored, labels),
+        **convergence(trace.loss, trace.correct),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.goal_loss import GoalLoss, NotedLogits
+from pipeline_lib.attacks.goal_loss import GoalLoss, LastLogits
 from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.protocols import LatticeAttack, LossTransform
@@ -87,8 +87,8 @@ def _attacked(
     settings, network = crafting.settings, crafting.source.network
     with attacking(network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.source.model, clean, labels)
-    noted = NotedLogits(crafting.in_precision)
-    recorded = RecordedLoss(noted, labels, criterion)
+    last = LastLogits(crafting.in_precision)
+    recorded = RecordedLoss(last, labels, criterion)
     precision = precision_of(crafting.attack, settings.precision)
     # The source's random numbers under attack are independent of those in its predictions.
     with (
@@ -97,9 +97,9 @@ def _attacked(
         drawing(crafting.draws(videos, "/transform")),
     ):
         first_step = FirstStep(crafting.loss_transform(recorded))
-        climbed = GoalLoss(
-            climbed=first_step,
-            noted=noted,
+        objective = GoalLoss(
+            maximized=first_step,
+            last=last,
             exact=crafting.source.model,
             clips=clean,
             labels=labels,
@@ -107,6 +107,6 @@ def _attacked(
             transform=crafting.loss_transform,
         )
         # A copy: the audit needs the clean clips, and an attack may write into its argument.
-        live = crafting.attack(climbed, clean.clone(), crafting.draws(videos)).detach()
+        live = crafting.attack(objective, clean.clone(), crafting.draws(videos)).detach()
         with autocast(precision, settings.device):
             return recorded, live, first_step.facts(live, clean)

@@ -1,1 +1,1 @@
-"""Architectures without weights, what extends them, and the layers that both are made of."""
+"""Architectures without weights, their extensions, and the layers of both."""

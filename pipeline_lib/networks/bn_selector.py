@@ -1,7 +1,7 @@
-"""MultiBN's selection module: a small network that weighs the BatchNorm branches of another one, clip by clip.
+"""MultiBN's selection module: a small network that weights the BatchNorm branches of another one, per clip.
 
 z_hat = sum_k rho_k * BN_k(z) at every BatchNorm with branches; a clip has the same weights rho in all layers (Lo and
-Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, which costs about as much as one BatchNorm.
+Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, at about the cost of one BatchNorm.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,9 +24,9 @@ from pipeline_lib.networks.synchronized import summed
 
 class Weighting(Protocol):
     def __call__(self, logits: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
-        """Logits (N, K) of the selection module -> weights (N, K) of the branches, each row with the sum 1.
+        """Logits (N, K) of the selection module -> weights (N, K) of the branches; each row sums to 1.
 
-        generators: one per clip, for weightings that draw in training; without them nothing is drawn.
+        generators: one per clip, for weightings with random draws in training; without them nothing is drawn.
         """
 
 
@@ -42,9 +42,9 @@ class Softmax:
 
 @method
 class GumbelSoftmax:
-    """The slides' weighting (Jang et al., ICLR 2017): softmax of logits with Gumbel noise, which training draws.
+    """The slides' weighting (Jang et al., ICLR 2017): softmax of logits with Gumbel noise in training.
 
-    Attacks and tests draw nothing: a defense that answers at random would need averaged gradients to be attacked.
+    Attacks and tests use no noise: attacks on a random defense would need averaged gradients.
     hard: one branch, with the gradient of the soft weights (straight-through).
     """
 
@@ -61,12 +61,12 @@ class GumbelSoftmax:
 
 
 def wide(values: Tensor) -> Tensor:
-    """In fp32, or in fp64 if they are: a network may say them in bf16."""
+    """Values in fp32, or unchanged in fp64: a network may return them in bf16."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def gumbel_noise(logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """(N, K) from the standard Gumbel distribution; clip n draws from generator n."""
+    """(N, K) from the standard Gumbel distribution; row n is drawn from generator n."""
     draws = [torch.empty(logits.shape[1]).exponential_(generator=g) for g in generators]
     return -torch.stack(draws).to(logits).log()
 
@@ -75,8 +75,8 @@ def gumbel_noise(logits: Tensor, generators: Sequence[torch.Generator]) -> Tenso
 class Mixture:
     """A route through all branches at once: their weighted sum for every clip.
 
-    weights: (N, K), rows of sum 1. fractions: (N, K), how much a clip counts in the batch statistics of a branch (only
-    in train mode, in eval mode the running statistics serve); a branch in which no clip counts keeps its running ones.
+    weights: (N, K), each row sums to 1. fractions: (N, K), weight of a clip in the batch statistics of a branch, used
+    in train mode only; eval mode uses the running statistics. So does a branch in which all fractions are 0.
     """
 
     weights: Tensor
@@ -88,16 +88,16 @@ class Mixture:
 
     @cached_property
     def counts(self) -> Tensor:
-        """(K,): the sum of the fractions over all processes that train together; the same in every layer."""
+        """(K,): the sum of the fractions over all processes of the training; the same in every layer."""
         return summed(self.fractions.sum(0))  # type: ignore[union-attr]
 
     @cached_property
     def numbers(self) -> list[float]:
-        """The counts as numbers. To read them waits for the device: once for all layers."""
+        """The counts as Python numbers. Reading them waits for the device, so it is done once for all layers."""
         return self.counts.tolist()
 
     def normalize(self, branches: nn.ModuleList, features: Tensor) -> Tensor:
-        # BatchNorm computes in fp32 under autocast; the products below would not.
+        # In fp32 as BatchNorm under autocast; the products below would be in bf16.
         with torch.autocast(features.device.type, enabled=False):
             return self._normalized(branches, wide(features)).to(features.dtype)
 
@@ -128,9 +128,9 @@ def stacked(branches: nn.ModuleList, name: str) -> Tensor:
 
 
 def weighted_moments(features: Tensor, fractions: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance (K, C) of features (N, C, ...) in which clip n counts fractions[n, k] times.
+    """Mean and biased variance (K, C) of features (N, C, ...) in which clip n has weight fractions[n, k].
 
-    counts: (K,), the sum of the fractions over all processes that train together; so are the moments.
+    counts: (K,), the sum of the fractions over all processes of the training. The moments are over all processes, too.
     """
     variance, mean = torch.var_mean(features.flatten(2), 2, correction=0)
     portions = (fractions / counts.clamp_min(torch.finfo(fractions.dtype).tiny)).T
@@ -143,7 +143,7 @@ def weighted_moments(features: Tensor, fractions: Tensor, counts: Tensor) -> tup
 def update_statistics(
     branches: Iterable[Any], features: Tensor, counts: Sequence[float], mean: Tensor, variance: Tensor
 ) -> None:
-    """Moves the running statistics of every branch that a clip counts in, as BatchNorm does with its batch."""
+    """Updates the running statistics of every branch with a count above 0, as BatchNorm does with its batch."""
     pixels = features[0, 0].numel()
     for branch, count, m, v in zip(branches, counts, mean, variance, strict=True):
         if count > 0:
@@ -153,7 +153,7 @@ def update_statistics(
 
 
 class Selection(NamedTuple):
-    """What a selection module says of a batch: logits (N, K), one for each of the branches."""
+    """The output of a selection module for a batch: logits (N, K), one per branch."""
 
     logits: Tensor
     branches: tuple[str, ...]
@@ -163,9 +163,9 @@ _RECORDED: ContextVar[list[Selection] | None] = ContextVar("recorded", default=N
 
 
 def record_selections() -> AbstractContextManager[list[Selection]]:
-    """Inside, the list fills with the selections of selection modules, one for each forward pass that they choose for.
+    """Inside, the list fills with the selections of selection modules, one per forward pass of their network.
 
-    So that a loss or a score needs no second pass, whatever is wrapped around the network.
+    A loss or a score then needs no second pass, even if the network is wrapped.
     """
     return holding(_RECORDED, [])
 
@@ -174,14 +174,14 @@ _CHOICE: ContextVar[Callable[[Tensor], Mixture] | None] = ContextVar("choice", d
 
 
 def choosing(choice: Callable[[Tensor], Mixture]) -> AbstractContextManager[Callable[[Tensor], Mixture]]:
-    """Inside, `choice` makes the mixture of a selection module's logits: a training step knows the clips' types."""
+    """Inside, `choice` makes the mixture of a selection module's logits; in training, from the clips' types."""
     return holding(_CHOICE, choice)
 
 
 class SelectedNetwork(nn.Module):
-    """A network with branches (`target`) and the selection module that weighs them by the clip itself.
+    """A network with branches (`target`) and the selection module that computes their weights from the clip.
 
-    Called inside a route (a fixed branch) it leaves the choice to the route.
+    Inside a route (a fixed branch), the route is used instead.
     """
 
     def __init__(self, target: nn.Module, selector: nn.Module, weighting: Weighting) -> None:
@@ -202,7 +202,7 @@ class SelectedNetwork(nn.Module):
 
 
 def network_for_weights(network: nn.Module, weights: Iterable[str]) -> nn.Module:
-    """The part of a network that weights with these keys are meant for: the target, if they have no selection."""
+    """The part of a network that weights with these keys belong to: the target, if they have no selection."""
     if isinstance(network, SelectedNetwork) and not any(key.startswith("target.") for key in weights):
         return network.target
     return network

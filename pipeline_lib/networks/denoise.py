@@ -1,4 +1,4 @@
-"""Feature Denoising (Xie et al., CVPR 2019): non-local means over a network's features, and its forms for videos."""
+"""Feature Denoising (Xie et al., CVPR 2019): non-local means of a network's features, and its forms for videos."""
 
 from dataclasses import field
 from typing import ClassVar, Literal
@@ -15,8 +15,8 @@ from pipeline_lib.networks.extension import Network, add_after, last_norm, stage
 def attended(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """softmax(queries keys^T / sqrt(E)) values, for (B, L, E), (B, L, E) and (B, L, C) with C >= E -> (B, L, C).
 
-    The kernels that never hold all L x L weights want one width for all three, and contiguous tensors; the zeros that
-    fill up change no product.
+    The kernels that do not store all L x L weights require one width for all three, and contiguous tensors. The padding
+    with zeros changes no product.
     """
     width = queries.shape[-1]
     missing = (0, values.shape[-1] - width)
@@ -49,7 +49,7 @@ def over_groups(theta: Tensor, phi: Tensor, features: Tensor, positions: int) ->
 
 
 class ByFrame(nn.Module):
-    """A 1x1 convolution of its own for each time step, (N, C, T, H, W) -> (N, C', T, H, W)."""
+    """A separate 1x1 convolution for each time step, (N, C, T, H, W) -> (N, C', T, H, W)."""
 
     def __init__(self, inputs: int, outputs: int, frames: int, bias: bool) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def normalized_output(channels: int) -> nn.Module:
 
 
 def drawn_small(embedding: nn.Module) -> nn.Module:
-    """The embedding with weights from N(0, 0.01^2) and biases of zero."""
+    """The embedding, initialized with weights from N(0, 0.01^2) and biases of zero."""
     for name, parameter in embedding.named_parameters():
         nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=0.01)
     return embedding
@@ -105,10 +105,10 @@ def drawn_small(embedding: nn.Module) -> nn.Module:
 class FeatureDenoising:
     """`network` with a denoising block after each stage of `after` (Gaussian version, embedded; g = x).
 
-    attention: "frame" is among the positions of each frame (the OUDefend authors' "3D Denoise", Xie-A),
-    "frame_separate" has embeddings of its own for each time step ("2D Denoise", Xie-B) and needs `frames`, the time
-    steps after each stage; "spatiotemporal" is among all positions of the clip.
-    form: "authors" has a ReLU after the sum, but for "frame_separate", and no BatchNorm (their code declares one in
+    attention: "frame" is over the positions of each frame (the OUDefend authors' "3D Denoise", Xie-A),
+    "frame_separate" has separate embeddings for each time step ("2D Denoise", Xie-B) and needs `frames`, the time
+    steps after each stage; "spatiotemporal" is over all positions of the clip.
+    form: "authors" has a ReLU after the sum, except in "frame_separate", and no BatchNorm (their code declares one in
     Xie-A that it never uses) and no bias. "fair" is Xie et al.'s: embeddings from N(0, 0.01^2) with a bias, a
     BatchNorm that starts at zero after the output convolution, no ReLU.
     """

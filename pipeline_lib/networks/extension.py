@@ -1,4 +1,4 @@
-"""Extensions: blocks put after a stage of any network, whose own parameters keep their names.
+"""Extensions: blocks added after a stage of any network; the names of its other parameters do not change.
 
 Stages are the `nn.Sequential`s `layer1`, `layer2`, ... of a ResNet, here as in torchvision. The papers' conv2 to conv5
 (res2 to res5) are layer1 to layer4.
@@ -16,18 +16,18 @@ from pipeline_lib.errors import PipelineError
 
 
 class Network(Protocol):
-    """An architecture: called with the number of classes, it gives the network with fresh weights.
+    """An architecture: called with the number of classes, it returns a network with fresh weights.
 
-    The network may name the layer that makes its logits, the one that depends on the classes, as `head` (a string).
+    The network may name the layer that computes its logits and depends on the classes as `head` (a string).
     """
 
     def __call__(self, classes: int) -> nn.Module: ...
 
 
 class Added(nn.Module):
-    """A block that an extension added to a network: weights of the network without it are no mistake.
+    """A block that an extension added to a network: initial weights need not contain it.
 
-    The block maps (N, C, T, H, W) to the same shape; features of a 2D network, (N, C, H, W), are one frame to it.
+    The block maps (N, C, T, H, W) to the same shape; features of a 2D network, (N, C, H, W), are passed as one frame.
     """
 
     def __init__(self, block: nn.Module) -> None:
@@ -58,7 +58,7 @@ def stage_of(network: nn.Module, name: str) -> nn.Sequential:
 
 
 def last_norm(stage: nn.Sequential) -> _BatchNorm:
-    """The stage's own last BatchNorm: it has the stage's channels, and is 2D or 3D as the network is."""
+    """The stage's own last BatchNorm: it has the stage's channels and the network's dimensions."""
     own = (part for layer in stage if not isinstance(layer, Added) for part in layer.modules())
     norms = [part for part in own if isinstance(part, _BatchNorm)]
     if not norms:
@@ -67,7 +67,7 @@ def last_norm(stage: nn.Sequential) -> _BatchNorm:
 
 
 def add_after(network: nn.Module, stage: str, name: str, block: nn.Module) -> None:
-    """Puts `block` at the end of a stage, in place; its parameters are called `{stage}.{name}.block. ...`."""
+    """Appends `block` to a stage, in place; its parameters are called `{stage}.{name}.block. ...`."""
     layers = stage_of(network, stage)
     if name in dict(layers.named_children()):
         raise PipelineError(f"after: {stage} has a block {name!r} already; name each stage once")
@@ -75,16 +75,16 @@ def add_after(network: nn.Module, stage: str, name: str, block: nn.Module) -> No
 
 
 def head_of(network: nn.Module) -> str:
-    """The name of the layer that makes the logits: the `head` that the network declares, or else `fc`.
+    """The name of the layer that computes the logits: the `head` that the network declares, or else `fc`.
 
-    A network whose layer itself is called `head` need not declare it.
+    A network whose layer is called `head` need not declare it.
     """
     head = getattr(network, "head", "fc")
     return head if isinstance(head, str) else "head"
 
 
-def unknown_to(network: nn.Module, weights: Iterable[str]) -> set[str]:
-    """The keys of the state dict in those added blocks of which `weights` (the keys of another one) has nothing."""
+def missing_block_keys(network: nn.Module, weights: Iterable[str]) -> set[str]:
+    """The network's state-dict keys in added blocks of which `weights` (keys of another state dict) contain nothing."""
     known = list(weights)
     blocks = [f"{name}." for name, part in network.named_modules() if isinstance(part, Added)]
     fresh = tuple(block for block in blocks if not any(key.startswith(block) for key in known))

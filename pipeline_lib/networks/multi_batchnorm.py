@@ -1,7 +1,7 @@
 """MultiBN: one BatchNorm per kind of input, everything else shared (Lo and Patel, IEEE T-IP 2022).
 
-Which branch normalizes which clip is said by a route around the forward pass. A route is a context that always ends, so
-that no network remembers which branch was used last.
+A route around the forward pass selects the branch that normalizes each clip. A route is a context manager, so a network
+has no state from an earlier route.
 """
 
 import copy
@@ -19,14 +19,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pipeline_lib.context import holding
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.networks.extension import head_of, unknown_to
+from pipeline_lib.networks.extension import head_of, missing_block_keys
 
 # The attribute of a network that holds the names of its branches.
 BRANCHES = "batchnorm_branches"
 
 
 class Route(Protocol):
-    """How a batch of `clips` clips passes the branches of a BatchNorm."""
+    """Assigns a batch of `clips` clips to the branches of a BatchNorm."""
 
     @property
     def clips(self) -> int: ...
@@ -69,7 +69,7 @@ class Groups:
 
 
 class MultiBatchNorm(nn.Module):
-    """One BatchNorm per branch; the route says how the clips of a batch pass them.
+    """One BatchNorm per branch; the route assigns the clips of a batch to them.
 
     Every branch starts as a copy of `norm`: parameters and running statistics.
     """
@@ -79,12 +79,12 @@ class MultiBatchNorm(nn.Module):
         self.branches = nn.ModuleList(copy.deepcopy(norm) for _ in range(branches))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, ...) -> the same shape. Raises RuntimeError outside a route or if it counts other than N clips."""
+        """(N, C, ...) -> the same shape. Raises RuntimeError outside a route, or if the route is not for N clips."""
         route = present_route()
         if route is None:
             raise RuntimeError("a network with MultiBN has no default branch: call it by through(network, branch)")
         if route.clips != len(features):
-            raise RuntimeError(f"the route counts {route.clips} clips, the batch has {len(features)}: {route}")
+            raise RuntimeError(f"the route is for {route.clips} clips, the batch has {len(features)}: {route}")
         return route.normalize(self.branches, features)
 
 
@@ -92,7 +92,7 @@ def branch_out(network: nn.Module, branches: Sequence[str], shared: Sequence[str
     """A copy of `network` with a BatchNorm per branch, each initialized from the existing one.
 
     BatchNorms below a submodule named in `shared` stay single: by default those of the shortcuts, as in the authors'
-    networks; `shared=()` branches these too. The names are kept as `network.batchnorm_branches`.
+    networks; `shared=()` branches these too. The names are stored as `network.batchnorm_branches`.
 
     Raises:
         PipelineError: no branches, one named twice, or a network that has branches already.
@@ -111,7 +111,7 @@ def branch_out(network: nn.Module, branches: Sequence[str], shared: Sequence[str
 
 
 def through(network: nn.Module, branch: str) -> Callable[[Tensor], Tensor]:
-    """The network as seen by whole batches of one branch. Raises PipelineError for an unknown branch."""
+    """The network for batches of one branch. Raises PipelineError for an unknown branch."""
     index = branch_index(network, branch)
 
     def forward(clips: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def through_groups(network: nn.Module, groups: Sequence[tuple[str, int]]) -> Cal
 
 
 def branches_of(network: nn.Module) -> tuple[str, ...]:
-    """The names of a network's BatchNorm branches; none for an ordinary network, whatever else it calls branches."""
+    """The names of a network's BatchNorm branches; empty for any other network."""
     return getattr(network, BRANCHES, ())
 
 
@@ -146,13 +146,13 @@ def branch_index(network: nn.Module, branch: str) -> int:
 
 
 def load_initial(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Starts `network` from the weights of a trained one, for fine-tuning.
+    """Loads the weights of a trained network into `network`, for fine-tuning.
 
-    A plain BatchNorm is copied into every branch. A head for another number of classes keeps its present (fresh)
-    weights, and so does a block that an extension added, if the weights have nothing of it. Anything else that does
-    not fit is a PipelineError, and the network is left as it was.
+    A plain BatchNorm is copied into every branch. A head for another number of classes keeps its current (fresh)
+    weights, and so does a block that an extension added, if the weights do not contain it. Any other mismatch is a
+    PipelineError, and the network is unchanged.
     """
-    own, fresh, head = network.state_dict(), unknown_to(network, state), f"{head_of(network)}."
+    own, fresh, head = network.state_dict(), missing_block_keys(network, state), f"{head_of(network)}."
     sources = {key: source_key(network, key, state) for key in own}
     unused = sorted(set(state) - set(sources.values()))
     if unused:
@@ -165,7 +165,7 @@ def load_initial(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     network.load_state_dict(loaded)
     skipped = sorted(key for key in own if key.startswith(head) and own[key].shape != state[sources[key]].shape)
     if skipped:
-        LOGGER.info("initial weights: %s for other classes left out: the head starts fresh", ", ".join(skipped))
+        LOGGER.info("initial weights: %s for other classes omitted: the head has fresh weights", ", ".join(skipped))
 
 
 def source_key(network: nn.Module, key: str, state: Mapping[str, Tensor]) -> str:
@@ -178,7 +178,7 @@ def source_key(network: nn.Module, key: str, state: Mapping[str, Tensor]) -> str
 
 def initial_tensor(key: str, own: Tensor, source: Tensor | None, head: str) -> Tensor:
     if source is None:
-        # Checkpoints older than torch 0.4.1 (Kinetics) do not count batches.
+        # Checkpoints older than torch 0.4.1 (Kinetics) have no num_batches_tracked.
         if key.endswith("num_batches_tracked"):
             return own
         raise PipelineError(f"initial weights: {key} {tuple(own.shape)} is missing in them")

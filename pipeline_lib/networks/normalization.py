@@ -1,4 +1,4 @@
-"""Normalization of clips inside the network, so that every epsilon keeps its unit on the [0, 1] scale."""
+"""Normalization of clips inside the network, so that every epsilon is on the [0, 1] scale."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ from pipeline_lib.errors import PipelineError
 
 
 class Normalization(Protocol):
-    """Makes a module without state-dict entries: clips in [0, 1] -> what the network's first layer gets."""
+    """Makes a module without state-dict entries: clips in [0, 1] -> the input of the network's first layer."""
 
     def __call__(self) -> nn.Module: ...
 
@@ -35,7 +35,7 @@ class ChannelNormalization:
 
 
 class Channels(nn.Module):
-    """(N, C, ...) -> the same shape. Its buffers are in no state dict: weights load with and without it."""
+    """(N, C, ...) -> the same shape. Its buffers are not in the state dict: weights load with and without it."""
 
     mean: Tensor
     std: Tensor
@@ -51,9 +51,9 @@ class Channels(nn.Module):
 
 
 def normalize_inputs(network: nn.Module, normalization: Normalization | None) -> nn.Module:
-    """`network` itself, normalizing its clips first from now on; as it is without a normalization.
+    """`network` with a normalization of its input, in place; unchanged if the normalization is None.
 
-    A hook, not a wrapper: the names of the weights stay, and it does for any network.
+    A hook instead of a wrapper: the names of the weights do not change, and any network is accepted.
     """
     if normalization is not None:
         network.add_module("normalization", normalization())

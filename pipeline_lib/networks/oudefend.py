@@ -38,7 +38,7 @@ def enlarged(features: Tensor, height: int, width: int) -> Tensor:
 class Overcomplete(nn.Module):
     """O-branch, (N, b, T, H, W) -> the same shape: up to 8 times the height and width, and back.
 
-    The inner layers see less of the frame and more of its detail. Skips pass between equal sizes.
+    The inner layers have a smaller receptive field and finer detail. Skip connections join layers of equal size.
     """
 
     def __init__(self, width: int, time: int) -> None:
@@ -74,7 +74,7 @@ class Undercomplete(nn.Module):
         height, width = features.shape[3:]
         if min(height, width) < 2:
             raise PipelineError(
-                f"after: OUDefend halves its features, and these are {height} x {width}: name an earlier stage"
+                f"after: OUDefend halves its features, and these are {height} x {width}: choose an earlier stage"
             )
         small = rectified(halved(self.encoder(features)))
         return rectified(enlarged(self.decoder(small), height, width))
@@ -85,7 +85,7 @@ def both(width: int, time: int) -> list[nn.Module]:
     return [Overcomplete(width, time), mixed]
 
 
-# The authors' networks of one branch have no convolution between it and the last one.
+# The authors' networks with one branch have no convolution between the branch and the last convolution.
 BRANCHES: dict[str, Callable[[int, int], list[nn.Module]]] = {
     "both": both,
     "o": lambda width, time: [Overcomplete(width, time)],
@@ -96,7 +96,7 @@ BRANCHES: dict[str, Callable[[int, int], list[nn.Module]]] = {
 class OUBlock(nn.Module):
     """x -> ReLU(x + outer(restored)), where the branches restore x in `width` channels; (N, C, T, H, W) throughout.
 
-    time: frames that a 3 x 3 kernel reaches over, 3 for videos and 1 for images.
+    time: length of the kernels in time, 3 for videos and 1 for images.
     """
 
     def __init__(self, channels: int, width: int, branches: str, outer: nn.Module, time: int = 3) -> None:
@@ -118,8 +118,8 @@ class OUDefend:
     """`network` with an OUDefend block after each stage of `after` (OUDefend, Fig. 1; conv4 is layer3).
 
     width: channels of the branches (b); the paper prints 0.6M parameters more for 3D ResNet-18, which is b = 16, the
-    authors' code has 8. branches: "u" and "o" keep one of the two. outer: "convolution" is the 1x1x1 one around the
-    block, "none" leaves it out.
+    authors' code has 8. branches: "u" and "o" keep one of the two. outer: "convolution" is the 1x1x1 convolution
+    around the block, "none" omits it.
     """
 
     wraps: ClassVar[str] = "network"

@@ -1,4 +1,4 @@
-"""Pooling whose gradient a GPU gives the same way twice: torch's own either adds in any order, or is refused."""
+"""Pooling with a deterministic gradient on a GPU: torch's own adds in any order, or raises an error."""
 
 from itertools import product
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class MaxPool3d(nn.MaxPool3d):
-    """torch's layer, with a gradient of its own on a GPU. One number for all axes, without dilation."""
+    """torch's layer, with another backward pass on a GPU. One number for all axes, no dilation."""
 
     def forward(self, features: Tensor) -> Tensor:
         if features.is_cuda:
@@ -18,12 +18,12 @@ class MaxPool3d(nn.MaxPool3d):
 
 
 def max_pool(features: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
-    """The largest value of each window of (N, C, T, H, W); as in torch, the first of several takes the gradient."""
+    """The largest value of each window of (N, C, T, H, W); as in torch, the first of equal values gets the gradient."""
     return _MaxPool.apply(features, kernel, stride, padding)
 
 
 class _MaxPool(torch.autograd.Function):
-    """torch's forward pass, and a backward pass that gathers: no two additions meet in any order but this one."""
+    """torch's forward pass, and a backward pass by gathering, with additions in a fixed order."""
 
     @staticmethod
     def forward(context: Any, features: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
@@ -38,13 +38,13 @@ class _MaxPool(torch.autograd.Function):
         result = torch.zeros_like(context.like)
         zero = gradient.new_zeros(())
         for number, offset in enumerate(product(range(kernel), repeat=3)):
-            windows, pixels = _met(offset, result.shape[2:], gradient.shape[2:], stride, padding)
+            windows, pixels = _windows_at(offset, result.shape[2:], gradient.shape[2:], stride, padding)
             result[pixels] += torch.where(offsets[windows] == number, gradient[windows], zero)
         return result, None, None, None
 
 
 def _offsets(places: Tensor, size: tuple[int, ...], kernel: int, stride: int, padding: int) -> Tensor:
-    """Where in its window the largest value lies, as a number from 0 to kernel^3 - 1 in the order of T, H, W."""
+    """The position of the largest value in its window, as a number from 0 to kernel^3 - 1 in the order of T, H, W."""
     height, width = size[1:]
     axes = places // (height * width), places // width % height, places % width
     offsets = torch.zeros_like(places)
@@ -54,10 +54,10 @@ def _offsets(places: Tensor, size: tuple[int, ...], kernel: int, stride: int, pa
     return offsets.to(torch.int32 if kernel > 5 else torch.uint8)
 
 
-def _met(
+def _windows_at(
     offset: tuple[int, ...], size: tuple[int, ...], windows: tuple[int, ...], stride: int, padding: int
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """The windows that have a pixel at an offset (the others have padding there), and these pixels."""
+    """Slices of the windows with a pixel at an offset (the others have padding there), and of these pixels."""
     chosen, pixels = [slice(None)] * 2, [slice(None)] * 2
     for place, length, count in zip(offset, size, windows, strict=True):
         first = max(0, -((place - padding) // stride))

@@ -15,7 +15,7 @@ Shortcut = Callable[[int, int, int], nn.Module]
 
 
 class Layers(NamedTuple):
-    """The layers of one number of dimensions, of torch or in place of its own; the stem is the first one."""
+    """The layer classes for 2 or 3 dimensions, of torch or replacements; `stem` is the first convolution."""
 
     stem: Callable[..., nn.Module]
     convolution: Callable[..., nn.Module]
@@ -35,7 +35,7 @@ def convolution(layers: Layers, inputs: int, outputs: int, kernel: int, stride: 
 
 
 class SubsampledIdentity(nn.Module):
-    """Shortcut "A": every `stride`-th position, new channels filled with zeros; it has no parameters."""
+    """Shortcut "A": every `stride`-th position, new channels filled with zeros; no parameters."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

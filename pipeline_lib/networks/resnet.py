@@ -1,4 +1,4 @@
-"""ResNets, Wide ResNets and ResNeXts on clips (Hara et al., CVPR 2018) and on images, as parameters of one class."""
+"""ResNets, Wide ResNets and ResNeXts on clips (Hara et al., CVPR 2018) and on images, in one class."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -27,7 +27,7 @@ class ResNet(nn.Module):
     """Clips (N, 3, T, H, W) in [0, 1] -> logits (N, classes), or images (N, 3, H, W) if it has two `dimensions`.
 
     With two dimensions, clips of a single frame are images. Stage i has `planes * 2**i` planes and blocks[i] blocks.
-    `expansion` 1 makes basic blocks, more makes bottlenecks with `expansion` times as many output channels;
+    `expansion` 1 means basic blocks, more means bottlenecks with `expansion` times as many output channels;
     `cardinality` is the number of groups of a bottleneck. Weights are drawn from the global generator (Kaiming, fan
     out): fork and seed it around the construction.
     """
@@ -93,7 +93,7 @@ def images(clips: Tensor) -> Tensor:
     if clips.dim() == 4:
         return clips
     if clips.shape[2] != 1:
-        raise PipelineError(f"a 2D network sees single frames, not clips of {clips.shape[2]}: choose a 3D network")
+        raise PipelineError(f"a 2D network accepts single frames, not clips of {clips.shape[2]}: choose a 3D network")
     return clips.squeeze(2)
 
 
@@ -106,9 +106,9 @@ def initialize(network: nn.Module) -> None:
 
 @method
 class ResidualNetwork:
-    """What all ResNets have in common. Basic blocks below depth 50, bottlenecks (expansion 4) from there on.
+    """The common fields of all ResNets. Basic blocks below depth 50, bottlenecks (expansion 4) from depth 50.
 
-    width: planes of the first stage; stages: how many of the four stages are kept; stem_stride: (time, height, width).
+    width: planes of the first stage; stages: number of stages, 1 to 4; stem_stride: (time, height, width).
     """
 
     stage_count: ClassVar[str] = "stages"
@@ -129,7 +129,7 @@ class ResidualNetwork:
     def _network(
         self, classes: int, *, planes: int, expansion: int, cardinality: int = 1, dimensions: int = 3
     ) -> nn.Module:
-        """Its stages, stem and normalization, with the given kind of block."""
+        """The network of these stages, stem and normalization, with the given kind of block."""
         network = ResNet(
             classes=classes,
             blocks=blocks_of(self.depth, self.stages),

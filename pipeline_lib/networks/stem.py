@@ -1,10 +1,10 @@
-"""The first convolution of a video network: the same sums in another order where a GPU is slow at them as they are.
+"""The first convolution of a video network: the same sums in another order where they are faster on a GPU.
 
 Measured on an H200 with 32 clips of 16 x 112 x 112 in a 3D ResNet-18: cuDNN's deterministic gradient to an input of
 three channels takes 500 of the 600 ms of a forward and backward pass in fp32, and 22 of 39 ms in bf16.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,8 @@ from torch.nn.grad import conv3d_weight
 
 class Stem3d(nn.Conv3d):
     """torch's layer without bias, computed by `folded` on a GPU."""
+
+    only_multiplies: ClassVar[bool] = True  # by its weight, which attacks in bf16 may then round once
 
     def forward(self, clips: Tensor) -> Tensor:
         if not clips.is_cuda:
@@ -26,8 +28,8 @@ class Stem3d(nn.Conv3d):
 
 
 def folded(clips: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...]) -> Tensor:
-    """A strided convolution as one of stride 1: the pixels that a step passes over become channels, four times as many
-    for a stride of 2 in height and width, and the kernel is filled up with zeros to a multiple of the stride.
+    """A strided convolution as one of stride 1: the pixels inside a stride become channels, four times as many for
+    a stride of 2 in height and width, and the kernel is padded with zeros to a multiple of the stride.
     """
     taps = [-(-kernel // step) for kernel, step in zip(weight.shape[2:], stride, strict=True)]
     kernels = [step * tap for step, tap in zip(stride, taps, strict=True)]
@@ -41,7 +43,7 @@ def folded(clips: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tupl
 
 
 def _flat(margins: list[tuple[int, int]]) -> list[int]:
-    """Margins of T, H and W as F.pad wants them: the last axis first."""
+    """Margins of T, H and W in the order of F.pad: the last axis first."""
     return [number for pair in reversed(margins) for number in pair]
 
 
@@ -54,8 +56,8 @@ def _channels(tensor: Tensor, stride: tuple[int, ...]) -> Tensor:
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution of stride 1 without padding whose gradient to the input is a convolution again, of the gradient and
-    the turned kernel: cuDNN has fast deterministic ones for it.
+    """A convolution of stride 1 without padding whose gradient to the input is computed as a convolution of the
+    gradient and the flipped kernel, for which cuDNN has fast deterministic algorithms.
     """
 
     @staticmethod

@@ -1,6 +1,6 @@
-"""BatchNorm over the processes that train one network together: each normalizes its clips by the whole batch.
+"""BatchNorm over the processes of one training: each normalizes its clips by the statistics of the whole batch.
 
-So the number of GPUs changes no result beyond rounding. torch's own SyncBatchNorm needs GPUs; this one runs anywhere.
+So the number of GPUs changes no result beyond rounding. torch's SyncBatchNorm requires GPUs, this one does not.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes; every process's loss depends on it, so its gradient is the sum of theirs."""
+    """The sum over processes; every process's loss depends on it, so its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(context: Any, value: Tensor) -> Tensor:
@@ -29,14 +29,14 @@ def _summed(value: Tensor) -> Tensor:
 
 
 def summed(value: Tensor) -> Tensor:
-    """The sum of a tensor over all processes, with its gradient; the tensor itself where there is one process."""
+    """The sum of a tensor over all processes, with its gradient; the tensor itself with one process."""
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         return _Sum.apply(value)
     return value
 
 
 class SynchronizedBatchNorm(_BatchNorm):
-    """A BatchNorm of any number of dimensions whose statistics in train mode are those of all processes' clips."""
+    """A BatchNorm of any number of dimensions whose statistics in train mode are over all processes' clips."""
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.training:
@@ -47,14 +47,14 @@ class SynchronizedBatchNorm(_BatchNorm):
     def _normalized(self, features: Tensor) -> Tensor:
         others = [0, *range(2, features.dim())]
         own = features.new_full((1,), features.numel() // features.shape[1])
-        # One exchange for both. The squares take another: their sum about zero would lose digits to the mean.
+        # One exchange for both. The centered squares need another one: uncentered squares would lose digits.
         sums, count = summed(torch.cat([features.sum(others), own])).tensor_split([features.shape[1]])
         mean = sums / count
-        centered = features - _beside(mean, features)
+        centered = features - _broadcast(mean, features)
         variance = summed((centered * centered).sum(others)) / count
         self._move(mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))
         scale = (variance + self.eps).rsqrt() * self.weight
-        return torch.addcmul(_beside(self.bias, features), centered, _beside(scale, features))
+        return torch.addcmul(_broadcast(self.bias, features), centered, _broadcast(scale, features))
 
     @torch.no_grad()
     def _move(self, mean: Tensor, variance: Tensor) -> None:
@@ -67,13 +67,13 @@ class SynchronizedBatchNorm(_BatchNorm):
         pass
 
 
-def _beside(values: Tensor, features: Tensor) -> Tensor:
-    """(C,) in a shape that goes with (N, C, ...)."""
+def _broadcast(values: Tensor, features: Tensor) -> Tensor:
+    """(C,) in a shape that broadcasts with (N, C, ...)."""
     return values.view(1, -1, *[1] * (features.dim() - 2))
 
 
 def synchronize(network: nn.Module) -> nn.Module:
-    """The network with synchronized BatchNorms, in place; parameters, buffers and their names stay."""
+    """The network with synchronized BatchNorms, in place; parameters, buffers and their names are kept."""
     for part in network.modules():
         if isinstance(part, _BatchNorm):
             part.__class__ = SynchronizedBatchNorm

@@ -1,1 +1,1 @@
-"""Random generators: one for each clip, and those that stochastic transforms draw from."""
+"""Random generators: one per clip, and those for stochastic transforms."""

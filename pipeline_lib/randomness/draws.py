@@ -1,7 +1,7 @@
-"""Where stochastic transforms in front of a network draw from: the generators of the clips that pass through it.
+"""The generators that stochastic transforms in front of a network draw from, one per clip of the batch.
 
-A network is called with clips alone, so the generators are given around the call. A context that always ends keeps
-draws a function of seed and clip, whatever ran before.
+A network is called with clips only, so the generators are set by a context manager around the call. Draws are then a
+function of seed and clip, independent of earlier calls.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,26 +16,26 @@ _GENERATORS: ContextVar[Sequence[torch.Generator] | None] = ContextVar("generato
 
 
 def drawing(generators: Sequence[torch.Generator]) -> AbstractContextManager[Sequence[torch.Generator]]:
-    """Inside, stochastic transforms draw from these, one for each clip; every forward pass draws anew."""
+    """Inside, stochastic transforms draw from these, one per clip; every forward pass makes new draws."""
     return holding(_GENERATORS, generators)
 
 
 @contextmanager
 def drawing_rows(rows: Sequence[int]) -> Iterator[None]:
-    """Inside, transforms draw for some of the clips that generators are given for: those with these indices."""
+    """Inside, transforms draw from the generators of the clips with these indices only."""
     given = _GENERATORS.get()
     with nullcontext() if given is None else drawing([given[row] for row in rows]):
         yield
 
 
 def present_generators(clips: int) -> list[torch.Generator]:
-    """One generator for each of `clips` clips; a batch of several versions of the clips repeats them in order.
+    """One generator for each of `clips` clips; for a batch of several versions of the clips, repeated in order.
 
-    Raises RuntimeError outside `drawing`, or if the clips are no multiple of its generators.
+    Raises RuntimeError outside `drawing`, or if the number of clips is not a multiple of the number of generators.
     """
     given = _GENERATORS.get()
     if given is None:
-        raise RuntimeError("a stochastic transform has nothing to draw from: call the network inside drawing(...)")
+        raise RuntimeError("a stochastic transform has no generators: call the network inside drawing(...)")
     if not given or clips % len(given):
-        raise RuntimeError(f"{clips} clips for {len(given)} generators: give one for each clip")
+        raise RuntimeError(f"{clips} clips for {len(given)} generators: give one per clip")
     return list(given) * (clips // len(given))

@@ -8,15 +8,15 @@ from torch import Tensor
 
 
 def clip_generators(seed: int, keys: Sequence[str]) -> list[torch.Generator]:
-    """A generator for each key (e.g. a video's name), seeded by both; the same key gives the same numbers anywhere.
+    """A generator for each key (e.g. a video's name), seeded by both; a key gives the same numbers on any machine.
 
-    They draw on the CPU, wherever the clips are: a GPU draws other numbers from the same seed.
+    They draw on the CPU, also for clips on a GPU, which draws other numbers from the same seed.
     """
     return [torch.Generator().manual_seed(clip_seed(seed, key)) for key in keys]
 
 
 def clip_seed(seed: int, key: str) -> int:
-    """63 bits of sha256."""
+    """63 bits of the SHA-256 of both."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -24,4 +24,4 @@ def clip_seed(seed: int, key: str) -> int:
 def require_one_each(generators: Sequence[torch.Generator], clips: Tensor) -> None:
     """Raises ValueError unless there are as many generators as clips."""
     if len(generators) != len(clips):
-        raise ValueError(f"{len(generators)} generators for {len(clips)} clips: give one for each")
+        raise ValueError(f"{len(generators)} generators for {len(clips)} clips: give one per clip")

@@ -1,4 +1,4 @@
-"""Noise for batches of clips, each clip's from its own generator."""
+"""Noise for batches of clips, with one generator per clip."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +13,10 @@ Fill = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def noise_like(clips: Tensor, generators: Sequence[torch.Generator], fill: Fill) -> Tensor:
-    """Noise shaped as the clips, on their device: the same numbers on any, and whatever the batch.
+    """Noise shaped as the clips, on their device: the same numbers on any device and in any batch.
 
-    They are drawn on the CPU. For a GPU, which would wait for them, in parallel threads and into pinned memory, so that
-    the copy is queued and nothing waits for it. A network on the CPU would only share its cores with the threads.
+    They are drawn on the CPU. For a GPU, which would wait for them, parallel threads draw into pinned memory, so that
+    the copy is asynchronous. For a network on the CPU, threads would only compete for its cores.
     """
     require_one_each(generators, clips)
     on_gpu = clips.device.type == "cuda"
@@ -29,18 +29,18 @@ def noise_like(clips: Tensor, generators: Sequence[torch.Generator], fill: Fill)
 
 
 def fill_each(noise: Tensor, generators: Sequence[torch.Generator], fill: Fill) -> None:
-    """Fills the noise of one clip after the other."""
+    """Fills the noise clip by clip."""
     for clip, generator in zip(noise, generators, strict=True):
         fill(clip, generator)
 
 
 def fill_in_threads(noise: Tensor, generators: Sequence[torch.Generator], fill: Fill, threads: int) -> None:
-    """`fill_each` in parallel threads, each with consecutive clips; torch lets them run while it draws."""
+    """`fill_each` in parallel threads, each with consecutive clips; torch releases the GIL while it draws."""
     size = -(-len(noise) // threads) or 1
     starts = range(0, len(noise), size)
 
     def fill_some(start: int) -> None:
-        # Whether a tensor may be written to outside of this mode depends on where it was made; inside, all may.
+        # A tensor created in inference mode can only be written in that mode; in it, all tensors can be.
         with torch.inference_mode():
             fill_each(noise[start : start + size], generators[start : start + size], fill)
 

@@ -24,11 +24,17 @@ OTHER_MODEL = "other model evaluated"
 UNTOUCHED = "clips left out"
 NO_EFFECT = "no effect"
 NO_BOUND = "no bound stated"
+OVERSHOT = "last iterate worse"
+UNFINISHED = "not converged"
+# Sets of attacks that leave more than their bound does.
+WEAK = (OVERSHOT, UNFINISHED)
 # Numbers of such sets measure no robustness. A set without an effect may be one of a robust model.
 FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01
 UNCHANGED_ALLOWED = 0.01
 FELL = 1.0  # percent
+# Of the rise of the loss of clips that are still correct: what may come of the last tenth of the iterations.
+LATE_RISE = 0.05
 # Of the bound and of [0, 1]: above the rounding of float32, below half a grey level for every bound in use.
 ROUNDING = 1e-3
 # A predicted increase that counts, of 1 + the loss at the start: below it the bound is too small to tell.
@@ -94,7 +100,19 @@ def verdict(audit: Mapping[Any, Any]) -> str:
         return UNTOUCHED
     if fell < half_a_clip and audit["unchanged_clips"] < 1:
         return NO_EFFECT
-    return NO_BOUND if audit["bound_ratio"] < 0 else SOUND
+    return NO_BOUND if audit["bound_ratio"] < 0 else finish(audit)
+
+
+def finish(audit: Mapping[Any, Any]) -> str:
+    """Return "ok", or how the attack would be stronger with smaller or more steps in the same bound.
+
+    A clip is no sign: two are, if they are a hundredth of all.
+    """
+    counts = max(FELL / 100, 1.5 / audit["clips"])
+    if audit["recovered_clips"] > counts:
+        return OVERSHOT
+    climbing = audit["live_accuracy"] / 100 > counts and audit["last_rise"] > LATE_RISE
+    return UNFINISHED if climbing or audit["last_fall"] > counts else SOUND
 
 
 def loss_contradicts_gradient(audit: Mapping[Any, Any]) -> bool:
@@ -141,6 +159,7 @@ def write_audit(audit: pd.DataFrame, captions: str, *, csv: Path, markdown: Path
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as text, indexed by data set: verdict in front, fractions in percent, headings in words."""
     fractions = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
+    fractions += ["recovered_clips", "last_fall", "last_rise"]
     sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
     accuracies = ["clean", "live", "stored"]
     text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
@@ -164,4 +183,4 @@ def readable_cost(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def html_verdict(cell: str) -> str:
-    return f'<b class="masked">{cell}</b>' if cell in (*FAULTS, NO_EFFECT) else markup.escape(cell)
+    return f'<b class="masked">{cell}</b>' if cell in (*FAULTS, NO_EFFECT, *WEAK) else markup.escape(cell)

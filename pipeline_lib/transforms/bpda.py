@@ -1,4 +1,4 @@
-"""Backward pass differentiable approximation (Athalye et al., 2018): a transform forward, something else backward."""
+"""Backward pass differentiable approximation (BPDA; Athalye et al., 2018): a transform with another backward pass."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ Backward = Literal["bpda", "none"]
 class Deterministic(Protocol):
     """Clips (N, C, T, H, W) or images (N, C, H, W) in [0, 1] to the same shape, range, float32 and device.
 
-    differentiable: autograd passes through it exactly. Otherwise its gradient is an approximation, or zero.
+    differentiable: autograd is exact. Otherwise the gradient is an approximation, or zero.
     stochastic: it draws random numbers, see `Stochastic`.
     """
 
@@ -27,7 +27,7 @@ class Deterministic(Protocol):
 
 
 class Stochastic(Protocol):
-    """The same with random numbers: one generator for each clip, so that nothing depends on the batch."""
+    """The same with random numbers: one generator per clip, so that results do not depend on the batch."""
 
     differentiable: ClassVar[bool]
     stochastic: ClassVar[bool]
@@ -39,23 +39,23 @@ Transform = Deterministic | Stochastic
 
 
 def transformed(transform: Transform, clips: Tensor, backward: Backward = "bpda") -> Tensor:
-    """The transform of clips, with a gradient that an attack can follow.
+    """The transform of clips, with the gradient for attacks.
 
-    A differentiable transform is differentiated exactly. For any other, `bpda` passes the gradient through unchanged,
-    as if the transform were the identity, and `none` stops it: zero, what autograd gives for rounding (masking).
+    A differentiable transform is differentiated exactly. For any other, `bpda` returns the gradient unchanged,
+    as if the transform were the identity, and `none` returns zero, as autograd does for rounding (masking).
     A stochastic transform draws from the generators of `drawing`.
     """
     function: Any = transform
     if transform.stochastic:
         function = partial(function, generators=present_generators(len(clips)))
     if transform.differentiable:
-        seen = function(clips)
+        output = function(clips)
     else:
-        seen = (StraightThrough if backward == "bpda" else _Zero).apply(clips, function)
-    if seen.shape != clips.shape:
-        made = f"{type(transform).__name__} makes {tuple(seen.shape)} of {tuple(clips.shape)}"
-        raise PipelineError(f"transform {made}: it has to keep the size")
-    return seen
+        output = (StraightThrough if backward == "bpda" else _Zero).apply(clips, function)
+    if output.shape != clips.shape:
+        made = f"{type(transform).__name__} returns {tuple(output.shape)} for {tuple(clips.shape)}"
+        raise PipelineError(f"transform {made}: it must keep the shape")
+    return output
 
 
 # Functions and not `clips + (function(clips) - clips).detach()`, whose sum is not exactly function(clips).
@@ -72,7 +72,7 @@ class StraightThrough(torch.autograd.Function):
 
 
 class _Zero(StraightThrough):
-    """The same forward, zero backward."""
+    """The function forward, zero backward."""
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

@@ -9,7 +9,7 @@ from pipeline_lib.entries.ranges import Bits, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.transforms.layout import require_rgb, without_rounding
 
-# ITU-R BT.601, as JPEG uses it.
+# ITU-R BT.601, as in JPEG.
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 
 
@@ -28,7 +28,7 @@ class GreyScale:
 @method
 class ColorQuantization:
     """Rounded in the color space YCbCr, and back: luma to 2^luma_bits levels, chroma to 2^chroma_bits - 1, so that
-    grey stays grey. The defaults are our choice."""
+    gray stays gray. The defaults are our choice."""
 
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
@@ -44,7 +44,7 @@ class ColorQuantization:
         require_rgb(clips)
         y = luma(clips)
         top, chroma = 2**self.luma_bits - 1, 2**self.chroma_bits - 2
-        # Both differences are in [-1, 1].
+        # Both chroma differences are in [-1, 1].
         blue = (clips[:, 2:] - y) / (1 - BLUE)
         red = (clips[:, :1] - y) / (1 - RED)
         y, blue, red = (y * top).round() / top, *((part * chroma / 2).round() / chroma * 2 for part in (blue, red))
@@ -54,5 +54,5 @@ class ColorQuantization:
 
 
 def luma(clips: Tensor) -> Tensor:
-    """(N, 1, ...)."""
+    """The luma of RGB clips, (N, 1, ...)."""
     return (RED * clips[:, :1]).add(clips[:, 1:2], alpha=GREEN).add(clips[:, 2:], alpha=BLUE)

@@ -1,4 +1,4 @@
-"""Smoothing filters, all differentiated exactly. Each channel of each frame on its own, borders mirrored."""
+"""Smoothing filters, all differentiated exactly. Each channel of each frame separately, borders mirrored."""
 
 import math
 from typing import ClassVar
@@ -46,7 +46,7 @@ class MeanFilter:
 
 @method
 class MedianFilter:
-    """size: side of the window in pixels. The gradient goes to the pixel that is the median."""
+    """size: side of the window in pixels. The gradient is that of the median pixel."""
 
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
@@ -64,7 +64,7 @@ class MedianFilter:
 
 @method
 class BilateralFilter:
-    """Mean weighted by nearness and likeness, both Gaussian (Tomasi and Manduchi, 1998).
+    """Mean weighted by distance and by difference in value, both Gaussian (Tomasi and Manduchi, 1998).
 
     size: side of the window, sigma_space: both in pixels; sigma_color on the [0, 1] scale.
     """

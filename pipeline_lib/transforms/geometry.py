@@ -14,10 +14,10 @@ from pipeline_lib.transforms.layout import without_rounding
 
 @method
 class Swirl:
-    """Turned around the center, less and less outwards: by strength * exp(-5 / ln 2 * distance / radius), bilinear.
+    """Rotation around the center by strength * exp(-5 / ln 2 * distance / radius), bilinear.
 
-    The map of scikit-image's `swirl`. strength: radians in the center; radius: where 1/1000 of the turn is left, in
-    units of half the shorter side. Pixels from outside repeat the border. The defaults are our choice.
+    The map of scikit-image's `swirl`. strength: angle at the center in radians; radius: distance at which 1/1000 of it
+    remains, in units of half the shorter side. Pixels from outside repeat the border. The defaults are our choice.
     """
 
     differentiable: ClassVar[bool] = True
@@ -38,7 +38,7 @@ class Swirl:
 
 
 def sampled(clips: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Every frame (..., H, W) at the places (H, W), in pixels, bilinear; outside it repeats its border.
+    """Every frame (..., H, W) at the positions (H, W), in pixels, bilinear; outside it repeats its border.
 
     By indices, not `grid_sample`, whose gradient has no deterministic form on a GPU.
     """
@@ -54,9 +54,9 @@ def sampled(clips: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 @method
 class ResizeAndPad:
-    """Shrunk to a random size and put at a random place on black, one draw for each clip (Xie et al., ICLR 2018).
+    """Resized to a random smaller size and padded with black at random, drawn per clip (Xie et al., ICLR 2018).
 
-    smallest: the least size as a fraction of the frame's; theirs goes from 299 to 331 pixels in 331.
+    smallest: the least size as a fraction of the frame's; the paper draws 299 to 331 pixels in 331.
     """
 
     differentiable: ClassVar[bool] = True
@@ -78,5 +78,5 @@ class ResizeAndPad:
 
 
 def drawn(lowest: int, highest: int, generator: torch.Generator) -> int:
-    """An integer, both ends included."""
+    """A random integer, both ends included."""
     return int(torch.randint(lowest, highest + 1, (), generator=generator))

@@ -14,10 +14,10 @@ from pipeline_lib.transforms.layout import as_bytes, on_frames, require_rgb
 
 @method
 class Jpeg:
-    """Every frame through an 8-bit JPEG file with chroma at half resolution (4:2:0).
+    """Compression of every frame as 8-bit JPEG with chroma at half resolution (4:2:0).
 
     quality: 1 to 100 (Halftone's comparison, its value is not printed; 75 is Pillow's and libjpeg's default). Always
-    on the CPU: a GPU's codec gives other bytes.
+    on the CPU: a GPU codec produces other bytes.
     """
 
     differentiable: ClassVar[bool] = False

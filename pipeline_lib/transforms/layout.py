@@ -1,4 +1,4 @@
-"""Clips as plain pictures and back, for transforms that treat frames (and channels) one by one.
+"""Clips as batches of pictures and back, for transforms of single frames (and channels).
 
 Clips are (N, C, T, H, W) or images (N, C, H, W), float32 in [0, 1].
 """
@@ -36,8 +36,8 @@ def mirrored(pictures: Tensor, margin: int) -> Tensor:
     """
     height, width = pictures.shape[-2:]
     if margin >= min(height, width):
-        raise PipelineError(f"a transform reaches {margin} pixels far, frames are {height} x {width}: make it smaller")
-    # Piece by piece: the gradient of `pad` has no deterministic form on a GPU.
+        raise PipelineError(f"a transform reaches {margin} pixels, frames are {height} x {width}: choose a smaller one")
+    # By concatenation: the gradient of `pad` has no deterministic form on a GPU.
     for axis in (-2, -1):
         size = pictures.shape[axis]
         before = pictures.narrow(axis, 1, margin).flip(axis)
@@ -57,7 +57,7 @@ def sliding_sum(values: Tensor, length: int, axis: int) -> Tensor:
 
 
 def without_rounding(clips: Tensor) -> Tensor:
-    """Takes away what rounding of averages left outside [0, 1]; unlike clamp, it lets the gradient pass there."""
+    """Clips rounding errors of averages outside [0, 1]; unlike clamp, the gradient there is not zero."""
     return StraightThrough.apply(clips, lambda seen: seen.clamp(0, 1))
 
 
@@ -69,4 +69,4 @@ def as_bytes(clips: Tensor) -> Tensor:
 def require_rgb(clips: Tensor) -> None:
     """Raises PipelineError unless the clips have three channels."""
     if clips.shape[1] != 3:
-        raise PipelineError(f"a transform of colors meets clips with {clips.shape[1]} channels; it needs 3")
+        raise PipelineError(f"a transform of colors needs 3 channels; the clips have {clips.shape[1]}")

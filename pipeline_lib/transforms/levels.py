@@ -1,4 +1,4 @@
-"""Transforms of grey levels."""
+"""Transforms of gray levels."""
 
 from typing import ClassVar
 
@@ -25,7 +25,7 @@ class BitDepth:
 
 @method
 class HistogramEqualization:
-    """Every channel of every frame spread evenly over the 8-bit levels, as Pillow's `ImageOps.equalize`."""
+    """Histogram equalization of every channel of every frame over the 8-bit levels, as Pillow's `ImageOps.equalize`."""
 
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False

@@ -14,7 +14,7 @@ from pipeline_lib.randomness.noise import noise_like
 class NoiseInjection:
     """Independent normal noise on every value, then clamped; sigma on the [0, 1] scale (Cohen et al., 2019: 0.12 to 1).
 
-    Differentiated exactly, for the noise that was drawn. The default is our choice.
+    Differentiated exactly, for the drawn noise. The default is our choice.
     """
 
     differentiable: ClassVar[bool] = True

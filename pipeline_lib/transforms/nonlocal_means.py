@@ -1,4 +1,4 @@
-"""Non-local means (Buades et al., 2005), each channel of each frame on its own."""
+"""Non-local means (Buades et al., 2005), each channel of each frame separately."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from pipeline_lib.entries.ranges import Odd, Positive, method
 from pipeline_lib.transforms.layout import mirrored, on_planes, sliding_sum
 
-# Pixels at a time: what a CPU has in its caches, and what keeps any other device busy.
+# Pixels at a time: the size of a CPU's caches, and enough to occupy any other device.
 CPU_PIXELS, DEVICE_PIXELS = 2**17, 2**26
 
 
@@ -35,14 +35,14 @@ class NonlocalMeans:
         padded = mirrored(planes, self.patch // 2 + self.search // 2)
         pixels = CPU_PIXELS if planes.device.type == "cpu" else DEVICE_PIXELS
         count = max(1, pixels // padded[0].numel())
-        # Planes last: neighbors in memory for every window.
+        # Planes last: contiguous in memory for every window.
         parts = [self._mean(part.permute(2, 3, 0, 1).contiguous()) for part in padded.split(count)]
         return torch.cat(parts, dim=2).permute(2, 3, 0, 1)
 
     def _mean(self, padded: Tensor) -> Tensor:
         """(height + margins, width + margins, planes, 1) -> the same without margins.
 
-        The weight of two pixels serves both, so that half of the window's offsets are enough.
+        The weight of two pixels is symmetric, so half of the window's offsets are enough.
         """
         search, edge = self.search // 2, self.patch // 2
         margin = search + edge
@@ -51,7 +51,7 @@ class NonlocalMeans:
         norm = torch.ones_like(total)
         for down in range(search + 1):
             for right in range(-search if down else 1, search + 1):
-                left = max(0, right)  # of the image in the weights, which reach as far as the offset
+                left = max(0, right)  # start of the image in the weights, which are larger by the offset
                 rows, columns = height + down, width + abs(right)
                 size = rows + 2 * edge, columns + 2 * edge
                 one = window(padded, search - down, search - left, *size)
@@ -66,7 +66,7 @@ class NonlocalMeans:
 
     def _weight(self, squares: Tensor) -> Tensor:
         distance = sliding_sum(sliding_sum(squares, self.patch, 0), self.patch, 1)
-        # Smaller weights vanish beside the pixel's own, which is 1, and arithmetic with denormal numbers is slow.
+        # Smaller weights are negligible against the pixel's own, which is 1, and denormal arithmetic is slow.
         return distance.mul_(-1 / (self.patch * self.strength) ** 2).clamp_(min=-60).exp_()
 
 
