@@ -384,10 +384,12 @@ def test_tables_of_selections_need_selecting_models_and_their_branches(changes, 
 
 def test_an_attack_belongs_to_one_branch():
     branches = SOFT["branches"] | {"physical": ["pgd"]}
-    with pytest.raises(PipelineError, match=re.escape("branches.physical[0]: this attack has the branch 'lp' already")):
+    with pytest.raises(
+        PipelineError, match=re.escape("branches.physical[0]: this attack is already in the branch 'lp'")
+    ):
         resolved(changed("models.multibn_manual.defense.branches", branches))
     wrapped = {"method": "transformed", "transform": {"method": "jpeg"}, "defense": SOFT | {"branches": branches}}
-    with pytest.raises(PipelineError, match="this attack has the branch 'lp' already"):
+    with pytest.raises(PipelineError, match="this attack is already in the branch 'lp'"):
         resolved(changed("models.multibn.defense", wrapped))
     with pytest.raises(PipelineError, match=re.escape("branches.b[0]: clean clips are already in the branch 'a'")):
         resolved(changed("models.multibn.defense.branches", {"a": ["clean", "pgd"], "b": []}))

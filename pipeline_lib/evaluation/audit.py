@@ -19,22 +19,22 @@ from pipeline_lib.records.audits import Audit, TraceRow
 
 
 def with_learned_gradient(attacked: AttackedClips, zero_elements: float) -> AttackedClips:
-    """The clips of a pattern that they share: it takes no gradient when it is shown, but did when it was learned."""
+    """The clips of a universal pattern, with the gradient facts of its learning: applying it takes no gradient."""
     clips = len(attacked.crc32)
     zero = {"zero_gradient": np.full(clips, zero_elements == 1), "zero_elements": np.full(clips, zero_elements)}
     return attacked._replace(first_step=attacked.first_step._replace(**zero))
 
 
 def trace_of(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> Trace:
-    """Of what an attack's loss recorded, and of the final live clips."""
+    """The trace of an attack's recorded loss and of the final live clips."""
     losses = [*(loss.cpu().numpy() for loss in recorded.losses), final.losses]
     correct = [*(answer.cpu().numpy() for answer in recorded.correct), final.predictions == labels]
     return Trace(np.stack(losses, 1), np.stack(correct, 1))
 
 
 def require_finite(videos: Sequence[str], what: str, *values: Tensor) -> None:
-    """Raises PipelineError naming the videos whose entries (N, ...) are NaN or infinite: no comparison would see them,
-    and the sign of a gradient of NaN is 0, so that such a clip looks as if it withstood the attack."""
+    """Raises PipelineError with the videos whose entries (N, ...) are NaN or infinite. Comparisons would not detect
+    them, and the sign of a NaN gradient is 0, so that the model would look robust on such a clip."""
     finite = [value.reshape(len(videos), -1).isfinite().all(1).tolist() for value in values]
     broken = [video for video, *fine in zip(videos, *finite, strict=True) if not all(fine)]
     if broken:
@@ -43,7 +43,7 @@ def require_finite(videos: Sequence[str], what: str, *values: Tensor) -> None:
 
 
 def bound_facts(attack: LatticeAttack, live: Tensor, stored: Tensor, clean: Tensor) -> BoundFacts:
-    """How the clips lie in the attack's bound and in the box."""
+    """Ratios of the clips to the attack's bound, and their distance from the box."""
     excess = torch.maximum(live - 1, -live).flatten(1).amax(1).clamp_min(0)
     unchanged = (stored == clean).flatten(1).all(1)
     return BoundFacts(
@@ -55,18 +55,18 @@ def bound_facts(attack: LatticeAttack, live: Tensor, stored: Tensor, clean: Tens
 
 
 def goal_reached(recorded: RecordedLoss, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """bool (n,): whether no class suits the attack better than the predicted one: of a targeted attack that is its
-    target, of an untargeted one any wrong class."""
+    """bool (n,): whether the predicted class maximizes the attack's criterion: the target of a targeted attack, any
+    wrong class for an untargeted one."""
     criterion = recorded.criterion or to_labels(recorded.labels)
     answers = torch.eye(classes, device=recorded.labels.device)
     suits = torch.stack([criterion(answer.expand(len(predictions), -1)) for answer in answers]).cpu().numpy()
-    # Answers differ by 1, or by rounding.
+    # The criteria of classes differ by 1, or by rounding.
     return suits[predictions, np.arange(len(predictions))] > suits.max(0) - 0.5
 
 
 def model_gap(recorded: RecordedLoss, evaluate: Callable[[Tensor, Tensor], Scores]) -> np.ndarray:
-    """(n,): for the first clip, how far its loss as evaluated is from its loss as attacked, |a - b| / (1 + b);
-    `NOT_MEASURED` for the others. One clip of a batch is enough to see that the two are not the same model."""
+    """(n,): for the first clip, the gap |a - b| / (1 + b) between its loss as attacked and as evaluated; `NOT_MEASURED`
+    for the others. One clip of a batch is enough to detect that the two are different models."""
     gap = np.full(len(recorded.labels), NOT_MEASURED)
     if recorded.first_clip is not None:
         evaluated = evaluate(recorded.first_clip, recorded.labels[:1]).losses[0]
@@ -75,7 +75,7 @@ def model_gap(recorded: RecordedLoss, evaluate: Callable[[Tensor, Tensor], Score
 
 
 def audit_of(attacked: AttackedClips, labels: np.ndarray, precision: Precision = "fp32") -> Audit:
-    """Facts about an attack in some precision."""
+    """The audit of attacked clips; precision: that of the attack."""
     first, trace, bound = attacked.first_step, attacked.trace, attacked.bound
     gaps = attacked.model_gap[attacked.model_gap != NOT_MEASURED]
     return Audit(
@@ -108,6 +108,6 @@ def accuracy(scores: Scores, labels: np.ndarray) -> float:
 
 
 def trace_rows(trace: Trace) -> list[TraceRow]:
-    """Of the live clips after each number of iterations, 0 (the start) to T."""
+    """Mean accuracy and loss of the live clips after 0 (the start) to T iterations."""
     means = zip((trace.correct.mean(0) * 100).tolist(), trace.loss.mean(0).tolist(), strict=True)
     return [TraceRow(step, accuracy, loss) for step, (accuracy, loss) in enumerate(means)]

@@ -25,9 +25,9 @@ class Audit(NamedTuple):
     clean_accuracy: float
     live_accuracy: float
     stored_accuracy: float
-    recovered_clips: float  # fraction of the live clips, correct in the end and not at an earlier iterate
-    last_fall: float  # of the fraction correct at every iterate, in the last tenth of the iterations
-    last_rise: float  # fraction of the rise of the loss of clips still correct, in the last tenth of the iterations
+    recovered_clips: float  # fraction of the live clips, correct at the end but not at an earlier iterate
+    last_fall: float  # decrease of the fraction correct at all iterates, in the last tenth of the iterations
+    last_rise: float  # fraction of the loss increase of clips still correct, in the last tenth of the iterations
 
 
 class TraceRow(NamedTuple):

@@ -1,4 +1,4 @@
-"""The audits of the adversarial sets in one table, with a verdict on each: robustness, or a masked gradient?"""
+"""The audits of all adversarial sets in one table, with a verdict on each: robustness, or a masked gradient?"""
 
 import html as markup
 import math
@@ -26,24 +26,24 @@ NO_EFFECT = "no effect"
 NO_BOUND = "no bound stated"
 OVERSHOT = "last iterate worse"
 UNFINISHED = "not converged"
-# Sets of attacks that leave more than their bound does.
+# Attacks that are weaker than their bound allows.
 WEAK = (OVERSHOT, UNFINISHED)
-# Numbers of such sets measure no robustness. A set without an effect may be one of a robust model.
+# Numbers of such sets do not measure robustness. A set without an effect may belong to a robust model.
 FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01
 UNCHANGED_ALLOWED = 0.01
-FELL = 1.0  # percent
-# Of the rise of the loss of clips that are still correct: what may come of the last tenth of the iterations.
+LEAST_FALL = 1.0  # percent
+# Allowed fraction of the loss increase of clips still correct in the last tenth of the iterations.
 LATE_RISE = 0.05
-# Of the bound and of [0, 1]: above the rounding of float32, below half a grey level for every bound in use.
+# Tolerance for the bound and for [0, 1]: above float32 rounding, below half a grey level for every bound in use.
 ROUNDING = 1e-3
-# A predicted increase that counts, of 1 + the loss at the start: below it the bound is too small to tell.
+# Smallest relevant predicted increase, as a fraction of 1 + the loss at the start: below it the bound is too small.
 LEAST_PREDICTED = 0.02
-# What must come of it at least. A sound attack exceeds the prediction, as cross-entropy is convex in the logits, but
-# BPDA predicts too much: 0.28 of it came of a step on non-local means, 0.95 or more on the other transforms of this
-# package.
+# Smallest valid ratio of actual to predicted increase. Sound attacks exceed the prediction, as cross-entropy is convex
+# in the logits, but BPDA predicts too much: a ratio of 0.28 was measured on non-local means, 0.95 or more on the other
+# transforms of this package.
 LEAST_FOUND = 0.1
-# Where most elements are zero, the gradient is no BPDA through the identity, and has to be correct.
+# If most elements are zero, the gradient is not one of BPDA through the identity, and has to be correct.
 MOSTLY = 0.5
 LEAST_FOUND_OF_FEW_ELEMENTS = 0.5
 COST_TITLE = "storage"
@@ -68,7 +68,7 @@ def build_audit(paths: Sequence[Mapping[str, str]]) -> pd.DataFrame:
 
 
 def read_audit(path: Path | str) -> dict[str, float]:
-    """Return the audit's one row; PipelineError naming the file if it is not one row of `AUDIT_COLUMNS`."""
+    """Return the audit's row. Raises PipelineError, with the file, unless it has one row of `AUDIT_COLUMNS`."""
     table = pd.read_csv(path)
     missing = [column for column in AUDIT_COLUMNS if column not in table]
     if missing or len(table) != 1:
@@ -79,12 +79,12 @@ def read_audit(path: Path | str) -> dict[str, float]:
 
 
 def verdict(audit: Mapping[Any, Any]) -> str:
-    """Return "ok" or what is wrong, the gravest first.
+    """Return "ok" or the most serious fault.
 
-    Accuracies are the same if the stored one is not lower by half a clip. An attack that was allowed to move nothing
-    (`bound_ratio` 0 and all clips unchanged) may well leave the accuracy as it is.
+    Accuracies are equal if the stored one is not lower by half a clip. For a bound of 0 (`bound_ratio` 0 and all clips
+    unchanged) an unchanged accuracy is correct.
     """
-    # An infinite ratio is one of pixels outside the region.
+    # An infinite ratio means pixels outside the region, a broken bound.
     if any(math.isnan(audit[name]) for name in AUDIT_COLUMNS) or math.isinf(audit["end_loss"]):
         return NOT_FINITE
     if max(audit["bound_ratio"], audit["live_bound_ratio"]) > 1 + ROUNDING or audit["box_excess"] > ROUNDING:
@@ -92,8 +92,8 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     if audit["model_gap"] > audit["gap_allowed"]:
         return OTHER_MODEL
     fell, half_a_clip = audit["clean_accuracy"] - audit["stored_accuracy"], 50 / audit["clips"]
-    # A random start turns a clip or two by itself.
-    futile = fell < max(FELL, half_a_clip) and loss_contradicts_gradient(audit)
+    # A random start alone changes one or two predictions.
+    futile = fell < max(LEAST_FALL, half_a_clip) and loss_contradicts_gradient(audit)
     if audit["zero_gradients"] > ZERO_GRADIENTS_ALLOWED or futile:
         return MASKED
     if audit["unchanged_clips"] > UNCHANGED_ALLOWED and audit["bound_ratio"] != 0:
@@ -104,21 +104,21 @@ def verdict(audit: Mapping[Any, Any]) -> str:
 
 
 def finish(audit: Mapping[Any, Any]) -> str:
-    """Return "ok", or how the attack would be stronger with smaller or more steps in the same bound.
+    """Return "ok", or the fault of an attack that smaller or more steps in the same bound would make stronger.
 
-    A clip is no sign: two are, if they are a hundredth of all.
+    A single clip is not significant; two are, if they are 1 % of all clips.
     """
-    counts = max(FELL / 100, 1.5 / audit["clips"])
+    counts = max(LEAST_FALL / 100, 1.5 / audit["clips"])
     if audit["recovered_clips"] > counts:
         return OVERSHOT
-    climbing = audit["live_accuracy"] / 100 > counts and audit["last_rise"] > LATE_RISE
-    return UNFINISHED if climbing or audit["last_fall"] > counts else SOUND
+    rising = audit["live_accuracy"] / 100 > counts and audit["last_rise"] > LATE_RISE
+    return UNFINISHED if rising or audit["last_fall"] > counts else SOUND
 
 
 def loss_contradicts_gradient(audit: Mapping[Any, Any]) -> bool:
-    """Return whether the first gradient says that the first step raises the loss, and neither that nor the end does.
+    """Return whether the loss increases much less than the first gradient predicts, in the first step and in total.
 
-    Of a model that is robust, or an attack that is weak, the gradient predicts little.
+    For a robust model or a weak attack the predicted increase is small.
     """
     predicted = audit["predicted_increase"]
     found = max(audit["first_rise"], audit["end_loss"] - audit["start_loss"])
@@ -129,8 +129,8 @@ def loss_contradicts_gradient(audit: Mapping[Any, Any]) -> bool:
 def storage_cost(audit: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set, attack and storage: sets, clips, live and stored accuracy, cost, largest.
 
-    cost: stored minus live accuracy in points, of all clips; positive where the stored attack is weaker. largest: that
-    of the set where it is farthest from 0.
+    cost: stored minus live accuracy in points, over all clips; positive if the stored attack is weaker. largest: the
+    cost with the largest magnitude of a single set.
     """
     rows = []
     for names, sets in audit.groupby(["dataset", "attack", "storage"]):
@@ -142,10 +142,10 @@ def storage_cost(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_audit(audit: pd.DataFrame, captions: str, *, csv: Path, markdown: Path, latex: Path, html: Path) -> None:
-    """Write the audit as CSV, and rounded for reading, with what storing costs each attack below it, as Markdown,
-    LaTeX (booktabs) and an HTML page.
+    """Write the audit as CSV; and rounded, with each attack's cost of storage below it, as Markdown, LaTeX (booktabs)
+    and an HTML page.
 
-    captions: two paragraphs, one for each of the two tables (`workflow/report/audit.rst`).
+    captions: two paragraphs, one for each table (`workflow/report/audit.rst`).
     """
     of_audit, of_cost = (" ".join(paragraph.split()) for paragraph in captions.strip().split("\n\n"))
     publish(csv, audit.round(6).to_csv(index=False, lineterminator="\n"))
@@ -157,7 +157,7 @@ def write_audit(audit: pd.DataFrame, captions: str, *, csv: Path, markdown: Path
 
 
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
-    """Return the audit as text, indexed by data set: verdict in front, fractions in percent, headings in words."""
+    """Return the audit as text, indexed by data set: verdict first, fractions in percent, headings in words."""
     fractions = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
     fractions += ["recovered_clips", "last_fall", "last_rise"]
     sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
@@ -175,7 +175,7 @@ def readable(audit: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_cost(audit: pd.DataFrame) -> pd.DataFrame:
-    """Return `storage_cost` as text, indexed by data set; costs with their sign."""
+    """Return `storage_cost` as text, indexed by data set; costs with a sign."""
     text = storage_cost(audit)
     text[["live", "stored"]] = text[["live", "stored"]].map(lambda percent: f"{percent:.1f}")
     text[["cost", "largest"]] = text[["cost", "largest"]].map(lambda points: f"{points:+.1f}" if points else "0.0")
