@@ -241,8 +241,8 @@ def test_a_prefix_of_some_names_only_belongs_to_them(tmp_path):
         ({"state_dict": {}}, "no weights: expected names and tensors"),
         ({"epoch": 3, "weights": torch.ones(1)}, "'epoch' is not the name of a tensor"),
         ({"state_dict": {0: torch.ones(1)}}, "0 is not the name of a tensor"),
-        ({"state_dict": WEIGHTS, "best": np.float64(0.5)}, r"it wants numpy\..*, which is never loaded"),
-        (nn.Linear(2, 2), r"it wants torch\.nn\..*Linear, which is never loaded"),
+        ({"state_dict": WEIGHTS, "best": np.float64(0.5)}, r"it needs numpy\..*, which is never loaded"),
+        (nn.Linear(2, 2), r"it needs torch\.nn\..*Linear, which is never loaded"),
     ],
     ids=["empty", "list", "empty state", "other values", "numbered", "numpy", "whole network"],
 )
@@ -268,7 +268,7 @@ def test_truncated_weights_are_refused(tmp_path, fraction, zipped):
 def test_hostile_weights_are_refused_and_run_nothing(tmp_path, zipped):
     path, target = tmp_path / "w.pth", tmp_path / "owned"
     torch.save({"state_dict": WEIGHTS, "arch": Hostile(str(target))}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(PipelineError, match=r"w\.pth: no weights of torch.*it wants \w+\.mkdir"):
+    with pytest.raises(PipelineError, match=r"w\.pth: no weights of torch.*it needs \w+\.mkdir"):
         checkpoint.load_foreign(path)
     assert not target.exists()
 
