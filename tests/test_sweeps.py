@@ -68,7 +68,7 @@ def test_errors_name_the_key(entry, message):
 def test_a_made_name_that_is_written_too():
     swept = {"base": "pgd", "sweep": {"steps": [1]}}
     for attacks in ({"pgd": PGD, "a": swept, "a_1": PGD}, {"pgd": PGD, "a_1": PGD, "a": swept}):
-        with pytest.raises(PipelineError, match="the name 'a_1' is given twice"):
+        with pytest.raises(PipelineError, match="the name 'a_1' is used twice"):
             written_out(attacks)
 
 
