@@ -177,7 +177,7 @@ def test_decoding_with_many_threads_stays_inside_the_limit_of_open_files(root: P
         decode_to_store(limited, root, "train", Ucf101(), SPEC, each, 16)
     assert limited.read_bytes() == plain.read_bytes()
     assert re.search(r"limit of open files is \d+ \(ulimit -n\), .* needs 10 .*: 2 work at a time", caplog.text)
-    expected = "of 8 videos takes 38 while it starts: raise the limit, as with ulimit -n"
+    expected = "of 8 videos needs 38 while it starts: raise the limit, as with ulimit -n"
     with open_files_limit(open_files() + 40), pytest.raises(PipelineError, match=expected):
         decode_to_store(limited, root, "train", Ucf101(), SPEC, Decoding(), 16)
 
