@@ -1,6 +1,7 @@
 """What YAML and Snakemake pass over or read as something else is refused by file, line and path."""
 
 import functools
+import json
 from pathlib import Path
 
 import pytest
@@ -68,19 +69,26 @@ def test_an_empty_file_is_empty(tmp_path):
 
 
 def test_a_null_takes_away_only_what_a_file_has(tmp_path):
-    (tmp_path / "base.yaml").write_text("attacks: {pgd: {steps: 1}}\nfigures: {sweeps: {radius: {}}}\n")
-    (tmp_path / "own.yaml").write_text("attacks: {pgd: null}\nfigures: {sweeps: {radius: null}}\n")
+    (tmp_path / "base.yaml").write_text("attacks: {pgd: {steps: 1}}\nfigures: {radius: {method: sweep}}\n")
+    (tmp_path / "own.yaml").write_text("attacks: {pgd: null}\nfigures: {radius: null}\n")
     files = [tmp_path / "base.yaml", tmp_path / "own.yaml"]
-    merged = {"attacks": {"pgd": None}, "figures": {"sweeps": {"radius": None}}}
+    merged = {"attacks": {"pgd": None}, "figures": {"radius": None}}
     assert checked_config(merged, files, {}) == merged
     expected = r"config: attacks\.pdg: unknown name: null removes an entry; known: pgd"
     with pytest.raises(PipelineError, match=expected):
         checked_config(merged | {"attacks": {"pdg": None}}, files, {})
-    with pytest.raises(PipelineError, match=r"figures\.sweeps\.radios: unknown name: .* known: radius"):
-        checked_config(merged | {"figures": {"sweeps": {"radios": None}}}, files, {})
+    with pytest.raises(PipelineError, match=r"figures\.radios: unknown name: .* known: radius"):
+        checked_config(merged | {"figures": {"radios": None}}, files, {})
     assert checked_config({"attacks": {"pgd": "null"}}, files, {"attacks": {"pgd": "null"}}) == {
         "attacks": {"pgd": None}
     }
+
+
+def test_the_effective_configuration_of_a_run_is_one_file_with_its_nulls(tmp_path):
+    """The report is made with it, also where no other file is found."""
+    content = {"attacks": {"pgd": None, "roa": {"steps": 1, "goal": None}}, "studies": {"multav": None}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert checked_config(content, [tmp_path / "config.json"], {}) == content
 
 
 def test_what_the_command_line_gives_inside_braces_has_the_types_of_a_file():

@@ -4,7 +4,7 @@ Snakemake keeps neither line numbers nor repeated keys: the files are read once 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipeline_lib.configuration.entries import fail, known
 from pipeline_lib.errors import PipelineError
 
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
-SECTIONS = ("datasets", "networks", "attacks", "training", "models", "studies")
+SECTIONS = ("datasets", "networks", "attacks", "training", "models", "studies", "figures")
 
 
 def checked_config(config: Mapping[str, Any], files: Iterable[Path], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,22 +126,23 @@ def _scalar(text: str) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else text
 
 
-def check_nulls(config: Mapping[str, Any], layers: Iterable[Mapping[str, Any]]) -> None:
-    """Raises PipelineError for a null that removes an entry that no file has."""
-    layers = list(layers)
+def check_nulls(config: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> None:
+    """Raises PipelineError for a null that removes an entry that no file has.
+
+    The first file has nothing below it: its nulls remove nothing, as those of the effective configuration that the
+    report is made with.
+    """
+    harmless = {(where, name) for where, entries in _sections(layers[0]) for name in entries}
     for where, section in _sections(config):
         names = {name for layer in layers for at, entries in _sections(layer) if at == where for name in _real(entries)}
         for name in section:
-            if section[name] is None and name not in names:
+            if section[name] is None and name not in names and (where, name) not in harmless:
                 raise fail(f"{where}.{name}", f"unknown name: null removes an entry; {known(names)}")
 
 
 def _sections(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Dotted path and entries of each section with named entries."""
-    figures = config.get("figures")
-    kinds = figures if isinstance(figures, Mapping) else {}
-    places = [(name, config.get(name)) for name in SECTIONS] + [(f"figures.{kind}", kinds[kind]) for kind in kinds]
-    return ((where, entries) for where, entries in places if isinstance(entries, Mapping))
+    """Name and entries of each section with named entries."""
+    return ((name, config[name]) for name in SECTIONS if isinstance(config.get(name), Mapping))
 
 
 def _real(entries: Mapping[str, Any]) -> Iterator[str]:
