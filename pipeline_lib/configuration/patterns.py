@@ -18,3 +18,12 @@ def pattern_of(names: Iterable[str]) -> str:
     if len(parts) == 1 and not may_end:
         return parts[0]
     return f"(?:{'|'.join(parts)}){'?' if may_end else ''}" if parts else ""
+
+
+def pattern_before_another(names: Iterable[str]) -> str:
+    """A regular expression for these names where the next folder of the path has another name.
+
+    Without a reference to another wildcard: Snakemake also compiles the pattern of a wildcard by itself.
+    """
+    alternatives = (f"{re.escape(name)}(?!/{re.escape(name)}/)" for name in sorted(set(names)))
+    return f"(?:{'|'.join(alternatives)})"

@@ -16,7 +16,7 @@ from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import Paths
-from pipeline_lib.configuration.patterns import pattern_of
+from pipeline_lib.configuration.patterns import pattern_before_another, pattern_of
 from pipeline_lib.configuration.requests import Requests, cores
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.targets import all_targets, split_target

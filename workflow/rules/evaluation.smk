@@ -36,7 +36,7 @@ use rule predict_clean as predict_transfer with:
     log:
         PATHS.log("predict/{target}/{source}/{attack}", "{dataset}"),
     wildcard_constraints:
-        source=f"(?!(?P=target)/)(?:{TARGETS})",
+        target=pattern_before_another(all_targets(PLAN["models"])),
 
 
 # Features of clean and of adversarial clips after each stage of the set's source.
