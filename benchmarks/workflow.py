@@ -69,7 +69,7 @@ def jobs(folder: Path, count: int, warm: int, *options: str) -> float:
     folder.mkdir()
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "job.py").write_text(JOB)
-    given = ["--config", f"jobs={count}", f"warm={warm}", "gpu_share=1"]
+    given = ["--config", f"jobs={count}", f"warm={warm}", "gpu_share=1", "lock_wait=60"]
     return cpu_seconds(snakemake("--cores", "1", "--scheduler", "greedy", *options, *given), folder)
 
 
