@@ -22,6 +22,9 @@ import yaml
 
 from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.configuration.config import resolve_config
+from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.parameters import attack_entry, model_entry
+from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.structure import with_defaults, without_nulls
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build
@@ -32,6 +35,7 @@ from pipeline_lib.jobs.adapter import torch_device
 from pipeline_lib.training.job import Inputs, Outputs, train_model
 
 ROOT = Path(__file__).parents[1]
+ENDINGS = ("h5", "audit.csv", "trace.csv")
 
 
 def merged(first: Any, second: Any) -> Any:
@@ -68,14 +72,14 @@ class Study:
         self.plan = resolve_config(self.config)
         self.study = self.plan["studies"][options.study]
         self.device = torch_device({"device": options.device, "threads": 4})
-        self.folder = options.results / self.study["dataset"]
+        self.dataset, self.paths = self.study["dataset"], Paths(str(options.results))
         self.runs = options.results / ".runs"
-        self.clips = options.clips or self.folder / "clips"
+        self.clips = options.clips or Path(self.paths.clips(self.dataset, "test")).parent
         sizes = self.runs / "batch_sizes"
         self.settings = Settings(**self.config["evaluation"], device=self.device, batch_sizes=sizes)
 
     def decode(self) -> None:
-        entry = self.plan["datasets"][self.study["dataset"]]
+        entry = self.plan["datasets"][self.dataset]
         for split in ("train", "test"):
             out = self.clips / f"{split}.h5"
             if not out.exists():
@@ -85,33 +89,39 @@ class Study:
 
     def weights(self, model: str) -> Path:
         """A trained model's file; trains it, and the model that it starts from, if they are missing."""
-        path, entry = self.folder / f"models/{model}.pt", self.plan["models"][model]
+        path, entry = Path(self.paths.weights(self.dataset, model)), self.plan["models"][model]
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             initial = self.weights(entry["initial"]) if entry["initial"] else None
             start = time.monotonic()
             train_model(
-                {key: value for key, value in entry.items() if key != "initial"},
+                model_entry(self.plan, model),
                 Inputs(
                     clips=self.clips / "train.h5",
                     initial=initial,
                     test=self.clips / "test.h5" if entry["training"].get("select_on") == "test" else None,
                 ),
-                Outputs(weights=path, history=path.with_suffix(".csv"), runs=self.runs / "train"),
+                Outputs(weights=path, history=self.history(model), runs=self.runs / "train"),
                 code="",
                 device=self.device,
             )
-            print(f"  trained {model} in {time.monotonic() - start:.1f} s; last epoch: {last_row(path)}", flush=True)
+            print(
+                f"  trained {model} in {time.monotonic() - start:.1f} s; last epoch: {last_row(self.history(model))}",
+                flush=True,
+            )
         return path
+
+    def history(self, model: str) -> Path:
+        return Path(self.paths.history(self.dataset, model))
 
     def correct(self, target: str, attack: str) -> np.ndarray:
         """bool (N,): whether a target classifies each test clip correctly under a white-box attack, or clean."""
         model, branch = split_target(target)
-        out = self.folder / f"predictions/{target}/{attack}.csv"
+        out = Path(self.paths.prediction(self.dataset, target, target, attack))
         source = Source(weights=self.weights(model), branch=branch)
         if not out.exists():
             out.parent.mkdir(parents=True, exist_ok=True)
-            if attack == "clean":
+            if attack == CLEAN:
                 predict(source, clips=self.clips / "test.h5", output=out, settings=self.settings)
             else:
                 self._attack(target, attack, source, out)
@@ -119,21 +129,16 @@ class Study:
             return np.array([row["prediction"] == row["label"] for row in csv.DictReader(file)])
 
     def _attack(self, target: str, attack: str, source: Source, out: Path) -> None:
-        made = self.folder / f"adversarial/{target}/{attack}.h5"
-        made.parent.mkdir(parents=True, exist_ok=True)
+        made = {end: Path(self.paths.adversarial(self.dataset, target, attack, end)) for end in ENDINGS}
+        made["h5"].parent.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
         make_adversarial_set(
-            self.plan["attacks"][attack],
+            attack_entry(self.plan, attack),
             source=source,
             clips=self.clips / "test.h5",
             run=Run(folder=self.runs / "attack", code=""),
             settings=self.settings,
-            outputs=SetFiles(
-                adversarial=made,
-                predictions=out,
-                audit=made.with_suffix(".audit.csv"),
-                trace=made.with_suffix(".trace.csv"),
-            ),
+            outputs=SetFiles(adversarial=made["h5"], predictions=out, audit=made["audit.csv"], trace=made["trace.csv"]),
         )
         print(f"  {attack} on {target} in {time.monotonic() - start:.1f} s", flush=True)
 
@@ -145,8 +150,8 @@ class Study:
         return f"| {label} | " + " | ".join(f"{number:.1f}" for number in numbers) + f" | {len(found[0])} |"
 
 
-def last_row(weights: Path) -> str:
-    *_, last = csv.DictReader(weights.with_suffix(".csv").open())
+def last_row(history: Path) -> str:
+    *_, last = csv.DictReader(history.open())
     return ", ".join(f"{key} {last[key]}" for key in ("epoch", "loss", "accuracy", "selection_accuracy") if key in last)
 
 

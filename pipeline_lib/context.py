@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 @contextmanager
-def holding(variable: ContextVar[T | None], value: T) -> Iterator[T]:
+def holding(variable: ContextVar[Any], value: T) -> Iterator[T]:
     """Sets the variable to the value inside the `with` statement, and yields the value."""
     token = variable.set(value)
     try:

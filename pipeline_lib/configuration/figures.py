@@ -70,6 +70,10 @@ class FigurePlan:
         """The cells of `entry` or `entry/branch`, one per seed."""
         return [self.cell(key, one, attack, source) for one in self.targets(key, target)]
 
+    def first_cells(self, rows: Mapping[str, str], attack: str) -> dict[str, Cell]:
+        """The white-box cell of each row's first seed. `rows`: label -> target."""
+        return {label: self.cells(f"rows.{label}", row, attack)[0] for label, row in rows.items()}
+
     def clips(self, split: str = "test") -> File:
         """The clean clips of a split."""
         return File("clips", (self.dataset, split))

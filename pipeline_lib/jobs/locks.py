@@ -11,11 +11,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline_lib.context import holding
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import REFUSED
 from pipeline_lib.jobs.logs import LOGGER
@@ -28,14 +29,9 @@ POLL_EVERY_SECONDS, REPEAT_EVERY_SECONDS = 0.2, 600.0
 LONGEST_WAIT: ContextVar[float] = ContextVar("LONGEST_WAIT", default=7200.0)
 
 
-@contextmanager
-def waiting_at_most(seconds: float) -> Iterator[None]:
+def waiting_at_most(seconds: float) -> AbstractContextManager[float]:
     """Inside, waiting for the lock of a run fails after `seconds`."""
-    before = LONGEST_WAIT.set(seconds)
-    try:
-        yield
-    finally:
-        LONGEST_WAIT.reset(before)
+    return holding(LONGEST_WAIT, seconds)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Features:
         """The features of each row; each belongs to one set."""
         plan.at_least(1, "rows", self.rows)
         plan.attack("attack", self.attack)
-        first = {label: plan.cells(f"rows.{label}", row, self.attack)[0] for label, row in self.rows.items()}
+        first = plan.first_cells(self.rows, self.attack)
         for label, cell in first.items():
             if stages_of_entry(plan.model(cell.target)["network"]) == []:
                 raise plan.fail(f"rows.{label}", NO_STAGES)

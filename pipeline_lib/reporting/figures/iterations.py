@@ -81,7 +81,7 @@ class Iterations:
         restarts = innermost(plan.attack("attack", self.attack)).get("restarts", 1)
         if isinstance(restarts, int) and restarts > 1:
             raise plan.fail("attack", f"attack {self.attack!r} has restarts: a trace would show all runs as one")
-        first = {label: plan.cells(f"rows.{label}", row, self.attack)[0] for label, row in self.rows.items()}
+        first = plan.first_cells(self.rows, self.attack)
         return {
             "audit": next(iter(first.values())).audit,
             "traces": {label: cell.trace for label, cell in first.items()},
