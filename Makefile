@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-gpu gpu lint mutants slurm clean-runs
+.PHONY: demo test test-all test-gpu gpu lint docs mutants slurm clean-runs
 
 demo: $(VENV)/.installed
 	$(BIN)/snakemake --cores all
@@ -30,6 +30,10 @@ lint: $(VENV)/.installed
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 
+# The documentation as a site in site/: open site/index.html. Dead links and pages without a menu entry are errors.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+
 # Mutation testing: changes one expression at a time; some test should fail. Takes hours on one core, and can be resumed.
 # `make mutants MUTANTS='pipeline_lib.attacks.*'` reruns some of them. See CONTRIBUTING.md and tests/mutants.md.
 mutants: $(VENV)/.mutants
@@ -54,6 +58,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.slurm: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[slurm]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[docs]"
 	touch $@
 
 $(VENV)/.mutants: $(VENV)/.installed
