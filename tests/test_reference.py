@@ -25,6 +25,13 @@ def test_every_method_and_summary_has_an_entry(pages):
     assert [name for name in SUMMARIES if f"| `{name}` |" not in text] == []
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_each_field_is_explained_in_a_docstring(name):
+    known = reference.fields(METHODS[name])
+    texts = [part.text for part in reference.documented_bases(METHODS[name])]
+    assert set(reference.meanings_of(texts, known)) == set(known)
+
+
 def test_an_entry_states_type_range_default_and_meaning_of_each_field(pages):
     assert "| `steps` | int, at least 1 | required | T of the papers" in pages["attacks.md"]
     assert "| `per` | `frame` or `video` | `frame` | a position for each `frame`" in pages["attacks.md"]

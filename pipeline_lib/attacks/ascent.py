@@ -42,6 +42,9 @@ class Ascent:
     unmasked_first_gradient: compute the first gradient at the start over the whole clip (the authors' AF), not only in
         the region.
     precision: of the passes; clips, gradients and bounds are float32.
+    perturbation: the bound, and the step inside it.
+    region: the pixels that may change.
+    start: the first iterate.
     """
 
     passes: ClassVar[str] = "restarts * (steps + region.passes + (restarts > 1 or keep == 'best')) + 1"

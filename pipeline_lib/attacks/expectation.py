@@ -19,6 +19,9 @@ class Expectation:
     """`attack` on the mean of the loss over `samples` forward passes; time and memory of each step grow with `samples`.
 
     An attack's trace has one line per pass.
+
+    attack: the one whose gradients are averaged.
+    samples: forward and backward passes per gradient.
     """
 
     wraps: ClassVar[str] = "attack"

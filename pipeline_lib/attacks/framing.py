@@ -25,6 +25,8 @@ class FixedPattern:
     Framing's baselines: a border with `constant` 0 (black framing) or `uniform_box` (random framing).
 
     margin: black pixels added on each side of the picture first; the region is one of the padded picture.
+    region: the pixels that are replaced.
+    start: what they become.
     """
 
     adds_margin: ClassVar[str] = "margin"
@@ -52,6 +54,12 @@ class Adam:
     """Learning of a pattern by Adam on batches of training clips; the defaults are those of the framing's authors.
 
     Every `decay_every` epochs the learning rate is multiplied by `decay`.
+
+    epochs: over the training clips.
+    batch_size: clips per step.
+    learning_rate: of the first epochs.
+    decay: factor of the learning rate.
+    decay_every: epochs between two decays.
     """
 
     epochs: Count = 60
@@ -68,6 +76,8 @@ class UniversalFraming:
     It maximizes the mean cross-entropy of training clips, and starts gray.
 
     placement: `over` the picture, or `outside` of it, which pads it by the width on each side (the authors' form).
+    width: of the border in pixels.
+    learning: how the pattern is learned (`adam`).
     """
 
     learned_by: ClassVar[str] = "learning"

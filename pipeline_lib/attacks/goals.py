@@ -35,7 +35,10 @@ class Untargeted:
 
 @method
 class TargetClass:
-    """One class for all clips, by its number from 0: minus the cross-entropy to it."""
+    """One class for all clips, by its number from 0: minus the cross-entropy to it.
+
+    target: number of the class, from 0.
+    """
 
     target: Natural
 

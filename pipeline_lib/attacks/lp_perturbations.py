@@ -35,6 +35,7 @@ class AdditiveL2:
     step_size: length of a step along the gradient.
     smallest_norm: lower limit of the divisor of gradients. The authors' 1e-6 shortens steps on small gradients of a
         confident network, which then seems robust; 0 is exact.
+    epsilon: l2 length of the change of a clip.
     """
 
     epsilon: Positive
@@ -75,6 +76,7 @@ class RatioL2:
     per: the bound's norm is over a clip, each of its frames, or each channel of each frame.
     zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, and its change is in units of 1/255 (floor).
     smallest_norm: as in `AdditiveL2`.
+    epsilon: l2 length of the ratios minus 1.
     """
 
     epsilon: Positive
@@ -124,6 +126,9 @@ class PrintedRatioL2:
 
     At the paper's epsilon of 160 the ratio 1 of the clean clip itself, of norm 1227, is outside: each projection
     scales the whole clip down, to a bit more than an eighth. For all pixels only. Pixels at 0 are excluded.
+
+    epsilon: l2 length of the ratios, minus 1.
+    step_size, per, smallest_norm: as in `RatioL2`.
     """
 
     all_pixels_only: ClassVar[bool] = True
@@ -170,6 +175,8 @@ class AdditiveL1:
     A step changes the k elements of largest gradient that allow it in the box, by its sign. In each step, k is drawn
     per clip from `fewest` to `most`; the step on an element is step_size * most / k, so that its length is the same
     for all k (Maini et al., 2020). Their code also never moves an element at 0 or 1; here it may move inwards.
+
+    epsilon: l1 length of the change of a clip; step_size: of one element if k is `most`; fewest, most: limits of k.
     """
 
     epsilon: Positive

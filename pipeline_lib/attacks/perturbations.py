@@ -39,7 +39,11 @@ class Perturbation(Protocol):
 
 @method
 class AdditiveLinf:
-    """|x_adv - x| <= epsilon for every pixel; both fields on the [0, 1] scale (PGD, Madry et al. 2018)."""
+    """|x_adv - x| <= epsilon for every pixel; both fields on the [0, 1] scale (PGD, Madry et al. 2018).
+
+    epsilon: largest change of a pixel.
+    step_size: change of a pixel in one step.
+    """
 
     epsilon: PixelChange
     step_size: PixelChange
@@ -72,6 +76,8 @@ class RatioLinf:
 
     zeros: a pixel at 0 has no ratio. It is kept at 0, or grows from 1/255, which is then the
     center of its bound (floor).
+    epsilon: largest ratio of a pixel.
+    step_size: ratio of a pixel in one step.
     """
 
     epsilon: AboveOne

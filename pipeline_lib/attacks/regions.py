@@ -40,6 +40,8 @@ class RandomRectangle:
     The authors draw the upper left corner from 0..H-height-1, 0..W-width-1, so that the last row and column of
     positions are never used: the default. last_position: draw from 0..H-height, 0..W-width.
     per: a position for each `frame` (MultiBN's ROA), or one for all frames of a `video`.
+
+    height, width: sides in pixels.
     """
 
     height: Count
@@ -99,7 +101,10 @@ def extent(used: Tensor) -> Tensor:
 
 @method
 class Border:
-    """A frame of `width` pixels along the edges, over the picture (AF: adversarial framing)."""
+    """A frame of `width` pixels along the edges, over the picture (AF: adversarial framing).
+
+    width: of the border in pixels.
+    """
 
     width: Count
 
@@ -120,6 +125,7 @@ class RandomPixels:
     """`count` positions per frame, all channels (SPA: salt and pepper).
 
     replace: drawn with replacement, as the authors do, so that some may be equal; otherwise all are different.
+    count: positions per frame.
     """
 
     count: Count
@@ -151,6 +157,8 @@ class FirstSampleOnly:
     """A region in the first clip of a batch, none in the others: a defect of the authors' training code (ROA, SPA).
 
     It makes results depend on the batch. Only to reproduce their training; their evaluation used batches of one clip.
+
+    region: that of the first clip.
     """
 
     region: Region

@@ -30,6 +30,13 @@ class SearchedRectangle:
     at the clean clips and tries the `candidates` windows of largest squared gradient; of equal ones it keeps the first.
     A rectangle is tried in gray of brightness `tried`, independent of the attack's start. Frames are searched in
     sequence, with the rectangles of earlier frames in place; that multiplies the passes by T.
+
+    height, width: sides in pixels.
+    search: `exhaustive` or `gradient`.
+    stride: of the grid in pixels.
+    candidates: positions that `gradient` tries.
+    tried: brightness of the gray, 0 to 1.
+    per: a position for each `frame`, or one for all frames of a `video`.
     """
 
     # Calls of the loss in `place`: one per position that is tried, and one for a gradient.

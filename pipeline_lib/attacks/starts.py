@@ -33,7 +33,10 @@ class AtClean:
 
 @method
 class UniformNoise:
-    """x + U(-radius, radius), one generator per clip; radius on the [0, 1] scale (PGD's random start)."""
+    """x + U(-radius, radius), one generator per clip; radius on the [0, 1] scale (PGD's random start).
+
+    radius: largest change of a pixel.
+    """
 
     radius: NonNegative
 
@@ -47,7 +50,10 @@ class UniformNoise:
 
 @method
 class LogUniform:
-    """x times a ratio from 1/ratio to ratio, uniform on a logarithmic scale: MultAV's random start, at its epsilon."""
+    """x times a ratio from 1/ratio to ratio, uniform on a logarithmic scale: MultAV's random start, at its epsilon.
+
+    ratio: the largest.
+    """
 
     ratio: AtLeastOne
 
@@ -64,6 +70,8 @@ class UniformBox:
     """Towards u ~ U[0, 1]: u - x, scaled to an l2 length of `radius` over the clip where it is longer (PGD-L2).
 
     On large clips u - x is far longer than the papers' radius, so that the start lies on the bound (advertorch).
+
+    radius: l2 length of the change of a clip.
     """
 
     radius: Positive
@@ -78,7 +86,10 @@ class UniformBox:
 
 @method
 class GaussianNoise:
-    """x + N(0, deviation^2), one generator per clip; deviation on the [0, 1] scale (TRADES: 0.001)."""
+    """x + N(0, deviation^2), one generator per clip; deviation on the [0, 1] scale (TRADES: 0.001).
+
+    deviation: standard deviation of each pixel.
+    """
 
     deviation: NonNegative
 
@@ -91,7 +102,10 @@ class GaussianNoise:
 
 @method
 class Constant:
-    """A flat color that replaces the region, 0 black to 1 white; the bound is centered on it (ROA 0.5, SPA 0)."""
+    """A flat color that replaces the region, 0 black to 1 white; the bound is centered on it (ROA 0.5, SPA 0).
+
+    value: brightness, 0 black to 1 white.
+    """
 
     value: Fraction
 

@@ -30,6 +30,7 @@ class Steepest:
 
     steps: iterations. keep: `best`, the clip of largest loss over all iterations, as in the authors' code, or `last`.
     goal: the caller makes the loss from it; the goals of the attacks are not used.
+    attacks: those whose steps are compared.
     """
 
     passes: ClassVar[str] = "steps * (1 + len(attacks)) + sum(attack.region.passes for attack in attacks) + 1"

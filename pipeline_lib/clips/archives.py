@@ -10,7 +10,11 @@ from pipeline_lib.errors import PipelineError
 
 @method
 class Cifar10Archive:
-    """CIFAR-10's binary version from its home page, 163 MB; md5 as printed there. `url` may be that of a copy."""
+    """CIFAR-10's binary version from its home page, 163 MB; md5 as printed there. `url` may be that of a copy.
+
+    url: of the archive.
+    md5: its checksum.
+    """
 
     url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
     md5: str = "c32a1d4ab5d03f1284b67883e8d87530"

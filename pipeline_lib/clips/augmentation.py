@@ -26,7 +26,10 @@ class Unchanged:
 @method
 class CropAndFlip:
     """CIFAR-10's usual augmentation: a random crop of the clip padded by `padding` black pixels, and a horizontal flip
-    with probability 1/2. All frames of a clip are changed in the same way."""
+    with probability 1/2. All frames of a clip are changed in the same way.
+
+    padding: black pixels on each side.
+    """
 
     padding: Natural = 4
 

@@ -18,6 +18,10 @@ class ImageLists:
     A line of classes.txt is a class without spaces, in the order of the labels; a line of the others is `path class`,
     the path relative to `images`. `classes` keeps only these classes, relabeled in the same order. The decoder
     checks that the files exist, and reports all that are missing.
+
+    images: folder of the files.
+    annotations: folder of the lists.
+    classes: the classes to keep.
     """
 
     images: str = "images"
@@ -66,6 +70,10 @@ class Cifar10:
 
     The item `data_batch_2.bin/00042` is record 42, from 0, of that file. `classes` keeps only these classes, relabeled
     in the official order; `train_images` and `test_images` keep only the first so many of them, for trials.
+
+    images: folder of the files.
+    classes: the classes to keep.
+    train_images, test_images: number of images to keep.
     """
 
     images: str = "cifar-10-batches-bin"

@@ -26,6 +26,7 @@ class ImageFiles:
     resize: accept images of other sizes, resized and cropped as videos are. convert: accept gray images, palettes, CMYK
     and images with transparency, which Pillow converts to RGB. Both change the content of the images, so both are off
     by default.
+    size: side of the images in pixels.
     """
 
     size: Count

@@ -18,7 +18,10 @@ class Sampling(Protocol):
 
 @method
 class UniformStride:
-    """Every (count // frames)-th frame from the first; shorter videos are looped (the four papers' protocol)."""
+    """Every (count // frames)-th frame from the first; shorter videos are looped (the four papers' protocol).
+
+    frames: number of frames of a clip (the papers: 40).
+    """
 
     frames: Count
 
@@ -28,7 +31,10 @@ class UniformStride:
 
 @method
 class Linspace:
-    """Evenly spaced from the first frame to the last, rounded; shorter videos repeat frames in order."""
+    """Evenly spaced from the first frame to the last, rounded; shorter videos repeat frames in order.
+
+    frames: number of frames of a clip.
+    """
 
     frames: Count
 
@@ -38,7 +44,11 @@ class Linspace:
 
 @method
 class CenterWindow:
-    """Every stride-th frame of a window in the middle; shorter videos are looped from their first frame."""
+    """Every stride-th frame of a window in the middle; shorter videos are looped from their first frame.
+
+    frames: number of frames of a clip.
+    stride: distance of two sampled frames in the video.
+    """
 
     frames: Count
     stride: Count = 1

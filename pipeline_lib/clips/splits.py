@@ -37,6 +37,11 @@ class Ucf101:
     """UCF101's layout: `videos/Class/name.avi`, `annotations/classInd.txt` and `{train,test}list0{split}.txt`.
 
     `classes` keeps only these classes, relabeled in the order of classInd.txt.
+
+    videos: folder of the videos.
+    annotations: folder of the lists.
+    split: number of the official split, 1 to 3 (the papers: 1).
+    classes: the classes to keep.
     """
 
     videos: str = "UCF-101"
@@ -84,6 +89,11 @@ class Hmdb51:
 
     A line of a list is `name.avi 1` (train), `2` (test) or `0` (unused). Classes are in alphabetical order; `classes`
     keeps only these.
+
+    videos: folder of the videos.
+    annotations: folder of the lists.
+    split: number of the official split, 1 to 3 (the papers: 1).
+    classes: the classes to keep.
     """
 
     videos: str = "hmdb51_org"

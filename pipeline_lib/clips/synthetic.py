@@ -51,6 +51,8 @@ class SyntheticActions:
     frames. travel: least and most that the texture moves over the whole video, in units of the shorter side; that is an
     eighth of it between two of 8 sampled frames. angle: largest departure from the class's direction in degrees.
     contrast: largest departure of a pixel from its video's mean color, which lies in 0.45 to 0.55 (pixels in [0, 1]).
+    seed: of the textures and motions.
+    train_per_class, test_per_class: number of videos.
     """
 
     seed: int = 0

@@ -75,6 +75,8 @@ class SyntheticShapes:
     side of the figure as a fraction of the image's. contrast: smallest and largest difference of the figure's color
     from the background's, in its strongest channel. clutter: the same for the background and the blots. noise: standard
     deviation of each pixel. All of them for pixels in [0, 1].
+    seed: of the images.
+    train_per_class, test_per_class: number of images.
     """
 
     seed: int = 0

@@ -19,6 +19,8 @@ class Adaptive:
     The second term is the cross-entropy to the true type of the attack, the branch that was trained on it (`lp` for
     PGD): maximizing it misleads the selection. weight: lambda; 0 is the papers' attack, which differentiates through
     the selection but does not aim at it. The values that they tried are not printed.
+
+    type: the branch that was trained on the attack.
     """
 
     names_branch: ClassVar[str] = "type"

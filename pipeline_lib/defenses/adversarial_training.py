@@ -9,7 +9,10 @@ from pipeline_lib.entries.ranges import method
 
 @method
 class AdversarialTraining:
-    """Cross-entropy on adversarial clips only, without a clean term, as in the authors' training code."""
+    """Cross-entropy on adversarial clips only, without a clean term, as in the authors' training code.
+
+    attack: makes the clips of every step.
+    """
 
     attack: Attack
 

@@ -22,6 +22,8 @@ class AdversarialWeightPerturbation:
     v_l = gamma * |w_l| * g_l / |g_l| for the gradient g of their loss at w; then w <- (w + v) - (the optimizer's step
     at w + v) - v. Weights of two or more dimensions are perturbed, biases and BatchNorm are not. The pass for v does
     not update BatchNorm's statistics. gamma: 0.01 in their code; 0 is adversarial training.
+
+    attack: makes the clips x' of every step.
     """
 
     passes: ClassVar[str] = "attack.passes + 1"  # one for the perturbation of the weights

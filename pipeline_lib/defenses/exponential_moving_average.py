@@ -17,6 +17,9 @@ class ExponentialMovingAverage:
     theta' starts at the initial weights. Averaging of iterates: Polyak and Juditsky (1992); in adversarial training
     with a decay of 0.995: Gowal et al., "Uncovering the Limits of Adversarial Training" (2020). BatchNorm's running
     statistics are averaged like the weights; integer buffers are those of the last step.
+
+    defense: what the training minimizes.
+    decay: weight of the average's former value, below 1.
     """
 
     wraps: ClassVar[str] = "defense"

@@ -25,6 +25,9 @@ class FreeAdversarialTraining:
     the last one. As in the authors' code, x + delta is clipped to [0, 1], and delta is not updated where it was
     clipped. Both gradients are of the network in train mode. The figures are those of the last replay. Epochs are
     compared on examples of one such step from delta = 0, the fast gradient sign method.
+
+    epsilon: largest change of a pixel, and its step.
+    replays: times that each batch is used.
     """
 
     passes: ClassVar[str] = "replays - 1"  # in addition to the pass of any training step

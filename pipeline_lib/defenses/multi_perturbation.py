@@ -19,6 +19,7 @@ class Average:
 
     clean: whether the clean clips are included, as in MultiBN "for a fair comparison" (draft); Tramer and Boneh
     train on examples only. BatchNorm's statistics are over the mixture.
+    attacks: each makes an example of every clip.
     """
 
     attacks: list[Attack]
@@ -43,6 +44,7 @@ class Maximum:
 
     level: the worst is the attack of largest mean cross-entropy over the `batch` (the authors' code), or for each
     `sample` the example of largest cross-entropy (Tramer and Boneh); both for the network in eval mode.
+    attacks: each makes an example of every clip.
     """
 
     attacks: list[Attack]

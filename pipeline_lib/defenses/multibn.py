@@ -68,6 +68,9 @@ class MultiBNManual:
 
     `branches` gives the attacks of each branch; None among them, or an empty list, means the clean clips. They and all
     examples are one batch (for shared convolutions and shared shortcut BatchNorms, too), as in the authors' code.
+
+    branches: name -> attacks.
+    branch_shortcuts: whether the BatchNorms of shortcuts have branches, too.
     """
 
     branches_by: ClassVar[str] = "branches"
@@ -93,6 +96,11 @@ class MultiBN:
     statistics: the clips in a branch's batch statistics. `by_type`: those of its own type, so that the branches
         model different distributions, as in the paper; `all`: every clip, as in training of the released network;
         `by_weight`: each clip with the selection's weight of the branch.
+    branches: name -> the attacks of a branch; None among them, or an empty list, means the clean clips.
+    selector: network of the selection module.
+    weighting: from its logits to the weights of the branches.
+    selection_weight: of the types' loss.
+    branch_shortcuts: whether the BatchNorms of shortcuts have branches, too.
     """
 
     branches_by: ClassVar[str] = "branches"

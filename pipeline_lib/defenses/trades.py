@@ -23,6 +23,8 @@ class Trades:
     in train mode, x and then x', each normalized by its own statistics. Its gradient is through both arguments of the
     divergence. The authors' code passes x a second time for the same value: their BatchNorm statistics are updated
     three times in a step, here twice.
+
+    attack: makes the clips x' of every step.
     """
 
     replaces_goal: ClassVar[str] = "attack"

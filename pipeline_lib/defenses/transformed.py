@@ -22,6 +22,8 @@ class Transformed:
 
     backward: the gradient of a transform that is not differentiable, in all attacks, those of the training included:
     BPDA, or `none` for a zero gradient (gradient masking).
+    transform: of the network's inputs.
+    defense: what the training minimizes.
     """
 
     wraps: ClassVar[str] = "defense"

@@ -32,7 +32,10 @@ class Weighting(Protocol):
 
 @method
 class Softmax:
-    """The released network's weighting, in training and at test."""
+    """The released network's weighting, in training and at test.
+
+    temperature: divides the logits.
+    """
 
     temperature: Positive = 1.0
 
@@ -46,6 +49,8 @@ class GumbelSoftmax:
 
     Attacks and tests use no noise: attacks on a random defense would need averaged gradients.
     hard: one branch, with the gradient of the soft weights (straight-through).
+
+    temperature: divides the logits.
     """
 
     temperature: Positive = 1.0

@@ -111,6 +111,9 @@ class FeatureDenoising:
     form: "authors" has a ReLU after the sum, except in "frame_separate", and no BatchNorm (their code declares one in
     Xie-A that it never uses) and no bias. "fair" is Xie et al.'s: embeddings from N(0, 0.01^2) with a bias, a
     BatchNorm that starts at zero after the output convolution, no ReLU.
+    network: the one that gets the blocks.
+    after: its stages that get one.
+    frames: time steps after each stage.
     """
 
     wraps: ClassVar[str] = "network"

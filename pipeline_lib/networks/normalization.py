@@ -18,7 +18,10 @@ class Normalization(Protocol):
 
 @method
 class ChannelNormalization:
-    """(clips - mean) / std for each of the three channels; both on the [0, 1] scale of the clips."""
+    """(clips - mean) / std for each of the three channels; both on the [0, 1] scale of the clips.
+
+    mean, std: three numbers each.
+    """
 
     mean: list[float]
     std: list[float]

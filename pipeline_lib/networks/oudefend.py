@@ -120,6 +120,8 @@ class OUDefend:
     width: channels of the branches (b); the paper prints 0.6M parameters more for 3D ResNet-18, which is b = 16, the
     authors' code has 8. branches: "u" and "o" keep one of the two. outer: "convolution" is the 1x1x1 convolution
     around the block, "none" omits it.
+    network: the one that gets the blocks.
+    after: its stages that get one.
     """
 
     wraps: ClassVar[str] = "network"

@@ -109,6 +109,8 @@ class ResidualNetwork:
     """The common fields of all ResNets. Basic blocks below depth 50, bottlenecks (expansion 4) from depth 50.
 
     width: planes of the first stage; stages: number of stages, 1 to 4; stem_stride: (time, height, width).
+    depth: 10, 18, 34, 50, 101, 152 or 200; shortcut: `B`, a convolution, or `A`, the subsampled identity.
+    stem_kernel: side in pixels and frames; stem_pool: a pooling follows the stem; normalization: of the inputs.
     """
 
     stage_count: ClassVar[str] = "stages"
@@ -153,7 +155,10 @@ class ResNet3D(ResidualNetwork):
 
 @method
 class WideResNet3D(ResidualNetwork):
-    """3D Wide ResNet (Hara et al. 2018): `widen` times the planes of a bottleneck with expansion 2."""
+    """3D Wide ResNet (Hara et al. 2018): `widen` times the planes of a bottleneck with expansion 2.
+
+    widen: factor of the planes.
+    """
 
     depth: int = 50
     widen: Count = 2
@@ -164,7 +169,10 @@ class WideResNet3D(ResidualNetwork):
 
 @method
 class ResNeXt3D(ResidualNetwork):
-    """3D ResNeXt (Hara et al. 2018): twice the planes in `cardinality` groups, expansion 2; 32x4d at width 64."""
+    """3D ResNeXt (Hara et al. 2018): twice the planes in `cardinality` groups, expansion 2; 32x4d at width 64.
+
+    cardinality: number of groups; it divides twice the planes.
+    """
 
     depth: int = 101
     cardinality: Count = 32

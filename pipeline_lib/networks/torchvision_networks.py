@@ -10,7 +10,10 @@ from pipeline_lib.networks.normalization import Normalization, normalize_inputs
 
 @method
 class TorchvisionR3D18:
-    """`torchvision.models.video.r3d_18` (Tran et al., CVPR 2018): (N, 3, T, H, W) -> logits (N, classes)."""
+    """`torchvision.models.video.r3d_18` (Tran et al., CVPR 2018): (N, 3, T, H, W) -> logits (N, classes).
+
+    normalization: of the inputs.
+    """
 
     stage_count: ClassVar[int] = 4
 

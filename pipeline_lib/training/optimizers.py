@@ -22,6 +22,8 @@ class SGD:
     """Stochastic gradient descent as the papers use it: momentum without dampening, weight decay in the gradient.
 
     nesterov: Nesterov's momentum, which needs a momentum above 0.
+    momentum: weight of the former steps.
+    weight_decay: factor of the weights in the gradient.
     """
 
     momentum: Fraction = 0.9
@@ -36,7 +38,11 @@ class SGD:
 
 @method
 class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
+
+    beta1, beta2: decays of the averages of the gradient and its square.
+    weight_decay: per step and unit of the learning rate.
+    """
 
     beta1: OpenFraction = 0.9
     beta2: OpenFraction = 0.999

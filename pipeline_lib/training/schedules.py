@@ -14,7 +14,10 @@ class Schedule(Protocol):
 
 @method
 class OneCycle:
-    """Linear warm-up over a fraction of the training, then a cosine down to zero."""
+    """Linear warm-up over a fraction of the training, then a cosine down to zero.
+
+    warm_up: fraction of the training.
+    """
 
     warm_up: float = 0.2
 
@@ -27,7 +30,11 @@ class OneCycle:
 
 @method
 class MultiStep:
-    """Multiplies by `factor` at the start of each epoch in `milestones` (papers: epoch 7, factor 0.1)."""
+    """Multiplies by `factor` at the start of each epoch in `milestones` (papers: epoch 7, factor 0.1).
+
+    milestones: epochs, from 0.
+    factor: of the learning rate.
+    """
 
     milestones: list[int]
     factor: float = 0.1

@@ -28,7 +28,10 @@ class GreyScale:
 @method
 class ColorQuantization:
     """Rounded in the color space YCbCr, and back: luma to 2^luma_bits levels, chroma to 2^chroma_bits - 1, so that
-    gray stays gray. The defaults are our choice."""
+    gray stays gray. The defaults are our choice.
+
+    luma_bits, chroma_bits: 1 to 8.
+    """
 
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False

@@ -13,7 +13,10 @@ from pipeline_lib.transforms.layout import mirrored, on_frames, on_planes, slidi
 
 @method
 class GaussianBlur:
-    """size: side of the kernel in pixels; sigma in pixels (a comparison of Halftone's; its values are not printed)."""
+    """size: side of the kernel in pixels; sigma in pixels (a comparison of Halftone's; its values are not printed).
+
+    sigma: standard deviation of the kernel.
+    """
 
     differentiable: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
@@ -67,6 +70,8 @@ class BilateralFilter:
     """Mean weighted by distance and by difference in value, both Gaussian (Tomasi and Manduchi, 1998).
 
     size: side of the window, sigma_space: both in pixels; sigma_color on the [0, 1] scale.
+    sigma_space: width of the weight by distance.
+    sigma_color: width of the weight by difference.
     """
 
     differentiable: ClassVar[bool] = True

@@ -11,7 +11,10 @@ from pipeline_lib.transforms.layout import as_bytes, on_planes
 
 @method
 class BitDepth:
-    """round(x (2^bits - 1)) / (2^bits - 1) (Xu et al., 2018). A comparison of Halftone's; its bits are not printed."""
+    """round(x (2^bits - 1)) / (2^bits - 1) (Xu et al., 2018). A comparison of Halftone's; its bits are not printed.
+
+    bits: of each value.
+    """
 
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False

@@ -15,6 +15,8 @@ class NoiseInjection:
     """Independent normal noise on every value, then clamped; sigma on the [0, 1] scale (Cohen et al., 2019: 0.12 to 1).
 
     Differentiated exactly, for the drawn noise. The default is our choice.
+
+    sigma: standard deviation of the noise.
     """
 
     differentiable: ClassVar[bool] = True

@@ -19,6 +19,8 @@ class NonlocalMeans:
 
     strength on the [0, 1] scale (OpenCV's h / 255); patch, search: sides of the patches and of the window in pixels.
     Autograd would keep every weight of the window, so the gradient is an approximation (or none).
+
+    strength: h, the difference at which a weight is 1/e.
     """
 
     differentiable: ClassVar[bool] = False

@@ -97,7 +97,12 @@ def table_legend() -> list[Line2D]:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One study."""
+    """One study.
+
+    study: name of the study.
+    title: above the chart.
+    dataset: of the study.
+    """
 
     study: str
     title: str

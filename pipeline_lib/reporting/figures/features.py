@@ -39,7 +39,12 @@ def draw_features(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """One white-box attack on several models. `rows`: label -> target, of which the first seed is shown."""
+    """One white-box attack on several models. `rows`: label -> target, of which the first seed is shown.
+
+    dataset: name of the data set.
+    attack: name of the attack.
+    rows: label -> target, of which the first seed is shown.
+    """
 
     dataset: str
     attack: str

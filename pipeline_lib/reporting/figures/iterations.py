@@ -61,7 +61,12 @@ def scale_iterations(panel: Axes, iterations: Sequence[int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Iterations:
-    """One attack with many iterations on several models. `rows`: label -> target, of which the first seed is shown."""
+    """One attack with many iterations on several models. `rows`: label -> target, of which the first seed is shown.
+
+    dataset: name of the data set.
+    attack: name of the attack.
+    rows: label -> target, of which the first seed is shown.
+    """
 
     dataset: str
     attack: str

@@ -85,7 +85,18 @@ def as_written(value: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Masking:
-    """The sheet of one transform defense `target` under an attack in several forms; keys: config/README.md."""
+    """The sheet of one transform defense `target` under an attack in several forms; keys: config/README.md.
+
+    dataset: name of the data set.
+    target: the model.
+    attack: the attack.
+    bounds: sweep of its bound.
+    steps: sweep of its steps.
+    title: above the sheet.
+    without_bpda: the same model with a zero gradient of its transform.
+    eot: the attack on averaged gradients.
+    transfer: source of the sets of another model.
+    """
 
     dataset: str
     target: str

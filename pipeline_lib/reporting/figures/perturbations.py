@@ -83,7 +83,12 @@ def change_in_words(clean: np.ndarray, adversarial: np.ndarray) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Perturbations:
-    """Attacks on the first seed of one model."""
+    """Attacks on the first seed of one model.
+
+    dataset: name of the data set.
+    source: the model.
+    attacks: label -> attack.
+    """
 
     dataset: str
     source: str

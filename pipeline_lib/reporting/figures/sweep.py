@@ -107,7 +107,14 @@ def scale_values(panel: Axes, values: Sequence[float], labels: Sequence[str]) ->
 @dataclass(frozen=True, kw_only=True)
 class SweepCurves:
     """Sweeps of attacks on several models. `panels`: label -> name of a sweep. `rows` and `source`: as in a study, with
-    panels in place of columns."""
+    panels in place of columns.
+
+    title: above the panels.
+    dataset: name of the data set.
+    panels: label -> name of a sweep.
+    rows: label -> target.
+    source: model of the sets, if not the target.
+    """
 
     title: str
     dataset: str

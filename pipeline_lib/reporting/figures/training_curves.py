@@ -41,7 +41,11 @@ def draw_training(histories: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCurves:
-    """Training curves of models, each named with its seed, such as `at_pgd-s0`."""
+    """Training curves of models, each named with its seed, such as `at_pgd-s0`.
+
+    dataset: name of the data set.
+    models: names with their seeds.
+    """
 
     dataset: str
     models: list[str]
