@@ -66,6 +66,18 @@ METHODS = {
     "margin": "pipeline_lib.attacks.margins:Margin",
     "dlr": "pipeline_lib.attacks.margins:DLR",
     "dlr_targeted": "pipeline_lib.attacks.margins:TargetedDLR",
+    # attacks on the parameters of a change
+    "parameter_ascent": "pipeline_lib.attacks.parameters:ParameterAscent",
+    "flicker": "pipeline_lib.attacks.variations.flicker:Flicker",
+    "translation_rotation": "pipeline_lib.attacks.variations.pose:TranslationRotation",
+    "small_flow": "pipeline_lib.attacks.variations.flow:SmallFlow",
+    "fog": "pipeline_lib.attacks.variations.weather:Fog",
+    "snow": "pipeline_lib.attacks.variations.weather:Snow",
+    "gabor": "pipeline_lib.attacks.variations.gabor:Gabor",
+    "recolor": "pipeline_lib.attacks.variations.recolor:Recolor",
+    # attacks on some frames, and on their order
+    "some_frames": "pipeline_lib.attacks.frame_regions:SomeFrames",
+    "dropped_frames": "pipeline_lib.attacks.frame_order:DroppedFrames",
     # defenses
     "standard": "pipeline_lib.defenses.standard:Standard",
     "adversarial_training": "pipeline_lib.defenses.adversarial_training:AdversarialTraining",

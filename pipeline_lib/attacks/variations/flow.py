@@ -1,0 +1,51 @@
+"""Spatial transformation by a small flow field (Xiao et al., ICLR 2018, stAdv)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline_lib.attacks.parameters import Drawn, as_clips, as_frames, per_frame, uniform
+from pipeline_lib.entries.ranges import Levels, NonNegative, Positive, method
+
+
+@method
+class SmallFlow:
+    """Every pixel is taken from a place a bit aside, bilinear; the edge's pixels are repeated outside of the frame.
+
+    The flow is a bilinear interpolation of a grid of vectors, so it is smooth; the paper's has a vector for each pixel
+    and a cost only.
+
+    pixels: largest shift along each axis.
+    grid: vectors along each side.
+    per: one flow for all frames of a `video`, or one for each `frame`.
+    smoothness: weight of the mean squared difference of adjacent vectors, in units of `pixels`, in the cost.
+    """
+
+    pixels: Positive = 1.0
+    grid: Levels = 8
+    per: Literal["video", "frame"] = "video"
+    smoothness: NonNegative = 0.0
+
+    def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Drawn:
+        count = clips.shape[2] if self.per == "frame" and clips.dim() == 5 else 1
+        first = uniform((count, 2, self.grid, self.grid), generators, clips)
+        return Drawn(first, lambda flow: self._moved(clips, flow), self._cost)
+
+    def _moved(self, clips: Tensor, flow: Tensor) -> Tensor:
+        frames = as_frames(clips)
+        vectors = flow.flatten(0, 1) if flow.shape[1] > 1 else per_frame(flow[:, 0], clips)
+        size = frames.shape[-2:]
+        fine = F.interpolate(vectors, size, mode="bilinear", align_corners=True)
+        units = 2 * self.pixels / frames.new_tensor([size[1], size[0]])
+        still = F.affine_grid(
+            torch.eye(2, 3).to(frames).expand(len(frames), 2, 3), [*frames.shape], align_corners=False
+        )
+        places = still + fine.permute(0, 2, 3, 1) * units
+        return as_clips(F.grid_sample(frames, places, padding_mode="border", align_corners=False), clips).clamp(0, 1)
+
+    def _cost(self, flow: Tensor) -> Tensor:
+        across, down = flow.diff(dim=-1), flow.diff(dim=-2)
+        return self.smoothness * (across.square().flatten(1).mean(1) + down.square().flatten(1).mean(1))

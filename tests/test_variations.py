@@ -1,0 +1,200 @@
+"""Attacks on the parameters of a change: closed forms, an independent oracle, invariants."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from attack_cases import generators, random_clips
+from pipeline_lib.attacks.frame_order import DroppedFrames, in_order
+from pipeline_lib.attacks.frame_regions import SomeFrames
+from pipeline_lib.attacks.parameters import Drawn, ParameterAscent
+from pipeline_lib.attacks.variations.flicker import Flicker
+from pipeline_lib.attacks.variations.flow import SmallFlow
+from pipeline_lib.attacks.variations.gabor import Gabor, gabor_kernel
+from pipeline_lib.attacks.variations.pose import TranslationRotation
+from pipeline_lib.attacks.variations.recolor import Recolor
+from pipeline_lib.attacks.variations.weather import Fog, Snow, streak
+from pipeline_lib.errors import PipelineError
+
+CLIPS = 0.25 + random_clips(4, 3, 4, 12, 10) / 2
+IMAGES = CLIPS[:, :, 0]
+WEIGHT = torch.randn(CLIPS.shape[1:], generator=torch.Generator().manual_seed(3))
+VARIATIONS = [
+    Flicker(epsilon=0.1),
+    TranslationRotation(translation=2, rotation=20),
+    SmallFlow(pixels=1, grid=4),
+    SmallFlow(pixels=1, grid=4, per="frame"),
+    Fog(strength=0.5),
+    Snow(density=0.1),
+    Gabor(epsilon=0.1),
+    Recolor(epsilon=0.1, lattice=4),
+]
+NAMES = [f"{type(one).__name__}-{getattr(one, 'per', '')}".rstrip("-") for one in VARIATIONS]
+
+
+def linear(clips):
+    return (clips * (WEIGHT if clips.dim() == 5 else WEIGHT[:, 0])).flatten(1).sum(1)
+
+
+def drawn(variation, clips):
+    return variation(clips, generators(len(clips)))
+
+
+@pytest.mark.parametrize("clips", [CLIPS, IMAGES], ids=["videos", "images"])
+@pytest.mark.parametrize("variation", VARIATIONS, ids=NAMES)
+def test_a_variation_shows_clips_in_the_box_and_gives_each_parameter_a_gradient(variation, clips):
+    made = drawn(variation, clips)
+    parameters = made.first.clone().requires_grad_()
+    shown = made.show(parameters)
+    linear(shown).sum().backward()
+    assert shown.shape == clips.shape
+    assert shown.min() >= 0
+    assert shown.max() <= 1
+    assert made.first.abs().max() <= 1
+    assert parameters.grad.flatten(1).abs().amax(1).min() > 0
+    assert made.cost(made.first).shape == (len(clips),)
+
+
+@pytest.mark.parametrize("variation", VARIATIONS, ids=NAMES)
+def test_the_attack_raises_the_loss_and_a_clip_does_not_depend_on_its_batch(variation):
+    attack = ParameterAscent(variation=variation, steps=3, restarts=2)
+    made = attack(linear, CLIPS, generators())
+    alone = attack(linear, CLIPS[2:3], generators(1, first=2))
+    assert (linear(made) >= linear(drawn(variation, CLIPS).show(drawn(variation, CLIPS).first)) - 1e-4).all()
+    torch.testing.assert_close(made[2:3], alone, atol=1e-5, rtol=0)
+    lattice = attack.quantize(made, CLIPS) * 255
+    torch.testing.assert_close(lattice, lattice.round(), atol=1e-3, rtol=0)
+
+
+def test_flicker_reaches_the_closed_form_on_a_linear_loss():
+    made = ParameterAscent(variation=Flicker(epsilon=0.1), steps=10)(linear, CLIPS, generators())
+    best = CLIPS + 0.1 * WEIGHT.sum((2, 3), keepdim=True).sign()
+    torch.testing.assert_close(made, best, atol=1e-6, rtol=0)
+
+
+def test_the_cost_of_a_flicker_is_its_mean_square_and_that_of_its_differences():
+    offsets = torch.tensor([1.0, -1.0, 1.0, -1.0]).view(1, 1, 4, 1, 1).expand(1, 3, 4, 1, 1)
+    assert Flicker(epsilon=0.1, thickness=2)(CLIPS[:1], generators(1)).cost(offsets) == 2
+    assert Flicker(epsilon=0.1, roughness=1)(CLIPS[:1], generators(1)).cost(offsets) == 4 + 16
+
+
+@pytest.mark.parametrize("clips", [CLIPS, IMAGES], ids=["videos", "images"])
+def test_translations_are_shifts_and_rotations_turn_the_frame(clips):
+    move = TranslationRotation(translation=2, rotation=90)
+    shifted = drawn(move, clips).show(torch.tensor([[0.0, 1.0, -0.5]]).expand(4, 3))
+    torch.testing.assert_close(shifted[..., :-1, 2:], clips[..., 1:, :-2], atol=1e-5, rtol=0)
+    assert (shifted[..., :2] < 1e-5).all()  # black comes in
+    square = clips[..., :10, :10]
+    turned = drawn(move, square).show(torch.tensor([[1.0, 0.0, 0.0]]).expand(4, 3))
+    torch.testing.assert_close(turned, square.rot90(-1, (-2, -1)), atol=1e-4, rtol=0)
+
+
+def test_a_rotation_keeps_distances_in_frames_that_are_not_square():
+    still = torch.zeros(1, 3, 21, 41)
+    still[..., 10, 26] = 1  # six pixels right of the center
+    turned = drawn(TranslationRotation(translation=0, rotation=90), still).show(torch.tensor([[1.0, 0, 0]]))
+    assert turned[0, 0].argmax() == 16 * 41 + 20  # six pixels below it
+
+
+def test_a_flow_of_one_vector_is_a_shift_and_zero_is_no_change():
+    flow = drawn(SmallFlow(pixels=1, grid=2), CLIPS)
+    torch.testing.assert_close(flow.show(torch.zeros_like(flow.first)), CLIPS, atol=1e-5, rtol=0)
+    right = torch.zeros_like(flow.first)
+    right[:, :, 0] = 1
+    torch.testing.assert_close(flow.show(right)[..., :-1], CLIPS[..., 1:], atol=1e-5, rtol=0)
+
+
+def test_fog_runs_from_no_change_to_its_strength_of_white():
+    fog = drawn(Fog(strength=0.5), CLIPS)
+    torch.testing.assert_close(fog.show(-torch.ones_like(fog.first)), CLIPS)
+    torch.testing.assert_close(fog.show(torch.ones_like(fog.first)), CLIPS * 0.5 + 0.5)
+
+
+def test_snow_only_brightens_and_only_along_its_streaks():
+    snow = drawn(Snow(density=0.02, length=3), CLIPS)
+    torch.testing.assert_close(snow.show(-torch.ones_like(snow.first)), CLIPS)
+    bright = snow.show(torch.ones_like(snow.first))
+    assert (bright >= CLIPS - 1e-6).all()
+    assert 0 < (bright > CLIPS + 1e-6).float().mean() < 0.3
+    assert streak(0.0, 5).sum() == 5
+    assert streak(math.pi / 2, 5)[:, 2].sum() == 5
+
+
+def test_gabor_noise_stays_inside_its_bound_and_its_kernel_is_a_wave():
+    noise = drawn(Gabor(epsilon=0.1, density=0.5), CLIPS)
+    assert (noise.show(torch.ones_like(noise.first)) - CLIPS).abs().max() <= 0.1 + 1e-6
+    kernel = gabor_kernel(0.0, 4.0, 2.0)
+    assert kernel[6, 6] == 1
+    assert kernel[6, 8] == pytest.approx(-math.exp(-0.5))  # half a wave to the right
+    torch.testing.assert_close(kernel, kernel.flip(0, 1))
+
+
+def test_recoloring_is_scipys_interpolation_on_the_color_cube():
+    interpolate = pytest.importorskip("scipy.interpolate")
+    change = drawn(Recolor(epsilon=0.1, lattice=5), CLIPS)
+    axis = np.linspace(0, 1, 5)
+    got = (change.show(change.first) - CLIPS).movedim(1, -1)
+    for clip, offsets, found in zip(CLIPS, change.first, got, strict=True):
+        lattice = interpolate.RegularGridInterpolator((axis, axis, axis), offsets.movedim(0, -1).numpy())
+        wanted = 0.1 * lattice(clip.movedim(0, -1).numpy().astype(np.float64))
+        np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5)
+
+
+def test_a_gradient_that_is_not_finite_is_an_error_not_robustness():
+    def broken(clips):
+        return linear(clips) * torch.tensor([1.0, torch.nan, 1.0, 1.0])
+
+    attack = ParameterAscent(variation=Flicker(epsilon=0.1), steps=2)
+    made = attack(broken, CLIPS, generators())
+    assert made.isnan().flatten(1).any(1).tolist() == [False, True, False, False]
+    with pytest.raises(PipelineError, match="not finite"):
+        attack.quantize(made, CLIPS)
+
+
+def test_the_cost_is_subtracted_from_the_loss():
+    class Paid:
+        def __call__(self, clips, generators):
+            first = torch.zeros(len(clips), 1)
+            return Drawn(first, lambda at: clips + 0 * at.sum(), lambda at: (at[:, 0] - 0.5).square())
+
+    offered = ParameterAscent(variation=Paid(), steps=1, step_size=0.5)
+    torch.testing.assert_close(offered(linear, CLIPS, generators()), CLIPS)
+
+
+def test_dropped_frames_are_replaced_by_the_frame_before():
+    attack = DroppedFrames(dropped=2, tries=8)
+    made = attack(linear, CLIPS, generators())
+    best = DroppedFrames(dropped=2, tries=40)(linear, CLIPS, generators())
+    assert (linear(best) >= linear(made)).all()
+    assert (linear(made) >= linear(CLIPS)).all()
+    for clip, clean in zip(made, CLIPS, strict=True):
+        sources = [next(s for s in range(t, -1, -1) if torch.equal(clip[:, t], clean[:, s])) for t in range(4)]
+        assert sources[0] == 0
+        assert sources == sorted(sources)
+        assert len(set(sources)) in (2, 4)  # two dropped, or the clean clip
+
+
+def test_order_of_frames():
+    order = torch.tensor([[0, 0, 2, 2]]).expand(4, 4)
+    torch.testing.assert_close(in_order(CLIPS, order)[:, :, 3], CLIPS[:, :, 2])
+
+
+@pytest.mark.parametrize("clips", [CLIPS[:, :, :2], IMAGES], ids=["two frames", "images"])
+def test_clips_that_are_too_short_are_named(clips):
+    with pytest.raises(PipelineError, match="too short"):
+        DroppedFrames(dropped=2)(linear, clips, generators())
+    with pytest.raises(PipelineError, match="too short"):
+        SomeFrames(count=3).mask(clips, generators())
+
+
+@pytest.mark.parametrize("choice", ["even", "drawn"])
+def test_some_frames_are_as_many_as_asked_for(choice):
+    region = SomeFrames(count=2, choice=choice)
+    mask = region.mask(CLIPS, generators()).expand(4, 1, 4, 12, 10)
+    assert (mask.flatten(3).any(3).sum((1, 2)) == 2).all()
+    assert region.admits(mask).all()
+    assert not region.admits(torch.ones_like(mask)).any()
+    if choice == "even":
+        assert mask[0, 0, :, 0, 0].tolist() == [True, False, True, False]
