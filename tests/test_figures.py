@@ -62,7 +62,8 @@ def table() -> pd.DataFrame:
     columns = ["table", "row", "column", "measured", "low", "high", "n", "seeds", "paper", "difference"]
     filled = pd.DataFrame(records, columns=columns)
     filled.loc[3, ["measured", "low", "high", "difference"]] = np.nan
-    return filled
+    highest = filled.groupby("column")["measured"].transform("max")
+    return filled.assign(sd=np.nan, flag="", best=filled["measured"] == highest)
 
 
 VALUES = {
@@ -255,17 +256,13 @@ def test_table_figure_prints_every_measured_value_and_draws_every_interval() -> 
         assert best == [f"{column['measured'].max():.1f}"]
 
 
-def test_a_number_that_an_audit_denies_is_marked_in_the_chart_and_never_the_best() -> None:
-    cells = table().query("column == 'clean'")
-    best = cells["measured"].idxmax()
-    faults = pd.Series("", cells.index)
-    faults[best] = "masked gradient"
-    (panel,) = draw_table(cells.assign(faults=faults)).axes
-    assert [text.get_text() for text in panel.texts if "\u2020" in text.get_text()] == [
-        f"{cells['measured'][best]:.1f}\u2020"
-    ]
-    bold = [text.get_text() for text in panel.texts if text.get_fontweight() == "bold"]
-    assert bold == [f"{cells['measured'].drop(best).max():.1f}"]
+def test_numbers_that_an_audit_denies_or_a_constant_answer_reaches_are_marked_in_the_chart() -> None:
+    cells = table().query("column == 'clean'").assign(faults=["", "masked gradient", "", ""], best=False)
+    cells["flag"] = ["not above a constant answer", *[""] * 3]
+    (panel,) = draw_table(cells).axes
+    marked = [text.get_text() for text in panel.texts]
+    assert marked[:2] == [f"{cells['measured'].iloc[0]:.1f}\u2021", f"{cells['measured'].iloc[1]:.1f}\u2020"]
+    assert not any(text.get_fontweight() == "bold" for text in panel.texts)
 
 
 def test_nothing_here_loads_torch() -> None:

@@ -44,6 +44,7 @@ class Layouts:
             "cells": {
                 column: [self.paths.prediction(dataset, **cell) for cell in cells] for column, cells in row.items()
             },
+            "entries": {column: [dict(cell) for cell in cells] for column, cells in row.items()},
             "audits": {column: self.white_box_audits(dataset, cells) for column, cells in row.items()},
             # Of the row's first model: it contains the number of parameters, if the study shows it.
             "history": self.paths.history(dataset, split_target(targets[0])[0]) if study["parameters"] else None,

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from pipeline_lib.reporting.chance import MARK, NOT_ABOVE_CONSTANT
+
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -47,12 +49,16 @@ def measured_text(record: Mapping[str, Any]) -> str:
         return ""
     if pd.isna(record["low"]):  # a size in millions has no interval
         return f"{record['measured']:.3g}"
-    return f"{accuracy_text(record)} [{record['low']:.1f}, {record['high']:.1f}]"
+    spread = "" if pd.isna(record.get("sd")) else f" sd {record['sd']:.1f}"
+    return f"{accuracy_text(record)} [{record['low']:.1f}, {record['high']:.1f}]{spread}"
 
 
 def accuracy_text(record: Mapping[str, Any]) -> str:
-    """Return the accuracy, with a dagger if it has faults according to an audit."""
-    return "" if pd.isna(record["measured"]) else f"{record['measured']:.1f}{DAGGER if record.get('faults') else ''}"
+    """Return the accuracy, with a dagger if it has faults according to an audit, and a mark of `chance`."""
+    if pd.isna(record["measured"]):
+        return ""
+    marks = (DAGGER if record.get("faults") else "") + (MARK if NOT_ABOVE_CONSTANT in record.get("flag", "") else "")
+    return f"{record['measured']:.1f}{marks}"
 
 
 def paper_text(record: Mapping[str, Any]) -> str:

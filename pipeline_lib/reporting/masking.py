@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.reporting.audits import MASKED, ZERO_GRADIENTS_ALLOWED, read_audit
+from pipeline_lib.reporting.cells import clips_in
 from pipeline_lib.reporting.metrics import accuracy, over_seeds, read_predictions
-from pipeline_lib.reporting.tables import clips_in
 
 COLUMNS = ("part", "attack", "value", "measured", "low", "high", "n", "seeds", "zero_gradients")
 NO_SIGN = "no sign of masking"

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import stdev
 
 import pandas as pd
 
@@ -15,23 +16,28 @@ NORMAL_QUANTILE = 1.959963984540054  # 97.5 %: two-sided 95 %
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell of a table: percent, its 95 % interval, clips per seed and number of seeds."""
+    """One cell of a table: percent, its 95 % interval, clips per seed, number and sd of seeds."""
 
     measured: float
     low: float
     high: float
     n: int
     seeds: int
+    sd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A percentage of one seed, its 95 % interval, and its number of clips."""
+    """A percentage of one seed, its 95 % interval, and its number of clips.
+
+    scores: for each clip, indexed by video, a number in [0, 1], by which rows are compared; `percent` is their mean.
+    """
 
     percent: float
     low: float
     high: float
     n: int
+    scores: pd.Series | None = field(default=None, compare=False, repr=False)
 
 
 def read_predictions(path: Path | str) -> pd.DataFrame:
@@ -97,14 +103,14 @@ def wilson(percent: float, n: int) -> tuple[float, float]:
 
 
 def estimate(percent: float, n: int) -> Estimate:
-    """Return a percentage of `n` clips with its 95 % Wilson interval.
-
-    The same `n` is used for summaries. A union is itself a fraction of `n` videos. For a mean of columns the interval
-    is conservative under any dependence: the standard deviation of a mean is at most the mean of the columns' standard
-    deviations sqrt(p(1-p)/n), which is at most the value at the mean p, as the function is concave.
-    """
+    """Return a percentage of `n` clips with its 95 % Wilson interval, without scores."""
     low, high = wilson(percent, n)
     return Estimate(percent=percent, low=low, high=high, n=n)
+
+
+def fraction_of_clips(suits: pd.Series) -> Estimate:
+    """Return the percentage of clips that are true, with its 95 % Wilson interval and the clips' scores."""
+    return replace(estimate(percentage(suits), len(suits)), scores=suits.astype(float))
 
 
 def over_seeds(percents: Sequence[float], n: int) -> Cell:
@@ -119,8 +125,9 @@ def envelope(seeds: Sequence[Estimate]) -> Cell:
     The envelope contains every seed's interval: it is conservative, and never narrower for more seeds.
     """
     low, high = min(seed.low for seed in seeds), max(seed.high for seed in seeds)
-    n = min(seed.n for seed in seeds)
-    return Cell(measured=mean([seed.percent for seed in seeds]), low=low, high=high, n=n, seeds=len(seeds))
+    n, percents = min(seed.n for seed in seeds), [seed.percent for seed in seeds]
+    sd = stdev(percents) if len(percents) > 1 else None
+    return Cell(measured=mean(percents), low=low, high=high, n=n, seeds=len(seeds), sd=sd)
 
 
 def named(predictions: pd.DataFrame) -> str:

@@ -1,26 +1,26 @@
 """Summaries of a table's columns, one function each; their names for studies are in `entries/methods.py`.
 
 The argument is a table of booleans for one seed: whether a clip (rows, indexed by video) is classified correctly in
-each column of the study, in its order. The result is an `Estimate`: a percentage with its interval, which `estimate`
-computes from a number of clips.
+each column of the study, in its order. The result is an `Estimate`: a percentage with its interval, and the clips'
+scores by which rows are compared (without them, the table of differences has no interval and no p-value).
 """
 
 import pandas as pd
 
-from pipeline_lib.reporting import metrics
-from pipeline_lib.reporting.metrics import Estimate, estimate
+from pipeline_lib.reporting.column_means import mean_of_columns
+from pipeline_lib.reporting.metrics import Estimate, fraction_of_clips
 
 
 def mean(correct: pd.DataFrame) -> Estimate:
     """Return the average of the columns' accuracies."""
-    return estimate(metrics.mean([metrics.percentage(correct[column]) for column in correct]), len(correct))
+    return mean_of_columns(correct)
 
 
 def mean_of_attacks(correct: pd.DataFrame) -> Estimate:
     """Return the average of the accuracies of all columns except `clean`."""
-    return mean(correct[[column for column in correct if column != "clean"]])
+    return mean_of_columns(correct[[column for column in correct if column != "clean"]])
 
 
 def union(correct: pd.DataFrame) -> Estimate:
     """Return the percentage of clips classified correctly in all columns (MultiBN: clean and every attack)."""
-    return estimate(metrics.percentage(correct.all(axis=1)), len(correct))
+    return fraction_of_clips(correct.all(axis=1))

@@ -24,7 +24,7 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     note: one line at the bottom.
     """
     from pipeline_lib.reporting.style import new_figure
-    from pipeline_lib.reporting.tables import PARAMETERS, with_best
+    from pipeline_lib.reporting.tables import PARAMETERS
 
     table = table[table["column"] != PARAMETERS]
     rows, columns = list(table["row"].unique()), list(table["column"].unique())
@@ -32,7 +32,7 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     heading = textwrap.fill(f"{title or table['table'].iloc[0]}: accuracy (%)", int(10 * width))
     figure = new_figure(width, 0.34 * len(rows) + 1.35 + 0.2 * heading.count("\n"))
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15})[0]
-    for record in with_best(table).to_dict("records"):
+    for record in table.to_dict("records"):
         panel, height = panels[columns.index(record["column"])], rows.index(record["row"])
         draw_cell(panel, height, record, "bold" if record["best"] else "normal")
     for panel, column in zip(panels, columns, strict=True):
@@ -122,11 +122,13 @@ class Chart:
         return {"table": plan.table(self.study), "rows": rows, "summaries": study["summaries"]}
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
+        from pipeline_lib.reporting.chance import chance_note, with_marked_rows
         from pipeline_lib.reporting.faults import fault_note, with_faults
         from pipeline_lib.reporting.tables import read_table
 
         table = with_faults(read_table(files["table"]), files)
-        return draw_table(table, self.title, fault_note(table))
+        note = " ".join(filter(None, (fault_note(table), chance_note(table))))
+        return draw_table(with_marked_rows(table), self.title, note)
 
 
 def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:

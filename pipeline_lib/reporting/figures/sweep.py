@@ -28,8 +28,8 @@ def build_sweeps(panels: Mapping[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from pipeline_lib.reporting.cells import clips_in
     from pipeline_lib.reporting.metrics import accuracy, over_seeds, read_predictions
-    from pipeline_lib.reporting.tables import clips_in
 
     records = []
     for label, panel in panels.items():

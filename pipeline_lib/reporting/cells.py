@@ -1,0 +1,123 @@
+"""The cells of a table, measured from predictions: an accuracy or a summary, and the scores of its clips."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipeline_lib.entries.building import load
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.metrics import (
+    Cell,
+    Estimate,
+    by_video,
+    check_same_videos,
+    correct_clips,
+    envelope,
+    fraction_of_clips,
+    read_predictions,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A cell with its clips' scores in [0, 1], clips x seeds; None for a summary that has none."""
+
+    cell: Cell
+    scores: pd.DataFrame | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """All cells of a table, by row and column, and the labels of its clips, by video (None without a cell)."""
+
+    rows: Mapping[str, Mapping[str, Measured]]
+    labels: pd.Series | None
+
+
+def measure(layout: Mapping[str, Any]) -> Numbers:
+    """Return the cells of a layout (`tables.build_table`): its columns and, for rows with all of them, its summaries.
+
+    Raises PipelineError unless all predictions are of the same videos with the same labels.
+    """
+    first: pd.DataFrame | None = None
+    rows = {}
+    for row in layout["rows"]:
+        read = read_row(layout, row)
+        for predictions in (one for seeds in read.values() for one in seeds):
+            table = by_video(predictions)
+            first = table if first is None else first
+            check_same_videos(first, table)
+        rows[row["label"]] = measured_cells(layout, row, read)
+    return Numbers(rows=rows, labels=None if first is None else first["label"])
+
+
+def read_row(layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
+    """Return column -> predictions of each seed, for the columns of the row."""
+    where, types = f"table {layout['name']}, row {row['label']}", layout.get("types")
+    read = {column: read_seeds(where, row, column) for column in layout["columns"] if row["cells"].get(column)}
+    for seeds in read.values():
+        clips_in(where, seeds)
+    if types:
+        read = {column: [as_selections(table, types[column]) for table in seeds] for column, seeds in read.items()}
+    return read
+
+
+def measured_cells(
+    layout: Mapping[str, Any], row: Mapping[str, Any], read: Mapping[str, Sequence[pd.DataFrame]]
+) -> dict[str, Measured]:
+    """Return column -> cell for the columns that are read and, if these are all, for the summaries."""
+    seeds = row["seeds"]
+    cells = {column: measured(map(accuracy_of, predictions), seeds) for column, predictions in read.items()}
+    if read and len(read) == len(layout["columns"]):
+        by_seed = [
+            correct_clips(dict(zip(read, predictions, strict=True))) for predictions in zip(*read.values(), strict=True)
+        ]
+        cells |= {each["column"]: summary_cell(each["method"], by_seed, seeds) for each in layout["summaries"]}
+    return cells
+
+
+def read_seeds(where: str, row: Mapping[str, Any], column: str) -> list[pd.DataFrame]:
+    paths = row["cells"][column]
+    if len(paths) != len(row["seeds"]):
+        raise PipelineError(f"{where}: column {column} has {len(paths)} predictions for {len(row['seeds'])} seeds")
+    return [read_predictions(path) for path in paths]
+
+
+def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:
+    """Predictions of a selection module: all labels are 1, and the prediction is 1 if `branch` was selected."""
+    return predictions.assign(label=1, prediction=(predictions["selected"] == branch).astype(int))
+
+
+def accuracy_of(predictions: pd.DataFrame) -> Estimate:
+    """Return the accuracy of one seed in one column."""
+    return fraction_of_clips(correct_clips({"accuracy": predictions})["accuracy"])
+
+
+def summary_cell(method: str, by_seed: Sequence[pd.DataFrame], seeds: Sequence[int]) -> Measured:
+    """Return a summary of all columns, calculated for each seed on its own.
+
+    method: `module:function`. PipelineError if it returns no `Estimate`.
+    """
+    function = load(method)
+    estimates = [function(correct) for correct in by_seed]
+    for found in estimates:
+        if not isinstance(found, Estimate):
+            raise PipelineError(f"summary {method}: returned {found!r}, expected an Estimate (reporting/metrics.py)")
+    return measured(estimates, seeds)
+
+
+def measured(estimates: Iterable[Estimate], seeds: Sequence[int]) -> Measured:
+    """Return the cell of the seeds' estimates, with scores if all have them."""
+    found = list(estimates)
+    scores = {seed: one.scores for seed, one in zip(seeds, found, strict=True) if one.scores is not None}
+    return Measured(cell=envelope(found), scores=pd.DataFrame(scores) if len(scores) == len(found) else None)
+
+
+def clips_in(where: str, predictions: Sequence[pd.DataFrame]) -> int:
+    """Return the number of clips. Raises PipelineError if the predictions have different ones."""
+    counts = {str(table.attrs["path"]): len(table) for table in predictions}
+    if len(set(counts.values())) != 1:
+        raise PipelineError(f"{where}: predictions have different numbers of clips: {counts}")
+    return next(iter(counts.values()))

@@ -1,0 +1,64 @@
+"""Writes a table in long form as CSV, and as wide tables in Markdown, LaTeX and HTML."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline_lib.entries.methods import SUMMARIES
+from pipeline_lib.reporting import formats
+from pipeline_lib.reporting.chance import chance_note, with_marked_rows
+from pipeline_lib.reporting.faults import fault_note, with_faults
+from pipeline_lib.reporting.publish import publish
+from pipeline_lib.reporting.tables import PARAMETERS
+
+MEANS = {SUMMARIES[name] for name in ("mean", "avg_adv")}
+BOLD = "Bold: not below the best of its column (exact paired test over clips, Holm's correction, 5 %)."
+
+
+def write_table(
+    table: pd.DataFrame, layout: Mapping[str, Any], *, csv: Path, markdown: Path, latex: Path, html: Path
+) -> None:
+    """Write the table: long form as CSV (four decimals); wide as Markdown, LaTeX (booktabs) and an HTML page.
+
+    Marks in the wide forms: numbers that do not measure robustness according to an audit (`faults`), numbers that are
+    not above a constant answer, and rows whose model has learned nothing (`chance`). Unbeaten numbers are bold in HTML.
+    """
+    publish(csv, table.round(4).to_csv(index=False, lineterminator="\n"))
+    table = with_marked_rows(with_faults(table, layout))
+    name, about = layout["name"], caption(table, layout)
+    title = layout.get("title", name)
+    publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)))
+    publish(latex, formats.latex(name, f"{title}. {about}", formats.with_paper_rows(wide(table, dict))))
+    publish(html, formats.html_page(title, f"{about} {BOLD}", wide(table, formats.html_cell)))
+
+
+def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
+    """Return the caption: data set, clips, seeds, interval, printed table, marks and chance, note."""
+    clips = " to ".join(map(str, sorted({*table["n"].dropna().aggregate(["min", "max"]).dropna()})))
+    seeds = "; ".join(sorted({*table["seeds"]} - {""}))
+    what = "Selections of the correct branch" if layout.get("types") else "Accuracy"
+    about = f"{what} in percent on {layout['dataset']}, n = {clips or 0} clips, seeds {seeds or 'none'}."
+    about += f" In brackets the 95 % interval ({interval_note(table, layout)})."
+    if PARAMETERS in set(table["column"]):
+        about += " Parameters in millions."
+    if layout["paper"]:
+        about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
+    return " ".join(filter(None, (about, fault_note(table), chance_note(table), layout["note"])))
+
+
+def interval_note(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
+    """Return which interval a table shows, and how several seeds are combined."""
+    note = "Wilson"
+    if any(summary["method"] in MEANS for summary in layout["summaries"]):
+        note += "; of means, from the Wilson limits of the columns and their correlations"
+    return f"{note}; envelope over seeds, then sd, the standard deviation over seeds" if table["sd"].any() else note
+
+
+def wide(table: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], Any]) -> pd.DataFrame:
+    """Return rows x columns of `cell(record)`, in the table's order; the index is named "model"."""
+    cells: dict[str, dict[str, Any]] = {}
+    for record in table.to_dict("records"):
+        cells.setdefault(record["row"], {})[record["column"]] = cell(record)
+    return pd.DataFrame.from_dict(cells, orient="index").rename_axis("model")

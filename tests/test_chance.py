@@ -1,0 +1,112 @@
+"""What a constant answer gets, and the marks of numbers that are not above it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline_lib.reporting.chance import chance_of, flags
+from pipeline_lib.reporting.column_means import mean_of_columns
+from pipeline_lib.reporting.metrics import over_seeds, wilson
+from pipeline_lib.reporting.tables import build_table
+from test_tables import PAPER, Cells, cell_of, layout_of, written
+
+
+def test_a_constant_answer_gets_the_most_frequent_label() -> None:
+    chance = chance_of(pd.Series([3, 3, 3, 7, 7, 0]))
+    assert (chance.constant, chance.guess, chance.classes) == (50, pytest.approx(100 / 3), 3)
+
+
+def test_a_number_is_flagged_unless_its_interval_lies_above() -> None:
+    chance = chance_of(pd.Series([0, 1] * 50))
+    above, touching = over_seeds([80], 100), over_seeds([55], 100)
+    assert flags({"clean": above, "pgd": touching}, {"clean"}, chance) == {
+        "clean": "",
+        "pgd": "not above a constant answer",
+    }
+    found = flags({"clean": touching, "pgd": above}, {"clean"}, chance)
+    assert found == {
+        "clean": "not above a constant answer, model has learned nothing",
+        "pgd": "model has learned nothing",
+    }
+    assert flags({"clean": touching}, set(), chance) == {"clean": "not above a constant answer"}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> dict:
+    """Two classes. A sound model, one that is attacked down to chance, and one that answers at random everywhere."""
+    right, chance = "1110" * 25, "10" * 50
+    rows = {"Sound": {"clean": [right], "pgd": ["1" * 100]}, "Weak one": {"clean": [right], "pgd": [chance]}}
+    rows |= {"At random": {"clean": [chance], "pgd": ["01" * 50]}}
+    found = layout_of(tmp_path, rows)
+    for path in tmp_path.glob("*.csv"):
+        table = pd.read_csv(path)
+        right = table["label"] == table["prediction"]
+        label = (table.index // 4 + table.index // 50) % 2
+        table.assign(label=label, prediction=np.where(right, label, 1 - label)).to_csv(path, index=False)
+    for row in found["rows"]:
+        row["entries"] = {column: [{"attack": column, "target": "m", "source": "m"}] for column in ("clean", "pgd")}
+    return found
+
+
+def test_robust_at_random_is_marked_and_never_bold(layout, tmp_path: Path) -> None:
+    table = build_table(layout, PAPER)
+    assert (table["constant"] == 50).all()
+    assert (table["chance"] == 50).all()
+    assert cell_of(table, "Weak one", "pgd")["flag"] == "not above a constant answer"
+    assert cell_of(table, "Weak one", "mean")["flag"] == ""
+    assert table[table["row"] == "At random"]["flag"].str.endswith("model has learned nothing").all()
+    assert not table["best"][table["flag"] != ""].any()
+    texts = written(tmp_path / "out", layout)
+    for text in (texts["markdown"], texts["latex"], texts["html"]):
+        assert "At random §" in text
+        assert "Sound §" not in text
+        assert "50.0‡ " in text.replace("<", " ")
+        assert "a constant answer gets 50.0" in text
+        assert "‡ Not above a constant answer: the interval does not lie above 50.0" in text
+        assert "§ The model has learned nothing" in text
+    parser = Cells()
+    parser.feed(texts["html"])
+    assert parser.bold == ["75.0", "100.0", "87.5", "75.0", "75.0"]  # the clean accuracies are equal
+
+
+def test_selections_have_no_chance(layout) -> None:
+    for path in (path for row in layout["rows"] for paths in row["cells"].values() for path in paths):
+        pd.read_csv(path).assign(selected="lp").to_csv(path, index=False)
+    table = build_table(layout | {"types": {"clean": "lp", "pgd": "lp"}}, PAPER)
+    assert table["constant"].isna().all()
+    assert (table["flag"] == "").all()
+
+
+def columns(*marks: str) -> pd.DataFrame:
+    return pd.DataFrame({index: [mark == "1" for mark in column] for index, column in enumerate(marks)})
+
+
+def test_a_mean_of_one_column_or_of_equal_ones_has_its_wilson_interval() -> None:
+    for correct in (columns("1101000"), columns("1101000", "1101000", "1101000")):
+        found = mean_of_columns(correct)
+        assert (found.low, found.high) == pytest.approx(wilson(300 / 7, 7))
+
+
+def test_a_mean_of_uncorrelated_columns_is_narrower_by_the_root_of_their_number() -> None:
+    found, (low, high) = mean_of_columns(columns("1100" * 9, "1010" * 9)), wilson(50, 36)
+    assert (found.low, found.high) == pytest.approx((50 - (50 - low) / 2**0.5, 50 + (high - 50) / 2**0.5))
+
+
+def test_constant_columns_have_a_width_and_stay_within_the_percentages() -> None:
+    found = mean_of_columns(columns("1111", "0000"))
+    (low, _), (_, high) = wilson(100, 4), wilson(0, 4)
+    assert (found.low, found.high) == pytest.approx(((100 + 0 - (100 - low)) / 2, 50 + high / 2))
+    assert mean_of_columns(columns("1111", "1111")).high == 100
+    assert mean_of_columns(columns("0000", "0000")).low == 0
+
+
+def test_means_of_dependent_columns_cover_in_93_to_97_percent() -> None:
+    generator, rates = np.random.default_rng(2), np.array([0.9, 0.5, 0.3, 0.2, 0.1])
+    draws = generator.random((1000, 108, 1)) * 0.6 + generator.random((1000, 108, 5)) * 0.4
+    limits = np.quantile(draws.reshape(-1, 5), rates, axis=0).diagonal()
+    found = [mean_of_columns(pd.DataFrame(sample < limits)) for sample in draws]
+    covered = np.mean([one.low <= 100 * rates.mean() <= one.high for one in found])
+    assert 0.93 <= covered <= 0.97
+    assert np.mean([one.high - one.low for one in found]) < 0.85 * np.diff(wilson(40, 108))
