@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline_lib.clips.decode import Decoding
-from pipeline_lib.clips.ffmpeg_process import Limits, Request, run_ffmpeg
+from pipeline_lib.clips.decode import Decoding, Part
+from pipeline_lib.clips.ffmpeg_command import Limits, Request
+from pipeline_lib.clips.ffmpeg_process import run_ffmpeg
 from pipeline_lib.clips.sampling import Linspace, UniformStride
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.videos import VideoFiles, decode_batch
@@ -140,7 +141,7 @@ def test_counting_stops_one_frame_past_the_longest_video_allowed(good: Path) -> 
 def test_no_more_is_decoded_ahead_than_is_soon_needed(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 
-    def batch(paths: Sequence[Path], *rest: object) -> list[DecodedClip]:
+    def batch(paths: Sequence[Part], *rest: object) -> list[DecodedClip]:
         started.append(paths)
         return decode_batch(paths, SPEC, Decoding())
 

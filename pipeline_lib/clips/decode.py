@@ -3,17 +3,21 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from pipeline_lib.clips.splits import Lists
-from pipeline_lib.clips.status import DecodedClip, Status
-from pipeline_lib.clips.store_writer import FAILURES_REPORTED, write_store
+from pipeline_lib.clips.containers import require_known
+from pipeline_lib.clips.readable import require_present
+from pipeline_lib.clips.splits import Lists, Video
+from pipeline_lib.clips.status import DecodedClip, Status, printable
+from pipeline_lib.clips.store_writer import write_store
 from pipeline_lib.entries.ranges import Count, Positive, method
 from pipeline_lib.errors import PipelineError
+
+T = TypeVar("T")
 
 
 @method
@@ -22,7 +26,8 @@ class Decoding:
 
     videos_per_process: starting ffmpeg can cost more than decoding a short video, so one process takes several.
     deadline: seconds for one process. max_pixels: largest width x height, of images too. max_frames: longest video.
-    tolerate: videos or images (paths as in the lists) that may fail; if they do, they are omitted.
+    tolerate: videos or images (paths as in the lists) that may fail; if they do, they are omitted. containers: names of
+    containers that are decoded besides those of `containers.DEFAULT`.
     """
 
     videos_per_process: Count = 8
@@ -30,6 +35,19 @@ class Decoding:
     max_pixels: Count = 4096 * 4096
     max_frames: Count = 100_000
     tolerate: list[str] = field(default_factory=list)
+    containers: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        require_known(self.containers)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A video file, or its frames at `start` <= time < `end` (seconds)."""
+
+    path: Path
+    start: float | None = None
+    end: float | None = None
 
 
 class Decoder(Protocol):
@@ -75,7 +93,7 @@ def decode_to_store(
     write_store(
         out,
         items,
-        decoder.decode([folder / item.path for item in items], decoding, workers),
+        decoded(decoder, folder, items, decoding, workers),
         shape=decoder.shape,
         classes=lists.class_names(root),
         spec=decoder.described(),
@@ -85,30 +103,31 @@ def decode_to_store(
     )
 
 
-def require_present(paths: Sequence[str], folder: Path, split: str) -> None:
-    """PipelineError with the missing files of a list, before decoding, which can take hours. A path may continue below
-    a file: it is then a record of this file."""
-    missing = [path for path in paths if not (folder / path).is_file() and not (folder / path).parent.is_file()]
-    if missing:
-        named = "".join(f"\n  {path}" for path in missing[:FAILURES_REPORTED])
-        raise PipelineError(
-            f"{len(missing)} of the {len(paths)} files in the {split} list do not exist below {folder}:{named}\n"
-            "Get them again, or list them under `decoding.tolerate` to omit them."
-        )
+def decoded(
+    decoder: Decoder, folder: Path, items: Sequence[Video], decoding: Decoding, workers: int
+) -> Iterator[DecodedClip]:
+    """The clips of listed items. PipelineError if intervals are listed and the decoder has no `decode_parts`."""
+    if all(item.start is None and item.end is None for item in items):
+        return decoder.decode([folder / item.path for item in items], decoding, workers)
+    decode_parts = getattr(decoder, "decode_parts", None)
+    if decode_parts is None:
+        raise PipelineError(f"{type(decoder).__name__} decodes whole files, but the list gives `start` or `end`.")
+    parts = [Part(folder / item.path, item.start, item.end) for item in items]
+    return cast(Iterator[DecodedClip], decode_parts(parts, decoding, workers))
 
 
 def in_order(
-    decode: Callable[[Sequence[Path]], list[DecodedClip]], paths: Sequence[Path], step: int, workers: int
+    decode: Callable[[Sequence[T]], list[DecodedClip]], files: Sequence[T], step: int, workers: int
 ) -> Iterator[DecodedClip]:
-    """The clips of `paths` in their order, `step` paths per call of `decode`, from `workers` threads.
+    """The clips of `files` in their order, `step` files per call of `decode`, from `workers` threads.
 
     At most about 2 * `step` clips per worker are in memory.
     """
     pending: deque[Future[list[DecodedClip]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
-        for start in range(0, len(paths), step):
-            pending.append(pool.submit(decode, paths[start : start + step]))
+        for start in range(0, len(files), step):
+            pending.append(pool.submit(decode, files[start : start + step]))
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
         while pending:
@@ -119,4 +138,4 @@ def in_order(
 
 def failed(shape: Sequence[int], message: str) -> DecodedClip:
     """The clip of a file that could not be decoded: black, with frame number -1."""
-    return DecodedClip(np.zeros(shape, np.uint8), np.full(shape[0], -1, np.int64), Status.FAILED, message)
+    return DecodedClip(np.zeros(shape, np.uint8), np.full(shape[0], -1, np.int64), Status.FAILED, printable(message))

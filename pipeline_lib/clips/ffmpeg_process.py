@@ -6,41 +6,27 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import ffmpeg
 import numpy as np
 
-from pipeline_lib.clips.binary import ffmpeg_binary
+from pipeline_lib.clips.ffmpeg_command import Limits, Request, decoding_command
+from pipeline_lib.clips.messages import VideoStream, errors, inputs_that_change_size, video_streams
 
-# Without this list, a playlist or script named like a video could make ffmpeg read other files.
-CONTAINERS = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg"
 READ_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Request:
-    """A video, and the numbers of the requested frames (increasing)."""
-
-    path: Path
-    numbers: np.ndarray
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Largest width x height, largest number of frames counted in a video, and seconds for a process."""
-
-    max_pixels: int
-    max_frames: int
-    deadline: float
-
-
-@dataclass(frozen=True)
 class Received:
-    """The requested frames that exist, (n, 3, size, size) uint8 with planes G, B, R, and the number of all frames."""
+    """The requested frames that exist, (n, 3, size, size) uint8 with planes G, B, R, and the number of all frames.
+
+    lines: what ffmpeg's filter `metadata` printed for each frame. streams: the video streams of the file.
+    """
 
     frames: np.ndarray
     count: int
+    lines: bytes = b""
+    streams: tuple[VideoStream, ...] = ()
+    changes_size: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +36,11 @@ class Output:
     videos: list[Received]
     code: int | None
     errors: str
+
+    @property
+    def clean(self) -> bool:
+        """Whether the process ended without an error."""
+        return self.code == 0 and not self.errors
 
 
 def run_ffmpeg(requests: Sequence[Request], size: int, limits: Limits) -> Output:
@@ -81,59 +72,6 @@ def descriptors(videos: int) -> int:
     return 4 * videos + 6
 
 
-def decoding_command(requests: Sequence[Request], pipes: Sequence[int], size: int, limits: Limits) -> list[str]:
-    """The command that writes each video's requested frames to one pipe and a line for every frame to the next."""
-    outputs = [
-        ffmpeg.output(
-            ffmpeg.input(
-                f"file:{request.path.absolute()}",
-                protocol_whitelist="file",
-                format_whitelist=CONTAINERS,
-                max_pixels=limits.max_pixels,
-                threads=1,
-                # Otherwise a change of resolution restarts the filters, and the count with them.
-                reinit_filter=0,
-            )["v:0"],
-            f"pipe:{frames}",
-            format="rawvideo",
-            # Same pixels as rgb24 and faster: ffmpeg has SIMD code for planes only.
-            pix_fmt="gbrp",
-            # The default would duplicate and drop frames for a constant rate.
-            fps_mode="passthrough",
-            vf=",".join([*counting(lines, limits.max_frames), chosen(request.numbers), *resized(size)]),
-        )
-        for request, frames, lines in zip(requests, pipes[::2], pipes[1::2], strict=True)
-    ]
-    merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-    return merged.global_args("-nostdin", "-v", "repeat+error", "-filter_threads", "1").compile(cmd=ffmpeg_binary())
-
-
-def counting(pipe: int, max_frames: int) -> list[str]:
-    """Filters that write a line for each frame to a pipe, and stop one frame after the largest number allowed."""
-    # Only frames with metadata are printed.
-    mark = "metadata=mode=add:key=frame:value=1"
-    return [f"trim=end_frame={max_frames + 1}", mark, f"metadata=mode=print:file='pipe\\:{pipe}'"]
-
-
-def chosen(requested: np.ndarray) -> str:
-    """The filter that selects the frames of these numbers."""
-    return f"select='{'+'.join(f'eq(n,{number})' for number in requested)}'"
-
-
-def resized(size: int) -> list[str]:
-    """Filters: the shorter side becomes `size`, the longer one is rounded down, then a center crop.
-
-    As in torchvision. ffmpeg's bilinear scaler is near PIL's bilinear resize, which the papers use: it differs
-    by 0.25 gray levels on average on UCF101 (0.45 on the worst video tried), ffmpeg's default, bicubic, by 1.5.
-    """
-    return [
-        f"scale=w='if(lt(iw,ih),{size},trunc({size}*iw/ih))':h='if(lt(iw,ih),trunc({size}*ih/iw),{size})':flags=bilinear",
-        # With chroma at half resolution the crop could start at even pixels only.
-        "format=gbrp",
-        f"crop={size}:{size}:trunc((iw-{size})/2):trunc((ih-{size})/2)",
-    ]
-
-
 def collect(process: subprocess.Popen[bytes], readers: Sequence[int], size: int, deadline: float) -> Output:
     """Read all pipes and stderr of a process together, so that no full pipe blocks it."""
     assert process.stderr is not None
@@ -141,11 +79,19 @@ def collect(process: subprocess.Popen[bytes], readers: Sequence[int], size: int,
     content = {descriptor: bytearray() for descriptor in [*readers, stderr]}
     ended = read_all(content, time.monotonic() + deadline)
     code = process.wait() if ended else None
+    log = os.fsdecode(bytes(content[stderr]))
+    streams, changing = video_streams(log), inputs_that_change_size(log, len(readers) // 2)
     videos = [
-        Received(as_planes(content[frames], size), content[lines].count(b"frame:"))
-        for frames, lines in zip(readers[::2], readers[1::2], strict=True)
+        Received(
+            as_planes(content[frames], size),
+            content[lines].count(b"frame:"),
+            bytes(content[lines]),
+            tuple(streams.get(place, ())),
+            place in changing,
+        )
+        for place, (frames, lines) in enumerate(zip(readers[::2], readers[1::2], strict=True))
     ]
-    return Output(videos, code, content[stderr].decode(errors="replace").strip())
+    return Output(videos, code, errors(log))
 
 
 def read_all(content: dict[int, bytearray], end: float) -> bool:

@@ -14,10 +14,23 @@ HMDB51_MARKS = {"1": "train", "2": "test", "0": "unused"}
 
 @dataclass(frozen=True)
 class Video:
-    """A video of a list: its path relative to the folder of videos (with `/`), and its label (0 is the first class)."""
+    """A video of a list: its path relative to the folder of videos (with `/`), and its label (0 is the first class).
+
+    start, end: seconds; the clip is taken from the frames at `start` <= time < `end`. None is that end of the video.
+    """
 
     path: str
     label: int
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, and the interval as in a URI of the W3C's Media Fragments (`a.mp4#t=3,5.5`)."""
+        if self.start is None and self.end is None:
+            return self.path
+        start, end = ("" if time is None else f"{time:g}" for time in (self.start, self.end))
+        return f"{self.path}#t={start}" + (f",{end}" if end else "")
 
 
 class Lists(Protocol):

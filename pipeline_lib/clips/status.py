@@ -10,7 +10,8 @@ class Status(IntEnum):
     """Outcome of decoding one video; the worst that applies. The numbers are those in a store's `/status`.
 
     SHORT: fewer frames than requested, looped. TRUNCATED: far fewer frames than the file's header states. DAMAGED:
-    ffmpeg reported errors; the decoded frames are kept. FAILED: no usable frames.
+    ffmpeg reported errors; the decoded frames are kept. FAILED: no usable frames. COMPLAINED: ffmpeg reported only that
+    earlier frames are missing, as in a video that was cut between key frames, and no frame is missing after the first.
     """
 
     OK = 0
@@ -18,6 +19,7 @@ class Status(IntEnum):
     TRUNCATED = 2
     DAMAGED = 3
     FAILED = 4
+    COMPLAINED = 5
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,8 @@ class DecodedClip:
     index: np.ndarray
     status: Status = Status.OK
     message: str = ""
+
+
+def printable(text: str) -> str:
+    """Text that can be written as UTF-8: bytes of file names that are not become escapes such as `\\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode()

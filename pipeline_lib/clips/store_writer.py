@@ -18,7 +18,7 @@ import numpy as np
 from pipeline_lib.clips.hdf5 import written
 from pipeline_lib.clips.seal import block_size, seal
 from pipeline_lib.clips.splits import Video
-from pipeline_lib.clips.status import DecodedClip, Status
+from pipeline_lib.clips.status import DecodedClip, Status, printable
 from pipeline_lib.clips.store import FORMAT, KIND
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import reserve
@@ -53,7 +53,7 @@ def write_store(
         raise PipelineError(f"{out}: there is nothing to store. Check the data set's lists and `classes`.")
     attributes = {"kind": KIND, "format": FORMAT, "spec": canonical(spec), "classes": canonical(list(classes))}
     attributes |= {"decoder": decoder}
-    names = utf8([video.path for video in videos])
+    names = utf8([video.name for video in videos])
     size = FILE_BYTES + len(videos) * (int(np.prod(shape)) + 8 * shape[0] + names.itemsize + ROW_BYTES)
     with atomic_write(out) as temporary, enough_space(out, size):
         reserve(temporary, size)
@@ -141,7 +141,7 @@ def accepted(
     for video, clip in zip(videos, clips, strict=True):
         yield clip
         if clip.status is Status.FAILED and video.path not in tolerate:
-            failures.append(f"\n  {video.path}: {'; '.join(clip.message.splitlines())}")
+            failures.append(f"\n  {printable(video.name)}: {'; '.join(clip.message.splitlines())}")
         if len(failures) == FAILURES_REPORTED:
             break
     if failures:
@@ -153,7 +153,7 @@ def accepted(
 
 def utf8(texts: Sequence[str]) -> np.ndarray:
     """Texts as HDF5 strings of one length: unlike variable ones, their position in the file is always the same."""
-    encoded = [text.encode() for text in texts]
+    encoded = [printable(text).encode() for text in texts]
     return np.array(encoded, h5py.string_dtype("utf-8", max(1, *map(len, encoded))))
 
 

@@ -1,32 +1,42 @@
 """Exact decoding of videos to clips with ffmpeg: all frames are decoded, and their number determines the clip."""
 
+import contextlib
 import dataclasses
 import re
-import struct
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline_lib.clips.binary import ffmpeg_version
-from pipeline_lib.clips.decode import Decoding, failed, in_order
-from pipeline_lib.clips.ffmpeg_process import Limits, Output, Received, Request, descriptors, run_ffmpeg
+from pipeline_lib.clips.containers import advice, whitelist
+from pipeline_lib.clips.decode import Decoding, Part, failed, in_order
+from pipeline_lib.clips.exact import decode_exactly
+from pipeline_lib.clips.ffmpeg_command import Limits, Request
+from pipeline_lib.clips.ffmpeg_process import Output, Received, descriptors
+from pipeline_lib.clips.messages import only_about_earlier_frames
+from pipeline_lib.clips.readable import in_words, why_unreadable
 from pipeline_lib.clips.sampling import Sampling
-from pipeline_lib.clips.status import DecodedClip, Status
+from pipeline_lib.clips.status import DecodedClip, Status, printable
+from pipeline_lib.clips.times import evenly_spaced, reaches
+from pipeline_lib.clips.wholeness import frames_in_header, missing
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.jobs.limits import workers_within_open_files
-
-# The boxes of MP4 and QuickTime files that contain frames. Other data may follow the last one.
-BOXES_WITH_FRAMES = (b"moov", b"moof", b"mdat")
 
 
 @method
 class VideoFiles:
-    """Video files: clips of `size` x `size` pixels, and the sampling that chooses their frames."""
+    """Video files: clips of `size` x `size` pixels, and the sampling that chooses their frames.
+
+    pixel_aspect: `stored` resizes the pixels as they are stored, as the papers' frames were; `square` first corrects
+    pixels that are displayed wider or narrower than high.
+    """
 
     size: Count
     sampling: Sampling
+    pixel_aspect: Literal["stored", "square"] = "stored"
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -34,84 +44,81 @@ class VideoFiles:
 
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of `paths` in their order, from `workers` ffmpeg processes at a time."""
+        return self.decode_parts([Part(path) for path in paths], decoding, workers)
+
+    def decode_parts(self, parts: Sequence[Part], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
+        """The clips of videos or of intervals of them, in their order."""
         step = decoding.videos_per_process
         processes = workers_within_open_files(workers, descriptors(step), f"an ffmpeg process of {step} videos")
-        return in_order(lambda some: decode_batch(some, self, decoding), paths, step, processes)
+        return in_order(lambda some: decode_batch(some, self, decoding), parts, step, processes)
 
     def described(self) -> dict[str, Any]:
         """The fields as plain data; a sampling that is not a dataclass is given by its repr."""
         sampling: Any = self.sampling
         fields = dataclasses.asdict(sampling) if dataclasses.is_dataclass(type(sampling)) else {"repr": repr(sampling)}
-        return {"size": self.size, "sampling": {"method": type(sampling).__name__, **fields}}
+        aspect = {} if self.pixel_aspect == "stored" else {"pixel_aspect": self.pixel_aspect}
+        return {"size": self.size, "sampling": {"method": type(sampling).__name__, **fields}} | aspect
+
+    def limits(self, decoding: Decoding) -> Limits:
+        """The limits of a process, and what the files are decoded as."""
+        width = "sar" if self.pixel_aspect == "square" else "1"
+        containers = whitelist(decoding.containers)
+        return Limits(decoding.max_pixels, decoding.max_frames, decoding.deadline, containers, width)
 
     def program(self) -> str:
         return f"ffmpeg {ffmpeg_version()}"
 
 
-def decode_batch(paths: Sequence[Path], spec: VideoFiles, decoding: Decoding) -> list[DecodedClip]:
-    """The clips of a few videos from one process; from one process each after any error.
+def decode_batch(parts: Sequence[Part], spec: VideoFiles, decoding: Decoding) -> list[DecodedClip]:
+    """The clips of a few videos from one process; from one process each after any error."""
+    reasons = [why_unreadable(part.path) for part in parts]
+    readable = [part for part, reason in zip(parts, reasons, strict=True) if not reason]
+    clips = iter(decode_readable(readable, spec, decoding))
+    return [failed(spec.shape, reason) if reason else next(clips) for reason in reasons]
 
-    The exit code and the error lines of a process that decodes several videos do not identify the faulty one.
+
+def decode_readable(parts: Sequence[Part], spec: VideoFiles, decoding: Decoding) -> list[DecodedClip]:
+    """The clips of videos that this user may read.
+
+    The exit code and the error lines of a process that decodes several videos do not identify the faulty one. What the
+    process found out about each video, such as its number of frames, spares the processes of single ones a second run.
     """
-    if len(paths) > 1 and all(path.is_file() for path in paths):
-        output = decode_exactly(paths, spec, decoding)
-        if output.code == 0 and not output.errors:
+    requests = [first_request(part, spec) for part in parts]
+    if len(requests) > 1:
+        output, requests = decode_exactly(requests, spec.size, spec.sampling, spec.limits(decoding))
+        if output.clean:
             return [
-                clip_of(path, video, output, spec, decoding) for path, video in zip(paths, output.videos, strict=True)
+                clip_of(request, video, output, spec, decoding)
+                for request, video in zip(requests, output.videos, strict=True)
             ]
-    return [decode_one(path, spec, decoding) for path in paths]
+    return [decode_one(request, spec, decoding) for request in requests]
 
 
-def decode_one(path: Path, spec: VideoFiles, decoding: Decoding) -> DecodedClip:
+def decode_one(request: Request, spec: VideoFiles, decoding: Decoding) -> DecodedClip:
     """The clip of one video from a separate process."""
-    if not path.exists():
-        return failed(spec.shape, "the file does not exist")
-    if not path.is_file():
-        # Opening a named pipe would wait until the deadline.
-        return failed(spec.shape, "not a regular file")
-    output = decode_exactly([path], spec, decoding)
-    output = dataclasses.replace(output, errors=reproducible(output.errors, path))
-    return clip_of(path, output.videos[0], output, spec, decoding)
+    output, requests = decode_exactly([request], spec.size, spec.sampling, spec.limits(decoding))
+    output = dataclasses.replace(output, errors=reproducible(output.errors, request.path))
+    return clip_of(requests[0], output.videos[0], output, spec, decoding)
 
 
 def reproducible(errors: str, path: Path) -> str:
     """Error lines sorted, and without addresses, folders and pipe numbers, so that they are reproducible."""
     text = re.sub(r" @ 0x[0-9a-f]+|(?<=pipe):\d+", "", errors.replace(f"file:{path.absolute()}", path.name))
-    return "\n".join(sorted(set(text.splitlines())))
+    return printable("\n".join(sorted(set(text.splitlines()))))
 
 
-def decode_exactly(paths: Sequence[Path], spec: VideoFiles, decoding: Decoding) -> Output:
-    """The frames that the sampling chooses by each video's true number of frames.
-
-    Scaling and sending every frame would nearly double the time. So the first run selects frames by the number in the
-    header (1 if there is none) and counts all frames; videos of another count are decoded a second time.
-    """
-    guesses = [frames_in_header(path) or 1 for path in paths]
-    first = run(paths, guesses, spec, decoding)
-    wrong = [
-        place
-        for place, (video, guess) in enumerate(zip(first.videos, guesses, strict=True))
-        if video.count != guess and 0 < video.count <= decoding.max_frames
-    ]
-    if not wrong or first.code is None:
-        return first
-    second = run([paths[place] for place in wrong], [first.videos[place].count for place in wrong], spec, decoding)
-    videos = list(first.videos)
-    for place, video in zip(wrong, second.videos, strict=True):
-        # A video whose two decodings differ in the number of frames has failed.
-        videos[place] = video if video.count == videos[place].count else Received(video.frames[:0], 0)
-    return Output(videos, None if second.code is None else first.code or second.code, first.errors or second.errors)
+def first_request(part: Part, spec: VideoFiles) -> Request:
+    """The frames that the sampling chooses by the number in the header, or by 1 if there is none."""
+    count = 1
+    if part.start is None and part.end is None:
+        with contextlib.suppress(OSError):
+            count = frames_in_header(part.path) or 1
+    return Request(part.path, np.unique(spec.sampling(count)), start=part.start, end=part.end)
 
 
-def run(paths: Sequence[Path], counts: Sequence[int], spec: VideoFiles, decoding: Decoding) -> Output:
-    """One ffmpeg process for the frames that the sampling chooses if the videos have `counts` frames."""
-    requests = [Request(path, np.unique(spec.sampling(count))) for path, count in zip(paths, counts, strict=True)]
-    return run_ffmpeg(requests, spec.size, Limits(decoding.max_pixels, decoding.max_frames, decoding.deadline))
-
-
-def clip_of(path: Path, video: Received, output: Output, spec: VideoFiles, decoding: Decoding) -> DecodedClip:
+def clip_of(request: Request, video: Received, output: Output, spec: VideoFiles, decoding: Decoding) -> DecodedClip:
     """The clip of a video with its status; `output` is the output of the process that decoded it."""
-    reason = why_failed(video, output, decoding)
+    reason = why_failed(request, video, output, decoding)
     if reason:
         return failed(spec.shape, reason)
     index = spec.sampling(video.count)
@@ -120,57 +127,35 @@ def clip_of(path: Path, video: Received, output: Output, spec: VideoFiles, decod
         return failed(spec.shape, f"{len(video.frames)} frames were decoded where {len(chosen)} were requested")
     # Planes G, B, R to pixels R, G, B.
     frames = np.ascontiguousarray(video.frames[places][:, [2, 0, 1]].transpose(0, 2, 3, 1))
-    return DecodedClip(frames, index, *judgement(path, video.count, len(index), output))
+    try:
+        return DecodedClip(frames, index, *judgement(request, video, output, len(index)))
+    except OSError as error:
+        return failed(spec.shape, in_words(error))
 
 
-def why_failed(video: Received, output: Output, decoding: Decoding) -> str:
+def why_failed(request: Request, video: Received, output: Output, decoding: Decoding) -> str:
     """The reason why there is no clip; empty when there is one."""
     if output.code is None:
         return f"ffmpeg took longer than the deadline of {decoding.deadline:g} s"
     if video.count == 0:
-        return output.errors or f"no frames (ffmpeg ended with {output.code})"
+        if output.code == 0 and (request.start is not None or request.end is not None):
+            return f"no frames between {request.start or 0:g} s and {'the end' if request.end is None else request.end}"
+        reasons = [advice(output.errors), output.errors or f"no frames (ffmpeg ended with {output.code})"]
+        return "\n".join(reason for reason in reasons if reason)
     if video.count > decoding.max_frames:
         return f"more than max_frames = {decoding.max_frames} frames"
     return ""
 
 
-def judgement(path: Path, count: int, frames: int, output: Output) -> tuple[Status, str]:
-    """Status and message of a video with `count` >= 1 frames, of which `frames` were requested."""
-    expected = frames_in_header(path) or 0
-    if output.code != 0 or output.errors:
+def judgement(request: Request, video: Received, output: Output, frames: int) -> tuple[Status, str]:
+    """Status and message of a video with at least one frame, of which `frames` were requested."""
+    complaint = output.errors and only_about_earlier_frames(output.errors) and evenly_spaced(video.lines)
+    if output.code != 0 or (output.errors and not complaint):
         return Status.DAMAGED, output.errors or f"ffmpeg ended with {output.code}"
-    # Intact AVI files may have a frame or two fewer than the header states.
-    if count < expected - max(2, expected // 50):
-        return Status.TRUNCATED, f"{count} frames, but the header states {expected}"
-    missing = bytes_cut_off(path)
-    if missing:
-        return Status.TRUNCATED, f"{count} frames, but {missing} bytes are missing at the end of the file"
-    if count < frames:
-        return Status.SHORT, f"{count} frames"
-    return Status.OK, ""
-
-
-def frames_in_header(path: Path) -> int | None:
-    """The number of frames that an AVI file's main header states; None for other files. A hint, not a count."""
-    with path.open("rb") as file:
-        head = file.read(52)
-    if len(head) < 52 or (head[:4], head[8:12], head[24:28]) != (b"RIFF", b"AVI ", b"avih"):
-        return None
-    return int(struct.unpack_from("<I", head, 48)[0])
-
-
-def bytes_cut_off(path: Path) -> int:
-    """How many bytes an MP4 or QuickTime file lacks by the sizes of its boxes; 0 for other files.
-
-    ISO/IEC 14496-12, 4.2: size 1 means that a 64-bit size follows the name, size 0 that the box extends to the end.
-    """
-    start, end = 0, path.stat().st_size
-    with path.open("rb") as file:
-        while start + 8 <= end:
-            file.seek(start)
-            short, name, long = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-            size = {0: end - start, 1: long}.get(short, short)
-            if name in BOXES_WITH_FRAMES and start + size > end:
-                return int(start + size - end)
-            start += max(size, 8)
-    return 0
+    whole_video = request.start is None and request.end is None
+    lacking = missing(request.path, video.count if whole_video else sys.maxsize)
+    if lacking and not reaches(video.lines, request.end):
+        return Status.TRUNCATED, f"{video.count} frames, but {lacking}"
+    if video.count < frames:
+        return Status.SHORT, f"{video.count} frames"
+    return (Status.COMPLAINED, output.errors) if complaint else (Status.OK, "")

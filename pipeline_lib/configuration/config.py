@@ -90,8 +90,10 @@ def _dataset(where: str, entry: Mapping[str, Any]) -> dict:
 def _decoder(where: str, entry: Mapping[str, Any]) -> dict:
     """The entry that decodes a data set's files to clips: the method under `images`, or the decoder of videos."""
     if "images" in entry:
+        if "pixel_aspect" in entry:
+            raise fail(f"{where}.pixel_aspect", "images have square pixels; remove the key")
         return resolve(f"{where}.images", dict(entry["images"]) | {"size": entry["size"]}, {})
-    given = {"size": entry["size"], "sampling": entry["sampling"]}
+    given = {key: entry[key] for key in ("size", "sampling", "pixel_aspect") if key in entry}
     return {"method": VIDEO_FILES} | resolve_fields(where, given, VIDEO_FILES, {})
 
 
