@@ -288,3 +288,48 @@ def test_the_python_version_of_cifar10_is_refused_with_the_reason(tmp_path: Path
 def test_a_missing_cifar10_folder_is_named_while_planning(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"batches\.meta\.txt does not exist.*correct `root`"):
         Cifar10().class_names(tmp_path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["png", "jpg", "tiff", "webp"])
+def test_images_are_upright_by_their_exif_data(tmp_path: Path, orientation: int, ending: str) -> None:
+    """The stored pixels are those of a photograph taken with a turned camera; the corners of the upright one differ."""
+    upright = np.zeros((16, 16, 3), np.uint8)
+    upright[:8, :8], upright[:8, 8:], upright[8:, :8] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    turns = [None, *(Image.Transpose(number) for number in (0, 3, 1, 5, 4, 6, 2))]
+    inverse = {
+        Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
+        Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
+    }
+    turn, stored = turns[orientation - 1], Image.fromarray(upright)
+    if turn is not None:
+        stored = stored.transpose(inverse.get(turn, turn))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / f"a.{ending}", exif=exif, **({"quality": 95} if ending in ("jpg", "webp") else {}))
+    [clip] = decoded(tmp_path / f"a.{ending}")
+    assert np.abs(clip.frames[0, 3::8, 3::8].astype(int) - upright[3::8, 3::8]).max() < 30
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_data_do_not_fail_an_image(tmp_path: Path) -> None:
+    Image.fromarray(PHOTO[:16, :16]).save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    [clip] = decoded(tmp_path / "a.png")
+    assert (clip.status, (clip.frames == PHOTO[None, :16, :16]).all()) == (Status.OK, True)
+
+
+def test_16_bits_are_reduced_only_on_request(tmp_path: Path) -> None:
+    wide = np.random.default_rng(0).integers(0, 2**16, (16, 16, 3), np.uint16)
+    (tmp_path / "a.ppm").write_bytes(b"P6\n16 16\n65535\n" + wide.astype(">u2").tobytes())
+    [refused] = ImageFiles(size=16).decode([tmp_path / "a.ppm"], Decoding(), 1)
+    [reduced] = decoded(tmp_path / "a.ppm")
+    assert refused.message == "16 bits per channel, not 8: images.convert: true keeps the upper 8"
+    assert np.abs(reduced.frames[0].astype(int) - wide / 257).max() <= 1
+
+
+def test_an_image_that_may_not_be_read_is_one_failure(tmp_path: Path) -> None:
+    Image.fromarray(PHOTO[:16, :16]).save(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/proc/self/mem")  # its first byte cannot be read
+    clips = decoded(tmp_path / "b.png", tmp_path / "a.png")
+    assert [clip.status for clip in clips] == [Status.FAILED, Status.OK]
+    assert clips[0].message == "the file cannot be read (Input/output error)"

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline_lib.clips.decode import Decoding, failed, in_order
 from pipeline_lib.clips.image_lists import CIFAR10_RECORD_BYTES
+from pipeline_lib.clips.readable import why_unreadable
 from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
@@ -24,8 +25,8 @@ class ImageFiles:
     """Image files of `size` x `size` pixels. There is no sampling: an image is its only frame.
 
     resize: accept images of other sizes, resized and cropped as videos are. convert: accept gray images, palettes, CMYK
-    and images with transparency, which Pillow converts to RGB. Both change the content of the images, so both are off
-    by default.
+    and images with transparency, which Pillow converts to RGB, and 16 bits per channel, of which it keeps the upper 8.
+    Both change the content of the images, so both are off by default.
     size: side of the images in pixels.
     """
 
@@ -52,10 +53,10 @@ class ImageFiles:
         return f"Pillow {PIL.__version__}"
 
     def _decoded(self, path: Path, max_pixels: int) -> DecodedClip:
-        if not path.is_file():
-            return failed(self.shape, "not a regular file" if path.exists() else "the file does not exist")
+        if reason := why_unreadable(path):
+            return failed(self.shape, reason)
         try:
-            return one_frame(fitted(self._checked(opened(path, max_pixels)), self.size))
+            return one_frame(fitted(self._checked(opened(path, max_pixels, self.convert)), self.size))
         # Pillow's parsers raise errors of many types for damaged files; the store reports each of them.
         except Exception as error:
             return failed(self.shape, str(error).replace(str(path), path.name) or type(error).__name__)
@@ -92,14 +93,32 @@ def records(path: Path) -> np.ndarray:
     return content[: len(content) // CIFAR10_RECORD_BYTES * CIFAR10_RECORD_BYTES].reshape(-1, CIFAR10_RECORD_BYTES)
 
 
-def opened(path: Path, max_pixels: int) -> Image.Image:
-    """The first frame of an image file of 8 bits per channel. PipelineError for other depths, or too many pixels."""
+def opened(path: Path, max_pixels: int, reduce: bool = False) -> Image.Image:
+    """The first frame of an image file, upright by its EXIF data. PipelineError for too many pixels, or more than 8
+    bits per channel; `reduce` accepts 16 bits of RGB, of which Pillow keeps the upper 8."""
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > max_pixels:
             raise PipelineError(f"{image.width} x {image.height} pixels are more than max_pixels = {max_pixels}")
         if image.mode.startswith(("I", "F")):
             # Pillow would clip all values above 255.
             raise PipelineError(f"pixels of mode {image.mode}: convert the image to 8 bits per channel")
+        if has_16_bits(image) and not reduce:
+            raise PipelineError("16 bits per channel, not 8: images.convert: true keeps the upper 8")
+        return upright(image)
+
+
+def has_16_bits(image: Image.Image) -> bool:
+    """Whether the file of an image has more than 8 bits per channel, which Pillow reduces while reading."""
+    tiles: Any = getattr(image, "tile", ())
+    return any(";16" in str(tile.args) or (tile.codec_name == "ppm" and tile.args[1] > 255) for tile in tiles)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A copy of an image, rotated or mirrored as its EXIF data state; as it is stored if they cannot be read."""
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow's parser raises errors of many types for damaged EXIF data
         return image.copy()
 
 

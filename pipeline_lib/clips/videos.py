@@ -30,6 +30,8 @@ from pipeline_lib.jobs.limits import workers_within_open_files
 class VideoFiles:
     """Video files: clips of `size` x `size` pixels, and the sampling that chooses their frames.
 
+    size: side of the clips in pixels.
+    sampling: the frames of a clip.
     pixel_aspect: `stored` resizes the pixels as they are stored, as the papers' frames were; `square` first corrects
     pixels that are displayed wider or narrower than high.
     """
