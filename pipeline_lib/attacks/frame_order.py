@@ -28,7 +28,7 @@ class DroppedFrames:
     """
 
     passes: ClassVar[str] = "tries + 1"
-    more_frames_than: ClassVar[str] = "dropped"
+    at_least_frames: ClassVar[str] = "dropped + 1"
 
     dropped: Count
     tries: Count = 20

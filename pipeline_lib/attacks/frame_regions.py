@@ -1,7 +1,7 @@
 """Temporally sparse regions: some frames of a clip."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ class SomeFrames:
     count: number of frames.
     choice: `even`, evenly spaced from the first frame on, the same in all clips; or `drawn` for each clip.
     """
+
+    at_least_frames: ClassVar[str] = "count"
 
     count: Count
     choice: Literal["even", "drawn"] = "even"

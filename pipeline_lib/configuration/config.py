@@ -15,6 +15,7 @@ from pipeline_lib.configuration.entries import (
     resolve_fields,
 )
 from pipeline_lib.configuration.figures import resolve_figures
+from pipeline_lib.configuration.lengths import check_lengths
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
 from pipeline_lib.configuration.studies import resolve_studies, used_cells, used_models
 from pipeline_lib.configuration.sweeps import written_out
@@ -57,6 +58,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     plan["studies"] = resolve_studies(config, plan)
     plan["figures"] = resolve_figures(config, sweeps, plan)
     _check_interfaces(plan)
+    check_lengths(plan)
     return plan
 
 

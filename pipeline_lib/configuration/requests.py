@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline_lib.configuration.lengths import frames_of
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.facts import learning_of, value_of
@@ -32,9 +33,8 @@ class Requests:
 
     def shape(self, dataset: str) -> tuple[int, int, int]:
         """Frames, height and width of a data set's clips; images have one frame."""
-        entry = self.plan["datasets"][dataset]
-        frames = entry["sampling"]["frames"] if "sampling" in entry else 1
-        return frames, entry["size"], entry["size"]
+        size = self.plan["datasets"][dataset]["size"]
+        return frames_of(self.plan, dataset), size, size
 
     def decoding_memory(self, attempt: int) -> int:
         return DECODING_MB * attempt

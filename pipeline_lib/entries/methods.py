@@ -77,6 +77,11 @@ METHODS = {
     "recolor": "pipeline_lib.attacks.variations.recolor:Recolor",
     # attacks on some frames, and on their order
     "some_frames": "pipeline_lib.attacks.frame_regions:SomeFrames",
+    # natural corruptions
+    "noise_corruption": "pipeline_lib.attacks.corruptions.noise:NoiseCorruption",
+    "blur_corruption": "pipeline_lib.attacks.corruptions.blur:BlurCorruption",
+    "camera_corruption": "pipeline_lib.attacks.corruptions.camera:CameraCorruption",
+    "temporal_corruption": "pipeline_lib.attacks.corruptions.temporal:TemporalCorruption",
     "dropped_frames": "pipeline_lib.attacks.frame_order:DroppedFrames",
     # defenses
     "standard": "pipeline_lib.defenses.standard:Standard",

@@ -55,6 +55,7 @@ Count = Annotated[int, Range(lambda value: value >= 1, "at least 1")]
 Levels = Annotated[int, Range(lambda value: value >= 2, "at least 2")]
 Odd = Annotated[int, Range(lambda value: value >= 1 and value % 2 == 1, "an odd number of pixels")]
 Bits = Annotated[int, Range(lambda value: 1 <= value <= 8, "from 1 to 8")]
+Severity = Annotated[int, Range(lambda value: 1 <= value <= 5, "a severity from 1 to 5")]
 Quality = Annotated[int, Range(lambda value: 1 <= value <= 100, "from 1 to 100")]
 
 # Name of an annotation -> the name of Python's type, and the range.

@@ -60,17 +60,18 @@ def passes(entry: Any, shape: Sequence[int]) -> int:
 
 def _passes(entry: Any, shape: Sequence[int]) -> int:
     if isinstance(entry, Mapping):
-        stated = declared(entry, "passes")
-        if stated is not None:
-            return _evaluated(stated, entry, shape)
+        if declared(entry, "passes") is not None:
+            return evaluated("passes", entry, shape)
         return sum(_passes(value, shape) for value in entry.values())
     if isinstance(entry, list | tuple):
         return sum(_passes(value, shape) for value in entry)
     return 0
 
 
-def _evaluated(expression: Any, entry: Mapping[str, Any], shape: Sequence[int]) -> int:
+def evaluated(fact: str, entry: Mapping[str, Any], shape: Sequence[int]) -> int:
+    """The number that a class states as an expression of its fields. Raises PipelineError if it gives none."""
     frames, height, width = shape
+    expression = declared(entry, fact)
     own = {key: _Inside.of(known_value(entry, key), shape) for key in fields(target_of(entry))}
 
     def places(region_height: int, region_width: int, stride: int, last_position: bool) -> int:
@@ -83,7 +84,7 @@ def _evaluated(expression: Any, entry: Mapping[str, Any], shape: Sequence[int]) 
     except Exception as error:  # an expression may raise anything
         own_class = definitions(class_of(target_of(entry)))[0]
         raise PipelineError(
-            f"{own_class.path}: class {own_class.name}: passes is {expression!r}: expected an expression that gives a "
+            f"{own_class.path}: class {own_class.name}: {fact} is {expression!r}: expected an expression that gives a "
             f"number, of the fields {', '.join(own) or '(none)'} ({error})"
         ) from None
 

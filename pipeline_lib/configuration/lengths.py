@@ -1,0 +1,47 @@
+"""Attacks that need clips of several frames, compared with the data sets that they are used on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline_lib.configuration.entries import CLEAN, fail
+from pipeline_lib.configuration.studies import Plan, used_cells, used_models
+from pipeline_lib.entries.facts import declared
+from pipeline_lib.jobs.costs import evaluated
+
+
+def frames_of(plan: Plan, dataset: str) -> int:
+    """Frames of a data set's clips; images have one."""
+    entry = plan["datasets"][dataset]
+    return entry["sampling"]["frames"] if "sampling" in entry else 1
+
+
+def check_lengths(plan: Plan) -> None:
+    """Raises PipelineError for an attack, of a cell or of a training, that needs longer clips than a data set has."""
+    for dataset, cell in used_cells(plan):
+        if cell["attack"] != CLEAN:
+            _check(f"attacks.{cell['attack']}", plan["attacks"][cell["attack"]], plan, dataset)
+    for dataset in {study["dataset"] for study in plan["studies"].values()}:
+        for model in used_models(plan, dataset):
+            _check(f"models.{model.rpartition('-s')[0]}", plan["models"][model]["defense"], plan, dataset)
+
+
+def _check(where: str, entry: Any, plan: Plan, dataset: str) -> None:
+    frames = frames_of(plan, dataset)
+    for part in _entries(entry):
+        if declared(part, "at_least_frames") is not None:
+            needed = evaluated("at_least_frames", part, (frames, 0, 0))
+            if needed > frames:
+                name = str(part["method"]).rpartition(":")[2]
+                raise fail(where, f"{name} needs clips of {needed} frames or more; those of {dataset} have {frames}")
+
+
+def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
+    """All entries with a method in an entry, itself included."""
+    if isinstance(value, Mapping):
+        if "method" in value:
+            yield value
+        for inner in value.values():
+            yield from _entries(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _entries(inner)

@@ -1,0 +1,98 @@
+"""Natural corruptions: closed forms and statistics of each kind, and what is refused."""
+
+import pytest
+import torch
+
+from attack_cases import generators, linear, random_clips
+from configured import changed, resolved
+from pipeline_lib.attacks.corruptions import noise as noises
+from pipeline_lib.attacks.corruptions.blur import BlurCorruption, blurred, disk, path, zoomed
+from pipeline_lib.attacks.corruptions.camera import CameraCorruption
+from pipeline_lib.attacks.corruptions.noise import NoiseCorruption
+from pipeline_lib.attacks.corruptions.temporal import TemporalCorruption
+from pipeline_lib.errors import PipelineError
+
+CLIPS = random_clips(4, 3, 8, 24, 20)
+GRAY = torch.full((2, 3, 2, 64, 64), 0.5)
+KINDS = [(NoiseCorruption, kind) for kind in noises.LEVELS]
+KINDS += [(BlurCorruption, kind) for kind in ("defocus", "motion", "zoom")]
+KINDS += [(CameraCorruption, kind) for kind in ("static_rotation", "random_rotation", "translation")]
+TEMPORAL = [(TemporalCorruption, kind) for kind in ("sampling", "reverse", "jumble", "box_jumble", "freeze")]
+
+
+@pytest.mark.parametrize(("corruption", "kind"), KINDS + TEMPORAL)
+def test_a_corruption_gives_clips_in_the_box_that_depend_on_no_batch(corruption, kind):
+    made = corruption(kind=kind)(linear, CLIPS, generators())
+    alone = corruption(kind=kind)(linear, CLIPS[2:3], generators(1, first=2))
+    assert made.shape == CLIPS.shape
+    assert made.min() >= 0
+    assert made.max() <= 1
+    torch.testing.assert_close(made[2:3], alone, atol=1e-5, rtol=0)
+    assert not torch.equal(made, CLIPS)
+
+
+@pytest.mark.parametrize(("corruption", "kind"), KINDS)
+def test_higher_severities_change_more_and_images_are_corrupted_too(corruption, kind):
+    coarse = random_clips(4, 3, 12, 12)
+    images = torch.nn.functional.interpolate(coarse, (120, 120), mode="bilinear")
+    mild, strong = (corruption(kind=kind, severity=level)(linear, images, generators()) for level in (1, 5))
+    assert (strong - images).abs().mean() > (mild - images).abs().mean() > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "variance"),
+    [("gaussian", 0.08**2), ("shot", 0.5 / 60), ("speckle", 0.25 * 0.15**2), ("impulse", 0.03 * 0.25)],
+)
+def test_the_variance_of_noise_on_gray(kind, variance):
+    noisy = NoiseCorruption(kind=kind, severity=1)(linear, GRAY, generators(2))
+    assert noisy.var() == pytest.approx(variance, rel=0.05)
+    assert noisy.mean() == pytest.approx(0.5, abs=0.003)
+
+
+def test_blurs_leave_a_flat_frame_and_spread_a_point_by_their_kernel():
+    flat = GRAY[:, :, 0]
+    for kernel in (disk(3.0), path(10.0, generators(1)[0])):
+        assert kernel.sum() == pytest.approx(1)
+        torch.testing.assert_close(blurred(flat, kernel.expand(2, *kernel.shape)), flat)
+    torch.testing.assert_close(zoomed(flat, 1.3), flat)
+    point = torch.zeros(1, 1, 15, 15)
+    point[..., 7, 7] = 1
+    kernel = disk(2.0)
+    torch.testing.assert_close(blurred(point, kernel[None])[0, 0, 5:10, 5:10], kernel)
+
+
+def test_camera_motions():
+    still = CameraCorruption(kind="static_rotation", severity=2)(linear, CLIPS[:, :, :1].expand_as(CLIPS), generators())
+    torch.testing.assert_close(still, still[:, :, :1].expand_as(still))  # one angle for all frames
+    shaken = CameraCorruption(kind="translation", severity=2)(linear, CLIPS[:, :, :1].expand_as(CLIPS), generators())
+    assert not torch.equal(shaken[:, :, 0], shaken[:, :, 1])
+
+
+def test_orders_of_frames():
+    def sources(kind, severity=3):
+        made = TemporalCorruption(kind=kind, severity=severity)(linear, CLIPS, generators())
+        return [next(s for s in range(8) if torch.equal(made[0, :, t], CLIPS[0, :, s])) for t in range(8)]
+
+    assert sources("sampling", 1) == [0, 0, 2, 2, 4, 4, 6, 6]
+    assert sources("reverse", 1) == [6, 6, 4, 4, 2, 2, 0, 0]
+    assert sorted(sources("jumble")) == list(range(8))
+    assert all({*sources("jumble", 1)[at : at + 2]} == {at, at + 1} for at in (0, 2, 4, 6))
+    boxes = sources("box_jumble")
+    assert sorted(boxes) == list(range(8))
+    assert boxes != sorted(boxes)
+    assert boxes[:4] in ([0, 1, 2, 3], [4, 5, 6, 7])
+    frozen = sources("freeze")
+    assert frozen == sorted(frozen)
+    assert frozen[0] == 0
+
+
+def test_unknown_severities_and_clips_that_are_too_short_are_named_before_any_job():
+    with pytest.raises(PipelineError, match=r"attacks.pgd.severity: .*severity from 1 to 5"):
+        resolved(changed("attacks.pgd", {"method": "noise_corruption", "kind": "shot", "severity": 6}))
+    short = changed("datasets.synthetic.sampling.frames", 1)
+    short["attacks"]["frozen"] = {"method": "temporal_corruption", "kind": "freeze"}
+    short["studies"]["multibn_white_box"]["columns"]["frozen"] = "frozen"
+    with pytest.raises(PipelineError, match=r"frozen: TemporalCorruption needs clips of 2 frames or more; those of"):
+        resolved(short)
+    with pytest.raises(PipelineError, match="too short"):
+        TemporalCorruption(kind="freeze")(linear, CLIPS[:, :, :1], generators())
