@@ -1,12 +1,9 @@
 # The workflow: video files -> HDF5 clips -> models -> adversarial sets -> predictions -> tables and figures.
-#   snakemake --cores all                                            the embedded data set (config/config.yaml)
-#   snakemake --cores all --configfile config/ucf101_3class.yaml     an overlay on it
+#   snakemake --cores all                                the demo (config/demo.yaml)
+#   snakemake --cores all --configfile mine.yaml         a configuration of your own (config/README.md)
 from snakemake.utils import min_version
 
 min_version("9.20")
-
-
-configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"

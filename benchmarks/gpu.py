@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[1]
 GPU_TESTS = " ".join(
     f"tests/test_{name}.py" for name in ("gpu", "pooling", "stem", "ascent", "halftone", "loader", "transforms")
 )
-CIFAR10 = "benchmarks/study.py --config config/cifar10.yaml config/cifar10_gpu.yaml --study multibn_cifar10"
-VIDEO = "benchmarks/study.py --config config/ucf101_3class.yaml config/ucf101_3class_gpu.yaml --study multibn_white_box"
+CIFAR10 = "benchmarks/study.py --config config/cifar10_gpu.yaml --study multibn_cifar10"
+VIDEO = "benchmarks/study.py --config config/ucf101_3class_gpu.yaml --study multibn_white_box"
 
 
 class Part(NamedTuple):

@@ -12,7 +12,7 @@ correctly in every column (union).
 import argparse
 import csv
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from pipeline_lib.configuration.config import resolve_config
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.parameters import attack_entry, model_entry
 from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.configuration.stacking import effective_config, stacked
 from pipeline_lib.configuration.structure import with_defaults, without_nulls
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build
@@ -38,13 +39,6 @@ ROOT = Path(__file__).parents[1]
 ENDINGS = ("h5", "audit.csv", "trace.csv")
 
 
-def merged(first: Any, second: Any) -> Any:
-    """Merged nested mappings, as Snakemake merges several configuration files."""
-    if not isinstance(first, Mapping) or not isinstance(second, Mapping):
-        return second
-    return {**first, **{key: merged(first.get(key), value) for key, value in second.items()}}
-
-
 def setting(text: str) -> dict[str, Any]:
     """`a.b=1` as nested mappings."""
     path, _, value = text.partition("=")
@@ -55,11 +49,8 @@ def setting(text: str) -> dict[str, Any]:
 
 
 def configuration(options: argparse.Namespace) -> dict[str, Any]:
-    config: Any = {}
-    for path in [ROOT / "config/config.yaml", *options.config]:
-        config = merged(config, yaml.safe_load(path.read_text()))
-    for text in options.set:
-        config = merged(config, setting(text))
+    given = stacked(map(setting, options.set))
+    config = effective_config(ROOT / "config", options.config, given)
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     return without_nulls(with_defaults(config, schema))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = 10
 DEMO_JOBS = 245  # approximate number in the demo
-DEMO = ["--configfile", str(ROOT / "config/config.yaml")]
+DEMO = ["--configfile", str(ROOT / "config/demo.yaml")]
 
 SNAKEFILE = """
 from pipeline_lib.jobs import warm

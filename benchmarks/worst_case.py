@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from strength import accuracy
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.entries import resolve_attack
+from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.entries.building import build
 from pipeline_lib.models.trained import load_model
 
@@ -76,7 +76,7 @@ class Counted:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results/synthetic"))
-    parser.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    parser.add_argument("--config", type=Path, nargs="*", default=[], help="the demo's where none is named")
     parser.add_argument("--models", nargs="+", default=["at_pgd-s0", "avg-s0", "multibn-s0"])
     parser.add_argument("--attacks", nargs="+", default=["pgd", "roa", "af", "spa"])
     parser.add_argument("--steps", type=int, default=100, help="of torchattacks' APGD")
@@ -89,7 +89,8 @@ def main() -> None:
     rows = list(range(len(data)))[: options.clips]
     clips, labels = as_clips(data.read(rows), device), torch.from_numpy(data.labels[rows]).to(device)
     names = [data.videos[row] for row in rows]
-    entries = yaml.safe_load(options.config.read_text())["attacks"]
+    folder = Path(__file__).parents[1] / "config"
+    entries = effective_config(folder, options.config, {})["attacks"]
     print(f"n = {len(rows)}\n\n| model | attack | accuracy | worst case | passes | AutoAttack's APGD | seconds |")
     print("|---|---|---|---|---|---|---|")
     for model in options.models:

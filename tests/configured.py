@@ -1,16 +1,24 @@
-"""The default configuration, and the plan of any configuration as it is written."""
+"""The configuration of the demo, and the plan of any configuration as it is written."""
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from pipeline_lib.configuration.config import read_config
+from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import with_defaults
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+CONFIG = effective_config(ROOT / "config", [], {})
+
+
+def stacked(*names: str, given: Mapping[str, Any] | None = None) -> dict:
+    """The effective configuration of the project's files of these names."""
+    return effective_config(ROOT / "config", [ROOT / f"config/{name}.yaml" for name in names], given or {})
 
 
 def resolved(config: dict) -> dict[str, dict]:
@@ -19,7 +27,7 @@ def resolved(config: dict) -> dict[str, dict]:
 
 
 def changed(path: str, value: object) -> dict:
-    """The default configuration with one value set, by its dotted path."""
+    """The configuration of the demo with one value set, by its dotted path."""
     config = copy.deepcopy(CONFIG)
     *parents, last = path.split(".")
     entry = config

@@ -3,19 +3,16 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
-from configured import resolved
+from configured import resolved, stacked
 from pipeline_lib.entries.building import build
-from planning import laid_over
 
 CONFIG = Path(__file__).parents[1] / "config"
 
 
 @pytest.fixture(scope="module")
 def configuration() -> dict:
-    base, overlay = (yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", "attacks_g1.yaml"))
-    return laid_over(base, overlay)
+    return stacked("multibn", "attacks_g1")
 
 
 def test_the_attacks_are_the_drafts(configuration):

@@ -1,16 +1,17 @@
 """The configuration: what is resolved, and the errors that stop before any job."""
 
-import copy
+import functools
 import re
 
 import pytest
 import yaml
 
-from configured import CONFIG, ROOT, SCHEMA, changed, resolved
+from configured import CONFIG, ROOT, SCHEMA, changed, resolved, stacked
 from pipeline_lib.configuration.config import check_weight_files
 from pipeline_lib.configuration.targets import split_target, views
 from pipeline_lib.entries.fields import fields
 from pipeline_lib.errors import PipelineError
+from planning import laid_over
 
 
 def test_attack_entry_becomes_plain_typed_data():
@@ -105,13 +106,10 @@ def test_training_carries_its_augmentation():
 def test_the_examples_of_the_documentation_resolve():
     text = (ROOT / "config/README.md").read_text()
     examples = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
-    config = copy.deepcopy(CONFIG)
-    for example in examples:
-        for section, entries in example.items():
-            config[section] |= entries
-    for study in config["studies"].values():
+    given = functools.reduce(laid_over, examples, {})
+    for study in given["studies"].values():
         study["dataset"] = "synthetic"
-    plan = resolved(config)
+    plan = resolved(stacked("demo", given=given))
     assert plan["attacks"]["pgd_bound_16_255"]["start"]["radius"] == 16 / 255
     matrix = plan["studies"]["multibn_transfer"]["rows"]
     assert matrix["PGD, inference BN roa"]["target_clean"][0]["source"] == "multibn_manual-s0-clean"

@@ -35,7 +35,7 @@ ERRORS = {
     "unknown network": (
         "models.avg.network",
         "tony",
-        r"models.avg.network: unknown network 'tony'; known: r3d_18",
+        r"models.avg.network: unknown network 'tony'; known: backbone",
     ),
     "unknown training": ("models.avg.training", "x", r"models.avg.training: unknown training 'x'; known: finetune"),
     "unknown attack": (

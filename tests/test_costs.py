@@ -38,7 +38,7 @@ def test_no_job_asks_for_more_than_a_day(attempt):
 @pytest.mark.parametrize(("allowed", "status"), [(1, 1), (2, 0)])
 def test_more_gpus_for_a_training_than_are_allowed(tmp_path, allowed, status):
     command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--directory", str(tmp_path)]
-    command += ["--configfile", str(ROOT / "config/config.yaml"), "--config", "device=cuda", "gpus=2"]
+    command += ["--configfile", str(ROOT / "config/demo.yaml"), "--config", "device=cuda", "gpus=2"]
     command += ["--resources", f"gpu={allowed}", "--", "results/synthetic/models/standard-s0.pt"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status, done.stderr

@@ -28,7 +28,7 @@ def demo(tmp_path_factory) -> Path:
     """
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder), CLEAN]
-    command += ["--configfile", "config/config.yaml", "--config", "training={scratch: {epochs: 16}}"]
+    command += ["--configfile", "config/demo.yaml", "--config", "training={scratch: {epochs: 16}}"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return folder
 

@@ -22,7 +22,7 @@ RESULTS += ("results/synthetic/adversarial/*/*", "results/synthetic/predictions/
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.Popen:
-    configs = ["--configfile", str(ROOT / "config/config.yaml"), str(ROOT / "tests/minimal.yaml")]
+    configs = ["--configfile", str(ROOT / "config/demo.yaml"), str(ROOT / "tests/minimal.yaml")]
     configs += [str(path) for path in folder.glob("*.yaml")]  # of the user
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder), *arguments, *configs]
     log = (folder / "snakemake.log").open("w")

@@ -7,7 +7,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from configured import CONFIG
-from planning import computing, copy_project, plan, pretend_finished, rules
+from planning import computing, copy_project, laid_over, plan, pretend_finished, rules
 from readme import example
 
 
@@ -65,10 +65,8 @@ SWEPT = {
 def swept(tmp_path_factory) -> Path:
     """A finished project with a sweep of an attack's steps."""
     project = copy_project(tmp_path_factory.mktemp("swept"))
-    config = yaml.safe_load((project / "config/config.yaml").read_text())
-    config["attacks"] |= SWEPT["attacks"]
-    config["figures"] |= SWEPT["figures"]
-    (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    config = laid_over(CONFIG, SWEPT)
+    (project / "config/demo.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     pretend_finished(project)
     return project
 

@@ -1,19 +1,19 @@
 """Every configuration of the project resolves, and the command that its head gives plans it."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from configured import CONFIG, resolved
-from planning import ROOT, laid_over
+from configured import resolved, stacked
+from planning import ROOT
 
 
 def give_data(folder: Path) -> str:
-    """The option that names a folder: as far as a plan looks, UCF101, HMDB51 and CIFAR-10, with weights beside it."""
+    """The path of a folder: as far as a plan looks, UCF101, HMDB51 and CIFAR-10, with weights beside it."""
     lists = folder / "data/ucfTrainTestlist"
     lists.mkdir(parents=True)
     classes = ["BabyCrawling", "Punch", "PushUps"]
@@ -32,34 +32,50 @@ def give_data(folder: Path) -> str:
     (folder / "weights").mkdir()
     for name in ("resnext-101", "wideresnet-50", "resnet-18"):
         (folder / f"weights/{name}-kinetics.pth").touch()
-    return f"{{root: {folder / 'data'}}}"
+    return str(folder / "data")
 
 
-def command_in_head(overlay: Path) -> str:
-    """The files after `--configfile` in the command that an overlay's comments give."""
+PARTS = ("config", "small", "embedded")  # nothing is computed by these
+
+
+def names_in_head(overlay: Path) -> list[str]:
+    """The files after `--configfile` in the command that an overlay's comments give; none for the demo."""
     command = re.search(r"--configfile ((config/\S+ )*config/\S+)", overlay.read_text())
-    return command.group(1) if command else f"config/multibn.yaml {overlay.relative_to(ROOT)}"
+    if overlay.stem == "attacks_g1":
+        return ["multibn", "attacks_g1"]
+    return re.findall(r"config/(\w+)\.yaml", command.group(1)) if command else []
 
 
-def datasets(overlay: Path) -> dict:
-    return yaml.safe_load(overlay.read_text()).get("datasets", {})
+def given_roots(config: dict, root: str) -> dict:
+    needed = [name for name, entry in config["datasets"].items() if entry and "root" in entry]
+    return {"datasets": {name: {"root": root} for name in needed}} if needed else {}
 
 
-def stack_of(overlay: Path) -> list[Path]:
-    return [ROOT / name for name in re.findall(r"config/\w+\.yaml", command_in_head(overlay))]
-
-
-OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
-OFTEN = ("config", "multibn", "attacks_g1")
+OVERLAYS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem not in PARTS]
+OFTEN = ("demo", "multibn", "attacks_g1")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
-def test_every_configuration_resolves(overlay):
-    config = CONFIG
-    for each in stack_of(overlay):
-        roots = {name: {"root": "data"} for name, entry in datasets(each).items() if entry and "root" in entry}
-        config = laid_over(laid_over(config, yaml.safe_load(each.read_text())), {"datasets": roots})
-    assert resolved(config)["studies"]
+def test_every_configuration_resolves_and_says_its_command(overlay):
+    names = names_in_head(overlay)
+    assert (names or ["demo"])[-1] == overlay.stem
+    assert resolved(stacked(*names, given=given_roots(stacked(*names), "data")))["studies"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_compute_nothing(name):
+    plan = resolved(stacked(name))
+    assert plan["studies"] == plan["figures"] == {}
+    assert plan["models"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_only_what_extends_the_demo_computes_its_tables(overlay):
+    own = stacked(*names_in_head(overlay))["studies"].values()
+    theirs = {study["dataset"] for study in own if study}
+    embedded = {"synthetic", "shapes"}
+    demo = ("demo", "demo_storage", "demo_sweeps", "demo_worst_case", "transforms")
+    assert bool(theirs & embedded) == (overlay.stem in demo)
 
 
 @pytest.mark.parametrize(
@@ -69,16 +85,11 @@ def test_every_configuration_resolves(overlay):
 )
 def test_command_line_plans_every_configuration(overlay, tmp_path):
     """Not in process: the command that users type, with the default profile."""
-    overlays = stack_of(overlay)
-    root = give_data(tmp_path)
-    given: dict = {}
-    for each in overlays:
-        for name, entry in datasets(each).items():
-            given[name] = entry and (given.get(name) or {}) | entry
-    needed = [name for name, entry in given.items() if entry and "root" in entry]
+    files = [str(ROOT / f"config/{name}.yaml") for name in names_in_head(overlay)]
+    roots = given_roots(stacked(*names_in_head(overlay)), give_data(tmp_path))
     command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--directory", str(tmp_path)]
-    command += ["--configfile", str(ROOT / "config/config.yaml"), *map(str, overlays)]
-    command += ["--config", *(f"datasets={{{name}: {root}}}" for name in needed)] if needed else []
+    command += ["--configfile", *files] if files else []
+    command += ["--config", f"datasets={json.dumps(roots['datasets'])}"] if roots else []
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "train" in done.stdout + done.stderr

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from configured import CONFIG
 from local_slurm import MORTAL, lacking, local_slurm
 from pipeline_lib.jobs.devices import gpu_count
 
@@ -48,7 +49,7 @@ FEWER = {
         "masking_shapes": None,
     },
 }
-DEMO = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
+DEMO = CONFIG["studies"]
 STUDIES = [name for name in DEMO if FEWER["studies"].get(name, {}) is not None]
 TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit") for ending in ("csv", "md", "tex", "html")} | {
     "opening.rst"
@@ -89,7 +90,7 @@ def untrained(trained, tmp_path) -> Path:
 def command(folder: Path, config: dict[str, Any], *options: str) -> list[str]:
     overlay = folder.with_suffix(".yaml")
     overlay.write_text(yaml.safe_dump(config))
-    configs = ["config/config.yaml", "tests/minimal.yaml", str(overlay)]
+    configs = ["config/demo.yaml", "tests/minimal.yaml", str(overlay)]
     snakemake = [*MORTAL, sys.executable, "-m", "snakemake"]
     return [*snakemake, "--configfile", *configs, "--directory", str(folder), *options]
 

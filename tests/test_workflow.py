@@ -1,5 +1,6 @@
 """Exact incremental reruns: for every kind of change, exactly the jobs that depend on it."""
 
+import copy
 import os
 import textwrap
 from pathlib import Path
@@ -88,7 +89,7 @@ def test_an_audit_marks_the_tables_with_white_box_numbers_of_its_set(finished, e
 
 def test_order_of_keys_and_spelling_of_numbers(finished, edit):
     edit(
-        "config/config.yaml",
+        "config/embedded.yaml",
         "perturbation: {method: additive_linf, epsilon: 1.0, step_size: 120/255}",
         "perturbation: {step_size: 0.47058823529411764, epsilon: 1, method: additive_linf}",
     )
@@ -121,7 +122,8 @@ def test_how_videos_are_decoded_is_no_part_of_a_clip_but_which_may_fail_is(finis
 def test_touched_files(finished):
     for path in [*finished.glob("workflow/**/*.*"), *finished.glob("pipeline_lib/**/*.py"), finished / "Snakefile"]:
         path.touch()
-    (finished / "config/config.yaml").touch()
+    for path in finished.glob("config/*.yaml"):
+        path.touch()
     assert plan(finished) == set()
 
 
@@ -238,12 +240,12 @@ def test_a_universal_attack_is_learned_before_it_is_placed(finished):
 
 def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_otherwise(tmp_path):
     project = copy_project(tmp_path)
-    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    config = copy.deepcopy(CONFIG)
     config["attacks"]["universal"] = {key: value for key, value in FRAMING.items() if key != "sweep"} | {"width": 1}
     columns, rows = {"clean": "clean", "AF": "universal"}, {"No Defense": "standard"}
     config["studies"] = {"framing": {"title": "Framing", "dataset": "synthetic", "columns": columns, "rows": rows}}
     config["figures"] = {}
-    (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (project / "config/demo.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     pretend_finished(project)
     jobs = plan(project, {"attacks": {"universal": {"storage": "float32"}}})
     assert computing(jobs) == {("attack", "synthetic", "standard-s0", "universal")}

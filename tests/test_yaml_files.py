@@ -1,35 +1,26 @@
 """What YAML and Snakemake pass over or read as something else is refused by file, line and path."""
 
-import functools
-import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline_lib.configuration.yaml_files import checked_config, read_file, with_home, with_types
+from pipeline_lib.configuration.yaml_files import check_nulls, read_file, with_home, with_types
 from pipeline_lib.errors import PipelineError
-from planning import laid_over
 
 ROOT = Path(__file__).parents[1]
-BELOW = {"multibn_hmdb51": ["multibn"]}
 
 
 def refused(tmp_path: Path, content: bytes, message: str, name: str = "own.yaml") -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(PipelineError, match=rf"^{path}{message}"):
-        checked_config({}, [path], {})
+        read_file(path)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.stem)
 def test_the_projects_own_files_are_read_as_yaml_reads_them(path):
-    """None takes away what the files below it do not have."""
-    files = [ROOT / "config" / f"{name}.yaml" for name in ("config", *BELOW.get(path.stem, ()))]
-    contents = [yaml.safe_load(file.read_text()) for file in (*files, path)]
-    assert read_file(path) == contents[-1]
-    merged = functools.reduce(laid_over, contents)
-    assert checked_config(merged, [*files, path], {}) == merged
+    assert read_file(path) == yaml.safe_load(path.read_text())
 
 
 @pytest.mark.parametrize(
@@ -63,32 +54,25 @@ def test_quoted_keys_merges_and_shared_anchors_are_fine(tmp_path):
     assert content["y"] == {"No": 3, "8": 2}
 
 
+@pytest.mark.parametrize("content", [b"- a\n", b"text\n", b"[]"])
+def test_a_file_without_keys_is_refused(tmp_path, content):
+    refused(tmp_path, content, ": expected keys and values, found (list|str)")
+
+
 def test_an_empty_file_is_empty(tmp_path):
     (tmp_path / "own.yaml").write_text("# nothing\n")
     assert read_file(tmp_path / "own.yaml") == {}
 
 
-def test_a_null_takes_away_only_what_a_file_has(tmp_path):
-    (tmp_path / "base.yaml").write_text("attacks: {pgd: {steps: 1}}\nfigures: {radius: {method: sweep}}\n")
-    (tmp_path / "own.yaml").write_text("attacks: {pgd: null}\nfigures: {radius: null}\n")
-    files = [tmp_path / "base.yaml", tmp_path / "own.yaml"]
-    merged = {"attacks": {"pgd": None}, "figures": {"radius": None}}
-    assert checked_config(merged, files, {}) == merged
-    expected = r"config: attacks\.pdg: unknown name: null removes an entry; known: pgd"
-    with pytest.raises(PipelineError, match=expected):
-        checked_config(merged | {"attacks": {"pdg": None}}, files, {})
+def test_a_null_takes_away_only_what_a_file_has():
+    """Those of the lowest file remove nothing: it may be the effective configuration of a run, with its nulls."""
+    layers = [{"attacks": {"pgd": {"steps": 1}, "roa": None}, "figures": {"radius": {"method": "sweep"}}}]
+    nulls = {"attacks": {"pgd": None, "roa": None}, "figures": {"radius": None}}
+    check_nulls(nulls, [*layers, nulls])
+    with pytest.raises(PipelineError, match=r"config: attacks\.pdg: unknown name: null removes an entry; known: pgd"):
+        check_nulls({"attacks": {"pdg": None}}, layers)
     with pytest.raises(PipelineError, match=r"figures\.radios: unknown name: .* known: radius"):
-        checked_config(merged | {"figures": {"radios": None}}, files, {})
-    assert checked_config({"attacks": {"pgd": "null"}}, files, {"attacks": {"pgd": "null"}}) == {
-        "attacks": {"pgd": None}
-    }
-
-
-def test_the_effective_configuration_of_a_run_is_one_file_with_its_nulls(tmp_path):
-    """The report is made with it, also where no other file is found."""
-    content = {"attacks": {"pgd": None, "roa": {"steps": 1, "goal": None}}, "studies": {"multav": None}}
-    (tmp_path / "config.json").write_text(json.dumps(content))
-    assert checked_config(content, [tmp_path / "config.json"], {}) == content
+        check_nulls({"figures": {"radios": None}}, layers)
 
 
 def test_what_the_command_line_gives_inside_braces_has_the_types_of_a_file():

@@ -131,13 +131,18 @@ def _check_reserved(where: str, entry: Mapping[str, Any]) -> None:
 
 
 def named(where: str, name: str, kind: str, sections: Sections) -> dict:
-    """The resolved entry of another section that a field names. Inside it, the same name is unknown: no cycles."""
+    """The resolved entry of another section that a field names, or that the entry of this name names in its turn.
+
+    Inside it, the same name is unknown: no cycles.
+    """
     word = kind.lower()
     entry = lookup(where, name, sections[kind], word)
-    if kind == "Attack":
+    if kind == "Attack" and not isinstance(entry, str):
         entry = _trained_on(where, name, entry)
-    others = {other: value for other, value in sections[kind].items() if other != name}
-    return resolve(f"{word}s.{name}", dict(entry), {**sections, kind: others})
+    others = {**sections, kind: {other: value for other, value in sections[kind].items() if other != name}}
+    if isinstance(entry, str):
+        return named(f"{word}s.{name}", entry, kind, others)
+    return resolve(f"{word}s.{name}", dict(entry), others)
 
 
 def _trained_on(where: str, name: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:

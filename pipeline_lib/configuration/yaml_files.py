@@ -4,7 +4,7 @@ Snakemake keeps neither line numbers nor repeated keys: the files are read once 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,6 @@ from pipeline_lib.errors import PipelineError
 
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 SECTIONS = ("datasets", "networks", "attacks", "training", "models", "studies", "figures")
-
-
-def checked_config(config: Mapping[str, Any], files: Iterable[Path], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that Snakemake read from files and `--config`: numbers and nulls of the latter are converted as
-    in a file, and `~` in paths is expanded.
-
-    Raises:
-        PipelineError: a repeated key, a key that is not text, a file that is not UTF-8, an entry that contains itself,
-        a null for a name that does not exist.
-    """
-    layers = [read_file(Path(path)) for path in files]
-    typed = with_types(config, given)
-    if layers:
-        check_nulls(typed, layers)
-    return with_home(typed)
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -40,14 +25,20 @@ def read_file(path: Path) -> dict[str, Any]:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise PipelineError(f"{path}, line {line}: not UTF-8: save the file in that encoding") from error
     try:
-        return dict(json.loads(text, object_pairs_hook=lambda pairs: _without_repeats(path, pairs)))
+        return _as_mapping(path, json.loads(text, object_pairs_hook=lambda pairs: _without_repeats(path, pairs)))
     except PipelineError:
         raise
     except ValueError:  # not JSON: YAML
         node = yaml.compose(text, yaml.CSafeLoader)
         if node is not None:
             _check_node(path, node, "", [], set())
-        return dict(yaml.load(text, yaml.CSafeLoader) or {})
+        return _as_mapping(path, yaml.load(text, yaml.CSafeLoader))
+
+
+def _as_mapping(path: Path, content: Any) -> dict[str, Any]:
+    if content is not None and not isinstance(content, dict):
+        raise PipelineError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content or {}
 
 
 def _without_repeats(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-ROOT = Path(workflow.main_snakefile).resolve().parent
-ROOT = ROOT if (ROOT / "pipeline_lib").is_dir() else ROOT.parent
+# Of this file: in a module, the main Snakefile is another workflow's.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parents[1]
+if not (ROOT / "pipeline_lib").is_dir():
+    raise WorkflowError(f"{ROOT} is no clone of this workflow on this machine: clone it, and name its Snakefile.")
 sys.path.insert(0, str(ROOT))
 
 from pipeline_lib.configuration import parameters
@@ -18,9 +20,10 @@ from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.patterns import pattern_before_another, pattern_of
 from pipeline_lib.configuration.requests import Requests, cores
+from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.targets import all_targets, split_target
-from pipeline_lib.configuration.yaml_files import checked_config
+from pipeline_lib.configuration.yaml_files import with_types
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import warm
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
@@ -32,10 +35,12 @@ ALLOWED = getattr(LIMIT, "value", LIMIT)
 
 try:
     SCHEMA = yaml.load((ROOT / "workflow/schemas/config.schema.yaml").read_text(), yaml.CSafeLoader)
-    # Processes of jobs get the configuration that the main process checked.
-    FILES = workflow.configfiles if workflow.is_main_process else []
-    config.update(checked_config(config, FILES, workflow.config_settings.config))
-    config.update(with_defaults(config, SCHEMA))
+    GIVEN = workflow.config_settings
+    if workflow.modifier.parent_modifier is None:
+        config = effective_config(ROOT / "config", GIVEN.configfiles, GIVEN.config)
+    else:  # a module: Snakemake has merged files and command line into what the other workflow passes on
+        config = effective_config(ROOT / "config", [], {}, with_types(config, GIVEN.config))
+    config = with_defaults(config, SCHEMA)
     PLAN = read_config(config, SCHEMA)
     check_weight_files(PLAN)
     TRAINING_GPUS = gpus_per_job(config["device"], config["gpus"])

@@ -128,7 +128,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        snakefile=workflow.main_snakefile,
+        snakefile=str(ROOT / "Snakefile"),
         code=code("report.py"),
     script:
         "../scripts/report.py"
