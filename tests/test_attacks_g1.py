@@ -12,7 +12,7 @@ CONFIG = Path(__file__).parents[1] / "config"
 
 @pytest.fixture(scope="module")
 def configuration() -> dict:
-    return stacked("multibn", "attacks_g1")
+    return stacked("attacks_g1")
 
 
 def test_the_attacks_are_the_drafts(configuration):

@@ -72,8 +72,8 @@ def cifar10_root(tmp_path) -> Path:
 
 
 def given(**keys: object) -> dict:
-    """The overlay for CIFAR-10 with some keys of its data set."""
-    return CIFAR10 | {"datasets": {"cifar10": CIFAR10["datasets"]["cifar10"] | keys}}
+    """The overlay for CIFAR-10 with some keys of its data set, as on a command line."""
+    return CIFAR10 | {"extends": "config", "datasets": {"cifar10": CIFAR10["datasets"]["cifar10"] | keys}}
 
 
 def test_the_overlay_for_cifar10_plans_nothing_but_cifar10(finished, cifar10_root):
