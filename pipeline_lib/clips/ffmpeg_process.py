@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline_lib.clips.ffmpeg_command import Limits, Request, decoding_command
-from pipeline_lib.clips.messages import VideoStream, errors, inputs_that_change_size, video_streams
+from pipeline_lib.clips.messages import VideoStream, containers, errors, inputs_that_change_size, video_streams
 
 READ_SIZE = 1 << 20
 
@@ -27,6 +27,7 @@ class Received:
     lines: bytes = b""
     streams: tuple[VideoStream, ...] = ()
     changes_size: bool = False
+    container: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def collect(process: subprocess.Popen[bytes], readers: Sequence[int], size: int,
     ended = read_all(content, time.monotonic() + deadline)
     code = process.wait() if ended else None
     log = os.fsdecode(bytes(content[stderr]))
+    formats = containers(log)
     streams, changing = video_streams(log), inputs_that_change_size(log, len(readers) // 2)
     videos = [
         Received(
@@ -88,6 +90,7 @@ def collect(process: subprocess.Popen[bytes], readers: Sequence[int], size: int,
             bytes(content[lines]),
             tuple(streams.get(place, ())),
             place in changing,
+            formats.get(place, ""),
         )
         for place, (frames, lines) in enumerate(zip(readers[::2], readers[1::2], strict=True))
     ]
