@@ -18,7 +18,7 @@ import torch
 from strength import accuracy
 from torch import Tensor, nn
 
-from pipeline_lib.attacks import craft
+from pipeline_lib.attacks import Strongest, WorstCase, craft
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
@@ -73,6 +73,11 @@ class Counted:
         return counted
 
 
+def in_order(worst: Strongest | WorstCase, classes: int) -> list[Any]:
+    """The attacks of a worst case."""
+    return worst.attacks if isinstance(worst, Strongest) else [worst.of, *worst.stronger(classes)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results/synthetic"))
@@ -108,7 +113,7 @@ def main() -> None:
             theirs = "-"
             if name == "pgd" and options.steps and find_spec("torchattacks"):
                 theirs = accuracy(autoattack(network, clips, labels, attack.perturbation.epsilon, options.steps))
-            spent, every = least.passes / len(clips), sum(one.steps for one in worst.attacks)
+            spent, every = least.passes / len(clips), sum(one.steps for one in in_order(worst, len(data.classes)))
             times = f"{middle - began:.0f}, {end - middle:.0f}, {time.process_time() - end:.0f}"
             left = f"{accuracy(own.correct)} | {accuracy(least.correct)}"
             passes = f"{spent:.1f} of {every}: {spent / every:.2f}"

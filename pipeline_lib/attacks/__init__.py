@@ -31,6 +31,7 @@ _MODULES = {
     "variations.pose": ["TranslationRotation"],
     "variations.recolor": ["Recolor"],
     "variations.weather": ["Fog", "Snow"],
+    "worst_case": ["WorstCase"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

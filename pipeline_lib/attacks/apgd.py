@@ -47,6 +47,7 @@ class Apgd:
     """
 
     passes: ClassVar[str] = "restarts * (steps + 1 + inside.region.passes) + 1"
+    bounded_by: ClassVar[str] = "inside"
 
     inside: Attack
     steps: Count = 20

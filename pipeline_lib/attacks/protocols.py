@@ -33,6 +33,8 @@ class Attack(Protocol):
     - `wraps`: the attack inside it, whose goal and precision apply if it has none of its own.
     - `adds_margin`: number of black pixels added on each side of the clips before the attack.
     - `learned_by`: how its pattern is learned first; the attack is then a `Universal`.
+    - `bounded_by`: the attack whose bound, region and start's center it has.
+    - `strongest_of`: the attack or attacks of one bound that it runs, keeping each clip's strongest result.
     - `passes`: a formula for its forward-backward passes.
     - `keeps_weights` (bool): it also scores clips, so the network's weights are not rounded for it.
     """

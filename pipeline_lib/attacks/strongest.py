@@ -1,6 +1,6 @@
 """The worst case of several attacks inside one bound for each clip, at less than the cost of all attacks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -14,14 +14,12 @@ from pipeline_lib.attacks.norms import per_clip
 from pipeline_lib.attacks.protocols import BoundedAttack as Attack
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.starts import Constant
+from pipeline_lib.entries.bounds import OF_STEPS
 from pipeline_lib.entries.facts import wrapped
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.randomness.generators import require_one_each
-
-# Fields of perturbations that change the steps of an attack, not its bound.
-OF_STEPS = ("step_size", "fewest", "most", "smallest_norm")
 
 
 @method
@@ -37,14 +35,14 @@ class Strongest:
     """
 
     keeps_weights: ClassVar[bool] = True
+    strongest_of: ClassVar[str] = "attacks"
     attacks: list[Attack]
 
     def __post_init__(self) -> None:
         if not self.attacks:
             raise PipelineError("attacks is empty: strongest needs one or more")
         for i, attack in enumerate(self.attacks):
-            if not getattr(goal_of(attack), "any_error", False):
-                raise PipelineError(f"attacks[{i}] has the goal {goal_of(attack)}: strongest needs goals of any error")
+            require_any_error(f"attacks[{i}]", attack)
             if bound_of(attack) != bound_of(self.attacks[0]):
                 first, other = bound_of(self.attacks[0]), bound_of(attack)
                 raise PipelineError(f"attacks[{i}] has another bound than attacks[0]: {other}, and not {first}")
@@ -60,34 +58,7 @@ class Strongest:
 
         loss: a `GoalLoss`, which the caller makes for a network.
         """
-        require_one_each(generators, clips)
-        if not isinstance(loss, GoalLoss):
-            raise PipelineError(
-                "strongest needs to record which clips fool the network: it cannot use a loss that wraps another"
-            )
-        states = [generator.get_state() for generator in generators]
-        worst, remaining, counts = Worst(clips), torch.arange(len(clips), device=clips.device), []
-        part = loss
-        for i, attack in enumerate(self.attacks):
-            own = [_at(generators[row], states[row]) for row in remaining.tolist()]
-            part = loss if i == 0 else loss.of(goal_of(attack), remaining)
-            crafted = attack(part, clips[remaining], own)
-            remaining = worst.offer(remaining, crafted, *self._judged(part, crafted, clips[remaining]))
-            counts.append((len(own), part.passes))
-            if not len(remaining):
-                break
-        log_cost(counts, self.attacks)
-        return worst.clips
-
-    def _judged(self, part: GoalLoss, crafted: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """bool (M,) whether both forms of the clips fool the network, and the smaller of their margins; NaN for clips
-        of NaN."""
-        broken = crafted.isnan().flatten(1).any(1)
-        live = torch.where(per_clip(broken, clean), clean, crafted)
-        errs, margins = part.judged(live)
-        stored_errs, stored_margins = part.judged(self.quantize(live, clean))
-        smaller = torch.minimum(margins, stored_margins).masked_fill(broken, torch.nan)
-        return errs & stored_errs, smaller
+        return in_sequence(self.attacks, loss, clips, generators)
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """As of the first attack: they have one bound."""
@@ -96,6 +67,39 @@ class Strongest:
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """As of the first attack: they have one bound."""
         return self.attacks[0].ratio_to_bound(adversarial, clean)
+
+
+def in_sequence(attacks: Iterable[Attack], loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """The result of `Strongest`. Each attack is taken from `attacks` after the one before it has run."""
+    require_one_each(generators, clips)
+    if not isinstance(loss, GoalLoss):
+        raise PipelineError(
+            "strongest needs to record which clips fool the network: it cannot use a loss that wraps another"
+        )
+    states = [generator.get_state() for generator in generators]
+    worst, remaining, counts = Worst(clips), torch.arange(len(clips), device=clips.device), []
+    part, taken = loss, iter(attacks)
+    for i, attack in enumerate(taken):
+        own = [_at(generators[row], states[row]) for row in remaining.tolist()]
+        part = loss if i == 0 else loss.of(goal_of(attack), remaining)
+        crafted = attack(part, clips[remaining], own)
+        remaining = worst.offer(remaining, crafted, *_judged(attack, part, crafted, clips[remaining]))
+        counts.append((len(own), part.passes))
+        if not len(remaining):
+            break
+    log_cost(counts, list(taken))
+    return worst.clips
+
+
+def _judged(attack: Attack, part: GoalLoss, crafted: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+    """bool (M,) whether both forms of the clips fool the network, and the smaller of their margins; NaN for clips of
+    NaN."""
+    broken = crafted.isnan().flatten(1).any(1)
+    live = torch.where(per_clip(broken, clean), clean, crafted)
+    errs, margins = part.judged(live)
+    stored_errs, stored_margins = part.judged(attack.quantize(live, clean))
+    smaller = torch.minimum(margins, stored_margins).masked_fill(broken, torch.nan)
+    return errs & stored_errs, smaller
 
 
 class Worst:
@@ -134,13 +138,22 @@ def bound_of(attack: Any) -> Any:
     return {"bound": type(attack.perturbation).__name__, **allowed, "region": attack.region, "center": center}
 
 
-def log_cost(counts: Sequence[tuple[int, int]], attacks: Sequence[Attack]) -> None:
-    """A line in the log: number of clips per attack, and passes as a fraction of those of all attacks."""
+def require_any_error(where: str, attack: Attack) -> None:
+    """Raises PipelineError for an attack whose goal is one class, so that other errors would not count."""
+    if not getattr(goal_of(attack), "any_error", False):
+        raise PipelineError(f"{where} has the goal {goal_of(attack)}: a worst case needs goals of any error")
+
+
+def log_cost(counts: Sequence[tuple[int, int]], unused: Sequence[Attack]) -> None:
+    """A line in the log: number of clips per attack, and passes as a fraction of those of all attacks.
+
+    unused: the attacks that no clip was left for.
+    """
     clips = counts[0][0]
     own = [passes / count for count, passes in counts]
-    own += [float(getattr(a, "steps", 0) * getattr(a, "restarts", 1)) for a in attacks[len(counts) :]]
+    own += [float(getattr(a, "steps", 0) * getattr(a, "restarts", 1)) for a in unused]
     spent, all_of_them = sum(passes for _, passes in counts), clips * sum(own)
-    left = ", ".join(str(count) for count, _ in counts) + ", 0" * (len(attacks) - len(counts))
+    left = ", ".join(str(count) for count, _ in counts) + ", 0" * len(unused)
     percent = 100 * spent / all_of_them if all_of_them else 100
     words = "strongest: %s of %d clips per attack in sequence, %d passes, %.0f %% of those of all attacks on all clips"
     LOGGER.info(words, left, clips, spent, percent)

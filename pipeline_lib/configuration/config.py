@@ -20,6 +20,7 @@ from pipeline_lib.configuration.structure import Schema, check_structure, withou
 from pipeline_lib.configuration.studies import resolve_studies, used_cells, used_models
 from pipeline_lib.configuration.sweeps import written_out
 from pipeline_lib.configuration.targets import branch_attacks
+from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
 from pipeline_lib.entries.facts import (
     field_named_by,
     innermost,
@@ -53,6 +54,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     attacks = {name: resolve_attack(f"attacks.{name}", entry, sections) for name, entry in written.items()}
     if CLEAN in attacks:
         raise fail(f"attacks.{CLEAN}", "this name is reserved for clips without an attack")
+    attacks |= implied_attacks(config, attacks, sections)
     models = dict(_models(config, sections))
     plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
     plan["studies"] = resolve_studies(config, plan)
@@ -70,6 +72,7 @@ def _check_interfaces(plan: Mapping[str, Any]) -> None:
         for layer in layers(own_entry(entry)):
             require_by_name(f"attacks.{name}", layer["method"], interface)
         passes(entry, ANY_SHAPE)
+        check_one_bound(f"attacks.{name}", entry)
     for model in used_models(plan):
         passes(plan["models"][model]["defense"], ANY_SHAPE)
 

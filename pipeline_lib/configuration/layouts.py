@@ -38,7 +38,9 @@ class Layouts:
 
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
         dataset, targets = study["dataset"], [cell["target"] for cells in row.values() for cell in cells]
-        return {
+        worst = {column: self._worst(dataset, cells) for column, cells in study.get("worst", {}).get(label, {}).items()}
+        beside = {"worst": worst} if worst else {}
+        return beside | {
             "label": label,
             "seeds": seeds_of(targets, self.plan["models"]),
             "cells": {
@@ -50,6 +52,11 @@ class Layouts:
             "history": self.paths.history(dataset, split_target(targets[0])[0]) if study["parameters"] else None,
         }
 
+    def _worst(self, dataset: str, cells: list[Cell]) -> dict[str, list[str]]:
+        """The predictions and audits of a column's worst case, one for each seed."""
+        predictions = [self.paths.prediction(dataset, **cell) for cell in cells]
+        return {"cells": predictions, "audits": self.white_box_audits(dataset, cells)}
+
     def white_box_audits(self, dataset: str, cells: list[Cell]) -> list[str]:
         """The audits of sets made on the target itself. Audits of other sources do not describe the target."""
         made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] == cell["target"]]
@@ -60,12 +67,15 @@ class Layouts:
         rows = self.studies[name]["rows"]
         histories = {row["history"] for row in rows if row["history"]}
         predictions = {path for row in rows for files in row["cells"].values() for path in files}
-        return sorted(predictions | histories | {*self.study_audits(name)})
+        worst = {path for row in rows for files in row.get("worst", {}).values() for path in files["cells"]}
+        return sorted(predictions | worst | histories | {*self.study_audits(name)})
 
     def study_audits(self, name: str) -> list[str]:
         """The audits of a study's white-box sets."""
         rows = self.studies[name]["rows"]
-        return sorted({path for row in rows for files in row["audits"].values() for path in files})
+        audits = {path for row in rows for files in row["audits"].values() for path in files}
+        worst = {path for row in rows for files in row.get("worst", {}).values() for path in files["audits"]}
+        return sorted(audits | worst)
 
     def tables(self) -> list[str]:
         """The files of all tables: one for each study, and the audit."""

@@ -7,6 +7,7 @@ from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.files import File, files_in
 from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
+from pipeline_lib.configuration.worst_cases import NOTHING, beside_of, worst_cells
 from pipeline_lib.entries.facts import field_named_by, loss_of_entry
 
 ROW_KEYS = ("target", "attack", "source")
@@ -36,7 +37,12 @@ def check_loss(where: str, attack: str, source: str, plan: Plan) -> None:
 
 
 def resolve_studies(config: Mapping[str, Any], plan: Plan) -> dict[str, dict]:
-    return {name: _study(f"studies.{name}", entry, plan) for name, entry in config["studies"].items()}
+    studies = {}
+    for name, entry in config["studies"].items():
+        studies[name] = _study(f"studies.{name}", entry, plan)
+        worst = _worst(f"studies.{name}", entry, studies[name]["rows"], plan, beside_of(entry, config))
+        studies[name] |= {"worst": worst} if worst else {}
+    return studies
 
 
 def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
@@ -60,6 +66,21 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
         "summaries": resolve_summaries(f"{where}.summaries", entry["summaries"], columns),
         "rows": rows,
     }
+
+
+def _worst(where: str, entry: Mapping[str, Any], rows: Mapping[str, dict], plan: Plan, beside: Any) -> dict[str, dict]:
+    """The cells of the worst cases by row and column, empty if there are none. Raises PipelineError for a study that
+    asks in vain."""
+    if beside == NOTHING:
+        return {}
+    if entry.get("types"):
+        raise fail(f"{where}.beside", "a table of selections has no worst cases")
+    for column in {} if isinstance(beside, str) else beside:
+        lookup(f"{where}.beside.{column}", column, entry["columns"], "column")
+    worst = worst_cells(where, beside, rows, plan["attacks"])
+    if not any(worst.values()) and "beside" in entry:
+        raise fail(f"{where}.beside", "no column has a worst case: they belong to attacks made on the row's own target")
+    return worst if any(worst.values()) else {}
 
 
 def _column(where: str, given: str | Mapping[str, str], plan: Plan) -> dict[str, str]:
@@ -140,9 +161,8 @@ def _check_types(where: str, types: Mapping[str, str], columns: Mapping, rows: M
 def used_cells(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     """Data set and cell of all numbers in the studies and figures; some more than once."""
     for study in plan["studies"].values():
-        yield from (
-            (study["dataset"], one) for row in study["rows"].values() for cells in row.values() for one in cells
-        )
+        rows = [*study["rows"].values(), *study.get("worst", {}).values()]
+        yield from ((study["dataset"], one) for row in rows for cells in row.values() for one in cells)
     for file in _files_of_figures(plan):
         if file.cell is not None:
             dataset, target, attack, source = file.cell

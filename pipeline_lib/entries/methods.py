@@ -35,6 +35,7 @@ METHODS = {
     "steepest": "pipeline_lib.attacks.steepest:Steepest",
     "apgd": "pipeline_lib.attacks.apgd:Apgd",
     "strongest": "pipeline_lib.attacks.strongest:Strongest",
+    "worst_case": "pipeline_lib.attacks.worst_case:WorstCase",
     "additive_linf": "pipeline_lib.attacks.perturbations:AdditiveLinf",
     "ratio_linf": "pipeline_lib.attacks.perturbations:RatioLinf",
     "additive_l2": "pipeline_lib.attacks.lp_perturbations:AdditiveL2",

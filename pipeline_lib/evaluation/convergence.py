@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline_lib.attacks.strongest import Strongest
+from pipeline_lib.attacks.worst_case import WorstCase
 from pipeline_lib.records.audits import Audit
 
 # The end of a run: this fraction of its iterations, at least one.
@@ -10,9 +11,10 @@ END = 0.1
 
 
 def settled(attack: object, audit: Audit) -> Audit:
-    """The audit without facts about the end of a run for `Strongest`: its result is the strongest of several attacks,
-    but only the first attack's iterates are recorded."""
-    return audit._replace(last_fall=0.0, last_rise=0.0) if isinstance(attack, Strongest) else audit
+    """The audit without facts about the end of a run for `Strongest` and `WorstCase`: the result is the strongest of
+    several attacks, but only the first attack's iterates are recorded."""
+    several = isinstance(attack, Strongest | WorstCase)
+    return audit._replace(last_fall=0.0, last_rise=0.0) if several else audit
 
 
 def convergence(losses: np.ndarray, correct: np.ndarray) -> dict[str, float]:

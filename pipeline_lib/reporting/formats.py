@@ -19,6 +19,7 @@ LATEX_ESCAPES = {
 }
 
 DAGGER = "\u2020"
+ARROW = "\u2192"
 
 STYLE = """
 :root { color-scheme: light; }
@@ -35,6 +36,7 @@ thead th { border-top: 2px solid #1c2530; border-bottom: 1px solid #1c2530; font
 th:first-child, td:first-child { text-align: left; font-weight: 600; padding-left: .3rem; }
 tbody tr + tr td { border-top: 1px solid #e3e7ec; }
 small { display: block; font-size: .78rem; font-weight: 400; color: #5b6673; }
+small.worst { color: #a83200; }
 small.paper { color: #0b5e92; }
 """
 
@@ -65,28 +67,47 @@ def paper_text(record: Mapping[str, Any]) -> str:
     return "" if pd.isna(record["paper"]) else f"(paper {number(record['paper'])})"
 
 
+def worst_text(record: Mapping[str, Any]) -> str:
+    """Return the worst case with its interval, empty if there is none."""
+    if pd.isna(record.get("worst")):
+        return ""
+    mark = DAGGER if record.get("worst_faults") else ""
+    return f"{record['worst']:.1f}{mark} [{record['worst_low']:.1f}, {record['worst_high']:.1f}]"
+
+
 def text_cell(record: Mapping[str, Any]) -> str:
-    """Return for example `49.0 [45.1, 52.9] (paper 49.0)`; missing values are left out."""
-    return f"{measured_text(record)} {paper_text(record)}".strip()
+    """Return for example `49.0 [45.1, 52.9] \u2192 20.4 [13.9, 28.9] (paper 49.0)`; missing values are left out."""
+    worst = f"{ARROW} {worst_text(record)}" if worst_text(record) else ""
+    return " ".join(filter(None, (measured_text(record), worst, paper_text(record))))
 
 
 def html_cell(record: Mapping[str, Any]) -> str:
-    """Return the number, bold if `best`, above its interval and the printed value."""
+    """Return the number, bold if `best`, above its interval, the worst case (bold if `best_worst`) and the printed
+    value."""
     measured, _, interval = measured_text(record).partition(" ")
     parts = [f"<b>{measured}</b>" if record["best"] else measured or "\u2013"]
     parts += [f"<small>{interval}</small>"] if interval else []
+    parts += [f'<small class="worst">{worst_html(record)}</small>'] if worst_text(record) else []
     parts += [f'<small class="paper">{paper_text(record)[1:-1]}</small>'] if paper_text(record) else []
     return "".join(parts)
 
 
-def with_paper_rows(wide: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured rows; below each one with printed values, a row "(paper)" contains these.
+def worst_html(record: Mapping[str, Any]) -> str:
+    worst, _, interval = worst_text(record).partition(" ")
+    return f"worst {f'<b>{worst}</b>' if record['best_worst'] else worst} {interval}"
 
-    wide: cells are records of the long form. For pages, on which cells with both values are too wide.
+
+def with_rows_below(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return the measured rows; below each one a row "(worst case)" and a row "(paper)", if it has such values.
+
+    wide: cells are records of the long form. For pages, on which cells with all values are too wide.
     """
+    worst = wide.map(worst_text).rename(index=lambda _: "(worst case)")
     printed = wide.map(lambda record: paper_text(record)[7:-1]).rename(index=lambda _: "(paper)")
-    pairs = [[wide.map(measured_text).iloc[[row]], printed.iloc[[row]]] for row in range(len(wide))]
-    rows = [row for pair in pairs for row in pair if row.index[0] != "(paper)" or (row != "").any(axis=None)]
+    rows = []
+    for row in range(len(wide)):
+        below = [each.iloc[[row]] for each in (worst, printed)]
+        rows += [wide.map(measured_text).iloc[[row]], *(each for each in below if (each != "").any(axis=None))]
     return pd.concat(rows).rename_axis(str(wide.index.name))
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline_lib.configuration.figures import FigurePlan
 from pipeline_lib.configuration.files import Cell
 
+WORST = "#a83200"
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     table: of `tables.build_table`, or of `faults.with_faults`, which marks numbers. title: default, the table's name.
     note: one line at the bottom.
     """
+    from pipeline_lib.reporting.faults import with_best
     from pipeline_lib.reporting.style import new_figure
     from pipeline_lib.reporting.tables import PARAMETERS
 
@@ -30,19 +33,20 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     rows, columns = list(table["row"].unique()), list(table["column"].unique())
     width = max(1.5 + 1.45 * len(columns), 6.5)
     heading = textwrap.fill(f"{title or table['table'].iloc[0]}: accuracy (%)", int(10 * width))
-    figure = new_figure(width, 0.34 * len(rows) + 1.35 + 0.2 * heading.count("\n"))
+    figure = new_figure(width, (0.46 if "worst" in table else 0.34) * len(rows) + 1.35 + 0.2 * heading.count("\n"))
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15})[0]
     for record in table.to_dict("records"):
         panel, height = panels[columns.index(record["column"])], rows.index(record["row"])
         draw_cell(panel, height, record, "bold" if record["best"] else "normal")
+        draw_worst(panel, height, record)
     for panel, column in zip(panels, columns, strict=True):
         finish_column(panel, column, rows)
     figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=11)
-    kinds = table_legend()[: 2 if table["paper"].notna().any() else 1]
+    kinds = table_legend(table)
     figure.legend(
         handles=kinds,
         loc="outside lower left",
-        ncols=2,
+        ncols=len(kinds),
         title=textwrap.fill(note, int(13 * width)) or None,
         alignment="left",
     )
@@ -51,7 +55,7 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
 
 def draw_cell(panel: Axes, height: int, record: Mapping[Any, Any], weight: str) -> None:
     """Draw the measured value as a bar with interval and number, and the printed one as a diamond."""
-    from pipeline_lib.reporting.formats import accuracy_text
+    from pipeline_lib.reporting.formats import accuracy_text, worst_text
     from pipeline_lib.reporting.style import MEASURED
 
     measured = record["measured"]
@@ -59,9 +63,27 @@ def draw_cell(panel: Axes, height: int, record: Mapping[Any, Any], weight: str) 
     panel.plot([record["low"], record["high"]], [height, height], color=MEASURED, linewidth=1.4)
     panel.plot(measured, height, "o", color=MEASURED, markersize=4, clip_on=False)
     panel.plot(record["paper"], height, "D", **printed_style(), clip_on=False)
-    number = accuracy_text(record) or "\u2013"
+    above = 5 if worst_text(record) else 0
+    annotate(panel, height, above, accuracy_text(record) or "\u2013", weight=weight)
+
+
+def draw_worst(panel: Axes, height: int, record: Mapping[Any, Any]) -> None:
+    """Draw the worst case, if there is one, as a darker bar with interval and number."""
+    from pipeline_lib.reporting.formats import worst_text
+
+    if text := worst_text(record):
+        worst = record["worst"]
+        panel.barh(height, worst, height=0.62, color=WORST, alpha=0.3)
+        panel.plot([record["worst_low"], record["worst_high"]], [height + 0.2] * 2, color=WORST, linewidth=1.4)
+        panel.plot(worst, height + 0.2, "s", color=WORST, markersize=3.5, clip_on=False)
+        weight = "bold" if record["best_worst"] else "normal"
+        annotate(panel, height, -5, text.partition(" ")[0], weight=weight, color=WORST)
+
+
+def annotate(panel: Axes, height: int, above: float, text: str, **style: Any) -> None:
+    """Write a number at the right of a row, `above` its middle in points."""
     place: dict[str, Any] = {"xy": (1, height), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    panel.annotate(number, xytext=(27, 0), ha="right", va="center", size=8, weight=weight, **place)
+    panel.annotate(text, xytext=(27, above), ha="right", va="center", size=8, **place, **style)
 
 
 def finish_column(panel: Axes, column: str, rows: Sequence[str]) -> None:
@@ -86,13 +108,18 @@ def printed_style() -> dict[str, Any]:
     return {"markersize": 4.5, "markerfacecolor": "none", "markeredgecolor": PALETTE[1]}
 
 
-def table_legend() -> list[Line2D]:
+def table_legend(table: pd.DataFrame) -> list[Line2D]:
+    """Return the legend's entries for what the table has."""
     from matplotlib.lines import Line2D
 
     from pipeline_lib.reporting.style import MEASURED
 
-    measured = Line2D([], [], color=MEASURED, marker="o", markersize=4, label="measured, with its 95 % interval")
-    return [measured, Line2D([], [], linestyle="", marker="D", **printed_style(), label="printed in the paper")]
+    kinds = [Line2D([], [], color=MEASURED, marker="o", markersize=4, label="measured, with its 95 % interval")]
+    if "worst" in table:
+        kinds += [Line2D([], [], color=WORST, marker="s", markersize=3.5, label="worst case in the same bound")]
+    if table["paper"].notna().any():
+        kinds += [Line2D([], [], linestyle="", marker="D", **printed_style(), label="printed in the paper")]
+    return kinds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +142,14 @@ class Chart:
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
         """The table, and in the layout of `faults.with_faults` the audits of the sets made on each target itself."""
         study = plan.study("study", self.study)
+        worst = study.get("worst", {})
         rows = [
             {"label": label, "audits": {column: _audits(self.dataset, cells) for column, cells in row.items()}}
+            | (
+                {"worst": {column: _worst(self.dataset, cells) for column, cells in worst[label].items()}}
+                if worst
+                else {}
+            )
             for label, row in study["rows"].items()
         ]
         return {"table": plan.table(self.study), "rows": rows, "summaries": study["summaries"]}
@@ -135,3 +168,7 @@ def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The audits of sets made on the target itself; those of other models do not describe it."""
     shown = [Cell(dataset, **cell) for cell in cells]
     return [cell.audit for cell in shown if cell.source == cell.target]
+
+
+def _worst(dataset: str, cells: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {"audits": _audits(dataset, cells)}
