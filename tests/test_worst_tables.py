@@ -1,0 +1,131 @@
+"""Tables and charts with worst cases: their numbers beside the columns, in every format."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.faults import with_faults
+from pipeline_lib.reporting.figures.chart import draw_table
+from pipeline_lib.reporting.metrics import wilson
+from pipeline_lib.reporting.tables import COLUMNS, WORST_COLUMNS, build_table, read_table, write_table
+from pipeline_lib.reporting.worst_cases import with_worst_cases
+from test_audit_table import audit_entry
+from test_tables import KINDS, PAPER, Cells, cell_of, layout_of, write_predictions
+
+ROWS = {
+    "None": {"clean": ["11111110"], "pgd": ["11100000"]},
+    "AT": {"clean": ["11111100"], "pgd": ["11110000"]},
+}
+WORST = {"None": ["11000000"], "AT": ["10000000"]}
+
+
+def with_worst(folder: Path, rows: Mapping, worst: Mapping[str, Sequence[str]], **changes: Any) -> dict[str, Any]:
+    """A layout whose column `pgd` has a worst case in some rows, one string of correct (1) and wrong (0) per seed."""
+    layout = layout_of(folder, rows, **changes)
+    for row in layout["rows"]:
+        if marks := worst.get(row["label"]):
+            paths = [write_predictions(folder / f"{row['label']} {i}.csv", one) for i, one in enumerate(marks)]
+            row["worst"] = {"pgd": {"cells": paths, "audits": []}}
+    return layout
+
+
+def built(layout: dict[str, Any]) -> pd.DataFrame:
+    return with_worst_cases(build_table(layout, PAPER), layout)
+
+
+def written(folder: Path, layout: dict[str, Any]) -> dict[str, str]:
+    write_table(built(layout), layout, **{kind: folder / f"t.{ending}" for kind, ending in KINDS.items()})
+    return {kind: (folder / f"t.{ending}").read_text() for kind, ending in KINDS.items()}
+
+
+def test_a_worst_case_is_in_the_row_of_its_column(tmp_path: Path) -> None:
+    table = built(with_worst(tmp_path, ROWS, WORST))
+    assert table.columns.tolist() == [*COLUMNS, *WORST_COLUMNS]
+    pgd = cell_of(table, "AT", "pgd")
+    assert (pgd["measured"], pgd["worst"], pgd["more_fall"]) == (50.0, 12.5, 3)
+    assert (pgd["worst_low"], pgd["worst_high"]) == wilson(12.5, 8)
+    assert pd.isna(cell_of(table, "AT", "clean")["worst"])
+    # The summaries take the worst case where there is one, and the clean column as it is.
+    mean, union = (cell_of(table, "AT", column) for column in ("mean", "union"))
+    assert (mean["measured"], mean["worst"]) == (62.5, (75 + 12.5) / 2)
+    assert (union["measured"], union["worst"]) == (50.0, 12.5)
+
+
+def test_clips_are_paired_by_their_name_and_seeds_averaged(tmp_path: Path) -> None:
+    rows = {"None": {"clean": ["1111", "1111"], "pgd": ["1110", "1100"]}}
+    layout = with_worst(tmp_path, rows, {"None": ["0110", "0100"]})
+    path = Path(layout["rows"][0]["worst"]["pgd"]["cells"][0])
+    pd.read_csv(path).iloc[::-1].to_csv(path, index=False)
+    pgd = cell_of(built(layout), "None", "pgd")
+    assert (pgd["worst"], pgd["more_fall"]) == (37.5, 1)
+    assert (pgd["worst_low"], pgd["worst_high"]) == (wilson(25, 4)[0], wilson(50, 4)[1])
+
+
+def test_rows_without_a_worst_case_stay_empty(tmp_path: Path) -> None:
+    table = built(with_worst(tmp_path, ROWS, {"AT": WORST["AT"]}))
+    assert table[table["row"] == "None"][list(WORST_COLUMNS)].isna().all(axis=None)
+    assert pd.isna(cell_of(table, "None", "union")["worst"])
+
+
+def test_a_table_without_worst_cases_has_no_columns_for_them(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS)
+    assert built(layout).columns.tolist() == list(COLUMNS)
+    assert not any("orst case" in text for text in written(tmp_path, layout).values())
+
+
+def test_predictions_of_other_clips_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="row AT: predictions have different numbers of clips"):
+        built(with_worst(tmp_path, ROWS, {"AT": ["1110000"]}))
+    with pytest.raises(PipelineError, match="row AT, worst case: column pgd has 2 predictions for 1 seeds"):
+        built(with_worst(tmp_path, ROWS, {"AT": WORST["AT"] * 2}))
+
+
+def test_every_format_shows_it_beside_the_column(tmp_path: Path) -> None:
+    texts = written(tmp_path, with_worst(tmp_path, ROWS, WORST))
+    low, high = wilson(12.5, 8)
+    worst = f"12.5 [{low:.1f}, {high:.1f}]"
+    assert f"50.0 [21.5, 78.5] \u2192 {worst} |" in texts["markdown"]
+    lines = [line for line in texts["latex"].splitlines() if "&" in line]
+    assert [line.split()[0] for line in lines] == ["model", "None", "(worst", "(paper)", "AT", "(worst"]
+    assert worst in lines[-1]
+    parser = Cells()
+    parser.feed(texts["html"])
+    assert f"worst {worst}" in texts["html"].replace("<b>", "").replace("</b>", "")
+    # The best of the column is AT, and of its worst case, None.
+    assert {"50.0", "25.0"} <= {*parser.bold}
+    for kind in ("markdown", "latex", "html"):
+        assert "the attack and, where it fails, stronger ones in the same bound" in " ".join(texts[kind].split())
+    table = read_table(tmp_path / "t.csv")
+    pd.testing.assert_frame_equal(table, built(with_worst(tmp_path, ROWS, WORST)).round(4))
+
+
+def test_a_worst_case_with_a_fault_is_marked_and_never_the_best(tmp_path: Path) -> None:
+    layout = with_worst(tmp_path, ROWS, WORST)
+    folder = tmp_path / "audits"
+    folder.mkdir()
+    layout["rows"][0]["worst"]["pgd"]["audits"] = [audit_entry(folder, zero_gradients=1.0)["audit"]]
+    texts = written(tmp_path, layout)
+    assert "37.5 [13.7, 69.4] \u2192 25.0\u2020" in texts["markdown"]
+    parser = Cells()
+    parser.feed(texts["html"])
+    assert "12.5" in parser.bold
+    assert "25.0\u2020" not in parser.bold
+    assert "\u2020 Not a measure of robustness, see the table audit: masked gradient." in texts["html"]
+
+
+def test_the_chart_shows_both_numbers(tmp_path: Path) -> None:
+    layout = with_worst(tmp_path, ROWS, WORST)
+    figure = draw_table(with_faults(built(layout), layout), "Title")
+    panel = figure.axes[1]
+    texts = [text.get_text() for text in panel.texts]
+    assert texts == ["37.5", "25.0", "50.0", "12.5"]
+    assert [bar.get_width() for bar in panel.patches] == [37.5, 25.0, 50.0, 12.5]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["measured, with its 95 % interval", "worst case in the same bound", "printed in the paper"]
+    plain = draw_table(with_faults(build_table(layout, PAPER), layout), "Title")
+    assert len(plain.axes[1].patches) == 2
+    assert len(plain.legends[0].get_texts()) == 2
