@@ -11,16 +11,18 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.figures.chart import draw_table
 from pipeline_lib.reporting.metrics import wilson
-from pipeline_lib.reporting.tables import COLUMNS, WORST_COLUMNS, build_table, read_table, write_table
-from pipeline_lib.reporting.worst_cases import with_worst_cases
+from pipeline_lib.reporting.table_files import write_table
+from pipeline_lib.reporting.tables import COLUMNS, build_table, read_table
+from pipeline_lib.reporting.worst_cases import WORST_COLUMNS, WORST_NUMBERS
 from test_audit_table import audit_entry
-from test_tables import KINDS, PAPER, Cells, cell_of, layout_of, write_predictions
+from test_tables import KINDS, PAPER, cell_of, layout_of, write_predictions
 
+# 40 clips of ten classes: a constant answer gets 10 %.
 ROWS = {
-    "None": {"clean": ["11111110"], "pgd": ["11100000"]},
-    "AT": {"clean": ["11111100"], "pgd": ["11110000"]},
+    "None": {"clean": ["11111110" * 5], "pgd": ["11100000" * 5]},
+    "AT": {"clean": ["11111100" * 5], "pgd": ["11110000" * 5]},
 }
-WORST = {"None": ["11000000"], "AT": ["10000000"]}
+WORST = {"None": ["11000000" * 5], "AT": ["10000000" * 5]}
 
 
 def with_worst(folder: Path, rows: Mapping, worst: Mapping[str, Sequence[str]], **changes: Any) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def with_worst(folder: Path, rows: Mapping, worst: Mapping[str, Sequence[str]], 
 
 
 def built(layout: dict[str, Any]) -> pd.DataFrame:
-    return with_worst_cases(build_table(layout, PAPER), layout)
+    return build_table(layout, PAPER)
 
 
 def written(folder: Path, layout: dict[str, Any]) -> dict[str, str]:
@@ -46,13 +48,24 @@ def test_a_worst_case_is_in_the_row_of_its_column(tmp_path: Path) -> None:
     table = built(with_worst(tmp_path, ROWS, WORST))
     assert table.columns.tolist() == [*COLUMNS, *WORST_COLUMNS]
     pgd = cell_of(table, "AT", "pgd")
-    assert (pgd["measured"], pgd["worst"], pgd["more_fall"]) == (50.0, 12.5, 3)
-    assert (pgd["worst_low"], pgd["worst_high"]) == wilson(12.5, 8)
+    assert (pgd["measured"], pgd["worst"], pgd["more_fall"], pgd["fall"]) == (50.0, 12.5, 15, 37.5)
+    assert (pgd["worst_low"], pgd["worst_high"]) == wilson(12.5, 40)
+    assert 0 < pgd["fall_low"] < 37.5 < pgd["fall_high"]
     assert pd.isna(cell_of(table, "AT", "clean")["worst"])
     # The summaries take the worst case where there is one, and the clean column as it is.
     mean, union = (cell_of(table, "AT", column) for column in ("mean", "union"))
-    assert (mean["measured"], mean["worst"]) == (62.5, (75 + 12.5) / 2)
-    assert (union["measured"], union["worst"]) == (50.0, 12.5)
+    assert (mean["measured"], mean["worst"], mean["more_fall"]) == (62.5, (75 + 12.5) / 2, 7.5)
+    assert (union["measured"], union["worst"], union["more_fall"]) == (50.0, 12.5, 15)
+
+
+@pytest.mark.parametrize(("more", "weak"), [(0, False), (5, False), (6, True)])
+def test_an_attack_is_weak_by_the_exact_test_of_the_clips_that_more_fall(tmp_path: Path, more: int, weak: bool) -> None:
+    """Five of five have p = 2 / 2 ** 5 = 0.0625, six of six 0.031; the others of 40 clips do not count."""
+    rows = {"AT": {"clean": ["1" * 40], "pgd": ["1" * 30 + "0" * 10]}}
+    table = built(with_worst(tmp_path, rows, {"AT": ["0" * more + "1" * (30 - more) + "0" * 10]}))
+    cells = [cell_of(table, "AT", column) for column in ("clean", "pgd", "mean", "union")]
+    assert [cell["weak"] for cell in cells] == [False, weak, weak, weak]
+    assert cells[1]["more_fall"] == more
 
 
 def test_clips_are_paired_by_their_name_and_seeds_averaged(tmp_path: Path) -> None:
@@ -67,8 +80,10 @@ def test_clips_are_paired_by_their_name_and_seeds_averaged(tmp_path: Path) -> No
 
 def test_rows_without_a_worst_case_stay_empty(tmp_path: Path) -> None:
     table = built(with_worst(tmp_path, ROWS, {"AT": WORST["AT"]}))
-    assert table[table["row"] == "None"][list(WORST_COLUMNS)].isna().all(axis=None)
-    assert pd.isna(cell_of(table, "None", "union")["worst"])
+    empty = table[table["row"] == "None"]
+    assert empty[list(WORST_NUMBERS)].isna().all(axis=None)
+    assert not empty[["weak", "worst_best"]].any(axis=None)
+    assert (empty["worst_flag"] == "").all()
 
 
 def test_a_table_without_worst_cases_has_no_columns_for_them(tmp_path: Path) -> None:
@@ -78,42 +93,40 @@ def test_a_table_without_worst_cases_has_no_columns_for_them(tmp_path: Path) -> 
 
 
 def test_predictions_of_other_clips_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="row AT: predictions have different numbers of clips"):
-        built(with_worst(tmp_path, ROWS, {"AT": ["1110000"]}))
-    with pytest.raises(PipelineError, match="row AT, worst case: column pgd has 2 predictions for 1 seeds"):
+    with pytest.raises(PipelineError, match="lacks 1 videos, first v39"):
+        built(with_worst(tmp_path, ROWS, {"AT": [WORST["AT"][0][:-1]]}))
+    with pytest.raises(PipelineError, match="row AT: column pgd has 2 predictions for 1 seeds"):
         built(with_worst(tmp_path, ROWS, {"AT": WORST["AT"] * 2}))
 
 
 def test_every_format_shows_it_beside_the_column(tmp_path: Path) -> None:
     texts = written(tmp_path, with_worst(tmp_path, ROWS, WORST))
-    low, high = wilson(12.5, 8)
-    worst = f"12.5 [{low:.1f}, {high:.1f}]"
-    assert f"50.0 [21.5, 78.5] \u2192 {worst} |" in texts["markdown"]
+    low, high = wilson(12.5, 40)
+    worst = f"12.5\u2021 [{low:.1f}, {high:.1f}]"
+    assert f"50.0\u00b6 [35.2, 64.8] \u2192 {worst} |" in texts["markdown"]
     lines = [line for line in texts["latex"].splitlines() if "&" in line]
     assert [line.split()[0] for line in lines] == ["model", "None", "(worst", "(paper)", "AT", "(worst"]
     assert worst in lines[-1]
-    parser = Cells()
-    parser.feed(texts["html"])
-    assert f"worst {worst}" in texts["html"].replace("<b>", "").replace("</b>", "")
-    # The best of the column is AT, and of its worst case, None.
-    assert {"50.0", "25.0"} <= {*parser.bold}
+    assert f'<small class="worst">worst {worst}</small>' in texts["html"]
+    assert texts["html"].count("weak attack: 15 clips more fall") == 2  # pgd and union
     for kind in ("markdown", "latex", "html"):
-        assert "the attack and, where it fails, stronger ones in the same bound" in " ".join(texts[kind].split())
+        assert "on clips that withstand it, stronger ones in the same bound" in " ".join(texts[kind].split())
+        assert "\u00b6 Weak attack: more clips fall in the worst case" in texts[kind]
+        assert "\u2021 Not above a constant answer" in texts[kind]
     table = read_table(tmp_path / "t.csv")
     pd.testing.assert_frame_equal(table, built(with_worst(tmp_path, ROWS, WORST)).round(4))
 
 
-def test_a_worst_case_with_a_fault_is_marked_and_never_the_best(tmp_path: Path) -> None:
+def test_the_best_worst_case_is_bold_and_one_with_a_fault_never(tmp_path: Path) -> None:
+    """Of None's 25.0 and AT's 12.5, which is not above a constant answer."""
     layout = with_worst(tmp_path, ROWS, WORST)
+    assert "worst <b>25.0</b> [" in written(tmp_path, layout)["html"]
     folder = tmp_path / "audits"
     folder.mkdir()
     layout["rows"][0]["worst"]["pgd"]["audits"] = [audit_entry(folder, zero_gradients=1.0)["audit"]]
     texts = written(tmp_path, layout)
-    assert "37.5 [13.7, 69.4] \u2192 25.0\u2020" in texts["markdown"]
-    parser = Cells()
-    parser.feed(texts["html"])
-    assert "12.5" in parser.bold
-    assert "25.0\u2020" not in parser.bold
+    assert "\u2192 25.0\u2020 [" in texts["markdown"]
+    assert "worst 25.0\u2020 [" in texts["html"]
     assert "\u2020 Not a measure of robustness, see the table audit: masked gradient." in texts["html"]
 
 
@@ -121,11 +134,12 @@ def test_the_chart_shows_both_numbers(tmp_path: Path) -> None:
     layout = with_worst(tmp_path, ROWS, WORST)
     figure = draw_table(with_faults(built(layout), layout), "Title")
     panel = figure.axes[1]
-    texts = [text.get_text() for text in panel.texts]
-    assert texts == ["37.5", "25.0", "50.0", "12.5"]
+    assert [text.get_text() for text in panel.texts] == ["37.5", "25.0", "50.0\u00b6", "12.5\u2021"]
     assert [bar.get_width() for bar in panel.patches] == [37.5, 25.0, 50.0, 12.5]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["measured, with its 95 % interval", "worst case in the same bound", "printed in the paper"]
-    plain = draw_table(with_faults(build_table(layout, PAPER), layout), "Title")
+    for row in layout["rows"]:
+        del row["worst"]
+    plain = draw_table(with_faults(built(layout), layout), "Title")
     assert len(plain.axes[1].patches) == 2
     assert len(plain.legends[0].get_texts()) == 2

@@ -22,9 +22,14 @@ Attack = Ascent
 class WorstCase:
     """`Strongest` of an attack and APGD in its bound, region and start, chosen by the network's number of classes.
 
-    First the attack itself, so that the worst case is never above it; then APGD on the log-odds (`steps`), and on the
-    targeted DLR loss (`targeted_steps`) towards each of the likeliest wrong classes, at most `targets`. Three classes
-    are too few for the targeted loss and get the untargeted one; two get the margin.
+    First the attack itself, so that the worst case is never above it; then APGD on the log-odds, and on the targeted DLR
+    loss towards each of the likeliest wrong classes. Three classes are too few for the targeted loss and get the
+    untargeted one; two get the margin.
+
+    of: the attack, of method `ascent`, with a goal of any error.
+    steps: of APGD on the log-odds.
+    targeted_steps: of APGD on each of the other losses.
+    targets: number of wrong classes, at most all of them.
     """
 
     keeps_weights: ClassVar[bool] = True

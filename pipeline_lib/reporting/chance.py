@@ -51,7 +51,8 @@ def chance_note(table: pd.DataFrame) -> str:
         return ""
     constant, guess = levels[["constant", "chance"]].iloc[0]
     notes = [f"On these clips a constant answer gets {constant:.1f} %, guessing {guess:.1f} %."]
-    if table["flag"].str.contains(NOT_ABOVE_CONSTANT).any():
+    shown = [table[column] for column in ("flag", "worst_flag") if column in table]
+    if pd.concat(shown).str.contains(NOT_ABOVE_CONSTANT).any():
         notes += [f"{MARK} Not above a constant answer: the interval does not lie above {constant:.1f} %."]
     if table["flag"].str.contains(LEARNED_NOTHING).any():
         notes += [f"{ROW_MARK} The model has learned nothing: clean accuracy not above a constant answer."]

@@ -1,4 +1,4 @@
-"""Marks for numbers that do not measure robustness according to an audit, and for the best ones."""
+"""Marks for numbers that do not measure robustness according to an audit."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,15 +49,3 @@ def fault_note(table: pd.DataFrame) -> str:
     """Return the explanation of the dagger, empty if no number has one."""
     faults = sorted({*table["faults"], *table.get("worst_faults", ())} - {""})
     return f"{DAGGER} Not a measure of robustness, see the table audit: {'; '.join(faults)}." if faults else ""
-
-
-def with_best(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with columns `best` and `best_worst`: whether the rounded accuracy and that of the worst case,
-    without faults, is the column's largest. Sizes, which have no interval, are never the best."""
-    best = {}
-    for name, column, faults in (("best", "measured", "faults"), ("best_worst", "worst", "worst_faults")):
-        values = table[column] if column in table else pd.Series(float("nan"), table.index)
-        sound = table[faults] == "" if faults in table else True
-        shown = values.where(table["low"].notna() & sound).round(1)
-        best[name] = shown == shown.groupby(table["column"]).transform("max")
-    return table.assign(**best)

@@ -19,6 +19,7 @@ LATEX_ESCAPES = {
 }
 
 DAGGER = "\u2020"
+WEAK_MARK = "\u00b6"
 ARROW = "\u2192"
 
 STYLE = """
@@ -56,11 +57,16 @@ def measured_text(record: Mapping[str, Any]) -> str:
 
 
 def accuracy_text(record: Mapping[str, Any]) -> str:
-    """Return the accuracy, with a dagger if it has faults according to an audit, and a mark of `chance`."""
+    """Return the accuracy, with a dagger if it has faults according to an audit, and marks of `chance` and of a weak
+    attack."""
     if pd.isna(record["measured"]):
         return ""
-    marks = (DAGGER if record.get("faults") else "") + (MARK if NOT_ABOVE_CONSTANT in record.get("flag", "") else "")
+    marks = marks_of(record.get("faults"), record.get("flag")) + (WEAK_MARK if record.get("weak") else "")
     return f"{record['measured']:.1f}{marks}"
+
+
+def marks_of(faults: str | None, flag: str | None) -> str:
+    return (DAGGER if faults else "") + (MARK if NOT_ABOVE_CONSTANT in (flag or "") else "")
 
 
 def paper_text(record: Mapping[str, Any]) -> str:
@@ -71,8 +77,13 @@ def worst_text(record: Mapping[str, Any]) -> str:
     """Return the worst case with its interval, empty if there is none."""
     if pd.isna(record.get("worst")):
         return ""
-    mark = DAGGER if record.get("worst_faults") else ""
-    return f"{record['worst']:.1f}{mark} [{record['worst_low']:.1f}, {record['worst_high']:.1f}]"
+    marks = marks_of(record.get("worst_faults"), record.get("worst_flag"))
+    return f"{record['worst']:.1f}{marks} [{record['worst_low']:.1f}, {record['worst_high']:.1f}]"
+
+
+def weak_text(record: Mapping[str, Any]) -> str:
+    """Return how many clips more fall in the worst case, for a weak attack."""
+    return f"weak attack: {record['more_fall']:.3g} clips more fall" if record.get("weak") else ""
 
 
 def text_cell(record: Mapping[str, Any]) -> str:
@@ -82,19 +93,20 @@ def text_cell(record: Mapping[str, Any]) -> str:
 
 
 def html_cell(record: Mapping[str, Any]) -> str:
-    """Return the number, bold if `best`, above its interval, the worst case (bold if `best_worst`) and the printed
+    """Return the number, bold if `best`, above its interval, the worst case (bold if `worst_best`) and the printed
     value."""
     measured, _, interval = measured_text(record).partition(" ")
     parts = [f"<b>{measured}</b>" if record["best"] else measured or "\u2013"]
     parts += [f"<small>{interval}</small>"] if interval else []
     parts += [f'<small class="worst">{worst_html(record)}</small>'] if worst_text(record) else []
+    parts += [f'<small class="worst">{weak_text(record)}</small>'] if weak_text(record) else []
     parts += [f'<small class="paper">{paper_text(record)[1:-1]}</small>'] if paper_text(record) else []
     return "".join(parts)
 
 
 def worst_html(record: Mapping[str, Any]) -> str:
     worst, _, interval = worst_text(record).partition(" ")
-    return f"worst {f'<b>{worst}</b>' if record['best_worst'] else worst} {interval}"
+    return f"worst {f'<b>{worst}</b>' if record['worst_best'] else worst} {interval}"
 
 
 def with_rows_below(wide: pd.DataFrame) -> pd.DataFrame:

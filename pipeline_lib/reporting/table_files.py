@@ -12,6 +12,7 @@ from pipeline_lib.reporting.chance import chance_note, with_marked_rows
 from pipeline_lib.reporting.faults import fault_note, with_faults
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.tables import PARAMETERS
+from pipeline_lib.reporting.worst_cases import worst_note
 
 MEANS = {SUMMARIES[name] for name in ("mean", "avg_adv")}
 BOLD = "Bold: not below the best of its column (exact paired test over clips, Holm's correction, 5 %)."
@@ -30,7 +31,7 @@ def write_table(
     name, about = layout["name"], caption(table, layout)
     title = layout.get("title", name)
     publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)))
-    publish(latex, formats.latex(name, f"{title}. {about}", formats.with_paper_rows(wide(table, dict))))
+    publish(latex, formats.latex(name, f"{title}. {about}", formats.with_rows_below(wide(table, dict))))
     publish(html, formats.html_page(title, f"{about} {BOLD}", wide(table, formats.html_cell)))
 
 
@@ -45,7 +46,7 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
         about += " Parameters in millions."
     if layout["paper"]:
         about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
-    return " ".join(filter(None, (about, fault_note(table), chance_note(table), layout["note"])))
+    return " ".join(filter(None, (about, worst_note(table), fault_note(table), chance_note(table), layout["note"])))
 
 
 def interval_note(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pipeline_lib.reporting.best import unbeaten
 from pipeline_lib.reporting.cells import Measured, Numbers, measure
 from pipeline_lib.reporting.chance import Chance, chance_of, clean_columns, flags
 from pipeline_lib.reporting.faults import with_faults
+from pipeline_lib.reporting.worst_cases import WORST_NUMBERS, with_worst_cases
 
 COLUMNS = (
     *("table", "row", "column", "measured", "low", "high", "n", "seeds", "paper", "difference"),
@@ -39,8 +40,9 @@ def read_paper(folder: Path | str) -> pd.DataFrame:
 
 def read_table(path: Path | str) -> pd.DataFrame:
     """Return a table in long form (`COLUMNS`) from a CSV of `write_table`."""
-    types: Any = {**dict.fromkeys(("table", "row", "column", "seeds", "flag"), str), "n": "Int64", "best": bool}
-    empty = {name: [""] for name in (*NUMBERS, "n")}
+    texts = ("table", "row", "column", "seeds", "flag", "worst_flag")
+    types: Any = {**dict.fromkeys(texts, str), "n": "Int64", "best": bool}
+    empty = {name: [""] for name in (*NUMBERS, *WORST_NUMBERS, "n")}
     return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=empty)
 
 
@@ -55,9 +57,10 @@ def build_table(layout: Mapping[str, Any], paper: pd.DataFrame) -> pd.DataFrame:
     training history) if the table shows sizes. Columns may be missing in `cells`; such a row has no summaries.
     paper: the printed numbers (`read_paper`). `difference` is measured - paper. `constant` and `chance` are what
     `chance.chance_of` returns, `flag` what `chance.flags` does, and `best` whether a sound number without a flag is
-    unbeaten (`best.unbeaten`). `sd`: over seeds.
+    unbeaten (`best.unbeaten`). `sd`: over seeds. Rows with `worst` add the columns of `worst_cases`.
     """
-    return table_of(layout, paper, measure(layout))
+    numbers = measure(layout)
+    return with_worst_cases(table_of(layout, paper, numbers), layout, numbers)
 
 
 def table_of(layout: Mapping[str, Any], paper: pd.DataFrame, numbers: Numbers) -> pd.DataFrame:

@@ -25,7 +25,6 @@ def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
     table: of `tables.build_table`, or of `faults.with_faults`, which marks numbers. title: default, the table's name.
     note: one line at the bottom.
     """
-    from pipeline_lib.reporting.faults import with_best
     from pipeline_lib.reporting.style import new_figure
     from pipeline_lib.reporting.tables import PARAMETERS
 
@@ -76,7 +75,7 @@ def draw_worst(panel: Axes, height: int, record: Mapping[Any, Any]) -> None:
         panel.barh(height, worst, height=0.62, color=WORST, alpha=0.3)
         panel.plot([record["worst_low"], record["worst_high"]], [height + 0.2] * 2, color=WORST, linewidth=1.4)
         panel.plot(worst, height + 0.2, "s", color=WORST, markersize=3.5, clip_on=False)
-        weight = "bold" if record["best_worst"] else "normal"
+        weight = "bold" if record["worst_best"] else "normal"
         annotate(panel, height, -5, text.partition(" ")[0], weight=weight, color=WORST)
 
 
@@ -143,24 +142,22 @@ class Chart:
         """The table, and in the layout of `faults.with_faults` the audits of the sets made on each target itself."""
         study = plan.study("study", self.study)
         worst = study.get("worst", {})
-        rows = [
-            {"label": label, "audits": {column: _audits(self.dataset, cells) for column, cells in row.items()}}
-            | (
-                {"worst": {column: _worst(self.dataset, cells) for column, cells in worst[label].items()}}
-                if worst
-                else {}
-            )
-            for label, row in study["rows"].items()
-        ]
+        rows = [self._row(label, row, worst.get(label, {})) for label, row in study["rows"].items()]
         return {"table": plan.table(self.study), "rows": rows, "summaries": study["summaries"]}
+
+    def _row(self, label: str, row: Mapping[str, Any], worst: Mapping[str, Any]) -> dict[str, Any]:
+        beside = {column: {"audits": _audits(self.dataset, cells)} for column, cells in worst.items()}
+        audits = {column: _audits(self.dataset, cells) for column, cells in row.items()}
+        return {"label": label, "audits": audits} | ({"worst": beside} if beside else {})
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
         from pipeline_lib.reporting.chance import chance_note, with_marked_rows
         from pipeline_lib.reporting.faults import fault_note, with_faults
         from pipeline_lib.reporting.tables import read_table
+        from pipeline_lib.reporting.worst_cases import worst_note
 
         table = with_faults(read_table(files["table"]), files)
-        note = " ".join(filter(None, (fault_note(table), chance_note(table))))
+        note = " ".join(filter(None, (worst_note(table), fault_note(table), chance_note(table))))
         return draw_table(with_marked_rows(table), self.title, note)
 
 
@@ -168,7 +165,3 @@ def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The audits of sets made on the target itself; those of other models do not describe it."""
     shown = [Cell(dataset, **cell) for cell in cells]
     return [cell.audit for cell in shown if cell.source == cell.target]
-
-
-def _worst(dataset: str, cells: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {"audits": _audits(dataset, cells)}
