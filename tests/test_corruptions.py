@@ -91,7 +91,8 @@ def test_unknown_severities_and_clips_that_are_too_short_are_named_before_any_jo
         resolved(changed("attacks.pgd", {"method": "noise_corruption", "kind": "shot", "severity": 6}))
     short = changed("datasets.synthetic.sampling.frames", 1)
     short["attacks"]["frozen"] = {"method": "temporal_corruption", "kind": "freeze"}
-    short["studies"]["multibn_white_box"]["columns"]["frozen"] = "frozen"
+    study = short["studies"]["multibn_white_box"]
+    study["columns"] = study["columns"] | {"frozen": "frozen"}
     with pytest.raises(PipelineError, match=r"frozen: TemporalCorruption needs clips of 2 frames or more; those of"):
         resolved(short)
     with pytest.raises(PipelineError, match="too short"):
