@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pipeline_lib.attacks.corruptions.lattice import on_lattice
 from pipeline_lib.attacks.parameters import as_clips, as_frames, per_frame
 from pipeline_lib.attacks.protocols import Loss
+from pipeline_lib.attacks.resampling import coordinates, sampled
 from pipeline_lib.entries.ranges import Severity, method
 from pipeline_lib.randomness.generators import require_one_each
 
@@ -78,8 +79,10 @@ def blurred(frames: Tensor, kernels: Tensor) -> Tensor:
 def zoomed(frames: Tensor, largest: float) -> Tensor:
     """The mean of the frame and of its center at zooms up to `largest`."""
     total = torch.zeros_like(frames)
+    rows, columns = coordinates(frames.shape[-2:], frames)
+    middle = [(pixels - 1) / 2 for pixels in frames.shape[-2:]]
     for zoom in torch.linspace(1, largest, ZOOMS).tolist():
-        matrix = torch.tensor([[1 / zoom, 0, 0], [0, 1 / zoom, 0]]).to(frames).expand(len(frames), 2, 3)
-        grid = F.affine_grid(matrix, [*frames.shape], align_corners=False)
-        total += F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
+        row = ((rows - middle[0]) / zoom + middle[0]).expand(len(frames), *frames.shape[-2:])
+        column = ((columns - middle[1]) / zoom + middle[1]).expand_as(row)
+        total += sampled(frames, row, column, "edge")
     return (total / ZOOMS).clamp(0, 1)

@@ -6,11 +6,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline_lib.attacks.corruptions.lattice import on_lattice
 from pipeline_lib.attacks.parameters import as_clips, as_frames
 from pipeline_lib.attacks.protocols import Loss
+from pipeline_lib.attacks.resampling import moved
 from pipeline_lib.entries.ranges import Severity, method
 from pipeline_lib.randomness.generators import require_one_each
 
@@ -36,26 +36,20 @@ class CameraCorruption:
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         require_one_each(generators, clips)
-        frames = as_frames(clips)
         count = clips.shape[2] if clips.dim() == 5 else 1
-        matrices = torch.cat([self._matrices(count, clips.shape[-2:], g) for g in generators]).to(clips)
-        grid = F.affine_grid(matrices, [*frames.shape], align_corners=False)
-        moved = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
-        return as_clips(moved, clips).clamp(0, 1)
+        motions = torch.cat([self._motions(count, min(clips.shape[-2:]), g) for g in generators]).to(clips)
+        angle, down, right = motions.unbind(1)
+        return as_clips(moved(as_frames(clips), angle, down, right, "edge"), clips).clamp(0, 1)
 
-    def _matrices(self, count: int, size: Sequence[int], generator: torch.Generator) -> Tensor:
-        """(count, 2, 3)"""
-        level = LEVELS[self.kind][self.severity - 1]
+    def _motions(self, count: int, side: int, generator: torch.Generator) -> Tensor:
+        """(count, 3): angle in radians (clockwise), shift down and to the right in pixels, of each frame."""
+        level, motions = LEVELS[self.kind][self.severity - 1], torch.zeros(count, 3)
         drawn = 2 * torch.rand((count, 2), generator=generator) - 1
-        height, width = size
         if self.kind == "translation":
-            shift = 2 * level * min(size) * drawn / torch.tensor([width, height])
-            return torch.cat([torch.eye(2).expand(count, 2, 2), shift[:, :, None]], 2)
-        angle = torch.full((count,), float(level)) if self.kind == "static_rotation" else level * drawn[:, 0]
-        sine, cosine = (angle * math.pi / 180).sin(), (angle * math.pi / 180).cos()
-        zero = torch.zeros(count)
-        rows = torch.stack([cosine, sine * height / width, zero, -sine * width / height, cosine, zero], 1)
-        return rows.view(count, 2, 3)
+            motions[:, 1:] = level * side * drawn
+        else:
+            motions[:, 0] = math.radians(level) * (1 if self.kind == "static_rotation" else drawn[:, 0])
+        return motions
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         return on_lattice(adversarial)

@@ -5,9 +5,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline_lib.attacks.parameters import Drawn, as_clips, as_frames, per_frame, uniform
+from pipeline_lib.attacks.resampling import coordinates, enlarged, sampled
 from pipeline_lib.entries.ranges import Levels, NonNegative, Positive, method
 
 
@@ -35,16 +35,10 @@ class SmallFlow:
         return Drawn(first, lambda flow: self._moved(clips, flow), self._cost)
 
     def _moved(self, clips: Tensor, flow: Tensor) -> Tensor:
-        frames = as_frames(clips)
         vectors = flow.flatten(0, 1) if flow.shape[1] > 1 else per_frame(flow[:, 0], clips)
-        size = frames.shape[-2:]
-        fine = F.interpolate(vectors, size, mode="bilinear", align_corners=True)
-        units = 2 * self.pixels / frames.new_tensor([size[1], size[0]])
-        still = F.affine_grid(
-            torch.eye(2, 3).to(frames).expand(len(frames), 2, 3), [*frames.shape], align_corners=False
-        )
-        places = still + fine.permute(0, 2, 3, 1) * units
-        return as_clips(F.grid_sample(frames, places, padding_mode="border", align_corners=False), clips).clamp(0, 1)
+        right, down = (self.pixels * enlarged(vectors, clips.shape[-2:])).unbind(1)
+        rows, columns = coordinates(clips.shape[-2:], flow)
+        return as_clips(sampled(as_frames(clips), rows + down, columns + right, "edge"), clips).clamp(0, 1)
 
     def _cost(self, flow: Tensor) -> Tensor:
         across, down = flow.diff(dim=-1), flow.diff(dim=-2)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline_lib.attacks.parameters import Drawn, as_clips, as_frames, per_frame, uniform
+from pipeline_lib.attacks.resampling import moved
 from pipeline_lib.entries.ranges import NonNegative, method
 
 
@@ -27,22 +27,7 @@ class TranslationRotation:
 
     def _moved(self, clips: Tensor, pose: Tensor) -> Tensor:
         """pose (N, 3) in [-1, 1]: angle (clockwise), shift to the right, shift down."""
-        frames = as_frames(clips)
-        grid = F.affine_grid(
-            per_frame(self._matrix(pose, clips.shape[-2:]), clips), [*frames.shape], align_corners=False
-        )
-        moved = F.grid_sample(frames, grid, padding_mode="zeros", align_corners=False)
-        return as_clips(moved, clips).clamp(0, 1)
-
-    def _matrix(self, pose: Tensor, size: Sequence[int]) -> Tensor:
-        """(N, 2, 3): the position in the input, in [-1, 1], of each position of the output."""
-        height, width = size
-        angle = pose[:, 0] * math.radians(self.rotation)
-        sine, cosine = angle.sin(), angle.cos()
-        right, down = (2 * self.translation * pose[:, axis] / pixels for axis, pixels in ((1, width), (2, height)))
-        ratio = height / width  # of the axes' units: a rotation is one of pixels
-        rows = (
-            torch.stack([cosine, sine * ratio, -right * cosine - down * sine * ratio], 1),
-            torch.stack([-sine / ratio, cosine, right * sine / ratio - down * cosine], 1),
-        )
-        return torch.stack(rows, 1)
+        angle, right, down = per_frame(pose, clips).unbind(1)
+        shifts = self.translation * down, self.translation * right
+        frames = moved(as_frames(clips), math.radians(self.rotation) * angle, *shifts, "black")
+        return as_clips(frames, clips).clamp(0, 1)

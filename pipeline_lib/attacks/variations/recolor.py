@@ -1,12 +1,13 @@
 """Functional recoloring (ReColorAdv; Laidlaw and Feizi, NeurIPS 2019): equal colors change in the same way."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline_lib.attacks.parameters import Drawn, uniform
+from pipeline_lib.attacks.resampling import near
 from pipeline_lib.entries.ranges import Levels, NonNegative, PixelChange, method
 
 
@@ -30,12 +31,22 @@ class Recolor:
         return Drawn(first, lambda offsets: self._shown(clips, offsets), self._cost)
 
     def _shown(self, clips: Tensor, offsets: Tensor) -> Tensor:
-        video = clips if clips.dim() == 5 else clips[:, :, None]
-        # grid_sample reads its coordinates as (x, y, z), the last axis of the lattice first: (blue, green, red).
-        places = 2 * video.flip(1).movedim(1, -1) - 1
-        change = F.grid_sample(offsets, places, padding_mode="border", align_corners=True)
-        return (clips + self.epsilon * change.view_as(clips)).clamp(0, 1)
+        change = interpolated(offsets, clips.flatten(2) * (self.lattice - 1)).view_as(clips)
+        return (clips + self.epsilon * change).clamp(0, 1)
 
     def _cost(self, offsets: Tensor) -> Tensor:
         squares = (offsets.diff(dim=axis).square().flatten(1).mean(1) for axis in (2, 3, 4))
         return self.smoothness * sum(squares, start=offsets.new_zeros(len(offsets)))
+
+
+def interpolated(lattice: Tensor, places: Tensor) -> Tensor:
+    """Values (N, C, L, L, L) at places (N, 3, P) in units of the lattice, trilinear: (N, C, P)."""
+    side = lattice.shape[-1]
+    lower = places.floor().clamp(0, side - 2)
+    total = lattice.new_zeros(())
+    for corner in product((0, 1), repeat=3):
+        weights = [near(places[:, axis] - lower[:, axis], up) for axis, up in enumerate(corner)]
+        red, green, blue = (lower[:, axis] + up for axis, up in enumerate(corner))
+        index = ((red * side + green) * side + blue).long()[:, None].expand(-1, lattice.shape[1], -1)
+        total = total + (weights[0] * weights[1] * weights[2])[:, None] * lattice.flatten(2).gather(2, index)
+    return total

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline_lib.attacks.parameters import Drawn, uniform
+from pipeline_lib.attacks.resampling import enlarged
 from pipeline_lib.entries.ranges import Count, OpenFraction, PositiveFraction, method
 
 
@@ -42,8 +43,7 @@ def texture(values: Tensor, sides: Sequence[int], size: Sequence[int]) -> Tensor
     weights = [0.5**octave for octave in range(len(sides))]
     total: Tensor = values.new_zeros(())
     for grid, side, weight in zip(grids, sides, weights, strict=True):
-        square = grid.view(len(values), 1, side, side)
-        total = total + weight * F.interpolate(square, tuple(size), mode="bilinear", align_corners=True)[:, 0]
+        total = total + weight * enlarged(grid.view(-1, side, side), size)
     return total / sum(weights)
 
 
