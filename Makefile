@@ -53,7 +53,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.12"'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[test]"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps torchattacks foolbox eagerpy
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps torchattacks foolbox eagerpy statsmodels patsy
 	touch $@
 
 $(VENV)/.slurm: $(VENV)/.installed

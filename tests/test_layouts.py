@@ -73,8 +73,13 @@ def test_every_set_that_is_shown_is_audited_once_with_its_storage():
 
 def test_each_study_and_the_audits_have_a_table_in_every_format():
     tables = LAYOUTS.tables()
-    assert len(tables) == len({*tables}) == 4 * (len(CONFIG["studies"]) + 1)
-    assert {"out/tables/multav.csv", "out/tables/multav.html", "out/tables/audit.tex"} <= {*tables}
+    assert len(tables) == len({*tables}) == 4 * (2 * len(CONFIG["studies"]) + 1)
+    assert {
+        "out/tables/multav.csv",
+        "out/tables/multav.html",
+        "out/tables/audit.tex",
+        "out/tables/differences/multav.md",
+    } <= {*tables}
 
 
 def test_trainings_are_those_of_the_models_that_are_shown():

@@ -132,6 +132,13 @@ def test_errors_name_the_key(columns, row, message):
         rows_of(columns, {"R": row})
 
 
+def test_the_reference_is_a_row():
+    with pytest.raises(PipelineError, match=re.escape("studies.s.reference: unknown row 'X'; known: R")):
+        rows_of({"c": "pgd"}, {"R": "plain"}, reference="X")
+    study = written({"c": "pgd"}, {"R": "plain"}, reference="R")
+    assert resolve_studies({"studies": {"s": study}}, PLAN)["s"]["reference"] == "R"
+
+
 def test_an_aimed_attack_needs_a_selecting_source_that_knows_its_type():
     rows = rows_of(
         {"c": "aimed"}, {"Soft": "soft", "Wrapped": "wrapped", "Other": {"target": "plain", "source": "soft"}}

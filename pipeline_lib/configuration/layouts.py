@@ -31,10 +31,10 @@ class Layouts:
         return {name: self._study(name, study) for name, study in self.plan["studies"].items()}
 
     def _study(self, name: str, study: Mapping[str, Any]) -> dict[str, Any]:
-        layout = {key: study[key] for key in ("title", "dataset", "paper", "summaries", "types", "columns")}
+        kept = ("title", "dataset", "paper", "summaries", "types", "columns", "reference")
         note = f"{self.plan['datasets'][study['dataset']]['note']} {self.note}".strip()
         rows = [self._row(study, label, row) for label, row in study["rows"].items()]
-        return layout | {"name": name, "note": note, "rows": rows}
+        return {key: study[key] for key in kept} | {"name": name, "note": note, "rows": rows}
 
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
         dataset, targets = study["dataset"], [cell["target"] for cells in row.values() for cell in cells]
@@ -78,8 +78,10 @@ class Layouts:
         return sorted(audits | worst)
 
     def tables(self) -> list[str]:
-        """The files of all tables: one for each study, and the audit."""
-        return [self.paths.table(name, ending) for name in (*self.plan["studies"], "audit") for ending in TABLE_ENDINGS]
+        """The files of all tables: two for each study, one of them of differences, and the audit."""
+        studies = [*self.plan["studies"]]
+        tables = [self.paths.table(name, ending) for name in (*studies, "audit") for ending in TABLE_ENDINGS]
+        return tables + [self.paths.differences(name, ending) for name in studies for ending in TABLE_ENDINGS]
 
     @cached_property
     def audited_sets(self) -> list[dict[str, str]]:

@@ -54,6 +54,10 @@ class Paths:
         """A table in one of the formats of TABLE_ENDINGS."""
         return f"{self.results}/tables/{name}.{ending}"
 
+    def differences(self, study: str, ending: str) -> str:
+        """The table of differences between the rows of a study, in one of the formats of TABLE_ENDINGS."""
+        return self.table(f"differences/{study}", ending)
+
     def figure(self, name: str, ending: str) -> str:
         """A figure, its numbers or its page, by ending."""
         return f"{self.results}/figures/{name}.{ending}"

@@ -53,7 +53,9 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
     source = entry.get("source")
     _check_names(where, {"source": source} if source else {}, plan)
     rows = {label: _row(f"{where}.rows.{label}", row, columns, source, plan) for label, row in entry["rows"].items()}
-    types = entry.get("types")
+    types, reference = entry.get("types"), entry.get("reference")
+    if reference is not None:
+        lookup(f"{where}.reference", reference, rows, "row")
     if types is not None:
         _check_types(where, types, columns, rows, plan)
     return {
@@ -63,6 +65,7 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
         "columns": list(columns),
         "types": types,
         "parameters": entry["parameters"],
+        "reference": reference,
         "summaries": resolve_summaries(f"{where}.summaries", entry["summaries"], columns),
         "rows": rows,
     }

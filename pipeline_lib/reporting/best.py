@@ -19,25 +19,26 @@ def best_rows(table: pd.DataFrame) -> dict[str, str]:
     return {str(column): table.loc[place, "row"] for column, place in largest.items()}
 
 
-def unbeaten(table: pd.DataFrame, rows: Rows) -> pd.Series:
-    """Return for each record of a table in long form whether it is not below the best one of its column.
+def unbeaten(table: pd.DataFrame, eligible: pd.Series, rows: Rows) -> pd.Series:
+    """Return for each record of a table in long form whether it is eligible, and not below the best eligible one.
 
-    Below: the paired test over clips, corrected by Holm for all records of the table, has p < 0.05. A summary without
-    scores cannot be tested: only the best one and its equals by one decimal are unbeaten. The best is chosen on the
-    same clips, so that equal rows are called below it a little more often than in 5 % of tables.
+    The best is that of its column. Below: the paired test over clips, corrected by Holm for all records of the table,
+    has p < 0.05. A summary without scores cannot be tested: only the best one and its equals by one decimal are
+    unbeaten. The best is chosen on the same clips, so that equal rows are called below it a little more often than in
+    5 % of tables.
     """
-    best = best_rows(table)
-    leaders = table["column"].map(best)
+    leaders = table["column"].map(best_rows(table[eligible]))
     p = [p_against(rows, leader, record) for leader, record in zip(leaders, table.to_dict("records"), strict=True)]
     corrected = pd.Series(holm(p), table.index)
-    highest = table["measured"].groupby(table["column"]).transform("max").round(1)
-    return (table["measured"].round(1) == highest) | (corrected >= LEVEL)
+    measured = table["measured"].where(eligible)
+    highest = measured.groupby(table["column"]).transform("max").round(1)
+    return eligible & ((measured.round(1) == highest) | (corrected >= LEVEL))
 
 
 def p_against(rows: Rows, leader: str, record: Mapping[Any, Any]) -> float:
     """Return the p-value of a record against the best row of its column, NaN for the best itself or without scores."""
     row, column = record["row"], record["column"]
-    if row == leader or column not in rows[row]:
+    if leader not in rows or row == leader or column not in rows[row]:
         return float("nan")
     own, other = rows[row][column].scores, rows[leader][column].scores
     found = None if own is None or other is None else compare(own, other, record["table"], column, row, leader)

@@ -62,11 +62,13 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, *names: str) -> Compariso
 
 def by_clip_and_seed(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Return the differences of scores, clips x common seeds. Clips are matched by video, in any order."""
-    for missing in (first.index.difference(second.index), second.index.difference(first.index)):
+    if not first.index.equals(second.index):
+        missing = first.index.symmetric_difference(second.index)
         if len(missing):
             raise PipelineError(f"clip {missing[0]} is in one of two rows only; both must be made from the same clips")
+        second = second.loc[first.index]
     seeds = [seed for seed in first.columns if seed in second.columns]
-    return first[seeds].astype(float) - second.loc[first.index, seeds].astype(float)
+    return first[seeds].astype(float) - second[seeds].astype(float)
 
 
 def sign_test(differences: np.ndarray) -> float:

@@ -76,9 +76,8 @@ def table_of(layout: Mapping[str, Any], paper: pd.DataFrame, numbers: Numbers) -
     table = pd.DataFrame(records, columns=list(COLUMNS))
     table = table.astype({**dict.fromkeys(NUMBERS, float), "n": "Int64", "best": bool})
     may = table["measured"].notna() & (table["flag"] == "") & (table["column"] != PARAMETERS)
-    sound = table[may & (with_faults(table, layout)["faults"] == "")]
-    table.loc[sound.index, "best"] = unbeaten(sound, numbers.rows)
-    return table
+    sound = may & (with_faults(table, layout)["faults"] == "")
+    return table.assign(best=unbeaten(table, sound, numbers.rows))
 
 
 def check_layout(layout: Mapping[str, Any]) -> None:

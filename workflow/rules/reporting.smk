@@ -15,6 +15,15 @@ rule table:
             labels={"table": "{study}"},
             caption="../report/table.rst",
         ),
+        differences_csv=PATHS.differences("{study}", "csv"),
+        differences_markdown=PATHS.differences("{study}", "md"),
+        differences_latex=PATHS.differences("{study}", "tex"),
+        differences_html=report(
+            PATHS.differences("{study}", "html"),
+            category="Tables",
+            labels={"table": "{study}, differences"},
+            caption="../report/differences.rst",
+        ),
     log:
         PATHS.log("table/{study}"),
     localrule: True

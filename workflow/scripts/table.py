@@ -1,13 +1,20 @@
-"""Builds one study's table from predictions and printed numbers."""
+"""Builds one study's table, and that of the differences between its rows, from predictions and printed numbers."""
 
 from pathlib import Path
 
 from pipeline_lib.jobs.adapter import job
 
 with job(snakemake):
+    from pipeline_lib.reporting.cells import measure
+    from pipeline_lib.reporting.difference_files import write_differences
+    from pipeline_lib.reporting.differences import build_differences
     from pipeline_lib.reporting.table_files import write_table
-    from pipeline_lib.reporting.tables import build_table, read_paper
+    from pipeline_lib.reporting.tables import read_paper, table_of
 
+    kinds = ("csv", "markdown", "latex", "html")
     layout = snakemake.params.layout
-    table = build_table(layout, read_paper(Path(snakemake.input.paper[0]).parent))
-    write_table(table, layout, **{kind: Path(path) for kind, path in snakemake.output.items()})
+    numbers = measure(layout)
+    table = table_of(layout, read_paper(Path(snakemake.input.paper[0]).parent), numbers)
+    write_table(table, layout, **{kind: Path(snakemake.output[kind]) for kind in kinds})
+    differences = build_differences(layout, table, numbers)
+    write_differences(differences, layout, **{kind: Path(snakemake.output[f"differences_{kind}"]) for kind in kinds})

@@ -1,0 +1,98 @@
+"""Writes the differences of a table as CSV, Markdown, LaTeX and HTML: one wide table for each kind of comparison."""
+
+import html as markup
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline_lib.reporting import formats
+from pipeline_lib.reporting.best import LEVEL
+from pipeline_lib.reporting.differences import ABOVE, BEST, REFERENCE
+from pipeline_lib.reporting.publish import publish
+
+HEADINGS = {BEST: "against the best of each column", ABOVE: "against the row above", REFERENCE: "against {}"}
+ABOUT = (
+    "Differences in points of percent over the same clips and seeds, row minus the other, with their 95 % intervals "
+    "(Bonett and Price; of means a bootstrap over clips) and p, exact over clips (McNemar for one seed). An asterisk, "
+    "and bold in HTML: below 5 % after Holm's correction for all p of the table."
+)
+NOTHING = "Nothing to compare: a difference needs two rows with numbers in a column."
+
+
+def write_differences(
+    differences: pd.DataFrame, layout: Mapping[str, Any], *, csv: Path, markdown: Path, latex: Path, html: Path
+) -> None:
+    """Write the differences in long form as CSV; and each kind of comparison wide, as Markdown, LaTeX and HTML."""
+    publish(csv, differences.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    title, about = f"{layout.get('title', layout['name'])}: differences", caption(differences, layout)
+    kinds = {str(kind): records for kind, records in differences.groupby("against", sort=False)}
+    headings = {kind: HEADINGS[kind].format(layout.get("reference")) for kind in kinds}
+    texts = {kind: wide(records, text_cell) for kind, records in kinds.items()}
+    parts = [formats.markdown(f"{title}, {headings[kind]}", about, text) for kind, text in texts.items()]
+    publish(markdown, "\n".join(parts) or f"{NOTHING}\n")
+    parts = [formats.latex(label(layout, kind), f"{title}, {headings[kind]}. {about}", texts[kind]) for kind in kinds]
+    publish(latex, "\n".join(parts) or f"% {NOTHING}\n")
+    parts = [
+        f"<h2>{markup.escape(headings[kind])}</h2>\n{formats.html_table('', wide(records, html_cell))}"
+        for kind, records in kinds.items()
+    ]
+    publish(html, formats.page(title, "\n".join([f"<p>{markup.escape(about)}</p>", *parts])))
+
+
+def label(layout: Mapping[str, Any], kind: str) -> str:
+    """Return the name of a LaTeX label."""
+    return f"{layout['name']}-differences-{kind.replace(' ', '-')}"
+
+
+def caption(differences: pd.DataFrame, layout: Mapping[str, Any]) -> str:
+    """Return the caption: what is shown, data set, clips, seeds, the dagger, note."""
+    if differences.empty:
+        return NOTHING
+    clips, seeds = (sorted(set(differences[name].dropna()) - {""}) for name in ("n", "seeds"))
+    about = f"{layout['dataset']}, n = {' to '.join(map(str, clips[:1] + clips[1:][-1:])) or 0} clips"
+    about = f"{ABOUT} {about}, seeds {'; '.join(seeds) or 'none in common'}."
+    dagger = f"{formats.DAGGER} One of the two is not a measure of robustness, see the table audit."
+    return " ".join(filter(None, (about, dagger if (differences["faults"] != "").any() else "", layout["note"])))
+
+
+def wide(records: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], str]) -> pd.DataFrame:
+    """Return rows x columns of `cell(record)`; the other row is named in the heading of row or column."""
+    cells: dict[str, dict[str, str]] = {}
+    for record in records.to_dict("records"):
+        row, column, other = record["row"], record["column"], record["other"]
+        row = f"{row} \u2212 {other}" if record["against"] == ABOVE else row
+        column = f"{column} (best: {other})" if record["against"] == BEST else column
+        cells.setdefault(row, {})[column] = cell(record)
+    columns = dict.fromkeys(column for row in cells.values() for column in row)
+    return pd.DataFrame.from_dict(cells, orient="index", columns=list(columns)).fillna("").rename_axis("model")
+
+
+def difference_text(record: Mapping[str, Any]) -> str:
+    """Return for example `+4.4*`: signed, with a dagger for faults and an asterisk for a decided difference."""
+    marks = (formats.DAGGER if record["faults"] else "") + ("*" if record["p_holm"] < LEVEL else "")
+    points = round(record["difference"], 1)
+    return f"{points:+.1f}{marks}".replace("-", "\u2212") if points else f"0.0{marks}"
+
+
+def interval_text(record: Mapping[str, Any]) -> str:
+    return "" if pd.isna(record["low"]) else f"[{record['low']:.1f}, {record['high']:.1f}]".replace("-", "\u2212")
+
+
+def p_text(record: Mapping[str, Any]) -> str:
+    if pd.isna(record["p"]):
+        return ""
+    return "p < 0.001" if record["p"] < 0.001 else f"p = {record['p']:.3f}"
+
+
+def text_cell(record: Mapping[str, Any]) -> str:
+    """Return for example `+4.4* [1.3, 7.8] p = 0.004`."""
+    return " ".join(filter(None, (difference_text(record), interval_text(record), p_text(record))))
+
+
+def html_cell(record: Mapping[str, Any]) -> str:
+    """Return the difference, bold if it is decided, above its interval and p."""
+    number = difference_text(record)
+    small = "".join(f"<small>{markup.escape(text)}</small>" for text in (interval_text(record), p_text(record)) if text)
+    return (f"<b>{number}</b>" if record["p_holm"] < LEVEL else number) + small

@@ -1,0 +1,123 @@
+"""The table of differences: which rows are compared, with what numbers, and how it is written."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from pipeline_lib.reporting.cells import measure
+from pipeline_lib.reporting.difference_files import write_differences
+from pipeline_lib.reporting.differences import COLUMNS, build_differences
+from pipeline_lib.reporting.tables import table_of
+from test_audit_table import audit_entry
+from test_tables import KINDS, PAPER, layout_of, summaries
+
+MINUS = "\u2212"
+ROWS = {
+    "None": {"clean": ["1" * 40], "pgd": ["0" * 40]},
+    "AT-PGD": {"clean": ["1" * 20 + "0" * 20], "pgd": ["1" * 24 + "0" * 16]},
+    "TRADES 6": {"clean": ["0" * 9 + "1" * 31], "pgd": ["1" * 19 + "0" * 20 + "1"]},
+}
+
+
+def differences(layout: dict[str, Any]) -> pd.DataFrame:
+    numbers = measure(layout)
+    return build_differences(layout, table_of(layout, PAPER, numbers), numbers)
+
+
+def one(found: pd.DataFrame, against: str, row: str, column: str) -> dict:
+    (record,) = found.query("against == @against and row == @row and column == @column").to_dict("records")
+    return record
+
+
+def test_each_row_is_compared_with_the_best_the_one_above_and_the_reference(tmp_path: Path) -> None:
+    found = differences(layout_of(tmp_path, ROWS, reference="None"))
+    assert found.columns.tolist() == list(COLUMNS)
+    pairs = {
+        against: {(record["row"], record["other"]) for record in records.to_dict("records")}
+        for against, records in found[found["column"] == "pgd"].groupby("against")
+    }
+    assert pairs == {
+        "best": {("None", "AT-PGD"), ("TRADES 6", "AT-PGD")},
+        "row above": {("AT-PGD", "None"), ("TRADES 6", "AT-PGD")},
+        "reference": {("AT-PGD", "None"), ("TRADES 6", "None")},
+    }
+    record = one(found, "best", "TRADES 6", "pgd")
+    assert (record["difference"], record["n"], record["seeds"]) == (-10, 40, "0")
+    assert record["p"] == pytest.approx(binomtest(1, 6).pvalue)
+    assert record["low"] < -10 < record["high"]
+
+
+def test_holm_counts_the_comparisons_with_the_same(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS, reference="None")
+    both, without = differences(layout), differences(layout | {"reference": None})
+    pd.testing.assert_frame_equal(both[both["against"] != "reference"], without)
+    best = without[without["against"] == "best"].sort_values("p")
+    assert best["p_holm"].iloc[0] == pytest.approx(best["p"].iloc[0] * len(best))
+    assert (best["p_holm"] >= best["p"]).all()
+
+
+def test_the_best_is_never_one_that_an_audit_denies(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS)
+    masked = layout["rows"][1]
+    masked["audits"] = {"pgd": [audit_entry(tmp_path, zero_gradients=1.0)["audit"]]}
+    found = differences(layout)
+    record = one(found, "best", "AT-PGD", "pgd")
+    assert (record["other"], record["faults"]) == ("TRADES 6", "masked gradient")
+
+
+def test_bold_numbers_are_those_that_the_best_is_not_decided_to_be_above(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS)
+    numbers = measure(layout)
+    table = table_of(layout, PAPER, numbers)
+    found = build_differences(layout, table, numbers).query("against == 'best' and p_holm < 0.05")
+    below = set(zip(found["row"], found["column"], strict=True))
+    sound = table[table["flag"] == ""]
+    bold = set(zip(sound["row"][sound["best"]], sound["column"][sound["best"]], strict=True))
+    assert bold == set(zip(sound["row"], sound["column"], strict=True)) - below
+    assert ("TRADES 6", "pgd") in bold
+    assert ("AT-PGD", "clean") in below
+
+
+def test_a_summary_without_scores_and_rows_without_common_seeds_have_a_difference_only(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS)
+    layout["rows"][1]["seeds"] = [3]
+    record = one(differences(layout), "row above", "TRADES 6", "clean")
+    assert record["difference"] == pytest.approx(27.5)
+    assert pd.isna([record["low"], record["p"], record["p_holm"]]).all()
+
+
+def test_several_seeds_are_averaged_over_those_of_both(tmp_path: Path) -> None:
+    rows = {"None": {"clean": ["1100", "1111"]}, "AT": {"clean": ["0000", "1110"]}}
+    layout = layout_of(tmp_path, rows, columns=["clean"], summaries=summaries("union"))
+    record = one(differences(layout), "row above", "AT", "clean")
+    assert (record["difference"], record["seeds"]) == (pytest.approx(-37.5), "0 1")
+    assert record["p"] == pytest.approx(2 / 8)  # three clips of the same sign
+
+
+def written(folder: Path, layout: dict[str, Any]) -> dict[str, str]:
+    paths = {kind: folder / f"d.{ending}" for kind, ending in KINDS.items()}
+    write_differences(differences(layout), layout, **paths)
+    return {kind: path.read_text() for kind, path in paths.items()}
+
+
+def test_the_wide_forms_name_the_other_row_and_what_is_decided(tmp_path: Path) -> None:
+    texts = written(tmp_path, layout_of(tmp_path, ROWS, reference="None"))
+    markdown = " ".join(texts["markdown"].split())
+    assert "pgd (best: AT-PGD)" in markdown
+    assert f"| AT-PGD {MINUS} None | {MINUS}50.0\\* [{MINUS}64.1, {MINUS}31.1] p \\< 0.001 |" in markdown
+    assert "differences, against None" in markdown
+    assert "n = 40 clips, seeds 0" in markdown
+    assert texts["html"].count("<h2>") == 3
+    assert f"<b>{MINUS}50.0*</b><small>[{MINUS}64.1, {MINUS}31.1]</small><small>p &lt; 0.001</small>" in texts["html"]
+    assert r"\label{tab:study-differences-row-above}" in texts["latex"]
+    assert len(pd.read_csv(tmp_path / "d.csv")) == 8 + 8 + 8
+
+
+def test_one_row_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    texts = written(tmp_path, layout_of(tmp_path, {"None": {"clean": ["1100"]}}))
+    assert texts["csv"].strip() == ",".join(COLUMNS)
+    for kind in ("markdown", "latex", "html"):
+        assert "Nothing to compare: a difference needs two rows" in texts[kind]
