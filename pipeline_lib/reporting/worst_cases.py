@@ -77,9 +77,8 @@ def values(own: Measured, worst: Measured, *names: str) -> dict[str, Any]:
 def with_best(table: pd.DataFrame, layout: Mapping[str, Any], worst: Numbers) -> pd.DataFrame:
     """Return the table with `worst_best` of its sound worst cases."""
     may = table["worst"].notna() & (table["worst_flag"] == "")
-    sound = table[may & (with_faults(table, layout)["worst_faults"] == "")]
-    table.loc[sound.index, "worst_best"] = unbeaten(sound.assign(measured=sound["worst"]), worst.rows)
-    return table
+    sound = may & (with_faults(table, layout)["worst_faults"] == "")
+    return table.assign(worst_best=unbeaten(table.assign(measured=table["worst"]), sound, worst.rows))
 
 
 def worst_note(table: pd.DataFrame) -> str:

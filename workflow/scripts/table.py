@@ -10,11 +10,13 @@ with job(snakemake):
     from pipeline_lib.reporting.differences import build_differences
     from pipeline_lib.reporting.table_files import write_table
     from pipeline_lib.reporting.tables import read_paper, table_of
+    from pipeline_lib.reporting.worst_cases import with_worst_cases
 
     kinds = ("csv", "markdown", "latex", "html")
     layout = snakemake.params.layout
     numbers = measure(layout)
-    table = table_of(layout, read_paper(Path(snakemake.input.paper[0]).parent), numbers)
+    printed = read_paper(Path(snakemake.input.paper[0]).parent)
+    table = with_worst_cases(table_of(layout, printed, numbers), layout, numbers)
     write_table(table, layout, **{kind: Path(snakemake.output[kind]) for kind in kinds})
     differences = build_differences(layout, table, numbers)
     write_differences(differences, layout, **{kind: Path(snakemake.output[f"differences_{kind}"]) for kind in kinds})
