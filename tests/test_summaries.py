@@ -11,6 +11,7 @@ from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.fingerprints import fingerprint
 from pipeline_lib.reporting.metrics import wilson
+from pipeline_lib.reporting.summaries import lowest
 from pipeline_lib.reporting.tables import build_table
 from readme import example
 from test_tables import PAPER, cell_of, layout_of
@@ -100,3 +101,10 @@ def test_a_table_depends_on_the_code_of_its_summaries(beside):
         fingerprint(adapter, resolve_summaries("s", names, [])) for names in ([], ["mean"], ["my_summaries:worst"])
     }
     assert len(codes) == 3
+
+
+def test_the_lowest_column_counts():
+    correct = pd.DataFrame({"clean": [True, True, True, True], "pgd": [True, False, False, True], "af": [True] * 4})
+    found = lowest(correct)
+    assert (found.percent, found.n) == (50.0, 4)
+    assert (found.low, found.high) == wilson(50.0, 4)

@@ -144,4 +144,5 @@ SUMMARIES = {
     "acc_adv": "pipeline_lib.reporting.summaries:mean_of_attacks",
     "avg_adv": "pipeline_lib.reporting.summaries:mean_of_attacks",
     "union": "pipeline_lib.reporting.summaries:union",
+    "lowest": "pipeline_lib.reporting.summaries:lowest",
 }

@@ -24,3 +24,8 @@ def mean_of_attacks(correct: pd.DataFrame) -> Estimate:
 def union(correct: pd.DataFrame) -> Estimate:
     """Return the percentage of clips classified correctly in all columns (MultiBN: clean and every attack)."""
     return fraction_of_clips(correct.all(axis=1))
+
+
+def lowest(correct: pd.DataFrame) -> Estimate:
+    """Return the lowest of the columns' accuracies: that of the column where most clips are wrong."""
+    return fraction_of_clips(correct[correct.mean().idxmin()])
