@@ -75,7 +75,10 @@ def test_a_summary_that_returns_no_estimate_is_named(beside):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["median"], "s[0]: unknown summary 'median'; known: acc_adv, acc_all, avg_adv, avg_all, lowest, mean, union, or 'mod"),
+        (
+            ["median"],
+            "s[0]: unknown summary 'median'; known: acc_adv, acc_all, avg_adv, avg_all, lowest, mean, union, or 'mod",
+        ),
         (["mean", "mean"], "s[1]: the table already has a column 'mean'"),
         (["my_summaries:pgd"], "s[0]: the table already has a column 'pgd'"),
         (["mean", "my_summaries:best"], "my_summaries.py has no function 'best'"),

@@ -22,7 +22,7 @@ from pipeline_lib.transforms.levels import BitDepth, HistogramEqualization
 from pipeline_lib.transforms.noise import NoiseInjection
 from pipeline_lib.transforms.nonlocal_means import NonlocalMeans
 
-SMALL = {"nonlocal_means": {"patch": 3, "search": 5}}
+SMALL = {"nonlocal_means": {"patch": 3, "search": 5}, "color_space": {"space": "hsv"}}
 NAMES = [name for name, target in METHODS.items() if target.startswith("pipeline_lib.transforms.")]
 TRANSFORMS = {name: build({"method": METHODS[name]} | SMALL.get(name, {})) for name in NAMES}
 DETERMINISTIC = {name: transform for name, transform in TRANSFORMS.items() if not transform.stochastic}

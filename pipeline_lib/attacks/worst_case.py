@@ -22,8 +22,8 @@ Attack = Ascent
 class WorstCase:
     """`Strongest` of an attack and APGD in its bound, region and start, chosen by the network's number of classes.
 
-    First the attack itself, so that the worst case is never above it; then APGD on the log-odds, and on the targeted DLR
-    loss towards each of the likeliest wrong classes. Three classes are too few for the targeted loss and get the
+    First the attack itself, so that the worst case is never above it; then APGD on the log-odds, and on the targeted
+    DLR loss towards each of the likeliest wrong classes. Three classes are too few for the targeted loss and get the
     untargeted one; two get the margin.
 
     of: the attack, of method `ascent`, with a goal of any error.

@@ -112,6 +112,7 @@ METHODS = {
     "bilateral_filter": "pipeline_lib.transforms.filters:BilateralFilter",
     "nonlocal_means": "pipeline_lib.transforms.nonlocal_means:NonlocalMeans",
     "grey_scale": "pipeline_lib.transforms.color:GreyScale",
+    "color_space": "pipeline_lib.transforms.color_space:ColorSpace",
     "color_quantization": "pipeline_lib.transforms.color:ColorQuantization",
     "fourier_truncation": "pipeline_lib.transforms.frequency:FourierTruncation",
     "swirl": "pipeline_lib.transforms.geometry:Swirl",
