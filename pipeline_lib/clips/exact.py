@@ -26,11 +26,13 @@ def decode_exactly(
     wanted = list(requests)
     output = run_ffmpeg(wanted, size, limits)
     for _ in range(LATER_RUNS):
-        if output.code is None or (len(wanted) > 1 and not output.clean):
+        if output.code is None:
             break
         changed = {
             place: improved(wanted[place], output.videos[place], sampling, limits) for place in range(len(wanted))
         }
+        if len(wanted) > 1 and not output.clean:
+            return output, [guess(changed[place] or request) for place, request in enumerate(wanted)]
         again = {place: request for place, request in changed.items() if request is not None}
         if not again:
             break
@@ -41,6 +43,11 @@ def decode_exactly(
         for place, request in again.items():
             wanted[place] = request
     return output, wanted
+
+
+def guess(request: Request) -> Request:
+    """A request for the first run of a video: whether its frames change their size is found in that run."""
+    return dataclasses.replace(request, changes_size=False)
 
 
 def improved(request: Request, video: Received, sampling: Sampling, limits: Limits) -> Request | None:

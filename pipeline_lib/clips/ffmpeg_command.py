@@ -44,20 +44,25 @@ class Limits:
 
 def decoding_command(requests: Sequence[Request], pipes: Sequence[int], size: int, limits: Limits) -> list[str]:
     """The command that writes each video's requested frames to one pipe and a line for every frame to the next."""
+    # ffmpeg-python takes names in UTF-8 only, and equal ones for one input.
+    names = {f"input {place}": f"file:{request.path.absolute()}" for place, request in enumerate(requests)}
     outputs = [
-        decoded(request, frames, lines, size, limits)
-        for request, frames, lines in zip(requests, pipes[::2], pipes[1::2], strict=True)
+        decoded(name, request, frames, lines, size, limits)
+        for name, request, frames, lines in zip(names, requests, pipes[::2], pipes[1::2], strict=True)
     ]
     merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
     # Information names the streams of the files; the level marks the errors among it.
     arguments = ["-nostdin", "-hide_banner", "-nostats", "-v", "repeat+level+info", "-filter_threads", "1"]
-    return merged.global_args(*arguments).compile(cmd=ffmpeg_binary())
+    command = merged.global_args(*arguments).compile(cmd=ffmpeg_binary())
+    return [names.get(word, word) for word in command]
 
 
-def decoded(request: Request, frames: int, lines: int, size: int, limits: Limits) -> ffmpeg.nodes.OutputStream:
-    """The requested frames of a video, written to the pipe `frames`."""
+def decoded(
+    name: str, request: Request, frames: int, lines: int, size: int, limits: Limits
+) -> ffmpeg.nodes.OutputStream:
+    """The requested frames of a video that is called `name`, written to the pipe `frames`."""
     stream = ffmpeg.input(
-        f"file:{request.path.absolute()}",
+        name,
         protocol_whitelist="file",
         format_whitelist=limits.containers,
         max_pixels=limits.max_pixels,

@@ -74,7 +74,8 @@ def missing_end(layout: Layout) -> str:
         reached = max((seconds_reached(layout, run) for run in layout.runs), default=0.0)
         stated = layout.duration / layout.timescale
         return f"{reached:.3f} s are there, but the header states {stated:.3f} s" if reached < 0.98 * stated else ""
-    covered = layout.references >= max(1, len(layout.numbers))
+    # An index with one reference may be that of the first fragment alone.
+    covered = layout.references >= max(2, len(layout.numbers))
     if layout.has_index or covered:
         return ""
     return "no box states where the fragments end (mfra, sidx or mehd), as in a file that was cut between fragments"
@@ -148,9 +149,8 @@ def read_index(file: BinaryIO, box: Box, layout: Layout) -> None:
     place = 28 if data[0] else 20
     first = struct.unpack_from(">Q", data, 20)[0] if data[0] else number(data, 16)
     count = struct.unpack_from(">H", data, place + 2)[0]
-    sizes = [
-        number(data, place + 4 + 12 * entry) & 0x7FFFFFFF for entry in range(count) if place + 16 * entry < len(data)
-    ]
+    fitting = min(count, (len(data) - place - 4) // 12)
+    sizes = [number(data, place + 4 + 12 * entry) & 0x7FFFFFFF for entry in range(fitting)]
     layout.indexed_to, layout.references = box.end + first + sum(sizes), count
 
 

@@ -141,7 +141,8 @@ def why_failed(request: Request, video: Received, output: Output, decoding: Deco
         return f"ffmpeg took longer than the deadline of {decoding.deadline:g} s"
     if video.count == 0:
         if output.code == 0 and (request.start is not None or request.end is not None):
-            return f"no frames between {request.start or 0:g} s and {'the end' if request.end is None else request.end}"
+            end = "the end" if request.end is None else f"{request.end:g} s"
+            return f"no frames between {request.start or 0:g} s and {end}"
         return advice(output.errors) or output.errors or f"no frames (ffmpeg ended with {output.code})"
     if video.count > decoding.max_frames:
         return f"more than max_frames = {decoding.max_frames} frames"
