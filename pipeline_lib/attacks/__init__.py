@@ -22,6 +22,7 @@ _MODULES = {
     "perturbations": ["AdditiveLinf", "RatioLinf"],
     "regions": ["AllPixels", "Border", "FirstSampleOnly", "RandomPixels", "RandomRectangle"],
     "search": ["SearchedRectangle"],
+    "square": ["Square"],
     "starts": ["AtClean", "Constant", "GaussianNoise", "LogUniform", "UniformBox", "UniformNoise"],
     "steepest": ["Steepest"],
     "strongest": ["Strongest"],

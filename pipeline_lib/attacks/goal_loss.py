@@ -97,12 +97,21 @@ def goal_loss(
     )
 
 
-def _for_rows(model: Model, rows: Tensor) -> Model:
-    """The model for some clips of a batch, with the random generators of these clips."""
+@dataclass(frozen=True)
+class OfRows:
+    """A model for some clips of a batch, by their indices, with the random generators of these clips."""
+
+    model: Model
+    rows: list[int]
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        with drawing_rows(self.rows):
+            return self.model(clips)
+
+
+def _for_rows(model: Model, rows: Tensor) -> OfRows:
+    """The model for some of its clips. Of `OfRows`, indices are those of its own clips."""
     chosen = rows.tolist()
-
-    def of_rows(clips: Tensor) -> Tensor:
-        with drawing_rows(chosen):
-            return model(clips)
-
-    return of_rows
+    return (
+        OfRows(model.model, [model.rows[row] for row in chosen]) if isinstance(model, OfRows) else OfRows(model, chosen)
+    )

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.apgd import Apgd
 from pipeline_lib.attacks.goal_loss import GoalLoss
 from pipeline_lib.attacks.goals import Goal, goal_of
 from pipeline_lib.attacks.norms import per_clip
@@ -128,7 +127,8 @@ def bound_of(attack: Any) -> Any:
     """The bound, region and center of an attack, equal for attacks with the same set. For attacks of other kinds than
     this package's, the attack itself."""
     while not hasattr(attack, "perturbation"):
-        inner = attack.inside if isinstance(attack, Apgd) else wrapped(attack)
+        name = getattr(type(attack), "bounded_by", None)
+        inner = wrapped(attack) if name is None else getattr(attack, name)
         if inner is None:
             return attack
         attack = inner

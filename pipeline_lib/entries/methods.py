@@ -34,6 +34,7 @@ METHODS = {
     "ascent": "pipeline_lib.attacks.ascent:Ascent",
     "steepest": "pipeline_lib.attacks.steepest:Steepest",
     "apgd": "pipeline_lib.attacks.apgd:Apgd",
+    "square": "pipeline_lib.attacks.square:Square",
     "strongest": "pipeline_lib.attacks.strongest:Strongest",
     "worst_case": "pipeline_lib.attacks.worst_case:WorstCase",
     "additive_linf": "pipeline_lib.attacks.perturbations:AdditiveLinf",

@@ -1,0 +1,343 @@
+"""Square: exact on linear networks, as strong as torchattacks' on a network, inside every set and region."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from oracles import oracle
+from pipeline_lib.attacks import (
+    AdditiveL1,
+    AdditiveL2,
+    AdditiveLinf,
+    AllPixels,
+    Apgd,
+    Ascent,
+    AtClean,
+    Border,
+    Constant,
+    Margin,
+    RandomPixels,
+    RandomRectangle,
+    RatioLinf,
+    Square,
+    Strongest,
+    UniformNoise,
+    craft,
+)
+from pipeline_lib.attacks.goal_loss import goal_loss
+from pipeline_lib.attacks.squares import Anywhere, InRegion, fraction_at
+from pipeline_lib.configuration.entries import resolve
+from pipeline_lib.entries.building import build
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.costs import passes
+from pipeline_lib.randomness.draws import drawing, present_generators
+from pipeline_lib.randomness.generators import clip_generators
+
+DRAW = torch.Generator().manual_seed(0)
+VIDEOS = torch.randint(0, 256, (4, 3, 2, 6, 6), generator=DRAW) / 255
+IMAGES = VIDEOS[:, :, 0]
+LINF, RATIO, L2 = (
+    AdditiveLinf(epsilon=0.05, step_size=0.01),
+    RatioLinf(epsilon=1.2, step_size=1.05),
+    AdditiveL2(epsilon=0.5, step_size=0.1),
+)
+FULL = AdditiveLinf(epsilon=1.0, step_size=0.3)
+RECTANGLE = {"region": RandomRectangle(height=3, width=3), "start": Constant(value=0.5)}
+
+
+def square(perturbation, queries: int, **options) -> Square:
+    return Square(inside=Ascent(perturbation=perturbation, steps=1, **options), queries=queries)
+
+
+def named(clips: Tensor) -> list[torch.Generator]:
+    return clip_generators(0, [str(i) for i in range(len(clips))])
+
+
+def run(attack: Square, loss, clips: Tensor) -> Tensor:
+    return attack(loss, clips, named(clips))
+
+
+def linear(weight: Tensor):
+    return lambda clips: (weight * clips).flatten(1).sum(1)
+
+
+def weights(like: Tensor) -> Tensor:
+    return torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    """Five classes, for images; it errs on some of them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        layers = [nn.Flatten(), nn.Linear(192, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5)]
+        return nn.Sequential(*layers).eval().requires_grad_(False)
+
+
+MANY = torch.randint(0, 256, (60, 3, 8, 8), generator=torch.Generator().manual_seed(5)) / 255
+
+
+@pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
+def test_in_an_linf_bound_it_reaches_the_optimum_of_a_linear_loss(clips):
+    clips = clips[..., :4, :4]
+    weight = weights(clips)
+    for perturbation, low, high in (
+        (LINF, clips - 0.05, clips + 0.05),
+        (RATIO, clips / 1.2, clips * 1.2),
+    ):
+        best = torch.where(weight > 0, high, low).clamp(0, 1)
+        torch.testing.assert_close(run(square(perturbation, 2500), linear(weight), clips), best)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [RECTANGLE, {"region": Border(width=1)}, {"region": RandomPixels(count=4), "start": Constant(value=0.0)}],
+    ids=["rectangle", "border", "pixels"],
+)
+def test_in_a_region_it_reaches_the_optimum_of_a_linear_loss(options):
+    weight, attack = weights(VIDEOS), square(FULL, 3000, **options)
+    mask = attack.inside.place(linear(weight), VIDEOS, named(VIDEOS))
+    best = torch.where(mask, (weight > 0).float(), VIDEOS)
+    assert torch.equal(run(attack, linear(weight), VIDEOS), best)
+
+
+@pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
+def test_in_an_l2_ball_it_approaches_the_optimum_of_a_linear_loss(clips):
+    """Of a weight that is one sign in each half of a channel, as the pyramids are."""
+    inner, weight = 0.4 + 0.2 * clips, torch.ones_like(clips[0])
+    weight[..., :3] = -1
+    few, many = (
+        (linear(weight)(run(square(L2, queries), linear(weight), inner)) - linear(weight)(inner)) / weight.norm() / 0.5
+        for queries in (20, 300)
+    )
+    assert (many > few).all()
+    assert (many > 0.35).all()
+    assert (many < 1 + 1e-5).all()
+
+
+@pytest.mark.parametrize(
+    ("perturbation", "options"),
+    [
+        (perturbation, {"region": region, "start": start})
+        for perturbation in (LINF, RATIO, FULL)
+        for region, start in (
+            (AllPixels(), AtClean()),
+            (RandomRectangle(height=3, width=2, per="video"), Constant(value=0.5)),
+            (Border(width=1), UniformNoise(radius=0.5)),
+            (RandomPixels(count=5), Constant(value=0.1)),
+        )
+    ]
+    + [(L2, {}), (AdditiveL2(epsilon=4.0, step_size=0.1), {})],
+)
+@pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
+def test_it_stays_in_the_set_and_above_the_first_candidate(perturbation, options, clips):
+    weight, attack = weights(clips), square(perturbation, 60, **options)
+
+    def loss(x: Tensor) -> Tensor:
+        return linear(weight)(x) + 3 * (5 * x).sin().flatten(1).sum(1)
+
+    found = run(attack, loss, clips)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert (attack.ratio_to_bound(found, clips) <= 1 + 1e-5).all()
+    assert (attack.ratio_to_bound(attack.quantize(found, clips), clips) <= 1 + 1e-4).all()
+    mask = attack.inside.place(loss, clips, named(clips))
+    assert torch.equal(torch.where(mask, clips, found), clips)
+    first = loss(run(square(perturbation, 1, **options), loss, clips))
+    assert (loss(found) >= first).all()
+    assert (loss(found) > first).any()
+
+
+def test_its_rectangles_are_those_of_the_attack_whose_set_it_is():
+    theirs = run(Ascent(perturbation=FULL, steps=2, **RECTANGLE), linear(weights(VIDEOS)), VIDEOS)
+    ours = run(square(FULL, 20, **RECTANGLE), linear(weights(VIDEOS)), VIDEOS)
+    assert torch.equal((theirs != VIDEOS).any(1), (ours != VIDEOS).any(1))
+
+
+@pytest.mark.parametrize(("perturbation", "options"), [(LINF, {}), (L2, {}), (FULL, RECTANGLE)])
+def test_batches_and_their_order_change_nothing(network, perturbation, options):
+    attack = square(perturbation, 40, **options)
+    names, labels = [str(i) for i in range(60)], network(MANY).argmax(1)
+    whole = craft(network, MANY, labels, attack, names=names)
+    assert (network(whole).argmax(1) != labels).any()
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
+    shuffled = craft(network, MANY[order], labels[order], attack, names=[names[i] for i in order], batch_size=7)
+    assert torch.equal(shuffled, whole[order])
+
+
+def test_a_clip_that_falls_takes_no_more_queries(network):
+    labels = network(MANY).argmax(1)
+    labels[:9] = (labels[:9] + 1) % 5
+    counts = []
+
+    def counted(clips: Tensor) -> Tensor:
+        counts.append(len(clips))
+        return network(clips)
+
+    attack = square(LINF, 30)
+    loss = goal_loss(counted, MANY, labels, Margin(), exact=network)
+    found = run(attack, loss, MANY)
+    assert len(counts) == 30
+    assert counts == sorted(counts, reverse=True)
+    assert counts[1] <= 51
+    # Each clip that is given up fools the network in both forms, and each that is left is correct in one of them.
+    fallen = (network(found).argmax(1) != labels) & (network(attack.quantize(found, MANY)).argmax(1) != labels)
+    assert counts[-1] <= 60 - counts[0] + int((~fallen).sum()) + 5
+    assert 0 < (~fallen).sum() < 51
+
+
+def test_without_a_gradient_it_finds_what_pgd_does_not(network):
+    class Stepped(nn.Module):
+        """Its gradient is zero everywhere."""
+
+        def forward(self, clips: Tensor) -> Tensor:
+            return network((clips * 64).round() / 64)
+
+    labels = Stepped()(MANY).argmax(1)
+    inside = Ascent(perturbation=LINF, steps=10)
+    attacks = inside, Apgd(inside=inside, steps=10), Square(inside=inside, queries=200)
+    left = [(Stepped()(craft(Stepped(), MANY, labels, attack)).argmax(1) == labels).sum() for attack in attacks]
+    assert left[:2] == [60, 60]
+    assert left[2] < 40
+
+
+def with_last_positions(theirs) -> None:
+    """torchattacks never draws the last row and column of positions: a fifth of all pixels of these small images."""
+    own = theirs.random_int
+    theirs.random_int = lambda low=0, high=1, shape=(1,): own(low, high + 1, list(shape))
+
+
+@pytest.mark.parametrize(
+    ("norm", "perturbation", "pooled"), [("Linf", AdditiveLinf(epsilon=0.04, step_size=0.01), 2), ("L2", L2, 1)]
+)
+def test_it_is_as_strong_as_that_of_torchattacks(norm, perturbation, pooled):
+    torchattacks = oracle("torchattacks")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        layers = [nn.Linear(192 // pooled**2, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5)]
+        network = nn.Sequential(nn.AvgPool2d(pooled), nn.Flatten(), *layers).eval().requires_grad_(False)
+    labels = network(MANY).argmax(1)
+    theirs = torchattacks.Square(network, norm=norm, eps=perturbation.epsilon, n_queries=400)
+    with_last_positions(theirs)
+    with torch.random.fork_rng():
+        found = theirs(MANY, labels)
+    ours = craft(network, MANY, labels, square(perturbation, 400))
+    left = [int((network(clips).argmax(1) == labels).sum()) for clips in (ours, found)]
+    assert abs(left[0] - left[1]) <= 2
+    assert 5 < left[0] < 55
+
+
+def test_a_clip_without_a_finite_loss_is_nan(network):
+    def loss(clips: Tensor) -> Tensor:
+        return clips.flatten(1).sum(1) / torch.tensor([1.0, 0.0, 1.0, 1.0])
+
+    assert run(square(LINF, 5), loss, VIDEOS).isnan().flatten(1).any(1).tolist() == [False, True, False, False]
+
+    class Broken(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            return network(clips) + torch.where(clips.flatten(1).mean(1, keepdim=True) < 0.1, torch.nan, 0)
+
+    clips = MANY.clone()
+    clips[7] = 0
+    with pytest.raises(ValueError, match=r"not finite on clips \[7\]"):
+        craft(Broken(), clips, network(clips).argmax(1), square(LINF, 5))
+
+
+def test_as_the_last_of_the_strongest_attacks(network):
+    labels = network(MANY).argmax(1)
+    pgd = Ascent(perturbation=LINF, steps=1)
+    last = Square(inside=pgd, queries=100)
+    alone, found = (craft(network, MANY, labels, attack) for attack in (pgd, Strongest(attacks=[pgd, last])))
+    square_alone = craft(network, MANY, labels, last)
+    stands, left, fallen = (network(clips).argmax(1) == labels for clips in (alone, found, square_alone))
+    assert torch.equal(left, stands & fallen)
+    assert left.sum() < stands.sum()
+
+
+def test_a_network_that_draws_draws_for_the_clips_that_are_left():
+    """Its logits are a clip's own numbers, so clips fall one by one; inside the strongest attack, and alone."""
+
+    class Noisy(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            mean, draws = (
+                clips.flatten(1).mean(1),
+                [torch.rand((), generator=g) for g in present_generators(len(clips))],
+            )
+            assert len(draws) == len(clips)
+            return torch.stack([0.2 + 0 * mean, torch.stack(draws) ** 4 + 0 * mean], 1)
+
+    pgd = Ascent(perturbation=LINF, steps=2)
+    labels = torch.zeros(60, dtype=torch.long)
+    for attack in (Square(inside=pgd, queries=9), Strongest(attacks=[pgd, Square(inside=pgd, queries=9)])):
+        results = []
+        for batch_size in (60, 11):
+            with drawing(clip_generators(0, [str(i) for i in range(60)])) as generators:
+                rows = torch.arange(60).split(batch_size)
+                parts = []
+                for some in rows:
+                    with drawing([generators[i] for i in some]):
+                        names = [str(i) for i in some.tolist()]
+                        parts.append(craft(Noisy(), MANY[some], labels[some], attack, names=names))
+            results.append(torch.cat(parts))
+        assert torch.equal(*results)
+
+
+def test_squares_have_the_size_that_they_are_given():
+    places = torch.rand(5000, 3, generator=torch.Generator().manual_seed(2))
+    images = Anywhere(shape=(1, 9, 7)).at(places, 9 / 63)
+    assert images.shape == (5000, 1, 1, 9, 7)
+    assert (images.flatten(1).sum(1) == 9).all()
+    assert images.any(0).all()
+    videos = Anywhere(shape=(8, 8, 8)).at(places, 1 / 8)
+    assert (videos.flatten(1).sum(1) == 64).all()
+    assert (videos.flatten(3).any(-1).sum(-1) == 4).all()
+    assert videos.any(0).all()
+
+
+def test_squares_in_a_region_are_its_nearest_pixels():
+    places = torch.rand(500, 3, generator=torch.Generator().manual_seed(2))
+    mask = torch.zeros(500, 1, 1, 6, 6, dtype=torch.bool)
+    mask[..., 1:5, 2:6] = True
+    found = InRegion.of_mask(mask).at(places, 4 / 16)
+    assert not (found & ~mask).any()
+    assert torch.equal(found.any(0), mask[0])
+    # Four pixels at a corner of the rectangle; elsewhere all within a distance of one.
+    assert set(found.flatten(1).sum(1).tolist()) == {4, 6, 9}
+    single = InRegion.of_mask(mask).at(places, 1 / 16)
+    assert (single.flatten(1).sum(1) == 1).all()
+    nothing = InRegion.of_mask(torch.zeros_like(mask)).at(places, 0.5)
+    assert not nothing.any()
+
+
+def test_the_schedule_is_that_of_the_authors():
+    """Sizes at 10,000 queries (their p_selection)."""
+    steps = {10: 1, 11: 2, 50: 2, 200: 4, 500: 8, 1000: 16, 2000: 32, 4000: 64, 6000: 128, 8000: 256, 9999: 512}
+    assert {query: 0.8 / fraction_at(query / 10_000, 0.8) for query in steps} == steps
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: square(AdditiveL1(epsilon=1.0, step_size=0.1), 5), "inside.perturbation is AdditiveL1: square needs"),
+        (lambda: square(L2, 5, region=Border(width=1)), "inside.region is Border: in an l2 bound"),
+        (lambda: square(LINF, 0), "queries is 0"),
+        (lambda: Square(inside=square(LINF, 5)), "inside is a Square: square needs an attack of method ascent"),
+        (lambda: Strongest(attacks=[Ascent(perturbation=L2, steps=1), square(LINF, 5)]), "has another bound"),
+    ],
+)
+def test_errors_of_the_entry(make, message):
+    with pytest.raises(PipelineError, match=message):
+        make()
+
+
+def test_its_entry_names_the_attack_whose_set_it_is():
+    pgd = {
+        "method": "ascent",
+        "perturbation": {"method": "additive_linf", "epsilon": "8/255", "step_size": "2/255"},
+        "steps": 3,
+    }
+    entry = {"method": "strongest", "attacks": ["pgd", {"method": "square", "inside": "pgd", "queries": 500}]}
+    resolved = resolve("attacks.worst", entry, {"Attack": {"pgd": pgd, "worst": entry}})
+    first = Ascent(perturbation=AdditiveLinf(epsilon=8 / 255, step_size=2 / 255), steps=3)
+    assert build(resolved) == Strongest(attacks=[first, Square(inside=first, queries=500)])
+    assert passes(resolved, (1, 32, 32)) == 1 + 4 + 251
