@@ -17,7 +17,7 @@ from pipeline_lib.configuration.entries import (
 from pipeline_lib.configuration.figures import resolve_figures
 from pipeline_lib.configuration.lengths import check_lengths
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
-from pipeline_lib.configuration.studies import resolve_studies, used_cells, used_models
+from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
 from pipeline_lib.configuration.sweeps import written_out
 from pipeline_lib.configuration.targets import branch_attacks
 from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
@@ -66,7 +66,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
 
 def _check_interfaces(plan: Mapping[str, Any]) -> None:
     """Raises PipelineError for the first used attack with a missing member or an invalid expression of its `passes`."""
-    for name in sorted({cell["attack"] for _, cell in used_cells(plan)} - {CLEAN}):
+    for name in sorted(used_attacks(plan)):
         entry = plan["attacks"][name]
         interface = LEARNED_ATTACK if learning_of(entry) is not None else SET_ATTACK
         for layer in layers(own_entry(entry)):

@@ -60,6 +60,11 @@ class Inputs:
         on_test = self.plan["models"][model]["training"].get("select_on") == "test"
         return [self.paths.clips(dataset, "test")] if on_test else []
 
+    def clean_predictions(self, dataset: str, study: str, cascade: str) -> list[str]:
+        """The predictions of a cascade's columns without an attack."""
+        cells = self.plan["studies"][study]["cascades"][cascade]["clean"]
+        return [self.paths.prediction(dataset, **cell) for cell in cells]
+
     def learned_pattern(self, dataset: str, source: str, attack: str) -> list[str]:
         """The pattern that a universal attack learned on its source; nothing for other attacks."""
         universal = learning_of(self.plan["attacks"][attack]) is not None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipeline_lib.configuration.cascades import UNION, WORST
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
@@ -33,7 +34,7 @@ class Layouts:
     def _study(self, name: str, study: Mapping[str, Any]) -> dict[str, Any]:
         kept = ("title", "dataset", "paper", "summaries", "types", "columns", "reference")
         note = f"{self.plan['datasets'][study['dataset']]['note']} {self.note}".strip()
-        rows = [self._row(study, label, row) for label, row in study["rows"].items()]
+        rows = [self._with_unions(name, self._row(study, label, row)) for label, row in study["rows"].items()]
         return {key: study[key] for key in kept} | {"name": name, "note": note, "rows": rows}
 
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
@@ -51,6 +52,18 @@ class Layouts:
             # Of the row's first model: it contains the number of parameters, if the study shows it.
             "history": self.paths.history(dataset, split_target(targets[0])[0]) if study["parameters"] else None,
         }
+
+    def _with_unions(self, name: str, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with the column `UNION`, the predictions of its cascades, if the study has them."""
+        study = self.plan["studies"][name]
+        own = {key: one for key, one in study.get("cascades", {}).items() if one["label"] == row["label"]}
+        if not own:
+            return row
+        seeds = seeds_of([cascade["model"] for cascade in own.values()], self.plan["models"])
+        paths = {key: self.paths.union(study["dataset"], name, key) for key in own}
+        unions, worst = ([paths[key] for key in own if key.endswith(WORST) == ends] for ends in (False, True))
+        beside = {"worst": {UNION: {"cells": worst, "audits": []}}} if worst else {}
+        return row | {"seeds": seeds, "cells": row["cells"] | {UNION: unions}} | beside
 
     def _worst(self, dataset: str, cells: list[Cell]) -> dict[str, list[str]]:
         """The predictions and audits of a column's worst case, one for each seed."""

@@ -36,6 +36,12 @@ def attack_entry(plan: Plan, attack: str) -> dict[str, Any]:
     return plain(plan["attacks"][attack])
 
 
+def cascade_entry(plan: Plan, study: str, cascade: str) -> list[dict[str, Any]]:
+    """Parameters of a cascade: its attacks in order, with their names and the branches that they attack."""
+    steps = plan["studies"][study]["cascades"][cascade]["attacks"]
+    return plain([step | {"entry": plan["attacks"][step["attack"]]} for step in steps])
+
+
 def learned_entry(plan: Plan, attack: str) -> dict[str, Any]:
     """Parameters of a learned pattern: all but the storage of its sets."""
     return plain({key: value for key, value in plan["attacks"][attack].items() if key != "storage"})

@@ -46,6 +46,10 @@ class Paths:
         name = CLEAN if attack == CLEAN else f"{source}/{attack}"
         return f"{self.results}/{dataset}/predictions/{target}/{name}.csv"
 
+    def union(self, dataset: str, study: str, cascade: str) -> str:
+        """Predictions on the clips of a study's cascade: wrong for a clip that any of its attacks fools."""
+        return f"{self.results}/{dataset}/unions/{study}/{cascade}.csv"
+
     def features(self, dataset: str, source: str, attack: str) -> str:
         """Distances between a source's features of clean and of adversarial clips, stage by stage."""
         return f"{self.results}/{dataset}/features/{source}/{attack}.csv"

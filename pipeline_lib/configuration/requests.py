@@ -62,6 +62,12 @@ class Requests:
         shape = self.shape(dataset)
         return minutes(passes(self.plan["attacks"][attack], shape), shape, attempt)
 
+    def cascade_minutes(self, dataset: str, study: str, cascade: str, attempt: int) -> int:
+        shape = self.shape(dataset)
+        steps = self.plan["studies"][study]["cascades"][cascade]["attacks"]
+        total = sum(passes(self.plan["attacks"][step["attack"]], shape) for step in steps)
+        return minutes(total, shape, attempt)
+
     def learning_memory(self, dataset: str, source: str, attack: str, attempt: int) -> int:
         """Memory of a job that learns a universal attack on a source."""
         return memory_mb(self._network(source), self.shape(dataset), self._learning(attack, "batch_size"), attempt)

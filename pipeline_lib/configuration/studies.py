@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline_lib.configuration.cascades import cascades_of, with_cascades
 from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.files import File, files_in
 from pipeline_lib.configuration.summaries import resolve_summaries
@@ -42,6 +43,8 @@ def resolve_studies(config: Mapping[str, Any], plan: Plan) -> dict[str, dict]:
         studies[name] = _study(f"studies.{name}", entry, plan)
         worst = _worst(f"studies.{name}", entry, studies[name]["rows"], plan, beside_of(entry, config))
         studies[name] |= {"worst": worst} if worst else {}
+        cascades = cascades_of(f"studies.{name}", entry, studies[name]["rows"], worst, plan)
+        studies[name] = with_cascades(studies[name], cascades)
     return studies
 
 
@@ -172,10 +175,23 @@ def used_cells(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
             yield dataset, {"target": target, "attack": attack, "source": source}
 
 
+def used_attacks(plan: Plan) -> set[str]:
+    """The attacks of all numbers in the studies and figures."""
+    steps = {step["attack"] for _, cascade in used_cascades(plan) for step in cascade["attacks"]}
+    return steps | {cell["attack"] for _, cell in used_cells(plan)} - {CLEAN}
+
+
+def used_cascades(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Data set and entry of every cascade of the studies."""
+    for study in plan["studies"].values():
+        yield from ((study["dataset"], cascade) for cascade in study.get("cascades", {}).values())
+
+
 def used_models(plan: Plan, dataset: str | None = None) -> list[str]:
     """The models and sources that the studies and figures (of a data set) need, without the models they start from."""
     used = [one for name, one in used_cells(plan) if dataset in (None, name)]
     targets = {one[key] for one in used for key in ("target", "source") if one[key]}
+    targets |= {cascade["model"] for name, cascade in used_cascades(plan) if dataset in (None, name)}
     histories = [file.arguments for file in _files_of_figures(plan) if file.kind == "history"]
     targets |= {model for name, model in histories if dataset in (None, name)}
     return sorted({split_target(target)[0] for target in targets})

@@ -21,7 +21,7 @@ from pipeline_lib.entries.facts import loss_of_entry, margin_of, own_entry
 from pipeline_lib.entries.storages import storage_of
 from pipeline_lib.evaluation.audit import audit_of, trace_rows, with_learned_gradient
 from pipeline_lib.evaluation.convergence import settled
-from pipeline_lib.evaluation.crafting import Crafting, attack_clips
+from pipeline_lib.evaluation.crafting import Crafting, LabelledClips, attack_clips
 from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
 from pipeline_lib.evaluation.prediction import write_predictions
 from pipeline_lib.evaluation.shards import (
@@ -70,7 +70,7 @@ def make_adversarial_set(
     learned: the pattern of an attack that was learned on the source.
     """
     data = Clips(clips)
-    crafting = _crafting(attack_entry, source, data, learned, settings)
+    crafting = crafting_of(attack_entry, source, data, settings, learned)
     entry = {"attack": attack_entry, "branch": source.branch, "source": crafting.source.entry, "seed": settings.seed}
     entry |= {"batch_size": settings.batch_size, "precision": settings.precision}
     files = [source.weights, learned] if learned else [source.weights]
@@ -79,7 +79,7 @@ def make_adversarial_set(
         work = attack_entry, settings.precision
         in_batches = settings.batches(crafting.source.network, data.shape, *work)
         with computing_in("fp32"):
-            _attack_batches(crafting, data, in_batches, folder, stop)
+            attack_batches(crafting, data, in_batches, folder, stop)
         more = {"seed": settings.seed, "clips_at_once": in_batches.size}
         LOGGER.info("attacked with %s", run_metadata(settings.precision, settings.device, **more))
         _write_set(crafting, data, shards_in(folder), outputs, entry, learned)
@@ -87,9 +87,10 @@ def make_adversarial_set(
             shard.unlink()
 
 
-def _crafting(
-    attack_entry: dict[str, Any], source: Source, data: Clips, learned: Path | None, settings: Settings
+def crafting_of(
+    attack_entry: dict[str, Any], source: Source, data: LabelledClips, settings: Settings, learned: Path | None = None
 ) -> Crafting:
+    """What all batches of an attack on a source share."""
     attack, loss_transform = build_attack(attack_entry)
     return Crafting(
         attack=attack.learned(load_pattern(learned, settings.device)) if learned else attack,
@@ -106,8 +107,8 @@ def build_attack(entry: dict[str, Any]) -> tuple[Any, LossTransform]:
     return build(own_entry(entry)), build(loss) if loss else lambda loss: loss
 
 
-def _attack_batches(
-    crafting: Crafting, data: Clips, in_batches: AdaptiveBatchSize, folder: Path, stop: Callable[[], bool]
+def attack_batches(
+    crafting: Crafting, data: LabelledClips, in_batches: AdaptiveBatchSize, folder: Path, stop: Callable[[], bool]
 ) -> None:
     """Attacks the clips that are missing in a run folder. A shard contains the clips attacked at once: a batch, or as
     much of it as fits into the memory."""

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,8 +15,7 @@ from pipeline_lib.attacks.goals import goal_of
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.protocols import LatticeAttack, LossTransform
 from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged
-from pipeline_lib.clips.loader import as_clips
-from pipeline_lib.clips.store import Clips
+from pipeline_lib.clips.loader import ClipSet, as_clips
 from pipeline_lib.entries.facts import margin_of
 from pipeline_lib.evaluation.attacked import AttackedClips, FirstStepFacts
 from pipeline_lib.evaluation.audit import bound_facts, goal_reached, model_gap, require_finite, trace_of
@@ -27,6 +27,12 @@ from pipeline_lib.evaluation.storage import Keep, on_lattice
 from pipeline_lib.precision import autocast, computing_in, precision_of, weights_in
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
+
+
+class LabelledClips(ClipSet, Protocol):
+    """Clean clips, and the names of their classes by label."""
+
+    classes: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,7 @@ class Crafting:
 
 
 def attack_clips(
-    crafting: Crafting, data: Clips, rows: np.ndarray, frames: np.ndarray
+    crafting: Crafting, data: LabelledClips, rows: np.ndarray, frames: np.ndarray
 ) -> tuple[AttackedClips, list[bytes]]:
     """Attacks the clips `rows` of a set, with their frames; returns their facts and their compressed differences."""
     device, model = crafting.settings.device, crafting.source.model

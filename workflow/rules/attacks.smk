@@ -54,3 +54,31 @@ rule attack:
         code=lambda wildcards: code("attack.py", parameters.attack_entry(PLAN, wildcards.attack)),
     script:
         "../scripts/attack.py"
+
+
+# The union of a row's attacks, each only on the clips that no earlier one fools: for studies with `union: cascade`.
+rule union:
+    input:
+        clips=PATHS.clips("{dataset}", "test"),
+        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, cascade_of(wildcards)["model"]),
+        clean=lambda wildcards: INPUTS.clean_predictions(**wildcards),
+    output:
+        PATHS.union("{dataset}", "{study}", "{cascade}"),
+    log:
+        PATHS.log("union/{study}/{cascade}", "{dataset}"),
+    priority: 2
+    conda:
+        "../../environment.yml"
+    threads: CORES
+    resources:
+        gpu=GPUS,
+        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(
+            wildcards.dataset, cascade_of(wildcards)["model"], attempt
+        ),
+        runtime=lambda wildcards, attempt: REQUESTS.cascade_minutes(**wildcards, attempt=attempt),
+    params:
+        attacks=lambda wildcards: parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade),
+        evaluation=plain(config["evaluation"]),
+        code=lambda wildcards: code("union.py", *parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade)),
+    script:
+        "../scripts/union.py"

@@ -80,11 +80,16 @@ wildcard_constraints:
     target=TARGETS,
     attack=pattern_of(PLAN["attacks"]),
     study=pattern_of(PLAN["studies"]),
+    cascade="[a-z0-9_]*-s[0-9]+(-worst)?",
 
 
 def code(script, *entries):
     """The fingerprint of a job's code: its adapter and the methods that its entries name."""
     return fingerprint(ROOT / "workflow/scripts" / script, *entries)
+
+
+def cascade_of(wildcards):
+    return PLAN["studies"][wildcards.study]["cascades"][wildcards.cascade]
 
 
 def raw_data(wildcards):
