@@ -133,9 +133,12 @@ def read_scores(path: Path, part: ChosenClips, branches: Sequence[str]) -> Score
 
 
 def log_cost(counts: Sequence[int], steps: Sequence[Step], clips: int, shape: Sequence[int]) -> None:
-    """A line in the log: clips per attack, and passes as a fraction of those of all attacks on all clips."""
+    """A line in the log: clips per attack, and passes, as their classes state them, as a fraction of those of all attacks
+    on all clips."""
     costs = [passes(step.entry, shape) - 1 for step in steps]
     spent, every = sum(count * cost for count, cost in zip(counts, costs, strict=True)), clips * sum(costs)
     left = ", ".join(f"{step.name} {count}" for step, count in zip(steps, counts, strict=True))
-    words = "union: clips per attack in sequence: %s, of %d; %d passes, %.0f %% of those of all attacks on all clips"
+    words = (
+        "union: clips per attack in sequence: %s, of %d; about %d passes, %.0f %% of those of all attacks on all clips"
+    )
     LOGGER.info(words, left, clips, spent, 100 * spent / every if every else 100)
