@@ -133,8 +133,8 @@ def read_scores(path: Path, part: ChosenClips, branches: Sequence[str]) -> Score
 
 
 def log_cost(counts: Sequence[int], steps: Sequence[Step], clips: int, shape: Sequence[int]) -> None:
-    """A line in the log: clips per attack, and passes, as their classes state them, as a fraction of those of all attacks
-    on all clips."""
+    """A line in the log: clips per attack, and passes (as stated by the attacks' classes), also as a fraction of those
+    of all attacks on all clips."""
     costs = [passes(step.entry, shape) - 1 for step in steps]
     spent, every = sum(count * cost for count, cost in zip(counts, costs, strict=True)), clips * sum(costs)
     left = ", ".join(f"{step.name} {count}" for step, count in zip(steps, counts, strict=True))
