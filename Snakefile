@@ -33,3 +33,4 @@ rule results:
     input:
         LAYOUTS.tables(),
         all_figures(PLAN, PATHS),
+        rules.summary.output,

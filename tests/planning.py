@@ -134,7 +134,7 @@ def pretend_finished(project: Path) -> None:
     execute(project, "touch")
 
 
-REPORTING = {"table", "audit_table", "figure", "figure_csv", "figure_html", "opening", "report"}
+REPORTING = {"table", "audit_table", "figure", "figure_csv", "figure_html", "opening", "report", "summary"}
 
 
 def model_of(target: str) -> str:

@@ -82,6 +82,14 @@ def test_each_study_and_the_audits_have_a_table_in_every_format():
     } <= {*tables}
 
 
+def test_entries_are_those_of_the_attacks_and_models_of_the_studies():
+    found = LAYOUTS.entries
+    assert found["attacks"]["pgd"] == PLAN["attacks"]["pgd"]
+    assert {"at_pgd-s0", "multibn_manual-s1", "surrogate-s0"} <= found["models"].keys()
+    assert "initial" not in found["models"]["at_pgd-s0"]
+    assert LAYOUTS.clips_of_studies()[0] == next(iter(LAYOUTS.studies.values()))["rows"][0]["cells"]["clean"][0]
+
+
 def test_trainings_are_those_of_the_models_that_are_shown():
     assert LAYOUTS.datasets == ["shapes", "synthetic"]
     assert ("shapes", "shapes_halftone-s1") in LAYOUTS.trained

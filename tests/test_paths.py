@@ -22,6 +22,8 @@ CELL = {"target": "multibn-s0", "source": "standard-s0", "attack": "pgd"}
         (PATHS.features("d", "standard-s0", "pgd"), "out/d/features/standard-s0/pgd.csv"),
         (PATHS.table("audit", "csv"), "out/tables/audit.csv"),
         (PATHS.figure("chart_multav", "pdf"), "out/figures/chart_multav.pdf"),
+        (PATHS.differences("multav", "csv"), "out/tables/differences/multav.csv"),
+        (PATHS.summary(), "out/summary.json"),
         (PATHS.opening(), "out/tables/opening.rst"),
         (PATHS.report(), "out/report.html"),
         (PATHS.log("decode/train", "d"), "out/d/logs/decode/train.log"),

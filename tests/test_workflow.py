@@ -74,7 +74,7 @@ def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
 
 def test_title_of_a_study_reruns_its_table_only(finished):
     jobs = plan(finished, {"studies": {"multav": {"title": "Other"}}})
-    assert jobs == {("table", "multav"), ("figure", "chart_multav"), ("report",)}
+    assert jobs == {("table", "multav"), ("figure", "chart_multav"), ("report",), ("summary",)}
 
 
 @pytest.mark.parametrize(("source", "tables"), [("surrogate-s0", {"networks"}), ("standard-s0", {"multibn_white_box"})])
@@ -163,7 +163,7 @@ def test_behavior_of_a_defense_retrains_its_models_only(finished, edit):
 
 def test_table_code_reruns_tables_only(finished, edit):
     edit("workflow/scripts/table.py", "layout = snakemake.params.layout", "layout = dict(snakemake.params.layout)")
-    assert rules(plan(finished)) == {"table", "figure", "report"}
+    assert rules(plan(finished)) == {"table", "figure", "report", "summary"}
 
 
 def test_new_method_and_config_entries(finished, edit):
@@ -179,7 +179,7 @@ def test_new_attack_adds_its_cells(finished):
     new = {"attacks": {"new": CONFIG["attacks"]["spa"]}, "studies": {"multav": {"columns": {"new": "new"}}}}
     jobs = plan(finished, new)
     assert computing(jobs) == {("attack", "synthetic", "standard-s0", "new")}
-    assert rules(jobs) == {"attack", "table", "figure", "audit_table", "report"}
+    assert rules(jobs) == {"attack", "table", "figure", "audit_table", "report", "summary"}
 
 
 def test_sets_made_through_one_branch_are_tested_on_another(finished):
@@ -254,7 +254,7 @@ def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_other
 def test_removed_row(finished, edit):
     edit("config/config.yaml", "      BN-Physical: multibn_manual/physical\n", "")
     shown = {("table", "multibn_branches"), ("figure", "chart_multibn_branches")}
-    assert plan(finished) == shown | {("audit_table",), ("report",)}
+    assert plan(finished) == shown | {("audit_table",), ("report",), ("summary",)}
 
 
 def test_removed_attack(finished):
@@ -273,7 +273,7 @@ def test_removed_attack(finished):
         ("audit_table",),
     }
     shown |= {("figure", "training_synthetic"), ("opening",)}  # of all models
-    assert plan(finished, gone) == shown | {("report",)}
+    assert plan(finished, gone) == shown | {("report",), ("summary",)}
 
 
 def test_a_deleted_intermediate_is_made_again_when_it_is_needed(finished):
@@ -294,7 +294,7 @@ def test_a_touched_input_is_read_and_found_the_same(finished, edit):
     edit("resources/paper/multav.csv", "MultAV", "MultAv")
     studies = CONFIG["studies"]
     shown = {("table", study) for study in studies} | {("figure", f"chart_{study}") for study in studies}
-    assert plan(finished) == shown | {("report",)}
+    assert plan(finished) == shown | {("report",), ("summary",)}
 
 
 def test_second_seed_leaves_the_first_alone(finished):

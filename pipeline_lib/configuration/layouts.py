@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline_lib.configuration.cascades import UNION, WORST
 from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
 from pipeline_lib.configuration.targets import seeds_of, split_target
@@ -95,6 +96,23 @@ class Layouts:
         studies = [*self.plan["studies"]]
         tables = [self.paths.table(name, ending) for name in (*studies, "audit") for ending in TABLE_ENDINGS]
         return tables + [self.paths.differences(name, ending) for name in studies for ending in TABLE_ENDINGS]
+
+    def clips_of_studies(self) -> list[str]:
+        """The predictions that name the clips of each study: the first of its table."""
+        return [next(iter(row["cells"].values()))[0] for row in (one["rows"][0] for one in self.studies.values())]
+
+    @cached_property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """The entries of the attacks and models of the studies' cells, by name."""
+        studies = self.plan["studies"].values()
+        parts = [rows for study in studies for rows in (*study["rows"].values(), *study.get("worst", {}).values())]
+        cells = [cell for columns in parts for cells in columns.values() for cell in cells]
+        attacks = sorted({cell["attack"] for cell in cells} - {CLEAN})
+        models = sorted({split_target(cell[key])[0] for cell in cells for key in ("target", "source") if cell[key]})
+        return {
+            "attacks": {name: self.plan["attacks"][name] for name in attacks},
+            "models": {name: model_entry(self.plan, name) for name in models},
+        }
 
     @cached_property
     def audited_sets(self) -> list[dict[str, str]]:

@@ -66,6 +66,10 @@ class Paths:
         """A figure, its numbers or its page, by ending."""
         return f"{self.results}/figures/{name}.{ending}"
 
+    def summary(self) -> str:
+        """All numbers of the tables."""
+        return f"{self.results}/summary.json"
+
     def opening(self) -> str:
         """The opening page of the report."""
         return f"{self.results}/tables/opening.rst"

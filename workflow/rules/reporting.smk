@@ -36,6 +36,26 @@ rule table:
         "../scripts/table.py"
 
 
+rule summary:
+    input:
+        tables=[PATHS.table(study, "csv") for study in LAYOUTS.studies],
+        clips=LAYOUTS.clips_of_studies(),
+        audits=sorted({path for study in LAYOUTS.studies for path in LAYOUTS.study_audits(study)}),
+    output:
+        PATHS.summary(),
+    log:
+        PATHS.log("summary"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        layouts=plain(LAYOUTS.studies),
+        entries=plain(LAYOUTS.entries),
+        code=code("summary.py"),
+    script:
+        "../scripts/summary.py"
+
+
 rule audit_table:
     input:
         LAYOUTS.audits(),
@@ -128,6 +148,7 @@ rule report:
     input:
         LAYOUTS.tables(),
         all_figures(PLAN, PATHS),
+        rules.summary.output,
         rules.opening.output,
     output:
         PATHS.report(),

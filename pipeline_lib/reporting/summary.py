@@ -1,0 +1,95 @@
+"""All numbers of the tables in one file, `summary.json`: a record for each cell, with what it was measured by."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline_lib.reporting.faults import with_faults
+from pipeline_lib.reporting.metrics import by_video, read_predictions
+from pipeline_lib.reporting.publish import publish
+from pipeline_lib.reporting.tables import PARAMETERS, read_table
+
+FORMAT = 1
+Layout = Mapping[str, Any]
+
+
+def build_summary(
+    layouts: Mapping[str, Layout], tables: Mapping[str, Path | str], entries: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the summary, plain data: `format`, `attacks` and `models` (entries by name), `studies`, `records`.
+
+    layouts: study -> layout (`tables.build_table`). tables: study -> CSV of its table. entries: `attacks` and `models`.
+    A study has `title`, `dataset`, `columns`, `summaries` and `clips` (`clips_digest`). A record is a number: `study`,
+    `row`, `column`, `entries` (target, attack and source for each seed; of a summary none: it is over the study's
+    columns), `identity`, `measured`, `low`, `high`, `sd` (percent), `n`, `seeds`, `worst` (the numbers of the worst
+    case), `constant` and `chance` (percent), `flags` (of `chance`, and faults of an audit), `best`. Missing: null.
+    """
+    return {
+        "format": FORMAT,
+        **{kind: dict(entries[kind]) for kind in ("attacks", "models")},
+        "studies": {name: study(layout) for name, layout in layouts.items()},
+        "records": [record for name, layout in layouts.items() for record in records(layout, read_table(tables[name]))],
+    }
+
+
+def study(layout: Layout) -> dict[str, Any]:
+    """Return what the numbers of a study have in common."""
+    (first, *_), *_ = layout["rows"][0]["cells"].values()
+    kept = {key: layout[key] for key in ("title", "dataset", "columns", "summaries")}
+    return {**kept, "clips": clips_digest(read_predictions(first))}
+
+
+def clips_digest(predictions: pd.DataFrame) -> str:
+    """Return a digest of the names and labels of the clips, in any order."""
+    labels = by_video(predictions)["label"].sort_index()
+    lines = "".join(f"{video}\0{label}\n" for video, label in labels.items())
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def records(layout: Layout, table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the records of a study's measured numbers."""
+    rows = {row["label"]: row.get("entries", {}) for row in layout["rows"]}
+    shown = with_faults(table, layout)
+    for cell in shown[(table["column"] != PARAMETERS) & table["measured"].notna()].to_dict("records"):
+        faults = [*cell["flag"].split(", "), *cell["faults"].split(", ")]
+        yield {
+            "study": layout["name"],
+            **{key: cell[key] for key in ("row", "column")},
+            "entries": rows[cell["row"]].get(cell["column"], []),
+            "identity": None,
+            **{key: number(cell[key]) for key in ("measured", "low", "high", "sd")},
+            "n": int(cell["n"]),
+            "seeds": [int(seed) for seed in cell["seeds"].split()],
+            "worst": worst_case(cell),
+            **{key: number(cell[key]) for key in ("constant", "chance")},
+            "flags": [flag for flag in faults if flag],
+            "best": bool(cell["best"]),
+        }
+
+
+def worst_case(cell: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """Return the numbers of a cell's worst case, None without one."""
+    if pd.isna(cell.get("worst")):
+        return None
+    found = {
+        key: number(cell[f"worst{ending}"]) for key, ending in (("measured", ""), ("low", "_low"), ("high", "_high"))
+    }
+    flags = [*cell["worst_flag"].split(", "), *cell["worst_faults"].split(", ")]
+    return {**found, "weak": bool(cell["weak"]), "flags": [flag for flag in flags if flag]}
+
+
+def number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def write_summary(summary: Mapping[str, Any], path: Path) -> None:
+    """Write the summary as JSON, one record in a line."""
+    head = {key: value for key, value in summary.items() if key != "records"}
+    lines = ",\n".join(f"  {json.dumps(record, ensure_ascii=False)}" for record in summary["records"])
+    text = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
+    publish(path, f'{text},\n "records": [\n{lines}\n ]\n}}\n')
