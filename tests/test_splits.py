@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib.clips.splits import Hmdb51, Ucf101, Video
+from pipeline_lib.clips.hmdb51 import Hmdb51
+from pipeline_lib.clips.splits import Ucf101, Video
 from pipeline_lib.errors import PipelineError
 
 UCF = {

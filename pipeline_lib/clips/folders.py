@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline_lib.clips.containers import ADDITIONAL
 
-JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
+JUNK = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r")
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 VIDEOS = (
     *[".3g2", ".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".vob", ".webm"],
@@ -15,8 +15,8 @@ VIDEOS = (
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file was left by an operating system, such as `._name` of macOS; hidden files count too."""
-    return name.startswith(".") or name in JUNK
+    """Whether a file or folder was left by an operating system, such as `._name` of macOS; hidden files count too."""
+    return name.startswith(".") or name.lower() in JUNK
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -1,15 +1,16 @@
-"""The official train and test lists of video data sets: which videos, which labels."""
+"""The lists of data sets: which videos, which labels; and UCF101's official ones."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline_lib.clips.listed_paths import below
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
 SPLITS = ("train", "test")
-HMDB51_MARKS = {"1": "train", "2": "test", "0": "unused"}
 
 
 @dataclass(frozen=True)
@@ -70,81 +71,44 @@ class Ucf101:
     def class_names(self, root: Path) -> list[str]:
         """The classes in the order of their labels."""
         index = existing(root, self.list_files(root, "train")[0])
-        return chosen(indexed_names(index), self.classes, index)
+        return chosen(list(numbered_classes(index)), self.classes, index)
 
     def read(self, root: Path, split: str) -> list[Video]:
         """The videos in the order of the list, whether the files exist or not. PipelineError names the list and its
         wrong line."""
         index, listing = [existing(root, path) for path in self.list_files(root, split)]
-        known = indexed_names(index)
+        numbers = numbered_classes(index)
         labels = {name: label for label, name in enumerate(self.class_names(root))}
         videos = []
         for number, line in numbered_lines(listing):
-            # Train lists add the class's number, test lists do not; the folder names the class in both.
-            path = two_words(line, listing, number, "Class/name number")[0] if split == "train" else line
+            where = f"{listing}, line {number}"
+            path, written = self._path_and_number(line, listing, number, split)
+            path = below(self.video_root(root), path, where)
             name = path.split("/", 1)[0]
-            if name not in known:
+            if name not in numbers:
+                raise PipelineError(f"{where}: {name!r} is not a class of {index.name}. Correct the list.")
+            if written not in (None, numbers[name]):
                 raise PipelineError(
-                    f"{listing}, line {number}: {name!r} is not a class of {index.name}. Correct the list."
+                    f"{where}: the number is {written}, but {index.name} gives {name!r} {numbers[name]}."
                 )
             if name in labels:
                 videos.append(Video(path, labels[name]))
         return videos
 
-    def video_root(self, root: Path) -> Path:
-        """The folder that the videos' paths are relative to."""
-        return root / self.videos
-
-
-@method
-class Hmdb51:
-    """HMDB51's layout: `videos/class/name.avi` and `annotations/<class>_test_split<split>.txt`.
-
-    A line of a list is `name.avi 1` (train), `2` (test) or `0` (unused). Classes are in alphabetical order; `classes`
-    keeps only these.
-
-    videos: folder of the videos.
-    annotations: folder of the lists.
-    split: number of the official split, 1 to 3 (the papers: 1).
-    classes: the classes to keep.
-    """
-
-    videos: str = "hmdb51_org"
-    annotations: str = "testTrainMulti_7030_splits"
-    split: int = 1
-    classes: list[str] | None = None
-
-    def list_files(self, root: Path, split: str) -> list[Path]:
-        """The files that decide what `read` returns; the same for both splits."""
-        known_split(split)
-        return [root / self.annotations / f"{name}{self._ending()}" for name in self.class_names(root)]
-
-    def class_names(self, root: Path) -> list[str]:
-        """The classes in the order of their labels."""
-        folder = existing(root, root / self.annotations)
-        names = sorted(path.name.removesuffix(self._ending()) for path in folder.glob(f"*{self._ending()}"))
-        if not names:
-            raise PipelineError(f"{folder} has no list *{self._ending()}. Unpack HMDB51's test_train_splits.rar there.")
-        return chosen(names, self.classes, folder)
-
-    def read(self, root: Path, split: str) -> list[Video]:
-        """The videos class by class in the order of the lists. PipelineError names the list and its wrong line."""
-        videos = []
-        for label, (name, listing) in enumerate(zip(self.class_names(root), self.list_files(root, split), strict=True)):
-            for number, line in numbered_lines(listing):
-                file, mark = two_words(line, listing, number, "name.avi 0|1|2")
-                if mark not in HMDB51_MARKS:
-                    raise PipelineError(f"{listing}, line {number}: the mark is {mark!r}, not 0, 1 or 2. Correct it.")
-                if HMDB51_MARKS[mark] == split:
-                    videos.append(Video(f"{name}/{file}", label))
-        return videos
+    def _path_and_number(self, line: str, listing: Path, number: int, split: str) -> tuple[str, int | None]:
+        """The path of a line, and the class's number: train lists have it, test lists may."""
+        labeled = re.fullmatch(r"(.+\.\w+)\s+(\d+)", line)
+        if labeled:
+            return labeled[1], int(labeled[2])
+        if split == "train":
+            raise PipelineError(
+                f"{listing}, line {number}: expected `Class/name number`, found {line!r}. Correct the list."
+            )
+        return line, None
 
     def video_root(self, root: Path) -> Path:
         """The folder that the videos' paths are relative to."""
         return root / self.videos
-
-    def _ending(self) -> str:
-        return f"_test_split{self.split}.txt"
 
 
 def known_split(split: str) -> str:
@@ -165,9 +129,25 @@ def existing(root: Path, path: Path) -> Path:
     return path
 
 
-def indexed_names(index: Path) -> list[str]:
-    """The classes in UCF101's classInd.txt, whose lines are `number name`."""
-    return [two_words(line, index, number, "number class")[1] for number, line in numbered_lines(index)]
+def numbered_classes(index: Path) -> dict[str, int]:
+    """The classes of UCF101's classInd.txt with their numbers, in the order of these; lines are `number name`.
+
+    PipelineError: a line of another form, a class or number that is given twice, or numbers that are not 1, 2, 3, ...
+    """
+    numbers: dict[str, int] = {}
+    for line_number, line in numbered_lines(index):
+        where = f"{index}, line {line_number}"
+        number, _, name = line.partition(" ") if " " in line else line.partition("\t")
+        if not number.isdecimal() or not name.strip():
+            raise PipelineError(f"{where}: expected `number class`, found {line!r}. Correct the list.")
+        if name.strip() in numbers or int(number) in numbers.values():
+            raise PipelineError(f"{where}: this class or its number is given twice. Correct the list.")
+        numbers[name.strip()] = int(number)
+    if sorted(numbers.values()) != list(range(1, len(numbers) + 1)):
+        raise PipelineError(
+            f"{index}: the numbers of {len(numbers)} classes have to be 1 to {len(numbers)}. Correct the list."
+        )
+    return dict(sorted(numbers.items(), key=lambda item: item[1]))
 
 
 def two_words(line: str, path: Path, number: int, form: str) -> tuple[str, str]:
