@@ -92,7 +92,7 @@ class Slow:
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_an_error_while_reading_comes_when_its_batch_is_due(tmp_path: Path, device: str) -> None:
     data = stored(tmp_path)
-    data._crc32[7] ^= 1
+    data.crc32[7] ^= 1
     seen = []
     with (
         pytest.raises(PipelineError, match="v_07.avi is damaged"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pipeline_lib.clips.listed_paths import entries, paths_below, junk_below
+from pipeline_lib.clips.listed_paths import entries, junk_below, paths_below
 from pipeline_lib.clips.shares import chosen_for_testing, group_of
 from pipeline_lib.clips.splits import Video, chosen, known_split
 from pipeline_lib.entries.ranges import Natural, OpenFraction, method

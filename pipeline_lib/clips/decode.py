@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 
 from pipeline_lib.clips.containers import require_known
-from pipeline_lib.clips.readable import require_present
+from pipeline_lib.clips.readable import problem, require_present
 from pipeline_lib.clips.splits import Lists, Video
 from pipeline_lib.clips.status import DecodedClip, Status, printable
 from pipeline_lib.clips.store_writer import write_store
@@ -51,7 +51,11 @@ class Part:
 
 
 class Decoder(Protocol):
-    """Decodes one kind of file to clips: videos, images, or records of a larger file."""
+    """Decodes one kind of file to clips: videos, images, or records of a larger file.
+
+    Optional: `decode_parts`, as `decode`, of `Part`s with an interval; `problem(path)`, what is wrong with a listed
+    path (None if nothing is), where it is no regular file.
+    """
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -89,7 +93,8 @@ def decode_to_store(
     """
     items = lists.read(root, split)
     folder = lists.video_root(root)
-    require_present([item.path for item in items if item.path not in decoding.tolerate], folder, split)
+    listed = [item.path for item in items if item.path not in decoding.tolerate]
+    require_present(listed, folder, split, getattr(decoder, "problem", problem))
     write_store(
         out,
         items,

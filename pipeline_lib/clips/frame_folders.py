@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import PIL
 
 from pipeline_lib.clips.decode import Decoding, failed, in_order
-from pipeline_lib.clips.listed_paths import entries
 from pipeline_lib.clips.folders import is_image
 from pipeline_lib.clips.images import fitted, opened
+from pipeline_lib.clips.listed_paths import entries
 from pipeline_lib.clips.sampling import Sampling
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.entries.ranges import Count, method
@@ -85,7 +86,8 @@ class FrameFolders:
             return np.asarray(fitted(image if image.mode == "RGB" else image.convert("RGB"), self.size))
         # Pillow's parsers raise errors of many types for damaged files; the store reports each of them.
         except Exception as error:
-            raise PipelineError(f"{path.name}: {str(error).replace(str(path), path.name) or type(error).__name__}") from None
+            message = str(error).replace(str(path), path.name) or type(error).__name__
+            raise PipelineError(f"{path.name}: {message}") from None
 
 
 def numbered_frames(folder: Path) -> list[tuple[int, str]]:
@@ -98,7 +100,7 @@ def numbered_frames(folder: Path) -> list[tuple[int, str]]:
     found.sort()
     if not found:
         raise PipelineError(f"{folder} has no image files with a number in their names")
-    for (number, name), (other, again) in zip(found, found[1:], strict=False):
+    for (number, name), (other, again) in pairwise(found):
         if number == other:
             raise PipelineError(f"{folder}: {name} and {again} have the same number")
     return found

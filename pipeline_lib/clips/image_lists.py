@@ -1,6 +1,8 @@
 """Which images a data set has, and their labels: text lists, and CIFAR-10's binary files."""
 
+import re
 from pathlib import Path
+from typing import ClassVar
 
 from pipeline_lib.clips.splits import Video, chosen, existing, known_split, numbered_lines, two_words
 from pipeline_lib.entries.ranges import method
@@ -15,7 +17,7 @@ CIFAR10_RECORDS, CIFAR10_RECORD_BYTES = 10_000, 1 + 3 * 32 * 32
 class ImageLists:
     """Image files in `images`, listed in `annotations`: `classes.txt`, `train.txt` and `test.txt`.
 
-    A line of classes.txt is a class without spaces, in the order of the labels; a line of the others is `path class`,
+    A line of classes.txt is a class, in the order of the labels; a line of the others is `path class`,
     the path relative to `images`. `classes` keeps only these classes, relabeled in the same order. The decoder
     checks that the files exist, and reports all that are missing.
 
@@ -45,7 +47,7 @@ class ImageLists:
         labels = {name: label for label, name in enumerate(self.class_names(root))}
         images: dict[str, Video] = {}
         for number, line in numbered_lines(listing):
-            path, name = two_words(line, listing, number, "path class")
+            path, name = path_and_class(line, known) or two_words(line, listing, number, "path class")
             if name not in known:
                 raise PipelineError(
                     f"{listing}, line {number}: {name!r} is not a class of {index.name}. Correct the list."
@@ -59,6 +61,12 @@ class ImageLists:
     def video_root(self, root: Path) -> Path:
         """The folder that the images' paths are relative to."""
         return root / self.images
+
+
+def path_and_class(line: str, known: set[str]) -> tuple[str, str] | None:
+    """A line `path class`, split before the longest of the known classes that it ends with; None if there is none."""
+    spaces = re.finditer(r"\s+", line)
+    return next(((line[: s.start()], line[s.end() :]) for s in spaces if line[s.end() :] in known), None)
 
 
 NO_PICKLE = "Pickles are refused: reading one can run code. Unpack cifar-10-binary.tar.gz (the binary version) instead."
@@ -75,6 +83,8 @@ class Cifar10:
     classes: the classes to keep.
     train_images, test_images: number of images to keep.
     """
+
+    separate: ClassVar[bool] = True  # see `leaks.require_separate`
 
     images: str = "cifar-10-batches-bin"
     classes: list[str] | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline_lib.clips.folders import is_junk
 from pipeline_lib.errors import PipelineError
 
+
 def entries(folder: Path) -> list[os.DirEntry[str]]:
     """The files and folders directly in a folder, sorted by name; junk is left out. PipelineError if it is missing."""
     try:

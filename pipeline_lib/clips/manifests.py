@@ -101,7 +101,7 @@ class Manifest:
             yield self._checked(root, path, number, given)
 
     def _checked(self, root: Path, path: Path, number: int, given: dict[str, Any]) -> dict[str, Any]:
-        texts = {name: str(given[name]).strip() for name in ("path", "label", "split") if name in given}
+        texts: dict[str, Any] = {name: str(given[name]).strip() for name in ("path", "label", "split") if name in given}
         texts["path"] = below(self.video_root(root), texts["path"], f"{path}, line {number}")
         times = {
             name: _seconds(given[name], f"{path}, line {number}: {name}") for name in ("start", "end") if name in given

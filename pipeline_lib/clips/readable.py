@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline_lib.clips.status import printable
@@ -32,10 +32,12 @@ def in_words(error: OSError) -> str:
     return f"the file cannot be read ({error.strerror or type(error).__name__})"
 
 
-def require_present(paths: Sequence[str], folder: Path, split: str) -> None:
+def require_present(
+    paths: Sequence[str], folder: Path, split: str, problem_of: Callable[[Path], str | None] | None = None
+) -> None:
     """PipelineError with all files of a list that are missing, empty, no files, or not readable by this user, before
     decoding, which can take hours. A path may continue below a file: it is then a record of this file."""
-    reasons = {path: reason for path in paths if (reason := problem(folder / path)) is not None}
+    reasons = {path: reason for path in paths if (reason := (problem_of or problem)(folder / path)) is not None}
     if reasons:
         named = "".join(f"\n  {path}{reasons[path]}" for path in list(reasons)[:FAILURES_REPORTED])
         more = f"\n  and {len(reasons) - FAILURES_REPORTED} more" if len(reasons) > FAILURES_REPORTED else ""

@@ -14,7 +14,9 @@ LISTS = {"train": "train", "test": "validation"}
 
 @method
 class SomethingSomethingV2:
-    """Something-Something V2: `labels.json`, `train.json` and `validation.json`, which is tested on; videos `<id>.webm`.
+    """Something-Something V2: `labels.json`, `train.json`, and `validation.json`, which is tested on.
+
+    A video is `<id>.webm`.
 
     videos: folder of the videos.
     annotations: folder of the lists.

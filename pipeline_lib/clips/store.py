@@ -30,7 +30,8 @@ class Clips:
     """The usable clips of a store, in its order; FAILED videos are omitted.
 
     labels: int64 (N,). videos: N paths as in the lists. classes: names by label. status: uint8 (N,), see Status.
-    index: int64 (N, T), frame numbers in the videos. shape: (T, H, W, C). checksum: identifies the content.
+    index: int64 (N, T), frame numbers in the videos. shape: (T, H, W, C). crc32: uint32 (N,), of each clip's frames.
+    checksum: identifies the content.
 
     It keeps no file open, so it can be pickled and used after a fork.
     """
@@ -45,11 +46,11 @@ class Clips:
             self.index: np.ndarray = file["index"][:][usable]
             self.videos: list[str] = [name.decode() for name in file["video"][:][usable]]
             self.classes: list[str] = json.loads(file.attrs["classes"])
-            self._crc32 = file["crc32"][:][usable]
+            self.crc32 = file["crc32"][:][usable]
             self._rows = usable
             self._offset = int(file["frames"].id.get_offset())
         self._row_bytes = int(np.prod(self.shape))
-        self.checksum = checksum(self._crc32, self.labels, self.videos)
+        self.checksum = checksum(self.crc32, self.labels, self.videos)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +66,7 @@ class Clips:
             for start, stop, offset in self._contiguous(rows):
                 fill(file.fileno(), frames[start:stop].reshape(-1).data, offset, self.path)
         for clip, row in zip(frames, rows, strict=True):
-            if zlib.crc32(clip) != self._crc32[row]:
+            if zlib.crc32(clip) != self.crc32[row]:
                 raise PipelineError(
                     f"{self.path}: the clip of {self.videos[row]} is damaged. Delete the file and run again"
                 )

@@ -7,7 +7,7 @@ from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.targets import split_target
-from pipeline_lib.entries.building import build
+from pipeline_lib.entries.building import build, load
 from pipeline_lib.entries.facts import learning_of
 from pipeline_lib.errors import PipelineError
 
@@ -39,7 +39,8 @@ class Inputs:
         """The lists of a split, below the root of the data set. Raises PipelineError if they are missing."""
         lists, root = build(self.plan["datasets"][dataset]["lists"]), Path(self.data_root(dataset))
         try:
-            lists.class_names(root)
+            overlap = self.plan["datasets"][dataset]["allow_overlap"]
+            load("pipeline_lib.clips.leaks:require_separate")(lists, root, overlap)
             return [str(path) for path in lists.list_files(root, split)]
         except PipelineError as error:
             raise fail(f"datasets.{dataset}.root", str(error)) from None

@@ -14,6 +14,7 @@ from pipeline_lib.configuration.targets import seeds_of, split_target
 from pipeline_lib.entries.storages import storage_of
 
 Cell = Mapping[str, Any]
+OVERLAP = "Test videos may be training videos too (allow_overlap)."
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Layouts:
 
     def _study(self, name: str, study: Mapping[str, Any]) -> dict[str, Any]:
         kept = ("title", "dataset", "paper", "summaries", "types", "columns", "reference")
-        note = f"{self.plan['datasets'][study['dataset']]['note']} {self.note}".strip()
+        dataset = self.plan["datasets"][study["dataset"]]
+        overlap = OVERLAP if dataset["allow_overlap"] else ""
+        note = " ".join(part for part in (dataset["note"], overlap, self.note) if part)
         rows = [self._with_unions(name, self._row(study, label, row)) for label, row in study["rows"].items()]
         return {key: study[key] for key in kept} | {"name": name, "note": note, "rows": rows}
 

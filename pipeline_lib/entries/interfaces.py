@@ -6,6 +6,8 @@ from functools import cache
 from pipeline_lib.entries.classes import class_of, definitions, find, foreign_bases, members
 from pipeline_lib.errors import PipelineError
 
+LISTS = "pipeline_lib.clips.splits:Lists"
+DECODER = "pipeline_lib.clips.decode:Decoder"
 NETWORK = "pipeline_lib.networks.extension:Network"
 DEFENSE = "pipeline_lib.defenses.objective:Defense"
 ATTACK = "pipeline_lib.attacks.protocols:Attack"

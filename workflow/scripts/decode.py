@@ -5,14 +5,19 @@ from pathlib import Path
 from pipeline_lib.jobs.adapter import job
 
 with job(snakemake):
+    from pipeline_lib.clips.copies import warn_of_copies
     from pipeline_lib.clips.decode import Decoding, decode_to_store
     from pipeline_lib.entries.building import build
-    from pipeline_lib.jobs.logs import counted
+    from pipeline_lib.jobs.logs import LOGGER, counted
 
     entry = snakemake.params.entry
     root, split, lists = Path(snakemake.params.root), snakemake.wildcards.split, build(entry["lists"])
+    out = Path(snakemake.output[0])
+    if omitted := getattr(lists, "passed_over", lambda root, split: [])(root, split):
+        some = ", ".join(omitted[:20]) + (" ..." if len(omitted) > 20 else "")
+        LOGGER.info(f"{len(omitted)} files or rows are passed over: {some}")
     decode_to_store(
-        Path(snakemake.output[0]),
+        out,
         root,
         split,
         lists,
@@ -21,3 +26,4 @@ with job(snakemake):
         workers=snakemake.threads,
         progress=counted("decoding", len(lists.read(root, split)), "clips"),
     )
+    warn_of_copies(out, out.with_name("test.h5" if split == "train" else "train.h5"))
