@@ -56,10 +56,10 @@ def modules_of_one_test():
 
 
 def write_lists(folder: Path) -> Path:
-    """Lists of three videos, which do not exist, as the example reads them."""
+    """Lists of four videos, which do not exist, as the example reads them."""
     folder.mkdir()
     (folder / "train.csv").write_text("class,file\nWave,a.avi\nClap,b/c.avi\n")
-    (folder / "test.csv").write_text("class,file\nWave,d.avi\n")
+    (folder / "test.csv").write_text("class,file\nWave,d.avi\nClap,e.avi\n")
     return folder
 
 
@@ -163,8 +163,8 @@ def test_the_reader_of_the_example_reads_lists(beside):
     root = write_lists(beside / "my_videos")
     assert lists.class_names(root) == ["Clap", "Wave"]
     assert lists.read(root, "train") == [Video("a.avi", 1), Video("b/c.avi", 0)]
-    assert lists.read(root, "test") == [Video("d.avi", 1)]
-    with pytest.raises(PipelineError, match=r"1 files in the test list do not exist below .*my_videos/videos:\n  d"):
+    assert lists.read(root, "test") == [Video("d.avi", 1), Video("e.avi", 0)]
+    with pytest.raises(PipelineError, match=r"2 of the 2 files in the test list do not exist below .*my_videos/videos:\n  d"):
         decode_to_store(beside / "x.h5", root, "test", lists, SPEC, Decoding(), workers=1)
 
 
