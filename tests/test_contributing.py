@@ -164,7 +164,9 @@ def test_the_reader_of_the_example_reads_lists(beside):
     assert lists.class_names(root) == ["Clap", "Wave"]
     assert lists.read(root, "train") == [Video("a.avi", 1), Video("b/c.avi", 0)]
     assert lists.read(root, "test") == [Video("d.avi", 1), Video("e.avi", 0)]
-    with pytest.raises(PipelineError, match=r"2 of the 2 files in the test list do not exist below .*my_videos/videos:\n  d"):
+    with pytest.raises(
+        PipelineError, match=r"2 of the 2 files in the test list do not exist below .*videos/videos:\n  d"
+    ):
         decode_to_store(beside / "x.h5", root, "test", lists, SPEC, Decoding(), workers=1)
 
 
