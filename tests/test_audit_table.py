@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, storage_cost, write_audit
+from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, html_verdict, storage_cost, write_audit
 
 CAPTIONS = (Path(__file__).parents[1] / "workflow/report/audit.rst").read_text()
 KINDS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
@@ -122,3 +122,25 @@ def test_an_incomplete_audit_is_named(tmp_path: Path) -> None:
     Path(entry["audit"]).write_text(",".join(AUDIT_COLUMNS) + "\n")
     with pytest.raises(PipelineError, match=r"audit\.csv: 0 rows"):
         build_audit([entry])
+
+
+@pytest.mark.parametrize(
+    ("worst", "changes", "verdict"),
+    [
+        (20 - 5 / 3, {}, "ok"),  # 5 of 300 clips more: p = 2 / 2 ** 5
+        (18.0, {}, "weak attack: 6 clips more fall"),
+        (2.0, {"recovered_clips": 0.1}, "weak attack: 54 clips more fall"),
+        (2.0, {"zero_gradients": 1.0}, "masked gradient"),
+        (20.0, {"recovered_clips": 0.1}, "last iterate worse"),
+    ],
+)
+def test_a_set_is_judged_by_its_worst_case(tmp_path, worst, changes, verdict):
+    entries = [
+        audit_entry(tmp_path, **changes) | {"worst": "pgd_worst"},
+        audit_entry(tmp_path, attack="pgd_worst", stored_accuracy=worst, live_accuracy=worst),
+        audit_entry(tmp_path, attack="other_worst", stored_accuracy=0.0),
+    ]
+    audit = build_audit(entries)
+    assert audit["verdict"].tolist() == [verdict, "ok", "ok"]
+    shown = html_verdict(verdict)
+    assert shown == (verdict if verdict == "ok" else f'<b class="masked">{verdict}</b>')

@@ -120,6 +120,15 @@ def test_each_white_box_column_gets_the_worst_case_of_its_name():
     assert files & {*layouts.audits()} == {path for path in files if "audit" in path}
 
 
+def test_the_audit_compares_each_set_with_its_worst_case():
+    sets = Layouts(configured(("studies.multibn_white_box.beside", "worst_case")), Paths("out"), "").audited_sets
+    worst = {(one["source"], one["attack"]): one.get("worst") for one in sets if one["dataset"] == "synthetic"}
+    assert worst["avg-s0", "pgd"] == "pgd_worst"
+    assert worst["avg-s0", "pgd_worst"] is None
+    assert worst["surrogate-s0", "pgd"] is None
+    assert not any("worst" in one for one in Layouts(configured(), Paths("out"), "").audited_sets)
+
+
 def test_studies_without_the_key_are_planned_as_before():
     plain = configured()
     plan = configured(("studies.multibn_white_box.beside", "worst_case"))

@@ -119,8 +119,10 @@ class Layouts:
 
     @cached_property
     def audited_sets(self) -> list[dict[str, str]]:
-        """Data set, source, attack and storage of every adversarial set that the studies and figures use, sorted."""
+        """Data set, source, attack and storage of every adversarial set that the studies and figures use, sorted; and
+        the attack of its worst case as `worst`, if a study shows one."""
         cells = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used_cells(self.plan)}
+        worst = self._worst_attacks()
         return [
             {
                 "dataset": dataset,
@@ -128,8 +130,19 @@ class Layouts:
                 "attack": attack,
                 "storage": storage_of(self.plan["attacks"][attack]),
             }
+            | ({"worst": worst[dataset, source, attack]} if (dataset, source, attack) in worst else {})
             for dataset, source, attack in sorted(cell for cell in cells if cell[2] != CLEAN)
         ]
+
+    def _worst_attacks(self) -> dict[tuple[str, str, str], str]:
+        """Data set, source and attack of each set with a worst case -> its attack."""
+        return {
+            (study["dataset"], own["source"], own["attack"]): other["attack"]
+            for study in self.plan["studies"].values()
+            for label, row in study.get("worst", {}).items()
+            for column, worst in row.items()
+            for own, other in zip(study["rows"][label][column], worst, strict=True)
+        }
 
     def audits(self) -> list[str]:
         """The audit of each of the audited sets."""
