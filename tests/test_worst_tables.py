@@ -108,7 +108,7 @@ def test_every_format_shows_it_beside_the_column(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["model", "None", "(worst", "(paper)", "AT", "(worst"]
     assert worst in lines[-1]
     assert f'<small class="worst">worst {worst}</small>' in texts["html"]
-    assert texts["html"].count("weak attack: 15 clips more fall") == 2  # pgd and union
+    assert texts["html"].count("weak: 15 clips more fall") == 2  # pgd and union
     for kind in ("markdown", "latex", "html"):
         assert "on clips that withstand it, stronger ones in the same bound" in " ".join(texts[kind].split())
         assert "\u00b6 Weak attack: more clips fall in the worst case" in texts[kind]

@@ -83,7 +83,7 @@ def worst_text(record: Mapping[str, Any]) -> str:
 
 def weak_text(record: Mapping[str, Any]) -> str:
     """Return how many clips more fall in the worst case, for a weak attack."""
-    return f"weak attack: {record['more_fall']:.3g} clips more fall" if record.get("weak") else ""
+    return f"weak: {record['more_fall']:.3g} clips more fall" if record.get("weak") else ""
 
 
 def text_cell(record: Mapping[str, Any]) -> str:
