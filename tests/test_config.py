@@ -44,10 +44,13 @@ def test_a_model_starts_from_a_file_of_weights():
     assert plan["models"]["avg-s0"]["initial"] == "standard-s0"
 
 
-@pytest.mark.parametrize("name", ["standard", "surrogate", "at_af"])  # started from, a source, in a row
-def test_missing_weights_of_used_models_are_named(name, tmp_path):
-    plan = resolved(changed(f"models.{name}.initial", {"file": str(tmp_path / "w.pth")}))
-    with pytest.raises(PipelineError, match=rf"config: models\.{name}\.initial\.file: there is no file .*w\.pth"):
+@pytest.mark.parametrize(
+    ("name", "key"),  # started from, a source, in a row, a selection module
+    [("standard", "initial"), ("surrogate", "initial"), ("at_af", "initial"), ("multibn", "selector_initial")],
+)
+def test_missing_weights_of_used_models_are_named(name, key, tmp_path):
+    plan = resolved(changed(f"models.{name}.{key}", {"file": str(tmp_path / "w.pth")}))
+    with pytest.raises(PipelineError, match=rf"config: models\.{name}\.{key}\.file: there is no file .*w\.pth"):
         check_weight_files(plan)
     (tmp_path / "w.pth").touch()
     check_weight_files(plan)

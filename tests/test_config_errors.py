@@ -45,6 +45,18 @@ ERRORS = {
     ),
     "unknown initial": ("models.avg.initial", "x", r"models.avg.initial: unknown model 'x'; known: at_af"),
     "initial in a circle": ("models.standard.initial", "avg", "circular reference"),
+    "selector in a circle": (
+        "models.multibn.selector_initial",
+        "multibn",
+        "selector_initial: circular reference: multibn",
+    ),
+    "selector of a model without one": (
+        "models.avg.selector_initial",
+        "standard",
+        "models.avg.selector_initial: this defense has no selection module",
+    ),
+    "unknown selector": ("models.multibn.selector_initial", "x", "models.multibn.selector_initial: unknown model 'x'"),
+    "warm-up": ("models.multibn.defense.selector_warm_up", 2, "selector_warm_up.* a fraction from 0 to 1"),
     "initial without file": ("models.avg.initial", {}, r"models.avg.initial: 'file' is a required property"),
     "unknown key of initial": (
         "models.avg.initial",

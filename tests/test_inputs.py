@@ -50,6 +50,15 @@ def test_a_model_starts_from_nothing_another_model_or_a_file():
     assert found == [[], ["out/d/models/standard-s0.pt"], ["w.pth"]]
 
 
+def test_a_selection_module_starts_from_nothing_another_model_or_a_file():
+    multibn, found = CONFIG["models"]["multibn"], []
+    for start in ({}, {"selector_initial": "shapes"}, {"selector_initial": {"file": "w.pth"}}):
+        planned = inputs(models={"multibn": multibn | start})
+        found.append([planned.selector_weights("d", "multibn-s0"), planned.initial_weights("d", "multibn-s0")])
+    own = ["out/d/models/standard-s0.pt"]
+    assert found == [[[], own], [["out/d/models/shapes-s0.pt"], own], [["w.pth"], own]]
+
+
 @pytest.mark.parametrize(("select_on", "read"), [("test", ["out/d/clips/test.h5"]), ("last", []), ("held_out", [])])
 def test_the_test_clips_are_read_only_where_the_epoch_is_selected_on_them(select_on, read):
     training = {"scratch": CONFIG["training"]["scratch"] | {"select_on": select_on}}
@@ -81,8 +90,8 @@ def test_a_learned_pattern_does_not_depend_on_how_its_sets_are_stored():
 def test_what_a_model_starts_from_is_a_file_and_no_parameter():
     plan = inputs().plan
     entry = parameters.model_entry(plan, "at_af-s0")
-    assert entry | {"initial": "standard-s0"} == plan["models"]["at_af-s0"]
-    assert "initial" not in entry
+    assert entry | {"initial": "standard-s0", "selector_initial": None} == plan["models"]["at_af-s0"]
+    assert not {"initial", "selector_initial"} & entry.keys()
 
 
 def test_clips_depend_on_their_decoder_and_on_what_may_fail_but_not_on_how_they_are_decoded():

@@ -47,9 +47,18 @@ def test_the_files_of_a_study_are_those_of_its_layout(study):
     cells = {path for row in layout["rows"] for paths in row["cells"].values() for path in paths}
     audits = {path for row in layout["rows"] for paths in row["audits"].values() for path in paths}
     histories = {row["history"] for row in layout["rows"]} - {None}
+    histories |= {path for row in layout["rows"] for paths in row["selectors"].values() for path in paths}
     assert {*files} == cells | audits | histories
     assert LAYOUTS.study_audits(study) == sorted(audits)
     assert files == sorted(files)
+
+
+def test_the_training_of_a_selection_module_belongs_to_the_numbers_that_it_chose():
+    """A fixed branch does not select, and other models have no module."""
+    rows = {label: row("multibn_white_box", label)["selectors"] for label in ("MultiBN", "MultiBN-manual", "AVG")}
+    own = [PATHS.history("synthetic", f"multibn-s{seed}") for seed in (0, 1)]
+    assert rows["MultiBN"] == dict.fromkeys(("clean", "pgd", "roa", "af", "spa"), own)
+    assert not any(files for label in ("MultiBN-manual", "AVG") for files in rows[label].values())
 
 
 def test_a_layout_is_plain_data():

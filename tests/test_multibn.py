@@ -1,6 +1,8 @@
 """The MultiBN defenses: what a training step touches, and what its loss is."""
 
 import copy
+import itertools
+import math
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import nn
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.perturbations import AdditiveLinf
 from pipeline_lib.defenses.multi_perturbation import Average
-from pipeline_lib.defenses.multibn import MultiBN, MultiBNManual
+from pipeline_lib.defenses.multibn import MultiBN, MultiBNManual, guessing_loss
 from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.networks.resnet import ResNet3D
 from pipeline_lib.randomness.generators import clip_generators
@@ -96,6 +98,84 @@ def test_the_selection_learns_even_without_its_own_loss():
         network.target.bn1.branches[branch].weight.data.fill_(scale)
     defense.objective(network, CLIPS, LABELS, draw).loss.backward()
     assert network.selector.fc.weight.grad.abs().sum() > 0
+
+
+def test_in_the_warm_up_the_selection_learns_from_the_types_alone():
+    """The gradient of the whole loss in the module is that of the types' cross-entropy; in the network it is the same
+    as without a warm-up."""
+    defense = MultiBN(branches=BRANCHES, selector=NETWORK, selection_weight=2.0)
+    network = extended(defense)
+    for branch, scale in enumerate([0.2, 1.0, 3.0]):
+        network.target.bn1.branches[branch].weight.data.fill_(scale)
+    printed, warm, types = (copy.deepcopy(network) for _ in range(3))
+    inputs = []
+    warm.selector.register_forward_pre_hook(lambda part, given: inputs.append(given[0].detach()))
+    full = defense.objective(printed, CLIPS, LABELS, draw)
+    detached = defense.warm_up_objective(warm, CLIPS, LABELS, draw)
+    assert torch.equal(full.loss, detached.loss)
+    full.loss.backward()
+    detached.loss.backward()
+    kinds = torch.arange(3).repeat_interleave(len(CLIPS))
+    (2 * nn.functional.cross_entropy(types.selector(inputs[-1]), kinds)).backward()
+    for ours, alone in zip(warm.selector.parameters(), types.selector.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, alone.grad)
+    assert not torch.allclose(warm.selector.fc.weight.grad, printed.selector.fc.weight.grad, rtol=1e-3)
+    for ours, theirs in zip(warm.target.parameters(), printed.target.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+class Observed:
+    """An update that records the objectives of its passes."""
+
+    def __init__(self, progress: float) -> None:
+        self.progress, self.objectives = progress, []
+
+    def gradients(self, objective):
+        self.objectives.append(objective)
+
+    def descend(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "weight", "expected"),
+    [(0.0, 1.0, "pppp"), (0.5, 1.0, "wwpp"), (0.3, 1.0, "wwpp"), (1.0, 1.0, "wwww"), (1.0, 0.0, "pppp")],
+)
+def test_the_warm_up_is_a_fraction_of_the_training(warm_up, weight, expected):
+    """And there is none without a loss of the types, which alone would teach the module in it."""
+    defense = MultiBN(branches=BRANCHES, selector=NETWORK, selector_warm_up=warm_up, selection_weight=weight)
+    found = ""
+    for progress in (0, 0.25, 0.5, 0.75):
+        update = Observed(progress)
+        defense.step(update)
+        found += {defense.objective: "p", defense.warm_up_objective: "w"}[update.objectives[0]]
+    assert found == expected
+
+
+@pytest.mark.parametrize("counts", [[4, 4, 4], [8, 4, 4], [4, 12], [2, 3, 5, 7], [4]])
+def test_a_guess_between_two_types_is_the_best_of_such_selections(counts):
+    """A module that gives two types the same logits, by their frequency, and is certain of all others."""
+    types = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    losses = [0.0] if len(counts) == 1 else []
+    for pair in itertools.combinations(range(len(counts)), 2):
+        logits = 100.0 * nn.functional.one_hot(types, len(counts))
+        guess = torch.full((len(counts),), -100.0)
+        for kind in pair:
+            guess[kind] = math.log(counts[kind] / sum(counts[one] for one in pair))
+        logits[torch.isin(types, torch.tensor(pair))] = guess
+        losses.append(nn.functional.cross_entropy(logits, types).item())
+    assert guessing_loss(counts) == pytest.approx(min(losses), abs=1e-6)
+
+
+def test_a_step_records_how_well_it_selects():
+    defense = MultiBN(branches=BRANCHES, selector=NETWORK)
+    network = extended(defense)
+    said = selections_of(network)
+    figures = defense.objective(network, CLIPS, LABELS, draw).figures
+    types = torch.arange(3).repeat_interleave(len(CLIPS))
+    torch.testing.assert_close(figures["selector_loss"], nn.functional.cross_entropy(said[-1], types))
+    torch.testing.assert_close(figures["selector_accuracy"], 100 * (said[-1].argmax(1) == types).float().mean())
+    assert figures["selector_guess"].item() == pytest.approx(2 * math.log(2) / 3)
 
 
 @pytest.mark.parametrize("branch_shortcuts", [False, True])

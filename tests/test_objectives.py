@@ -138,7 +138,7 @@ def test_maximum_of_one_attack_is_the_average_of_one():
         network, other = flat_network(), flat_network()
         maximum = Maximum(attacks=[KL_PGD], level=level).objective(network, CLIPS, LABELS, draw)
         average = Average(attacks=[KL_PGD]).objective(other, CLIPS, LABELS, draw)
-        for ours, theirs in zip(maximum, average, strict=True):
+        for ours, theirs in zip(maximum[:3], average[:3], strict=True):
             assert torch.equal(ours, theirs)
         for ours, theirs in zip(gradients(network, maximum.loss), gradients(other, average.loss), strict=True):
             assert torch.equal(ours, theirs)
@@ -268,7 +268,7 @@ def test_images_train_as_clips_of_one_frame(name):
     for inputs in (IMAGES, CLIPS):
         network = flat_network()
         outcome = build(tiny.DEFENSES[name]).objective(network, inputs, LABELS, draw)
-        outcomes.append([*outcome, *gradients(network, outcome.loss), *network.buffers()])
+        outcomes.append([*outcome[:3], *gradients(network, outcome.loss), *network.buffers()])
     assert all(torch.equal(image, clip) for image, clip in zip(*outcomes, strict=True))
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline_lib.defenses.objective import Objective
-from pipeline_lib.defenses.update import NETWORK
+from pipeline_lib.defenses.update import NETWORK, Figures
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.training.schedules import MultiStep
 from pipeline_lib.training.state import State
@@ -22,13 +22,14 @@ class Linear:
     """Loss: the weight times the mean of the clips' only pixel, in levels. A bright clip is answered as labeled."""
 
     def __init__(self, scale: float = 1.0) -> None:
-        self.scale, self.modes = scale, []
+        self.scale, self.modes, self.figures = scale, [], {}
 
     def objective(self, network, clips, labels, draw) -> Objective:
         self.modes.append(network.training)
         pixels = clips.flatten() * 255
         logits = torch.stack([4 - pixels, pixels - 4], 1)
-        return Objective(self.scale * (network.weight.flatten() * pixels).mean(), logits, labels)
+        figures = {name: figure(pixels) for name, figure in self.figures.items()}
+        return Objective(self.scale * (network.weight.flatten() * pixels).mean(), logits, labels, figures)
 
 
 @pytest.fixture
@@ -74,6 +75,32 @@ def test_an_epoch_holds_the_means_over_its_steps(made):
     assert [row["accuracy"] for row in state.epochs] == pytest.approx([62.5, 50])
     assert [row["epoch"] for row in state.epochs] == [1, 2]
     assert [row["learning_rate"] for row in state.epochs] == pytest.approx([0.5, 0.05])
+
+
+@pytest.mark.parametrize("micro_batches", [1, 3])
+def test_figures_of_the_objective_are_means_over_clips_and_steps(made, micro_batches):
+    """Three micro-batches have 2, 1 and 1 clips."""
+    state, task = made
+    state.micro_batches = micro_batches
+    task.defense.figures = {"level": torch.Tensor.mean, "square": lambda pixels: pixels.square().mean()}
+    for scale in (1, 2, 1, 1):
+        step(state, task, np.arange(4), frames(scale), never)
+    assert [row["level"] for row in state.epochs] == pytest.approx([1.5 * 4.5, 4.5])
+    assert [row["square"] for row in state.epochs] == pytest.approx([2.5 * 29, 29])
+
+
+def test_an_update_knows_the_progress_of_the_training(made):
+    state, task = made
+    seen = []
+
+    def observed(update):
+        seen.append(update.progress)
+        return Figures(0.0, 0.0)
+
+    task.defense.step = observed
+    for _ in range(task.steps):
+        step(state, task, np.arange(4), frames(), never)
+    assert seen == [0, 0.25, 0.5, 0.75]
 
 
 def test_it_says_whether_it_was_asked_to_stop(made):

@@ -10,7 +10,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.trained import load_model, new_network, start_from
+from pipeline_lib.models.trained import load_model, new_network, start_from, start_selection_from
 from pipeline_lib.networks.multi_batchnorm import branch_out
 from pipeline_lib.networks.resnet import ResNet2D, ResNet3D
 from pipeline_lib.networks.torchvision_networks import TorchvisionR3D18
@@ -51,6 +51,47 @@ def test_torchvisions_state_dict_starts_a_network_with_branches(tmp_path):
     start_from(target, tmp_path / "r3d_18.pth")
     assert torch.equal(target.state_dict()["layer4.1.conv2.0.weight"], source.state_dict()["layer4.1.conv2.0.weight"])
     assert target.fc.out_features == 6
+
+
+def selecting(seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return MultiBN(branches={"clean": [], "lp": []}, selector=ResNet3D(**TINY)).extend(network(5))
+
+
+def test_a_selection_module_starts_from_that_of_another_model(tmp_path):
+    source, target = selecting(1), selecting(2)
+    torch.save(source.state_dict(), tmp_path / "multibn.pth")
+    before = {key: value.clone() for key, value in target.target.state_dict().items()}
+    start_selection_from(target, tmp_path / "multibn.pth")
+    assert all(
+        torch.equal(value, source.selector.state_dict()[key]) for key, value in target.selector.state_dict().items()
+    )
+    assert all(torch.equal(value, before[key]) for key, value in target.target.state_dict().items())
+
+
+@pytest.mark.parametrize(("classes", "head"), [(400, "fresh"), (2, "loaded")])
+def test_a_selection_module_starts_from_a_network_for_other_classes_or_from_a_detector(tmp_path, classes, head):
+    source, target = network(classes), selecting(2)
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    fresh = target.selector.fc.weight.clone()
+    start_selection_from(target, tmp_path / "weights.pth")
+    assert torch.equal(target.selector.layer2[0].conv1.weight, source.layer2[0].conv1.weight)
+    assert torch.equal(target.selector.fc.weight, fresh if head == "fresh" else source.fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: (selecting(2), ResNet3D(**TINY | {"width": 8})(2)), "w.pth: of the selection module: initial weights"),
+        (lambda: (network(5), network(5)), "w.pth: of the selection module: .*has no attribute"),
+    ],
+)
+def test_weights_that_do_not_fit_a_selection_module_are_named(tmp_path, made, message):
+    target, source = made()
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(PipelineError, match=message):
+        start_selection_from(target, tmp_path / "w.pth")
 
 
 def test_this_pipelines_own_models_start_others(tmp_path):

@@ -23,6 +23,7 @@ FREE = {
     "epsilon": 0.1,
     "replays": 2,
 }
+SELECTING = tiny.MULTIBN | {"method": "pipeline_lib.defenses.multibn:MultiBN", "selector": tiny.NETWORK}
 HEAD_APART = {"method": f"{__name__}:HeadApart", "rate": 0.01}
 
 
@@ -80,13 +81,22 @@ def clips(tmp_path_factory) -> Path:
     ("defense", "fields"),
     [
         (HEAD_APART, {}),
+        (SELECTING | {"selector_warm_up": 0.4}, {}),
         (averaged(AWP), {"accumulate": 3}),
         (averaged(tiny.MULTIBN), {"select_on": "test"}),
         (FREE, {"precision": "bf16"}),
         (averaged(transformed(FREE)), {"select_on": "test"}),
         (transformed(averaged(AWP)), {}),
     ],
-    ids=["two optimizers", "average of awp", "average of multibn", "free", "average of free", "transformed"],
+    ids=[
+        "two optimizers",
+        "warm-up of a selection",
+        "average of awp",
+        "average of multibn",
+        "free",
+        "average of free",
+        "transformed",
+    ],
 )
 def test_stopped_at_every_step_an_own_update_ends_with_the_same_bytes(tmp_path, clips, monkeypatch, defense, fields):
     entry, more = with_training(defense, **fields), {"test": clips} if fields.get("select_on") else {}
@@ -120,3 +130,16 @@ def test_an_update_that_moves_nothing_leaves_the_weights(tmp_path, clips):
 def test_a_step_of_the_wrong_shape_is_named(tmp_path, clips, name, message):
     with pytest.raises(PipelineError, match=message):
         trained(tmp_path, with_training({"method": f"{__name__}:{name}", "rate": 0.1}), clips)
+
+
+def test_the_warm_up_of_a_selection_is_a_part_of_the_training_and_no_more(tmp_path, clips):
+    """In two of the four steps; the first steps are those of a longer warm-up, and every length is another model."""
+    weights = {}
+    for warm_up in (0.0, 0.4, 0.5, 1.0):
+        entry = with_training(SELECTING | {"selector_warm_up": warm_up})
+        weights[warm_up] = checkpoint.load(trained(tmp_path / str(warm_up), entry, clips))
+    epochs = {warm_up: model["epochs"] for warm_up, model in weights.items()}
+    assert epochs[0.4] == epochs[0.5]
+    assert epochs[0.5][0] == epochs[1.0][0]
+    assert epochs[0.5][1] != epochs[1.0][1]
+    assert epochs[0.0][1] != epochs[0.5][1]

@@ -91,13 +91,16 @@ def test_a_home_folder_is_expanded_in_paths_alone(monkeypatch):
         "results": "~/results",
         "note": "~/note",
         "datasets": {"a": {"root": "~/data", "note": "~"}, "b": {"root": None}, "c": None},
-        "models": {"m": {"initial": {"file": "~/w.pth"}}, "n": {"initial": "m"}},
+        "models": {"m": {"initial": {"file": "~/w.pth"}, "selector_initial": {"file": "~/s"}}, "n": {"initial": "m"}},
     }
     assert with_home(config) == {
         "results": "/home/ada/results",
         "note": "~/note",
         "datasets": {"a": {"root": "/home/ada/data", "note": "~"}, "b": {"root": None}, "c": None},
-        "models": {"m": {"initial": {"file": "/home/ada/w.pth"}}, "n": {"initial": "m"}},
+        "models": {
+            "m": {"initial": {"file": "/home/ada/w.pth"}, "selector_initial": {"file": "/home/ada/s"}},
+            "n": {"initial": "m"},
+        },
     }
     with pytest.raises(PipelineError, match=r"config: ~nobody_here/x: .* give the whole path"):
         with_home({"results": "~nobody_here/x"})

@@ -19,7 +19,7 @@ from pipeline_lib.configuration.lengths import check_lengths
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
 from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
 from pipeline_lib.configuration.sweeps import written_out
-from pipeline_lib.configuration.targets import branch_attacks
+from pipeline_lib.configuration.targets import INITIAL, branch_attacks, selects
 from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
 from pipeline_lib.entries.facts import (
     field_named_by,
@@ -134,15 +134,16 @@ def _seeds(entry: Mapping[str, Any], config: Mapping[str, Any]) -> list[int]:
 def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], sections: Sections) -> dict:
     where = f"models.{name}"
     training = lookup(f"{where}.training", entry["training"], config["training"], "training")
-    return {
+    model = {
         "network": _network(f"{where}.network", entry["network"], sections),
         "defense": _defense(f"{where}.defense", entry["defense"], sections),
         "training": resolve_fields(
             f"training.{entry['training']}", training, "pipeline_lib.training.task:Training", {}
         ),
-        "initial": _initial(where, name, entry.get("initial"), seed, config),
         "seed": seed,
     }
+    _check_selection(where, entry, model)
+    return model | {key: _initial(f"{where}.{key}", name, entry.get(key), seed, config) for key in INITIAL}
 
 
 def _network(where: str, name: str, sections: Sections) -> dict:
@@ -178,21 +179,31 @@ def _refuse_goal(where: str, defense: Mapping[str, Any]) -> None:
         raise fail(f"{where}.attack", "trades maximizes a divergence, and this attack has a goal: name one without")
 
 
+def _check_selection(where: str, entry: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+    """Raises PipelineError for weights of a selection module if the defense of a resolved model has none."""
+    if entry.get("selector_initial") and not selects(model):
+        raise fail(f"{where}.selector_initial", "this defense has no selection module; remove the key or use multibn")
+
+
 def _initial(
     where: str, name: str, initial: str | Mapping[str, str] | None, seed: int, config: Mapping[str, Any]
 ) -> str | dict[str, str] | None:
     """The model to start from (of the same seed if it exists, else its first seed), or a file of weights."""
     if not isinstance(initial, str):
         return None if initial is None else dict(initial)
-    chain = [name]
-    entry: Mapping[str, Any] = {"initial": initial}
-    while isinstance(parent := entry.get("initial"), str):
-        if parent in chain:
-            raise fail(f"{where}.initial", f"circular reference: {' <- '.join([*chain, parent])}")
-        chain.append(parent)
-        entry = lookup(f"{where}.initial", parent, config["models"], "model")
+    _check_chain(where, [name], initial, config)
     seeds = _seeds(config["models"][initial], config)
     return f"{initial}-s{seed if seed in seeds else seeds[0]}"
+
+
+def _check_chain(where: str, chain: list[str], parent: str, config: Mapping[str, Any]) -> None:
+    """Raises PipelineError if a model starts, through others, from itself. chain: the models up to `parent`'s child."""
+    if parent in chain:
+        raise fail(where, f"circular reference: {' <- '.join([*chain, parent])}")
+    entry = lookup(where, parent, config["models"], "model")
+    for key in INITIAL:
+        if isinstance(entry.get(key), str):
+            _check_chain(where, [*chain, parent], entry[key], config)
 
 
 def check_weight_files(plan: Mapping[str, dict]) -> None:
@@ -203,9 +214,11 @@ def check_weight_files(plan: Mapping[str, dict]) -> None:
         model = min(todo)
         todo.remove(model)
         seen.add(model)
-        initial = plan["models"][model]["initial"]
-        if isinstance(initial, str):
-            todo |= {initial} - seen
-        elif initial and not Path(initial["file"]).is_file():
-            where = f"models.{model.rpartition('-s')[0]}.initial.file"
-            raise fail(where, f"there is no file {Path(initial['file']).absolute()}; put it there or correct the path")
+        for key in INITIAL:
+            initial = plan["models"][model][key]
+            if isinstance(initial, str):
+                todo |= {initial} - seen
+            elif initial and not Path(initial["file"]).is_file():
+                where = f"models.{model.rpartition('-s')[0]}.{key}.file"
+                there = Path(initial["file"]).absolute()
+                raise fail(where, f"there is no file {there}; put it there or correct the path")

@@ -9,7 +9,7 @@ from pipeline_lib.configuration.files import Cell, File, files_in, misplaced, wi
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import cell, used_models
 from pipeline_lib.configuration.sweeps import Sweep
-from pipeline_lib.configuration.targets import split_target, targets_of
+from pipeline_lib.configuration.targets import selector_models, split_target, targets_of
 from pipeline_lib.entries.building import build
 from pipeline_lib.entries.interfaces import require_by_name
 from pipeline_lib.errors import PipelineError
@@ -82,6 +82,11 @@ class FigurePlan:
         """The training history of a model, one row per epoch."""
         lookup(f"{self.where}.{key}", model, self.entries["models"], "model")
         return File("history", (self.dataset, model))
+
+    def selector_histories(self, cells: Sequence[Mapping[str, Any]]) -> list[File]:
+        """The histories of the trainings in which the selection modules of cells' targets learned."""
+        models = selector_models([one["target"] for one in cells], self.entries["models"])
+        return [File("history", (self.dataset, model)) for model in models]
 
     def table(self, study: str) -> File:
         """The numbers of a study's table."""

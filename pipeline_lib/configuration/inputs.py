@@ -51,7 +51,14 @@ class Inputs:
 
     def initial_weights(self, dataset: str, model: str) -> list[str]:
         """The initial weights of a model, if any: of another model or from a file."""
-        initial = self.plan["models"][model]["initial"]
+        return self._weights_to_start_from(dataset, model, "initial")
+
+    def selector_weights(self, dataset: str, model: str) -> list[str]:
+        """The initial weights of a model's selection module, if any: of another model or from a file."""
+        return self._weights_to_start_from(dataset, model, "selector_initial")
+
+    def _weights_to_start_from(self, dataset: str, model: str, key: str) -> list[str]:
+        initial = self.plan["models"][model][key]
         if isinstance(initial, dict):
             return [initial["file"]]
         return [self.paths.weights(dataset, initial)] if initial else []

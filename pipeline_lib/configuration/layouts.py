@@ -10,7 +10,7 @@ from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
-from pipeline_lib.configuration.targets import seeds_of, split_target
+from pipeline_lib.configuration.targets import seeds_of, selector_models, split_target
 from pipeline_lib.entries.storages import storage_of
 
 Cell = Mapping[str, Any]
@@ -53,6 +53,7 @@ class Layouts:
             },
             "entries": {column: [dict(cell) for cell in cells] for column, cells in row.items()},
             "audits": {column: self.white_box_audits(dataset, cells) for column, cells in row.items()},
+            "selectors": {column: self.selector_histories(dataset, cells) for column, cells in row.items()},
             # Of the row's first model: it contains the number of parameters, if the study shows it.
             "history": self.paths.history(dataset, split_target(targets[0])[0]) if study["parameters"] else None,
         }
@@ -79,10 +80,16 @@ class Layouts:
         made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] == cell["target"]]
         return [self.paths.adversarial(dataset, cell["source"], cell["attack"], "audit.csv") for cell in made]
 
+    def selector_histories(self, dataset: str, cells: list[Cell]) -> list[str]:
+        """The histories of the trainings in which the targets' selection modules learned."""
+        models = selector_models([cell["target"] for cell in cells], self.plan["models"])
+        return [self.paths.history(dataset, model) for model in models]
+
     def study_files(self, name: str) -> list[str]:
-        """All predictions that a study's table needs, the audits of its white-box sets, and histories for sizes."""
+        """All predictions that a study's table needs, the audits of its white-box sets, and histories."""
         rows = self.studies[name]["rows"]
         histories = {row["history"] for row in rows if row["history"]}
+        histories |= {path for row in rows for files in row["selectors"].values() for path in files}
         predictions = {path for row in rows for files in row["cells"].values() for path in files}
         worst = {path for row in rows for files in row.get("worst", {}).values() for path in files["cells"]}
         return sorted(predictions | worst | histories | {*self.study_audits(name)})

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from pipeline_lib.configuration.studies import Plan
+from pipeline_lib.configuration.targets import INITIAL
 from pipeline_lib.provenance.fingerprints import canonical
 
 
@@ -28,7 +29,7 @@ def tolerated(entry: dict[str, Any]) -> dict[str, list[str]]:
 
 def model_entry(plan: Plan, model: str) -> dict[str, Any]:
     """Parameters of a model: all but its initial weights, which are an input file."""
-    return plain({key: value for key, value in plan["models"][model].items() if key != "initial"})
+    return plain({key: value for key, value in plan["models"][model].items() if key not in INITIAL})
 
 
 def attack_entry(plan: Plan, attack: str) -> dict[str, Any]:

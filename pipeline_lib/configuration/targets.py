@@ -12,6 +12,9 @@ from typing import Any
 from pipeline_lib.configuration.entries import fail, known
 from pipeline_lib.entries.facts import declared, field_named_by, innermost
 
+# The keys of a model that name weights to start from: of the whole network, and of its selection module.
+INITIAL = ("initial", "selector_initial")
+
 
 def core_defense(model: Mapping[str, Any]) -> Mapping[str, Any]:
     """The innermost defense of a resolved model entry."""
@@ -86,3 +89,10 @@ def trained(target: str, models: Mapping[str, dict]) -> str:
     if entry["training"]["epochs"] or not entry["initial"]:
         return model
     return trained(entry["initial"], models) if isinstance(entry["initial"], str) else str(entry["initial"]["file"])
+
+
+def selector_models(targets: Iterable[str], models: Mapping[str, dict]) -> list[str]:
+    """The models in whose trainings the targets' selection modules learned, sorted; of targets without one, none."""
+    views = [(target, *split_target(target)) for target in targets]
+    origins = {trained(target, models) for target, model, branch in views if branch is None and selects(models[model])}
+    return sorted(origins & models.keys())  # weights of a file have no training here

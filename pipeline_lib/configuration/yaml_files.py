@@ -12,6 +12,8 @@ from pipeline_lib.configuration.entries import fail, known
 from pipeline_lib.errors import PipelineError
 
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+# Keys of paths in which `~` is the home folder: the section, and the keys inside each of its entries.
+PATHS = (("datasets", "root"), ("models", "initial", "file"), ("models", "selector_initial", "file"))
 SECTIONS = ("datasets", "networks", "attacks", "training", "models", "studies", "figures")
 
 
@@ -145,9 +147,9 @@ def with_home(config: Mapping[str, Any]) -> dict[str, Any]:
     changed = dict(config)
     if isinstance(results := config.get("results"), str):
         changed["results"] = _expanded(results)
-    for section, keys in (("datasets", ("root",)), ("models", ("initial", "file"))):
-        if isinstance(entries := config.get(section), Mapping):
-            changed[section] = {name: _with_home_at(entry, keys) for name, entry in entries.items()}
+    for section, *keys in PATHS:
+        if isinstance(entries := changed.get(section), Mapping):
+            changed[section] = {name: _with_home_at(entry, tuple(keys)) for name, entry in entries.items()}
     return changed
 
 

@@ -1,6 +1,7 @@
 """Common to all defenses: the objective of a training step, and adversarial examples crafted for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import torch
@@ -16,11 +17,15 @@ Draw = Callable[[str], Sequence[torch.Generator]]
 
 
 class Objective(NamedTuple):
-    """A training step's outcome: scalar loss, logits (M, classes), and the M labels for its accuracy."""
+    """A training step's outcome: scalar loss, logits (M, classes), and the M labels for its accuracy.
+
+    figures: further scalars by name, e.g. a term of the loss; their means over each epoch are columns of the history.
+    """
 
     loss: Tensor
     logits: Tensor
     labels: Tensor
+    figures: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Defense(Protocol):

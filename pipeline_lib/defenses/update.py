@@ -1,7 +1,8 @@
 """One update of a network on a batch: an optimizer step on the defense's objective, or the defense's own `step`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -18,10 +19,11 @@ NETWORK = "network"  # the name of the optimizer of a defense that declares none
 
 
 class Figures(NamedTuple):
-    """Means over a batch or a micro-batch: the loss, and the accuracy in percent."""
+    """Means over a batch or a micro-batch: the loss, the accuracy in percent, and the objective's own by name."""
 
     loss: float
     accuracy: float
+    others: Mapping[str, float] = MappingProxyType({})
 
 
 class Update(Protocol):
@@ -43,6 +45,10 @@ class Update(Protocol):
     @property
     def rate(self) -> float:
         """The learning rate of this step."""
+
+    @property
+    def progress(self) -> float:
+        """The fraction of the training's steps before this one: 0 in the first step, below 1 in the last."""
 
     @property
     def average(self) -> dict[str, Tensor]: ...

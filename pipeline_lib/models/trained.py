@@ -11,7 +11,7 @@ from pipeline_lib.defenses.objective import Defense
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
-from pipeline_lib.networks.bn_selector import network_for_weights
+from pipeline_lib.networks.bn_selector import network_for_weights, selector_weights
 from pipeline_lib.networks.multi_batchnorm import load_initial, through
 
 OTHER_VERSION = (
@@ -58,6 +58,18 @@ def start_from(network: nn.Module, initial: Path) -> None:
         load_initial(network_for_weights(network, weights), weights)
     except PipelineError as error:
         raise PipelineError(f"{initial}: {error}") from error
+
+
+def start_selection_from(network: nn.Module, initial: Path) -> None:
+    """Loads weights into the selection module: of another model's, or of a network trained for other classes.
+
+    Such a head is omitted, as in `load_initial`.
+    """
+    weights = selector_weights(checkpoint.load_foreign(initial))
+    try:
+        load_initial(network.get_submodule("selector"), weights)
+    except (PipelineError, AttributeError) as error:
+        raise PipelineError(f"{initial}: of the selection module: {error}") from error
 
 
 def load_model(path: Path, device: torch.device) -> Trained:

@@ -4,7 +4,7 @@ z_hat = sum_k rho_k * BN_k(z) at every BatchNorm with branches; a clip has the s
 Patel, IEEE T-IP 2022). Computed as one affine map per clip and channel, at about the cost of one BatchNorm.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -211,3 +211,9 @@ def network_for_weights(network: nn.Module, weights: Iterable[str]) -> nn.Module
     if isinstance(network, SelectedNetwork) and not any(key.startswith("target.") for key in weights):
         return network.target
     return network
+
+
+def selector_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a selection module among those of its whole network; those of any other network are unchanged."""
+    own = {key: tensor for key, tensor in weights.items() if key.startswith("selector.")}
+    return {key.removeprefix("selector."): tensor for key, tensor in own.items()} or dict(weights)

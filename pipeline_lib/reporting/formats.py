@@ -20,6 +20,7 @@ LATEX_ESCAPES = {
 
 DAGGER = "\u2020"
 WEAK_MARK = "\u00b6"
+GUESS_MARK = "\u2016"
 ARROW = "\u2192"
 
 STYLE = """
@@ -57,11 +58,12 @@ def measured_text(record: Mapping[str, Any]) -> str:
 
 
 def accuracy_text(record: Mapping[str, Any]) -> str:
-    """Return the accuracy, with a dagger if it has faults according to an audit, and marks of `chance` and of a weak
-    attack."""
+    """Return the accuracy, with a dagger if it has faults according to an audit, and marks of `chance`, of a weak attack
+    and of a selection module that only guesses."""
     if pd.isna(record["measured"]):
         return ""
     marks = marks_of(record.get("faults"), record.get("flag")) + (WEAK_MARK if record.get("weak") else "")
+    marks += GUESS_MARK if record.get("guesses") else ""
     return f"{record['measured']:.1f}{marks}"
 
 

@@ -11,6 +11,7 @@ from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.chance import chance_note, with_marked_rows
 from pipeline_lib.reporting.faults import fault_note, with_faults
 from pipeline_lib.reporting.publish import publish
+from pipeline_lib.reporting.selectors import guess_note, with_guesses
 from pipeline_lib.reporting.tables import PARAMETERS
 from pipeline_lib.reporting.worst_cases import worst_note
 
@@ -24,10 +25,11 @@ def write_table(
     """Write the table: long form as CSV (four decimals); wide as Markdown, LaTeX (booktabs) and an HTML page.
 
     Marks in the wide forms: numbers that do not measure robustness according to an audit (`faults`), numbers that are
-    not above a constant answer, and rows whose model has learned nothing (`chance`). Unbeaten numbers are bold in HTML.
+    not above a constant answer, and rows whose model has learned nothing (`chance`), and numbers of models whose
+    selection module only guesses (`selectors`). Unbeaten numbers are bold in HTML.
     """
     publish(csv, table.round(4).to_csv(index=False, lineterminator="\n"))
-    table = with_marked_rows(with_faults(table, layout))
+    table = with_marked_rows(with_guesses(with_faults(table, layout), layout))
     name, about = layout["name"], caption(table, layout)
     title = layout.get("title", name)
     publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)))
@@ -46,7 +48,8 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
         about += " Parameters in millions."
     if layout["paper"]:
         about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
-    return " ".join(filter(None, (about, worst_note(table), fault_note(table), chance_note(table), layout["note"])))
+    notes = (worst_note(table), fault_note(table), chance_note(table), guess_note(table), layout["note"])
+    return " ".join(filter(None, (about, *notes)))
 
 
 def interval_note(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:

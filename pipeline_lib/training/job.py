@@ -1,6 +1,5 @@
 """The training job: from an entry and its files to published weights, in one process or in several."""
 
-import csv
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,12 +13,19 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
-from pipeline_lib.jobs.runs import atomic_write, publish, run_folder, stop_requests
+from pipeline_lib.jobs.runs import publish, run_folder, stop_requests
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.trained import check_same_classes, new_network, parameter_count, start_from
+from pipeline_lib.models.trained import (
+    check_same_classes,
+    new_network,
+    parameter_count,
+    start_from,
+    start_selection_from,
+)
 from pipeline_lib.networks.synchronized import synchronize
 from pipeline_lib.precision import computing_in, run_metadata
 from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest
+from pipeline_lib.training.history import warn_of_guesses, write_history
 from pipeline_lib.training.loop import train
 from pipeline_lib.training.processes import ALONE, MicroBatchTooLargeError, Processes
 from pipeline_lib.training.selection import Selection, split_rows
@@ -27,19 +33,20 @@ from pipeline_lib.training.state import State, remove
 from pipeline_lib.training.task import Task, Training
 from pipeline_lib.training.workers import run_in_processes
 
-COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "selection_accuracy", "parameters", "run")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The input files of a training. test: clips to select an epoch on, if the entry does so."""
+    """The input files of a training. initial, selector: weights that the network and its selection module start from.
+    test: clips to select an epoch on, if the entry does so."""
 
     clips: Path
     initial: Path | None = None
+    selector: Path | None = None
     test: Path | None = None
 
     def digests(self) -> list[str]:
         files = [Clips(self.clips).checksum, file_digest(self.initial) if self.initial else ""]
+        files += [f"selector {file_digest(self.selector)}"] if self.selector else []
         return [*files, *([Clips(self.test).checksum] if self.test else [])]
 
 
@@ -71,7 +78,9 @@ def train_model(
                 _fit_in_processes(entry, inputs, folder, processes, device, stop)
             remove(folder)
         publish(final, outputs.weights)
-        write_history(checkpoint.load(final), outputs.history)
+        model = checkpoint.load(final)
+        write_history(model, outputs.history)
+        warn_of_guesses(model["epochs"])
 
 
 def is_whole(final: Path) -> bool:
@@ -122,6 +131,8 @@ def fit(
     network, defense = new_network(entry, len(data.classes))
     if inputs.initial:
         start_from(network, inputs.initial)
+    if inputs.selector:
+        start_selection_from(network, inputs.selector)
     count = parameter_count(network)
     rows, selection = _chosen_rows(data, settings, inputs.test)
     task = Task(
@@ -185,19 +196,3 @@ def _finish(state: State, path: Path, **facts: Any) -> None:
     if state.best:
         model.load_state_dict(state.best["weights"])
     checkpoint.save(path, model, epochs=state.epochs, **facts)
-
-
-def write_history(model: dict[str, Any], output: Path) -> None:
-    """One row for each epoch of a checkpoint: epoch, loss, accuracy (percent), learning_rate at its first step,
-    selection_accuracy if epochs are selected, then `parameters` and the run's facts, the same in every row."""
-    rows = [row | {"parameters": model["parameters"], "run": _words(model["run"])} for row in model["epochs"]]
-    # A model without epochs (another view of trained weights) has no rows, but a header.
-    names = [name for name in COLUMNS if name in (rows[0] if rows else COLUMNS)]
-    with atomic_write(output) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _words(facts: dict[str, Any]) -> str:
-    return "; ".join(f"{name} {value}" for name, value in facts.items())

@@ -23,7 +23,8 @@ def _account(state: State, task: Task, figures: Figures, rate: float) -> None:
     """Adds a step to its epoch's running means."""
     epoch, batch = divmod(state.step, task.steps_per_epoch)
     if len(state.epochs) == epoch:
-        state.epochs.append({"epoch": epoch + 1, "loss": 0.0, "accuracy": 0.0, "learning_rate": rate})
+        fresh = dict.fromkeys(figures.others, 0.0)
+        state.epochs.append({"epoch": epoch + 1, "loss": 0.0, "accuracy": 0.0, "learning_rate": rate} | fresh)
     row = state.epochs[epoch]
-    row["loss"] += (figures.loss - row["loss"]) / (batch + 1)
-    row["accuracy"] += (figures.accuracy - row["accuracy"]) / (batch + 1)
+    for name, value in {"loss": figures.loss, "accuracy": figures.accuracy, **figures.others}.items():
+        row[name] += (value - row[name]) / (batch + 1)

@@ -38,6 +38,7 @@ class BatchUpdate:
         self.state, self.task, self.rows, self.frames, self.stop = state, task, rows, frames, stop
         self.network, self.average, self.memory = state.network, state.average, state.memory
         self.rate = task.learning_rate(state.step)
+        self.progress = state.step / task.steps
         self.stopping: bool | None = None
         self.contexts: list[Callable[[Draw], AbstractContextManager[Any]]] = []
         self.passes = 0
@@ -52,14 +53,14 @@ class BatchUpdate:
 
     def gradients(self, objective: MakeObjective, clips: Tensor | None = None) -> Figures:
         local = self._passed(lambda: self._accumulated(objective, clips))
-        loss, accuracy = self._exchanged(local)
-        if not math.isfinite(loss):
-            raise self._diverged(f"the training loss is {loss}")
+        figures = self._exchanged(local)
+        if not math.isfinite(figures.loss):
+            raise self._diverged(f"the training loss is {figures.loss}")
         self.task.processes.sum_gradients(self.network.parameters())
         # The gradients of a finite loss may not be finite: one step along them would spoil all later checkpoints.
         if not gradients_are_finite(self.network):
             raise self._diverged("the gradients are not finite")
-        return Figures(loss, accuracy)
+        return figures
 
     def crafted(self, craft: Craft) -> Tensor:
         return self._passed(lambda: torch.cat([self._called(craft, here) for here in self._micro_batches()])).detach()
@@ -103,9 +104,10 @@ class BatchUpdate:
 
     def _exchanged(self, local: Figures) -> Figures:
         """The sums over all processes, in one exchange with requests to stop."""
-        loss, accuracy, stops = self.task.processes.summed([*local, float(self.stop())])
+        sums = [local.loss, local.accuracy, float(self.stop()), *local.others.values()]
+        loss, accuracy, stops, *others = self.task.processes.summed(sums)
         self.stopping = bool(self.stopping) or stops > 0
-        return Figures(loss, accuracy)
+        return Figures(loss, accuracy, dict(zip(local.others, others, strict=True)))
 
     def _passed(self, work: Callable[[], T]) -> T:
         """The result of passing the whole shard; each time that the memory is too small, the micro-batches are halved
@@ -145,16 +147,15 @@ class BatchUpdate:
         self.network.train()
         if clips is not None and clips.is_leaf:
             clips.grad = None
-        sums = [0.0, 0.0]
+        total = Figures(0.0, 0.0)
         for here in self._micro_batches():
             outcome = self._called(objective, here, clips)
             if here.start == 0:  # not earlier: the forward pass would reuse their memory (more page faults)
                 self.network.zero_grad(set_to_none=True)
             weight = (here.stop - here.start) / self.task.settings.batch_size
             (outcome.loss * weight).backward()
-            seen = figures_of(outcome)
-            sums = [total + weight * figure for total, figure in zip(sums, seen, strict=True)]
-        return Figures(*sums)
+            total = added(total, figures_of(outcome), weight)
+        return total
 
     def _called(self, function: Callable[..., T], here: slice, clips: Tensor | None = None) -> T:
         """The value of a function of (network, clips, labels, draw) for some clips at once."""
@@ -206,5 +207,12 @@ def smaller_micro_batches(state: State, task: Task, error: RuntimeError) -> str:
 def figures_of(outcome: Objective) -> Figures:
     """The loss and the accuracy of a pass, in one transfer from the device."""
     correct = (outcome.logits.detach().argmax(1) == outcome.labels).float().mean()
-    loss, fraction = torch.stack([outcome.loss.detach().float(), correct]).tolist()
-    return Figures(loss, 100 * fraction)
+    scalars = [outcome.loss.detach().float(), correct, *(value.detach().float() for value in outcome.figures.values())]
+    loss, fraction, *others = torch.stack(scalars).tolist()
+    return Figures(loss, 100 * fraction, dict(zip(outcome.figures, others, strict=True)))
+
+
+def added(total: Figures, figures: Figures, weight: float) -> Figures:
+    """The sum of figures and weighted ones."""
+    others = {name: total.others.get(name, 0.0) + weight * value for name, value in figures.others.items()}
+    return Figures(total.loss + weight * figures.loss, total.accuracy + weight * figures.accuracy, others)

@@ -5,6 +5,7 @@ rule train:
     input:
         clips=PATHS.clips("{dataset}", "train"),
         initial=lambda wildcards: INPUTS.initial_weights(wildcards.dataset, wildcards.model),
+        selector=lambda wildcards: INPUTS.selector_weights(wildcards.dataset, wildcards.model),
         test=lambda wildcards: INPUTS.selection_clips(wildcards.dataset, wildcards.model),
     output:
         weights=PATHS.weights("{dataset}", "{model}"),

@@ -12,6 +12,7 @@ with job(snakemake):
         Inputs(
             clips=Path(snakemake.input.clips),
             initial=Path(snakemake.input.initial[0]) if snakemake.input.initial else None,
+            selector=Path(snakemake.input.selector[0]) if snakemake.input.selector else None,
             test=Path(snakemake.input.test[0]) if snakemake.input.test else None,
         ),
         Outputs(

@@ -139,10 +139,15 @@ class Chart:
         return f"{self.title}. Measured accuracies with their 95 % intervals beside the values printed in the paper."
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
-        """The table, and in the layout of `faults.with_faults` the audits of the sets made on each target itself."""
+        """The table, and in the layout of `faults.with_faults` and `selectors.with_guesses` the audits of the sets made
+        on each target itself, and the histories of selection modules."""
         study = plan.study("study", self.study)
         worst = study.get("worst", {})
-        rows = [self._row(label, row, worst.get(label, {})) for label, row in study["rows"].items()]
+        rows = [
+            self._row(label, row, worst.get(label, {}))
+            | {"selectors": {column: plan.selector_histories(cells) for column, cells in row.items()}}
+            for label, row in study["rows"].items()
+        ]
         return {"table": plan.table(self.study), "rows": rows, "summaries": study["summaries"]}
 
     def _row(self, label: str, row: Mapping[str, Any], worst: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,11 +158,13 @@ class Chart:
     def draw(self, files: Mapping[str, Any]) -> Figure:
         from pipeline_lib.reporting.chance import chance_note, with_marked_rows
         from pipeline_lib.reporting.faults import fault_note, with_faults
+        from pipeline_lib.reporting.selectors import guess_note, with_guesses
         from pipeline_lib.reporting.tables import read_table
         from pipeline_lib.reporting.worst_cases import worst_note
 
-        table = with_faults(read_table(files["table"]), files)
-        note = " ".join(filter(None, (worst_note(table), fault_note(table), chance_note(table))))
+        table = with_guesses(with_faults(read_table(files["table"]), files), files)
+        notes = (worst_note(table), fault_note(table), chance_note(table), guess_note(table))
+        note = " ".join(filter(None, notes))
         return draw_table(with_marked_rows(table), self.title, note)
 
 
