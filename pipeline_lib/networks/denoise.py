@@ -51,9 +51,9 @@ def over_groups(theta: Tensor, phi: Tensor, features: Tensor, positions: int) ->
 class ByFrame(nn.Module):
     """A separate 1x1 convolution for each time step, (N, C, T, H, W) -> (N, C', T, H, W)."""
 
-    def __init__(self, inputs: int, outputs: int, frames: int, bias: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, frames: int) -> None:
         super().__init__()
-        self.frames = nn.ModuleList(nn.Conv2d(inputs, outputs, 1, bias=bias) for _ in range(frames))
+        self.frames = nn.ModuleList(nn.Conv2d(inputs, outputs, 1, bias=False) for _ in range(frames))
 
     def forward(self, features: Tensor) -> Tensor:
         if features.shape[2] != len(self.frames):
@@ -65,8 +65,8 @@ class ByFrame(nn.Module):
         return torch.stack([convolution(step) for convolution, step in steps], dim=2)
 
 
-def pointwise(inputs: int, outputs: int, bias: bool = False) -> nn.Module:
-    return nn.Conv3d(inputs, outputs, 1, bias=bias)
+def pointwise(inputs: int, outputs: int) -> nn.Module:
+    return nn.Conv3d(inputs, outputs, 1, bias=False)
 
 
 class Denoising(nn.Module):
@@ -95,9 +95,9 @@ def normalized_output(channels: int) -> nn.Module:
 
 
 def drawn_small(embedding: nn.Module) -> nn.Module:
-    """The embedding, initialized with weights from N(0, 0.01^2) and biases of zero."""
-    for name, parameter in embedding.named_parameters():
-        nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=0.01)
+    """The embedding, initialized with weights from N(0, 0.01^2)."""
+    for weight in embedding.parameters():
+        nn.init.normal_(weight, std=0.01)
     return embedding
 
 
@@ -109,8 +109,8 @@ class FeatureDenoising:
     "frame_separate" has separate embeddings for each time step ("2D Denoise", Xie-B) and needs `frames`, the time
     steps after each stage; "spatiotemporal" is over all positions of the clip.
     form: "authors" has a ReLU after the sum, except in "frame_separate", and no BatchNorm (their code declares one in
-    Xie-A that it never uses) and no bias. "fair" is Xie et al.'s: embeddings from N(0, 0.01^2) with a bias, a
-    BatchNorm that starts at zero after the output convolution, no ReLU.
+    Xie-A that it never uses). "fair" is Xie et al.'s, of Facebook AI Research: embeddings from N(0, 0.01^2), a
+    BatchNorm that starts at zero after the output convolution, no ReLU. No convolution has a bias in either.
     network: the one that gets the blocks.
     after: its stages that get one.
     frames: time steps after each stage.
@@ -149,5 +149,5 @@ class FeatureDenoising:
 
     def _embedding(self, channels: int, frames: int) -> nn.Module:
         if self.attention == "frame_separate":
-            return ByFrame(channels, channels // 2, frames, bias=self.form == "fair")
-        return pointwise(channels, channels // 2, bias=self.form == "fair")
+            return ByFrame(channels, channels // 2, frames)
+        return pointwise(channels, channels // 2)

@@ -49,14 +49,27 @@ class SubsampledIdentity(nn.Module):
         return F.pad(kept, (0, 0) * dimensions + (0, self.added))
 
 
+class DetachedIdentity(SubsampledIdentity):
+    """The authors' shortcut "A": the same values without a gradient, in attacks and in training.
+
+    Their code builds it from `out.data`.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features.detach())
+
+
 def projection(layers: Layers, inputs: int, outputs: int, stride: int) -> nn.Module:
     """Shortcut "B": a convolution with kernel 1, and BatchNorm."""
     return nn.Sequential(convolution(layers, inputs, outputs, 1, stride), layers.norm(outputs))
 
 
-def shortcut_of(letter: str, layers: Layers) -> Shortcut:
-    """(inputs, outputs, stride) -> shortcut. Raises PipelineError for an unknown letter."""
-    shortcuts: dict[str, Shortcut] = {"A": SubsampledIdentity, "B": partial(projection, layers)}
+def shortcut_of(letter: str, layers: Layers, detached: bool) -> Shortcut:
+    """(inputs, outputs, stride) -> shortcut. Raises PipelineError for an unknown letter, or "B" without a gradient."""
+    if detached and letter != "A":
+        raise PipelineError('detached: only the shortcut "A" may be without a gradient; remove the key')
+    identity = DetachedIdentity if detached else SubsampledIdentity
+    shortcuts: dict[str, Shortcut] = {"A": identity, "B": partial(projection, layers)}
     if letter not in shortcuts:
         raise PipelineError(f'shortcut: {letter!r} is unknown; choose "A" (subsampled identity) or "B" (convolution)')
     return shortcuts[letter]

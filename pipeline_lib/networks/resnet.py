@@ -45,6 +45,7 @@ class ResNet(nn.Module):
         expansion: int = 1,
         cardinality: int = 1,
         shortcut: str = "B",
+        detached: bool = False,
         stem_kernel: int = 7,
         stem_stride: Sequence[int] = (1, 2, 2),
         stem_pool: bool = True,
@@ -52,7 +53,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.dimensions, self.layers = dimensions, LAYERS[dimensions]
         self.expansion, self.cardinality = expansion, cardinality
-        self.shortcut = shortcut_of(shortcut, self.layers)
+        self.shortcut = shortcut_of(shortcut, self.layers, detached)
         stride = stride_of(stem_stride, dimensions)
         self.conv1 = self.layers.stem(3, width, stem_kernel, stride, stem_kernel // 2, bias=False)
         self.bn1 = self.layers.norm(width)
@@ -110,6 +111,8 @@ class ResidualNetwork:
 
     width: planes of the first stage; stages: number of stages, 1 to 4; stem_stride: (time, height, width).
     depth: 10, 18, 34, 50, 101, 152 or 200; shortcut: `B`, a convolution, or `A`, the subsampled identity.
+    detached: the shortcuts `A` pass no gradient, as in the authors' code. Not the default, since it is not the
+    derivative of the network: attacks along it are weaker.
     stem_kernel: side in pixels and frames; stem_pool: a pooling follows the stem; normalization: of the inputs.
     """
 
@@ -119,6 +122,7 @@ class ResidualNetwork:
     depth: int = 18
     width: Count = 64
     shortcut: str = "B"
+    detached: bool = False
     stages: int = 4
     stem_kernel: Count = 7
     stem_stride: tuple[int, ...] = (1, 2, 2)
@@ -141,6 +145,7 @@ class ResidualNetwork:
             expansion=expansion,
             cardinality=cardinality,
             shortcut=self.shortcut,
+            detached=self.detached,
             stem_kernel=self.stem_kernel,
             stem_stride=self.stem_stride,
             stem_pool=self.stem_pool,
