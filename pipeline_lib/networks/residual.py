@@ -13,6 +13,16 @@ from pipeline_lib.networks.stem import Stem3d
 
 Shortcut = Callable[[int, int, int], nn.Module]
 
+BLOCKS_PER_STAGE = {
+    10: (1, 1, 1, 1),
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 24, 36, 3),
+}
+
 
 class Layers(NamedTuple):
     """The layer classes for 2 or 3 dimensions, of torch or replacements; `stem` is the first convolution."""
@@ -121,3 +131,12 @@ class Bottleneck(nn.Module):
         features = self.relu(self.bn1(self.conv1(features)))
         features = self.relu(self.bn2(self.conv2(features)))
         return self.relu(self.bn3(self.conv3(features)).add_(shortcut))
+
+
+def blocks_of(depth: int, stages: int) -> tuple[int, ...]:
+    """Blocks of the first stages. Raises PipelineError for a depth that Hara et al. do not define."""
+    if depth not in BLOCKS_PER_STAGE:
+        raise PipelineError(f"depth: there is no ResNet of depth {depth}; choose one of {sorted(BLOCKS_PER_STAGE)}")
+    if not 1 <= stages <= 4:
+        raise PipelineError(f"stages is {stages}: a ResNet has 1 to 4")
+    return BLOCKS_PER_STAGE[depth][:stages]

@@ -8,17 +8,8 @@ from torch import Tensor, nn
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.networks.normalization import Normalization, normalize_inputs
-from pipeline_lib.networks.residual import LAYERS, Basic, Bottleneck, shortcut_of
+from pipeline_lib.networks.residual import LAYERS, Basic, Bottleneck, blocks_of, shortcut_of
 
-BLOCKS_PER_STAGE = {
-    10: (1, 1, 1, 1),
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-    200: (3, 24, 36, 3),
-}
 BOTTLENECK_FROM = 50
 AXES = {2: "two numbers (height, width)", 3: "three numbers (time, height, width)"}
 
@@ -204,15 +195,6 @@ class ResNet2D(ResidualNetwork):
 
     def __call__(self, classes: int) -> nn.Module:
         return self._network(classes, dimensions=2, planes=self.width, expansion=expansion_of(self.depth))
-
-
-def blocks_of(depth: int, stages: int) -> tuple[int, ...]:
-    """Blocks of the first stages. Raises PipelineError for a depth that Hara et al. do not define."""
-    if depth not in BLOCKS_PER_STAGE:
-        raise PipelineError(f"depth: there is no ResNet of depth {depth}; choose one of {sorted(BLOCKS_PER_STAGE)}")
-    if not 1 <= stages <= 4:
-        raise PipelineError(f"stages is {stages}: a ResNet has 1 to 4")
-    return BLOCKS_PER_STAGE[depth][:stages]
 
 
 def expansion_of(depth: int) -> int:

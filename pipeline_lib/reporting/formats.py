@@ -58,8 +58,8 @@ def measured_text(record: Mapping[str, Any]) -> str:
 
 
 def accuracy_text(record: Mapping[str, Any]) -> str:
-    """Return the accuracy, with a dagger if it has faults according to an audit, and marks of `chance`, of a weak attack
-    and of a selection module that only guesses."""
+    """Return the accuracy, with a dagger if it has faults according to an audit, and marks of `chance`, of a weak
+    attack, and of a selection module that only guesses."""
     if pd.isna(record["measured"]):
         return ""
     marks = marks_of(record.get("faults"), record.get("flag")) + (WEAK_MARK if record.get("weak") else "")
