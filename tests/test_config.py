@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from configured import CONFIG, ROOT, SCHEMA, changed, resolved, stacked
-from pipeline_lib.configuration.config import check_weight_files
+from pipeline_lib.configuration.initial_weights import check_weight_files
 from pipeline_lib.configuration.targets import split_target, views
 from pipeline_lib.entries.fields import fields
 from pipeline_lib.errors import PipelineError

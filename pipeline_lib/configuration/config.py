@@ -1,7 +1,6 @@
 """Resolving the configuration as written to plain entries: names, references and seeds."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline_lib.configuration.entries import (
@@ -15,11 +14,12 @@ from pipeline_lib.configuration.entries import (
     resolve_fields,
 )
 from pipeline_lib.configuration.figures import resolve_figures
+from pipeline_lib.configuration.initial_weights import check_selection, initial_of, seeds_of_entry
 from pipeline_lib.configuration.lengths import check_lengths
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
 from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
 from pipeline_lib.configuration.sweeps import written_out
-from pipeline_lib.configuration.targets import INITIAL, branch_attacks, selects
+from pipeline_lib.configuration.targets import INITIAL, branch_attacks
 from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
 from pipeline_lib.entries.facts import (
     field_named_by,
@@ -123,12 +123,8 @@ def _checked_decoder(where: str, entry: Mapping[str, Any]) -> dict:
 
 def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str, dict]]:
     for name, entry in config["models"].items():
-        for seed in _seeds(entry, config):
+        for seed in seeds_of_entry(entry, config):
             yield f"{name}-s{seed}", _model(name, entry, seed, config, sections)
-
-
-def _seeds(entry: Mapping[str, Any], config: Mapping[str, Any]) -> list[int]:
-    return [int(seed) for seed in entry.get("seeds", config["seeds"])]
 
 
 def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], sections: Sections) -> dict:
@@ -142,8 +138,8 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
         ),
         "seed": seed,
     }
-    _check_selection(where, entry, model)
-    return model | {key: _initial(f"{where}.{key}", name, entry.get(key), seed, config) for key in INITIAL}
+    check_selection(where, entry, model)
+    return model | {key: initial_of(f"{where}.{key}", name, entry.get(key), seed, config) for key in INITIAL}
 
 
 def _network(where: str, name: str, sections: Sections) -> dict:
@@ -177,48 +173,3 @@ def _refuse_goal(where: str, defense: Mapping[str, Any]) -> None:
     attack = field_named_by(defense, "replaces_goal")
     if attack is not None and isinstance(innermost(attack).get("goal"), Mapping):
         raise fail(f"{where}.attack", "trades maximizes a divergence, and this attack has a goal: name one without")
-
-
-def _check_selection(where: str, entry: Mapping[str, Any], model: Mapping[str, Any]) -> None:
-    """Raises PipelineError for weights of a selection module if the defense of a resolved model has none."""
-    if entry.get("selector_initial") and not selects(model):
-        raise fail(f"{where}.selector_initial", "this defense has no selection module; remove the key or use multibn")
-
-
-def _initial(
-    where: str, name: str, initial: str | Mapping[str, str] | None, seed: int, config: Mapping[str, Any]
-) -> str | dict[str, str] | None:
-    """The model to start from (of the same seed if it exists, else its first seed), or a file of weights."""
-    if not isinstance(initial, str):
-        return None if initial is None else dict(initial)
-    _check_chain(where, [name], initial, config)
-    seeds = _seeds(config["models"][initial], config)
-    return f"{initial}-s{seed if seed in seeds else seeds[0]}"
-
-
-def _check_chain(where: str, chain: list[str], parent: str, config: Mapping[str, Any]) -> None:
-    """Raises PipelineError if a model starts, through others, from itself. chain: the models up to `parent`'s child."""
-    if parent in chain:
-        raise fail(where, f"circular reference: {' <- '.join([*chain, parent])}")
-    entry = lookup(where, parent, config["models"], "model")
-    for key in INITIAL:
-        if isinstance(entry.get(key), str):
-            _check_chain(where, [*chain, parent], entry[key], config)
-
-
-def check_weight_files(plan: Mapping[str, dict]) -> None:
-    """Raises PipelineError for a missing file of weights that a model of the studies and figures starts from."""
-    todo = set(used_models(plan))
-    seen: set[str] = set()
-    while todo:
-        model = min(todo)
-        todo.remove(model)
-        seen.add(model)
-        for key in INITIAL:
-            initial = plan["models"][model][key]
-            if isinstance(initial, str):
-                todo |= {initial} - seen
-            elif initial and not Path(initial["file"]).is_file():
-                where = f"models.{model.rpartition('-s')[0]}.{key}.file"
-                there = Path(initial["file"]).absolute()
-                raise fail(where, f"there is no file {there}; put it there or correct the path")

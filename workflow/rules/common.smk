@@ -12,7 +12,8 @@ if not (ROOT / "pipeline_lib").is_dir():
 sys.path.insert(0, str(ROOT))
 
 from pipeline_lib.configuration import parameters
-from pipeline_lib.configuration.config import check_weight_files, read_config
+from pipeline_lib.configuration.config import read_config
+from pipeline_lib.configuration.initial_weights import check_weight_files
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_inputs, figure_rules
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.layouts import Layouts
