@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 
 from pipeline_lib.clips.containers import require_known
+from pipeline_lib.clips.outcomes import recorded, report
 from pipeline_lib.clips.readable import problem, require_present
 from pipeline_lib.clips.splits import Lists, Video
 from pipeline_lib.clips.status import DecodedClip, Status, printable
@@ -95,10 +96,11 @@ def decode_to_store(
     folder = lists.video_root(root)
     listed = [item.path for item in items if item.path not in decoding.tolerate]
     require_present(listed, folder, split, getattr(decoder, "problem", problem))
+    statuses: list[Status] = []
     write_store(
         out,
         items,
-        decoded(decoder, folder, items, decoding, workers),
+        recorded(decoded(decoder, folder, items, decoding, workers), statuses),
         shape=decoder.shape,
         classes=lists.class_names(root),
         spec=decoder.described(),
@@ -106,6 +108,7 @@ def decode_to_store(
         tolerate=decoding.tolerate,
         progress=progress,
     )
+    report(f"{split} clips of {printable(str(root))}", [item.name for item in items], statuses)
 
 
 def decoded(

@@ -167,3 +167,8 @@ class Layouts:
     def trained(self) -> list[tuple[str, str]]:
         """Data set and model of every training that the studies and figures depend on."""
         return [(dataset, model) for dataset in self.datasets for model in used_models(self.plan, dataset)]
+
+    @property
+    def decoded(self) -> list[tuple[str, str]]:
+        """Data set and split of the clips that the trained models and their scores depend on."""
+        return [(dataset, split) for dataset in dict(self.trained) for split in ("train", "test")]

@@ -1,10 +1,12 @@
-"""The report's opening page: seeds, precision and determinism of the runs."""
+"""The report's opening page: seeds, precision and determinism of the runs, and the outcome of decoding."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from pipeline_lib.clips.outcomes import LARGEST_PART, in_words, outcomes_of, part_not_ok
 
 # Facts of single models, not of their computation.
 OF_A_MODEL = ("seed", "epoch")
@@ -16,8 +18,13 @@ def run_facts(history: Path | str) -> dict[str, str]:
     return dict(word.split(" ", 1) for words in runs[:1] for word in words.split("; "))
 
 
-def opening_page(histories: Iterable[tuple[str, Path | str]], evaluation: Mapping[str, Any]) -> str:
-    """reStructuredText with a paragraph for all models (name, history) of the same facts, and the evaluation."""
+def opening_page(
+    histories: Iterable[tuple[str, Path | str]],
+    evaluation: Mapping[str, Any],
+    stores: Iterable[tuple[str, Path | str]] = (),
+) -> str:
+    """reStructuredText with a paragraph for all models (name, history) of the same facts, the evaluation, and the
+    outcomes of decoding of the clip stores (name, path)."""
     groups: dict[str, list[str]] = {}
     seeds = set()
     for model, path in histories:
@@ -33,4 +40,21 @@ def opening_page(histories: Iterable[tuple[str, Path | str]], evaluation: Mappin
     lines += [f"Attacks compute their gradients in {evaluation['precision']}, clips are scored in fp32.", ""]
     for words, models in groups.items():
         lines += [f"Trained with {words}: {', '.join(f'``{model}``' for model in models)}.", ""]
-    return "\n".join(lines)
+    return "\n".join(lines + decoding_section(stores))
+
+
+def decoding_section(stores: Iterable[tuple[str, Path | str]]) -> list[str]:
+    """How many clips have each status, and the first of each; a part of more than a tenth that is not OK is bold."""
+    lines = []
+    for name, path in stores:
+        found = outcomes_of(Path(path))
+        words = f"**{in_words(found)}**" if part_not_ok(found) > LARGEST_PART else in_words(found)
+        lines += [f"``{name}``: {escaped(words)}.", ""]
+    return ["Decoded clips", "=============", "", *lines] if lines else []
+
+
+def escaped(text: str) -> str:
+    """Text in which names of files have no meaning in reStructuredText; `**` around it stays."""
+    bold = "**" if text.startswith("**") and text.endswith("**") else ""
+    inner = text.removeprefix(bold).removesuffix(bold)
+    return bold + "".join(f"\\{letter}" if letter in "\\*`_|" else letter for letter in inner) + bold

@@ -128,7 +128,8 @@ for FORM in figure_rules(PLAN):
 
 rule opening:
     input:
-        [PATHS.history(*trained) for trained in LAYOUTS.trained],
+        histories=[PATHS.history(*trained) for trained in LAYOUTS.trained],
+        stores=[PATHS.clips(*split) for split in LAYOUTS.decoded],
     output:
         PATHS.opening(),
     log:
@@ -138,6 +139,7 @@ rule opening:
         "../../environment.yml"
     params:
         models=["/".join(trained) for trained in LAYOUTS.trained],
+        stores=["/".join(split) for split in LAYOUTS.decoded],
         evaluation=plain(config["evaluation"]),
         code=code("opening.py"),
     script:

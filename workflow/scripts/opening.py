@@ -1,4 +1,4 @@
-"""Writes the report's opening page: seeds, precision and determinism of the runs."""
+"""Writes the report's opening page: seeds, precision and determinism of the runs, and the outcome of decoding."""
 
 from pathlib import Path
 
@@ -8,5 +8,6 @@ with job(snakemake):
     from pipeline_lib.reporting.opening import opening_page
     from pipeline_lib.reporting.publish import publish
 
-    histories = list(zip(snakemake.params.models, snakemake.input, strict=True))
-    publish(Path(snakemake.output[0]), opening_page(histories, snakemake.params.evaluation))
+    histories = list(zip(snakemake.params.models, snakemake.input.histories, strict=True))
+    stores = list(zip(snakemake.params.stores, snakemake.input.stores, strict=True))
+    publish(Path(snakemake.output[0]), opening_page(histories, snakemake.params.evaluation, stores))
