@@ -134,6 +134,22 @@ class Blur:
 @dataclass(frozen=True, kw_only=True)
 class NoObjective:
     def extend(self, network): ...
+@dataclass(frozen=True, kw_only=True)
+class NoLoss(Simple):
+    def __call__(self, clips): ...
+@dataclass(frozen=True, kw_only=True)
+class Greedy(Simple):
+    def __call__(self, *arguments): ...
+    def quantize(self, adversarial, clean, /, bits=8, *, nearest): ...
+@dataclass(frozen=True, kw_only=True)
+class Negative:
+    differentiable: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+    def __call__(self): ...
+@dataclass(frozen=True, kw_only=True)
+class Alone:
+    def extend(self, network): ...
+    def objective(self, network, clips, labels): ...
 class Net(nn.Module):
     def forward(self, clips): ...
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +165,8 @@ BLURRED = {"method": "transformed", "transform": {"method": "own_file:Blur"}, "d
 AFTER = {"method": "oudefend", "network": "own", "after": ["layer2"]}
 FEATURES = {"method": "features", "dataset": "synthetic", "attack": "pgd", "rows": {"R": "flat"}}
 FLAT = {"network": "own", "training": "scratch", "defense": {"method": "standard"}}
+BALL = {"method": "ascent", "steps": 2}
+LARGE_L1 = BALL | {"perturbation": {"method": "additive_l1", "epsilon": 30000, "step_size": 1}}
 NO_QUANTIZE, NO_CALL = {"method": "own_file:NoQuantize"}, {"method": "own_file:NoCall"}
 EXTENDED = [("networks.more", AFTER), ("models.at_pgd.network", "more")]
 UNKNOWN_STAGE = "networks.more: after: unknown stage 'layer2'; this network has layer1"
@@ -172,9 +190,45 @@ INTERFACES = {
         "attacks.mine: .*class Quantise has no quantize, which a LatticeAttack .* needs; it has quantise",
     ),
     "defense": ([("models.at_pgd.defense", {"method": "own_file:NoObjective"})], "NoObjective has no objective"),
+    "arguments": (
+        [("attacks.mine", {"method": "own_file:NoLoss"}), USED],
+        "attacks.mine: .*own_file.py: class NoLoss: __call__ takes 1 argument, and a LatticeAttack .*is called with 3",
+    ),
+    "by name": (
+        [("attacks.mine", {"method": "own_file:Greedy"}), USED],
+        "class Greedy: quantize takes 2 to 3 arguments and nearest by name, and a LatticeAttack .*is called with 2",
+    ),
+    "trained on without a loss": (
+        [("models.at_pgd.defense.attack", {"method": "own_file:NoLoss"})],
+        "defense.attack: .*class NoLoss: __call__ takes 1 argument, and an Attack .*is called with 3",
+    ),
+    "transform of nothing": (
+        [("models.at_pgd.defense", BLURRED | {"transform": {"method": "own_file:Negative"}})],
+        "transform: .*class Negative: __call__ takes 0 arguments, and a Deterministic .*is called with 1 argument",
+    ),
+    "defense without draws": (
+        [("models.at_pgd.defense", {"method": "own_file:Alone"})],
+        "class Alone: objective takes 3 arguments, and a Defense .*is called with 4",
+    ),
+    "apgd inside apgd": (
+        [("attacks.mine", {"method": "apgd", "inside": {"method": "apgd", "inside": "pgd"}}), USED],
+        "attacks.mine.inside: .*apgd.py: class Apgd is not an Ascent",
+    ),
+    "steepest of another": (
+        [("attacks.mine", {"method": "steepest", "steps": 2, "attacks": ["pgd", "pgd_worst"]}), USED],
+        r"attacks.mine.attacks\[1\]: .*class WorstCase is not an Ascent",
+    ),
+    "l2 bound": (
+        [("attacks.mine", BALL | {"perturbation": {"method": "additive_l2", "epsilon": 157, "step_size": 1}}), USED],
+        "attacks.mine: AdditiveL2 has the epsilon 157, larger than the distance between any two clips of synthetic",
+    ),
+    "l1 bound in training": (
+        [("models.standard.defense", {"method": "adversarial_training", "attack": LARGE_L1})],
+        "models.standard: AdditiveL1 has the epsilon 30000",
+    ),
     "module": (
         [("networks.tiny", {"method": "own_file:Net"})],
-        "networks.tiny: .*file.py: class Net is an nn.Module",
+        "networks[.][a-z]+: .*file.py: class Net is an nn.Module",
     ),
     "stage": ([("networks.own", {"method": "own_file:Short"}), *EXTENDED], UNKNOWN_STAGE),
     "our stage": ([("networks.own", {"method": "resnet_3d", "stages": 1}), *EXTENDED], UNKNOWN_STAGE),

@@ -201,3 +201,42 @@ def test_entries_are_checked():
     ):
         with pytest.raises(PipelineError, match=message):
             resolve("models.x.defense", given | change, {})
+
+
+DIMMED = """
+class Dimmed:
+    differentiable = {differentiable}
+    stochastic = False
+    def __call__(self, clips):
+        return clips * 0.5
+class InPlace(Dimmed):
+    def __call__(self, clips):
+        return clips.mul_(0.5)
+class ByNumpy(Dimmed):
+    def __call__(self, clips):
+        clips.detach().numpy()[:] *= 0.5
+        return clips
+"""
+
+
+@pytest.mark.parametrize(("differentiable", "writing"), [(True, "InPlace"), (False, "ByNumpy")])
+def test_a_transform_of_the_users_that_writes_into_its_input_changes_nothing_else(
+    made, tmp_path, monkeypatch, differentiable, writing
+):
+    """The same bytes as with one that does not: of the model, of the set, and of its audit."""
+    name = f"dimming_{writing}_{differentiable}".lower()
+    (tmp_path / f"{name}.py").write_text(DIMMED.format(differentiable=differentiable))
+    monkeypatch.syspath_prepend(tmp_path)
+    weights, folders = [], []
+    for kind in ("Dimmed", writing):
+        folder = tmp_path / kind
+        folder.mkdir()
+        (folder / "clips.h5").symlink_to(made / "clips.h5")
+        entry = tiny.model_entry(behind({"method": f"{name}:{kind}"}, tiny.AT_PGD))
+        trained(folder, entry, folder / "clips.h5", "dimmed")
+        network = load_model(folder / "dimmed.pt", CPU).network
+        weights.append(network.state_dict())
+        folders.append(attacked(folder, folder / "out", tiny.PGD, model="dimmed"))
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert np.array_equal(frames_of(made, folders[0]), frames_of(made, folders[1]))
+    assert (folders[0] / "audit.csv").read_bytes() == (folders[1] / "audit.csv").read_bytes()

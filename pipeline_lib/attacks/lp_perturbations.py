@@ -38,6 +38,8 @@ class AdditiveL2:
     epsilon: l2 length of the change of a clip.
     """
 
+    no_bound_if: ClassVar[str] = "epsilon > elements ** 0.5"
+
     epsilon: Positive
     step_size: Positive
     smallest_norm: NonNegative = 0.0
@@ -178,6 +180,8 @@ class AdditiveL1:
 
     epsilon: l1 length of the change of a clip; step_size: of one element if k is `most`; fewest, most: limits of k.
     """
+
+    no_bound_if: ClassVar[str] = "epsilon > elements"
 
     epsilon: Positive
     step_size: Positive

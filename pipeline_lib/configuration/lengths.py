@@ -1,4 +1,4 @@
-"""Attacks that need clips of several frames, compared with the data sets that they are used on."""
+"""Attacks compared with the data sets that they are used on: the frames they need, and bounds as large as a clip."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +16,8 @@ def frames_of(plan: Plan, dataset: str) -> int:
 
 
 def check_lengths(plan: Plan) -> None:
-    """Raises PipelineError for an attack, of a cell or of a training, that needs longer clips than a data set has."""
+    """Raises PipelineError for an attack, of a cell or of a training, that needs longer clips than a data set has, or
+    has a bound that contains all clips of that size."""
     for dataset, cell in used_cells(plan):
         if cell["attack"] != CLEAN:
             _check(f"attacks.{cell['attack']}", plan["attacks"][cell["attack"]], plan, dataset)
@@ -33,6 +34,17 @@ def _check(where: str, entry: Any, plan: Plan, dataset: str) -> None:
             if needed > frames:
                 name = str(part["method"]).rpartition(":")[2]
                 raise fail(where, f"{name} needs clips of {needed} frames or more; those of {dataset} have {frames}")
+        _check_bound(where, part, plan, dataset)
+
+
+def _check_bound(where: str, part: Mapping[str, Any], plan: Plan, dataset: str) -> None:
+    if declared(part, "no_bound_if") is None:
+        return
+    size = plan["datasets"][dataset]["size"]
+    if evaluated("no_bound_if", part, (frames_of(plan, dataset), size, size)):
+        name, epsilon = str(part["method"]).rpartition(":")[2], part["epsilon"]
+        words = f"{name} has the epsilon {epsilon:g}, larger than the distance between any two clips of {dataset}"
+        raise fail(where, f"{words}: pixels are on the [0, 1] scale, on which 8 gray levels are 8/255")
 
 
 def _entries(value: Any) -> Iterator[Mapping[str, Any]]:

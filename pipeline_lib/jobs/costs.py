@@ -79,6 +79,7 @@ def evaluated(fact: str, entry: Mapping[str, Any], shape: Sequence[int]) -> int:
         return max((free[0] // stride + last_position) * (free[1] // stride + last_position), 1)
 
     known = {"len": len, "max": max, "min": min, "sum": sum, "inf": math.inf, "places": places, "frames": frames}
+    known["elements"] = 3 * frames * height * width
     try:
         return int(eval(str(expression), {"__builtins__": {}} | known | own))
     except Exception as error:  # an expression may raise anything

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance import annotations, syntax
-from pipeline_lib.provenance.syntax import Annotated, ClassSource
+from pipeline_lib.provenance.syntax import Annotated, ClassSource, Signature
 
 
 class Source(NamedTuple):
@@ -72,12 +72,15 @@ def _source(plain: dict[str, Any]) -> Source:
     )
 
 
-def _class(bases: list[str], is_dataclass: bool, annotated: dict, parameters: dict | None, *rest: Any) -> ClassSource:
-    fields, own = (
-        given if given is None else {name: Annotated(*one) for name, one in given.items()}
-        for given in (annotated, parameters)
-    )
-    return ClassSource(bases, is_dataclass, fields or {}, own, *rest)
+def _class(*plain: Any) -> ClassSource:
+    found = ClassSource(*plain)
+    signatures = {name: Signature(*one) for name, one in found.signatures.items()}
+    own = None if found.parameters is None else _annotated(found.parameters)
+    return found._replace(annotated=_annotated(found.annotated), parameters=own, signatures=signatures)
+
+
+def _annotated(plain: dict[str, Any]) -> dict[str, Annotated]:
+    return {name: Annotated(*one) for name, one in plain.items()}
 
 
 def _parsed(path: Path, key: str, text: bytes) -> Source:

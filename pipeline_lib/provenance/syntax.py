@@ -8,6 +8,8 @@ from pipeline_lib.provenance.annotations import plain_name, unquoted, written
 
 # Decorators that turn the annotated names of a class into fields.
 DATACLASS = ("dataclass", "method")
+# Decorators that keep a method's parameters.
+TRANSPARENT = {"staticmethod", "classmethod", "abstractmethod", "override", "no_grad", "enable_grad", "inference_mode"}
 SPECIAL = {"ClassVar": "class", "InitVar": "field"}
 
 
@@ -23,6 +25,17 @@ class Annotated(NamedTuple):
     default: Any  # None unless it is plain data
 
 
+class Signature(NamedTuple):
+    """The parameters of a method without `self`: numbers of positional ones, and names of required keyword-only ones.
+
+    most: -1 for any number.
+    """
+
+    least: int
+    most: int
+    keywords: list[str]
+
+
 class ClassSource(NamedTuple):
     """A class: its bases as written, and the declarations in its body."""
 
@@ -32,6 +45,7 @@ class ClassSource(NamedTuple):
     parameters: dict[str, Annotated] | None  # of its own `__init__`
     members: list[str]
     constants: dict[str, Any]  # names with plain data assigned to them
+    signatures: dict[str, Signature]  # of methods whose decorators keep their parameters
 
 
 def statements(node: ast.AST) -> Iterator[ast.AST]:
@@ -127,7 +141,21 @@ def _class(node: ast.ClassDef, imported: dict[str, str]) -> ClassSource:
             parameters = dict(_parameters(item.args, imported))
     is_dataclass = any(plain_name(part, imported) in DATACLASS for part in node.decorator_list)
     bases = [ast.unparse(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
-    return ClassSource(bases, is_dataclass, annotated, parameters, members, constants)
+    return ClassSource(bases, is_dataclass, annotated, parameters, members, constants, dict(_signatures(node)))
+
+
+def _signatures(node: ast.ClassDef) -> Iterator[tuple[str, Signature]]:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef):
+            decorators = {ast.unparse(part).partition("(")[0].rpartition(".")[2] for part in item.decorator_list}
+            if decorators <= TRANSPARENT:
+                yield item.name, _signature(item.args, bound="staticmethod" not in decorators)
+
+
+def _signature(given: ast.arguments, bound: bool) -> Signature:
+    count = len(given.posonlyargs) + len(given.args) - bound
+    required = [one.arg for one, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value is None]
+    return Signature(max(count - len(given.defaults), 0), -1 if given.vararg else max(count, 0), required)
 
 
 def _bound(item: ast.stmt) -> Iterator[tuple[str, ast.expr | None]]:

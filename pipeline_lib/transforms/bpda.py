@@ -1,7 +1,6 @@
 """Backward pass differentiable approximation (BPDA; Athalye et al., 2018): a transform with another backward pass."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -45,9 +44,10 @@ def transformed(transform: Transform, clips: Tensor, backward: Backward = "bpda"
     as if the transform were the identity, and `none` returns zero, as autograd does for rounding (masking).
     A stochastic transform draws from the generators of `drawing`.
     """
-    function: Any = transform
-    if transform.stochastic:
-        function = partial(function, generators=present_generators(len(clips)))
+    function = _drawn(transform, len(clips))
+    if not type(transform).__module__.startswith("pipeline_lib."):
+        # A copy: a transform of a user's own may write into its argument, which attacks and training use again.
+        clips = clips.clone()
     if transform.differentiable:
         output = function(clips)
     else:
@@ -56,6 +56,14 @@ def transformed(transform: Transform, clips: Tensor, backward: Backward = "bpda"
         made = f"{type(transform).__name__} returns {tuple(output.shape)} for {tuple(clips.shape)}"
         raise PipelineError(f"transform {made}: it must keep the shape")
     return output
+
+
+def _drawn(transform: Any, clips: int) -> Callable[[Tensor], Tensor]:
+    """The transform as a function of clips alone, with present generators for as many clips if it draws."""
+    if not transform.stochastic:
+        return transform
+    generators = present_generators(clips)
+    return lambda given: transform(given, generators)
 
 
 # Functions and not `clips + (function(clips) - clips).detach()`, whose sum is not exactly function(clips).
