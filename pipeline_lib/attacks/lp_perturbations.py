@@ -39,7 +39,6 @@ class AdditiveL2:
     """
 
     no_bound_if: ClassVar[str] = "epsilon > elements ** 0.5"
-
     epsilon: Positive
     step_size: Positive
     smallest_norm: NonNegative = 0.0
@@ -134,7 +133,6 @@ class PrintedRatioL2:
     """
 
     all_pixels_only: ClassVar[bool] = True
-
     epsilon: Positive
     step_size: AboveOne
     per: Literal["clip", "frame", "channel"] = "clip"
@@ -182,7 +180,6 @@ class AdditiveL1:
     """
 
     no_bound_if: ClassVar[str] = "epsilon > elements"
-
     epsilon: Positive
     step_size: Positive
     fewest: Count = 5
