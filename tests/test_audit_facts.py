@@ -33,6 +33,7 @@ ATTACKED = AttackedClips(
         first_rise=np.array([0.0, 1.0, 0.5]),
         zero_gradient=np.array([False, True, False]),
         zero_elements=np.array([0.25, 1.0, 0.25]),
+        below_floor=np.array([False, True, False]),
     ),
     Trace(
         loss=np.array([[1.0, 2.0, 6.0], [2.0, 2.0, 2.0], [3.0, 5.0, 7.0]]),
@@ -79,6 +80,7 @@ def test_a_row_of_facts_is_the_mean_or_the_worst_of_the_clips():
         "recovered_clips": third,
         "last_fall": third,
         "last_rise": 0.5,  # of the third clip: its loss goes from 3 over 5 to 7
+        "below_floor": third,
     }
 
 

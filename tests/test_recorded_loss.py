@@ -40,6 +40,15 @@ def test_the_first_step_is_compared_with_its_gradient(steps):
     assert measured.zero_elements == pytest.approx([2 / 3] * 2)
 
 
+@pytest.mark.parametrize(("floor", "short"), [(0.0, [0, 0]), (2.0, [1, 0]), (100.0, [1, 1])])
+def test_gradients_below_the_floor_of_a_normalization_are_counted(floor, short):
+    """The gradient is the clip: of 256 elements of 0.1, norm 1.6, and of 0.5, norm 8."""
+    clips = torch.stack([torch.full((3, 4, 8, 8), value) for value in (0.1, 0.5)])
+    first_step = FirstStep(quadratic, floor=floor)
+    loss_and_gradient(first_step, clips.clone())
+    assert first_step.facts(clips + 0.1, clips).below_floor.tolist() == short
+
+
 def test_zero_elements_are_counted_where_the_attack_is():
     """Two of three channels are looked at by nothing, and of the first one the upper half."""
     clips = torch.rand(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.5

@@ -18,7 +18,7 @@ def facts(clips: int, iterations: int) -> AttackedClips:
 
     scores = [Scores(RANDOM.integers(0, 9, clips), numbers(), RANDOM.integers(-1, 3, clips)) for _ in range(3)]
     return AttackedClips(
-        FirstStepFacts(*(numbers() for _ in range(4))),
+        FirstStepFacts(*(numbers() for _ in range(5))),
         Trace(numbers(iterations + 1), numbers(iterations + 1) > 0.5),
         BoundFacts(*(numbers() for _ in range(4))),
         *scores,
@@ -37,7 +37,7 @@ def same(found: AttackedClips, expected: AttackedClips) -> bool:
 
 def test_the_columns_of_facts_are_named_by_their_groups():
     columns = columns_of(facts(2, 3))
-    assert len(columns) == 4 + 2 + 4 + 3 * 3 + 3
+    assert len(columns) == 5 + 2 + 4 + 3 * 3 + 3
     assert {"first_step.zero_gradient", "trace.loss", "stored.predictions", "live.predictions", "crc32"} < set(columns)
     del columns["trace.loss"]
     with pytest.raises(KeyError, match=r"trace\.loss"):

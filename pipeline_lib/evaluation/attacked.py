@@ -15,12 +15,14 @@ Columns = dict[str, np.ndarray]
 
 class FirstStepFacts(NamedTuple):
     """(n,) each: increase of the attack's objective in the first step as predicted by the first gradient, its actual
-    increase, whether the gradient is zero, and its fraction of zeros in the attacked region."""
+    increase, whether the gradient is zero, its fraction of zeros in the attacked region, and whether its l2 norm is
+    below the attack's `smallest_norm`."""
 
     predicted_increase: np.ndarray
     first_rise: np.ndarray
     zero_gradient: np.ndarray
     zero_elements: np.ndarray
+    below_floor: np.ndarray
 
 
 class Trace(NamedTuple):

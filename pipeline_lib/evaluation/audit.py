@@ -98,6 +98,7 @@ def audit_of(attacked: AttackedClips, labels: np.ndarray, precision: Precision =
         clean_accuracy=accuracy(attacked.clean, labels),
         live_accuracy=accuracy(attacked.live, labels),
         stored_accuracy=accuracy(attacked.stored, labels),
+        below_floor=float(first.below_floor.mean()),
         **convergence(trace.loss, trace.correct),
     )
 

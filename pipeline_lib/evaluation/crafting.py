@@ -16,7 +16,7 @@ from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.attacks.protocols import LatticeAttack, LossTransform
 from pipeline_lib.clips.adversarial_store import compressed_delta, enlarged
 from pipeline_lib.clips.loader import ClipSet, as_clips
-from pipeline_lib.entries.facts import margin_of
+from pipeline_lib.entries.facts import innermost, margin_of
 from pipeline_lib.evaluation.attacked import AttackedClips, FirstStepFacts
 from pipeline_lib.evaluation.audit import bound_facts, goal_reached, model_gap, require_finite, trace_of
 from pipeline_lib.evaluation.bounds import unchanged_by
@@ -33,6 +33,11 @@ class LabelledClips(ClipSet, Protocol):
     """Clean clips, and the names of their classes by label."""
 
     classes: list[str]
+
+
+def floor_of(attack: LatticeAttack) -> float:
+    """The lower limit of the norm that an attack divides its gradients by; 0 without one."""
+    return float(getattr(getattr(innermost(attack), "perturbation", None), "smallest_norm", 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +107,7 @@ def _attacked(
         computing_in(settings.precision),
         drawing(crafting.draws(videos, "/transform")),
     ):
-        first_step = FirstStep(crafting.loss_transform(recorded))
+        first_step = FirstStep(crafting.loss_transform(recorded), floor=floor_of(crafting.attack))
         objective = GoalLoss(
             maximized=first_step,
             last=last,

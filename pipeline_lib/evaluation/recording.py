@@ -52,6 +52,8 @@ class FirstStep:
     From the first gradient g at clips a and the next clips b that the attack evaluates, it records the actual increase
     and the one predicted by a linear loss, <g, b - a>. It needs no additional pass, except one forward pass if the
     attack makes no further call.
+
+    floor: l2 norm below which a gradient counts as short.
     """
 
     loss: Loss
@@ -61,6 +63,8 @@ class FirstStep:
     zeros: Tensor | None = None
     predicted: Tensor | None = None
     rise: Tensor | None = None
+    floor: float = 0.0
+    short: Tensor | None = None
 
     def __call__(self, clips: Tensor) -> Tensor:
         self._predict(clips.detach())  # and frees the gradient, before the next pass needs memory
@@ -75,6 +79,7 @@ class FirstStep:
 
     def _note(self, gradient: Tensor) -> None:
         self.gradient, self.zeros = gradient, gradient == 0
+        self.short = gradient.flatten(1).norm(dim=1) < self.floor
 
     def _predict(self, clips: Tensor) -> None:
         """Computes the predicted increase, unless the clips are the first ones again or of another batch."""
@@ -88,15 +93,16 @@ class FirstStep:
     def facts(self, live: Tensor, clean: Tensor) -> FirstStepFacts:
         """All zero for an attack that takes no gradient."""
         nothing = torch.zeros(len(clean))
-        predicted = rise = zero = elements = nothing
+        predicted = rise = zero = elements = short = nothing
         if self.start is not None and self.zeros is not None:
             if self.rise is None:
                 self(live)
             zero = self.zeros.flatten(1).all(1)
             elements = zero_elements(self.zeros, self.start, live, clean)
+            short = nothing if self.short is None else self.short
         if self.predicted is not None and self.rise is not None:
             predicted, rise = self.predicted, self.rise
-        return FirstStepFacts(*(values.cpu().numpy() for values in (predicted, rise, zero, elements)))
+        return FirstStepFacts(*(values.cpu().numpy() for values in (predicted, rise, zero, elements, short)))
 
 
 def zero_elements(zeros: Tensor, start: Tensor, live: Tensor, clean: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class Audit(NamedTuple):
     recovered_clips: float  # fraction of the live clips, correct at the end but not at an earlier iterate
     last_fall: float  # decrease of the fraction correct at all iterates, in the last tenth of the iterations
     last_rise: float  # fraction of the loss increase of clips still correct, in the last tenth of the iterations
+    below_floor: float  # fraction of clips whose first gradient is shorter than the attack's `smallest_norm`
 
 
 class TraceRow(NamedTuple):

@@ -177,7 +177,7 @@ def write_audit(audit: pd.DataFrame, captions: str, *, csv: Path, markdown: Path
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as text, indexed by data set: verdict first, fractions in percent, headings in words."""
     fractions = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
-    fractions += ["recovered_clips", "last_fall", "last_rise"]
+    fractions += ["recovered_clips", "last_fall", "last_rise", "below_floor"]
     sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
     accuracies = ["clean", "live", "stored"]
     text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
