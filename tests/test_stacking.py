@@ -131,13 +131,24 @@ def test_a_network_may_be_the_name_of_another():
     mine = stacked("small", given={"networks": {"backbone": {"method": "resnet_2d", "depth": 10}}})
     models = resolved(mine)["models"]
     assert models["avg-s0"]["network"] == {"method": "pipeline_lib.networks.resnet:ResNet2D", "depth": 10}
-    assert models["oudefend-s0"]["network"]["network"]["method"].endswith(":ResNet3D")
+    assert models["oudefend-s0"]["network"]["network"] == models["avg-s0"]["network"]
     for networks, message in (
         ({"backbone": "nothing"}, "networks.backbone: unknown network 'nothing'; known: backbone_denoise"),
         ({"backbone": "selector", "selector": "backbone"}, "networks.selector: unknown network 'backbone'"),
     ):
         with pytest.raises(PipelineError, match=message):
-            resolved(stacked("config", given={"networks": networks}))
+            study = {"base": "multibn_table", "dataset": "mine"}
+            resolved(stacked("config", given=MINE | {"networks": networks, "studies": {"mine": study}}))
+
+
+def test_a_ready_made_model_that_does_not_fit_ones_own_network_is_left_out_unless_it_is_named():
+    shallow = {"networks": {"backbone": {"method": "resnet_3d", "depth": 10, "stages": 2}}}
+    study = {"base": "multibn_table", "dataset": "mine"}
+    models = resolved(stacked("small", given=MINE | shallow | {"studies": {"mine": study}}))["models"]
+    assert "at_pgd-s0" in models
+    assert "denoise_3d-s0" not in models
+    with pytest.raises(PipelineError, match=r"networks.backbone_denoise_3d: after: unknown stage 'layer3'"):
+        resolved(stacked("small", given=MINE | shallow | {"studies": {"mine": study | {"base": "oudefend_table"}}}))
 
 
 def test_tables_of_every_kind_resolve_on_a_data_set_of_ones_own():

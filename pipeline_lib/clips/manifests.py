@@ -53,16 +53,19 @@ class Manifest:
 
     def class_names(self, root: Path) -> list[str]:
         """The classes of all rows of both splits, in the order of their labels."""
-        names = {row["label"] for row in self._rows(root) if self._split_of(row) is not None}
+        return self._names(root, list(self._rows(root)))
+
+    def _names(self, root: Path, rows: list[dict[str, Any]]) -> list[str]:
+        names = {row["label"] for row in rows if self._split_of(row) is not None}
         numbers = all(name.isdecimal() for name in names)
-        return chosen(
-            sorted(names, key=(lambda name: (int(name), name)) if numbers else None), self.classes, root / self.file
-        )
+        ordered = sorted(names, key=(lambda name: (int(name), name)) if numbers else None)
+        return chosen(ordered, self.classes, root / self.file)
 
     def read(self, root: Path, split: str) -> list[Video]:
         """The videos in the order of the table. PipelineError names its wrong line."""
-        labels = {name: label for label, name in enumerate(self.class_names(root))}
-        rows = [row for row in self._rows(root) if row["label"] in labels]
+        rows = list(self._rows(root))
+        labels = {name: label for label, name in enumerate(self._names(root, rows))}
+        rows = [row for row in rows if row["label"] in labels]
         if self.test_share is None:
             kept = [row for row in rows if self._split_of(row) == known_split(split)]
         else:

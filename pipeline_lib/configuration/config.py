@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline_lib.configuration.datasets import resolve_datasets
 from pipeline_lib.configuration.entries import (
     CLEAN,
     Sections,
@@ -31,20 +32,18 @@ from pipeline_lib.entries.facts import (
     unknown_stage,
 )
 from pipeline_lib.entries.interfaces import (
-    DECODER,
     DEFENSE,
     LEARNED_ATTACK,
-    LISTS,
     NETWORK,
     SET_ATTACK,
     require_by_name,
 )
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.costs import passes
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance.fingerprints import canonical
 
 ANY_SHAPE = (40, 112, 112)
-VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"
 
 
 def read_config(config: Mapping[str, Any], schema: Schema) -> dict[str, dict]:
@@ -64,7 +63,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
         raise fail(f"attacks.{CLEAN}", "this name is reserved for clips without an attack")
     attacks |= implied_attacks(config, attacks, sections)
     models = dict(_models(config, sections))
-    plan = {"datasets": _datasets(config), "attacks": attacks, "models": models}
+    plan = {"datasets": resolve_datasets(config), "attacks": attacks, "models": models}
     plan["studies"] = resolve_studies(config, plan)
     plan["figures"] = resolve_figures(config, sweeps, plan)
     _check_interfaces(plan)
@@ -85,46 +84,36 @@ def _check_interfaces(plan: Mapping[str, Any]) -> None:
         passes(plan["models"][model]["defense"], ANY_SHAPE)
 
 
-def _datasets(config: Mapping[str, Any]) -> dict[str, dict]:
-    return {name: _dataset(f"datasets.{name}", entry) for name, entry in config["datasets"].items()}
-
-
-def _dataset(where: str, entry: Mapping[str, Any]) -> dict:
-    if len({"root", "render", "download"} & entry.keys()) != 1:
-        raise fail(where, "give either 'root', the folder with the files and their lists, or 'render', or 'download'")
-    if ("sampling" in entry) == ("images" in entry) and ("images" in entry or "decoder" not in entry):
-        raise fail(where, "give either 'sampling', which frames of a video are its clip, or 'images'")
-    methods = {"lists", "render", "download", "sampling"} & entry.keys()
-    resolved = dict(entry) | {key: resolve(f"{where}.{key}", entry[key], {}) for key in methods}
-    require_by_name(f"{where}.lists", resolved["lists"]["method"], LISTS)
-    decoding = resolve_fields(f"{where}.decoding", entry["decoding"], "pipeline_lib.clips.decode:Decoding", {})
-    return resolved | {"decoding": decoding, "decoder": _decoder(where, entry)}
-
-
-def _decoder(where: str, entry: Mapping[str, Any]) -> dict:
-    """The entry that decodes a data set's files to clips: the method under `images` or `decoder`, or that of videos."""
-    if "images" in entry:
-        if "pixel_aspect" in entry:
-            raise fail(f"{where}.pixel_aspect", "images have square pixels; remove the key")
-        if "decoder" in entry:
-            raise fail(f"{where}.decoder", "`images` is the decoder; remove one of the two")
-        return _checked_decoder(f"{where}.images", dict(entry["images"]) | {"size": entry["size"]})
-    given = {key: entry[key] for key in ("size", "sampling", "pixel_aspect") if key in entry}
-    if "decoder" in entry:
-        return _checked_decoder(f"{where}.decoder", given | dict(entry["decoder"]))
-    return {"method": VIDEO_FILES} | resolve_fields(where, given, VIDEO_FILES, {})
-
-
-def _checked_decoder(where: str, entry: Mapping[str, Any]) -> dict:
-    decoder = resolve(where, dict(entry), {})
-    require_by_name(where, decoder["method"], DECODER)
-    return decoder
-
-
 def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str, dict]]:
+    """Resolved models by name and seed. One with an error is left out if no study and no figure names it: a ready-made
+    model may not fit the networks of an own configuration."""
+    named = _named_models(config)
     for name, entry in config["models"].items():
         for seed in seeds_of_entry(entry, config):
-            yield f"{name}-s{seed}", _model(name, entry, seed, config, sections)
+            try:
+                yield f"{name}-s{seed}", _model(name, entry, seed, config, sections)
+            except PipelineError:
+                if name in named:
+                    raise
+
+
+def _named_models(config: Mapping[str, Any]) -> set[str]:
+    """The models that studies and figures may name (texts in them), with those that they start from."""
+    todo = {text.partition("/")[0] for text in _texts([config["studies"], config["figures"]])} & set(config["models"])
+    found: set[str] = set()
+    while todo:
+        found |= todo
+        initial = [config["models"][name].get("initial") for name in todo]
+        todo = {name for name in initial if isinstance(name, str) and name in config["models"]} - found
+    return found
+
+
+def _texts(entry: Any) -> Iterator[str]:
+    """All texts in an entry."""
+    if isinstance(entry, str):
+        yield entry
+    for part in entry.values() if isinstance(entry, Mapping) else entry if isinstance(entry, list) else ():
+        yield from _texts(part)
 
 
 def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], sections: Sections) -> dict:
