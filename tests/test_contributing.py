@@ -5,6 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -33,6 +34,7 @@ EXAMPLES = {
     "my_defense": "class SharpnessAware",
     "my_optimizer": "class RMSprop",
     "my_lists": "class CsvLists",
+    "my_decoder": "class Arrays",
     "my_figures": "class Confusion",
     "my_summaries": "def worst",
 }
@@ -63,10 +65,19 @@ def write_lists(folder: Path) -> Path:
     return folder
 
 
+def write_arrays(folder: Path) -> Path:
+    """Class folders with one array for each class and split, gray as its number of frames."""
+    for frames, name in enumerate(("train/a", "train/b", "test/a", "test/b"), start=8):
+        (folder / name).mkdir(parents=True)
+        np.save(folder / name / "x.npy", np.full((frames, 32, 32, 3), frames, np.uint8))
+    return folder
+
+
 def test_the_examples_are_planned_as_they_are_written(tmp_path):
     """One file beside the Snakefile and one entry each: a set for every row, a model to train, a table with it."""
     project, added = copy_project(tmp_path), {}
     write_lists(project / "my_videos")
+    write_arrays(project / "my_arrays")
     for module in EXAMPLES:
         assert code(module).count("\n") <= 30
         (project / f"{module}.py").write_text(code(module))
@@ -76,6 +87,7 @@ def test_the_examples_are_planned_as_they_are_written(tmp_path):
     for model in ("frame_mean", "two_layers", "sharpness_aware", "rms"):
         assert {("train", "synthetic", f"{model}-s0"), ("attack", "synthetic", f"{model}-s0", "pgd")} <= jobs
     assert {("decode", "mine", "train"), ("decode", "mine", "test"), ("train", "mine", "avg-s0")} <= jobs
+    assert {("decode", "arrays", "train"), ("table", "arrays")} <= jobs
     assert {("table", "mine"), ("figure_csv", "confusion_pgd")} <= jobs
 
 
@@ -168,6 +180,16 @@ def test_the_reader_of_the_example_reads_lists(beside):
         PipelineError, match=r"2 of the 2 files in the test list do not exist below .*videos/videos:\n  d"
     ):
         decode_to_store(beside / "x.h5", root, "test", lists, SPEC, Decoding(), workers=1)
+
+
+def test_the_decoder_of_the_example_decodes(beside):
+    entry = resolved(laid_over(CONFIG, entries("my_decoder")))["datasets"]["arrays"]
+    lists, decoder = build(entry["lists"]), build(entry["decoder"])
+    root = write_arrays(beside / "my_arrays")
+    decode_to_store(beside / "arrays.h5", root, "test", lists, decoder, Decoding(), workers=1)
+    clips = Clips(beside / "arrays.h5")
+    assert clips.videos == ["test/a/x.npy", "test/b/x.npy"]
+    assert clips.read([0, 1])[:, :, 0, 0, 0].tolist() == [[10] * 8, [11] * 8]
 
 
 def test_the_citation_can_be_read_and_names_the_four_papers():

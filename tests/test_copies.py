@@ -1,7 +1,5 @@
 """Clips with the same frames under two names."""
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -48,8 +46,7 @@ def test_equal_checksums_of_different_clips_are_no_copies(stored):
     one.read = read  # type: ignore[method-assign]
 
 
-def test_a_warning_names_them(stored, caplog):
-    logging.getLogger("pipeline_lib").propagate = True
+def test_a_warning_names_them(stored, caplog, capsys):
     train = stored("train", a=1, b=2, c=1)
     warn_of_copies(train.path, train.path.with_name("test.h5"))
     test = stored("test", x=2, y=3)
@@ -58,3 +55,4 @@ def test_a_warning_names_them(stored, caplog):
         "1 train clips have the same frames as other train clips: c = a",
         "1 test clips have the same frames as other train clips: x = b",
     ]
+    assert f"Warning: {test.path}: 1 test clips have" in capsys.readouterr().err

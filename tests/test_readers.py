@@ -144,6 +144,11 @@ def test_other_delimiters_and_names_of_columns(tmp_path, delimiter):
     assert lists.read(tmp_path, "test") == [Video("b 3.mp4", 0)]
 
 
+def test_quoted_values_and_empty_lines(tmp_path):
+    write(tmp_path, manifest_DOT_csv='path,label,split\n\n"a, b.mp4","x\ny",train\n\n"c.mp4",z\n')
+    refused(Manifest(), tmp_path, "manifest.csv, line 6: 2 values, but the first line names 3")
+
+
 def test_json_lines_with_intervals(tmp_path):
     rows = [
         {"path": "a.mp4", "label": 10, "split": "train", "start": 1.5, "end": "3"},

@@ -1,5 +1,6 @@
 """The same clip under two names, found by the checksums in stores of clips."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,8 @@ def _same(first: Clips, second: Clips, rows: tuple[int, int]) -> bool:
 
 
 def warn_of_copies(store: Path, other: Path) -> None:
-    """Warns of clips of a store that have the same frames as another one of it, or of the other split's store.
+    """Warns, in the log and on the console, of clips with the same frames as another one of the store or of the other
+    split's store.
 
     The other store is looked at if it exists: of two jobs that write both at once, the later one sees both.
     """
@@ -48,4 +50,6 @@ def warn_of_copies(store: Path, other: Path) -> None:
     for where, pairs in found.items():
         if pairs:
             some = ", ".join(f"{one} = {two}" for one, two in pairs[:NAMED]) + (" ..." if len(pairs) > NAMED else "")
-            LOGGER.warning(f"{len(pairs)} {store.stem} clips have the same frames as other {where}: {some}")
+            message = f"{len(pairs)} {store.stem} clips have the same frames as other {where}: {some}"
+            LOGGER.warning(message)
+            print(f"\nWarning: {store}: {message}", file=sys.stderr, flush=True)

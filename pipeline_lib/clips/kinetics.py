@@ -73,8 +73,8 @@ class Kinetics:
         rows = csv.DictReader(line for _, line in lines)
         if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
             raise PipelineError(f"{listing}, line 1: no column {missing[0]!r}; expected {', '.join(COLUMNS)}.")
-        for (number, _), row in zip(lines[1:], rows, strict=True):
-            where = f"{listing}, line {number}"
+        for row in rows:
+            where = f"{listing}, line {lines[rows.line_num - 1][0]}"
             try:
                 times = {name: round(float(row[name])) for name in ("time_start", "time_end")}
                 path = self.names.format(**row | times, folder=row["label"].replace(" ", "_"))

@@ -137,7 +137,8 @@ def _written(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     delimiter = max(DELIMITERS, key=lines[0][1].count)
     rows = csv.reader((line for _, line in lines), delimiter=delimiter)
     names = [name.strip() for name in next(rows)]
-    for (number, _), values in zip(lines[1:], rows, strict=True):
+    for values in rows:
+        number = lines[rows.line_num - 1][0]
         if len(values) != len(names):
             raise PipelineError(f"{path}, line {number}: {len(values)} values, but the first line names {len(names)}.")
         yield number, dict(zip(names, values, strict=True))
