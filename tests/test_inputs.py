@@ -28,14 +28,17 @@ def test_data_lie_in_the_given_folder_or_in_the_one_that_a_rule_makes():
     assert inputs().raw_data("loaded", "train") == ["out/loaded/downloaded"]
 
 
-def test_given_data_are_named_by_their_lists(tmp_path):
-    folder = tmp_path / "cifar-10-batches-bin"
-    folder.mkdir()
+@pytest.mark.parametrize(("name", "declared"), [("a folder", True), ("{1} %d 'q\"", False), ("{}", True)])
+def test_given_data_are_named_by_their_lists(tmp_path, name, declared):
+    """Snakemake takes braces for wildcards."""
+    root = tmp_path / name
+    folder = root / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
     for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
         (folder / name).touch()
     (folder / "batches.meta.txt").write_text("".join(f"class{number}\n" for number in range(10)))
-    files = inputs(tmp_path).raw_data("given", "test")
-    assert str(folder / "test_batch.bin") in files
+    files = inputs(root).raw_data("given", "test")
+    assert (str(folder / "test_batch.bin") in files) == declared
     assert all(Path(path).is_file() for path in files)
 
 

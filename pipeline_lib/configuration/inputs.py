@@ -1,5 +1,6 @@
 """Input files of the rules, where they depend on an entry of the configuration."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +30,14 @@ class Inputs:
     def raw_data(self, dataset: str, split: str) -> list[str]:
         """The input of decoding: the folder made by a rule, or the lists of a data set given by its root.
 
+        Paths with braces are omitted, as Snakemake takes them for wildcards and has no escape.
+
         Raises:
             PipelineError: the lists of a given data set are missing.
         """
         given = "root" in self.plan["datasets"][dataset]
-        return self.list_files(dataset, split) if given else [self.data_root(dataset)]
+        files = self.list_files(dataset, split) if given else [self.data_root(dataset)]
+        return [path for path in files if not re.search(r"\{\s*\w", path)]
 
     def list_files(self, dataset: str, split: str) -> list[str]:
         """The lists of a split, below the root of the data set. Raises PipelineError if they are missing."""
