@@ -1,18 +1,22 @@
 """Robust accuracy of trained models under a table's attack, its threat's worst case, and AutoAttack's APGD.
 
     python benchmarks/worst_case.py --results results/synthetic --models at_pgd-s0 avg-s0 --attacks pgd roa
+    python benchmarks/worst_case.py --results results_cifar10_small/cifar10 --config config/cifar10.yaml \
+        --models cifar10_avg-s0 --attacks pgd --clips 200 --batch 100 --settings 20,3,40 100,3,100 100,9,100
 
 Test clips of a finished run, white-box, 8-bit clips scored in float32. Each attack is compared with its entry
-`NAME_worst`; and, for pgd if torchattacks is installed, with APGD on cross-entropy and on the targeted DLR loss towards
-every wrong class (100 steps, one start each) on live clips, with frames stacked vertically, as it accepts images only.
+`NAME_worst`, or with worst cases of other numbers (`--settings`); and, for pgd if torchattacks is installed, with APGD
+on cross-entropy and on the targeted DLR loss towards every wrong class (100 steps, one start each) on live clips, with
+frames stacked vertically, as it accepts images only.
 `passes`: gradients per clip, also as a fraction of those of running every attack of the worst case on every clip.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from strength import accuracy
@@ -26,6 +30,8 @@ from pipeline_lib.configuration.entries import resolve_attack
 from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.entries.building import build
 from pipeline_lib.models.trained import load_model
+
+T = TypeVar("T")
 
 
 class OfImages(nn.Module):
@@ -85,6 +91,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["at_pgd-s0", "avg-s0", "multibn-s0"])
     parser.add_argument("--attacks", nargs="+", default=["pgd", "roa", "af", "spa"])
     parser.add_argument("--steps", type=int, default=100, help="of torchattacks' APGD")
+    parser.add_argument(
+        "--settings", nargs="*", help="steps,targets,targeted_steps of worst cases instead of NAME_worst"
+    )
     parser.add_argument("--batch", type=int, default=36)
     parser.add_argument("--clips", type=int)
     parser.add_argument("--device", default="cpu")
@@ -101,23 +110,38 @@ def main() -> None:
     for model in options.models:
         network = load_model(options.results / f"models/{model}.pt", device).network
         for name in options.attacks:
-            attack, worst = (
-                build(resolve_attack(f"attacks.{key}", entries[key], {"Attack": entries}))
-                for key in (name, f"{name}_worst")
-            )
-            began = time.process_time()
-            own = Counted(network, attack, clips, labels, names, options.batch)
-            middle = time.process_time()
-            least = Counted(network, worst, clips, labels, names, options.batch)
-            end = time.process_time()
+            attack = build(resolve_attack(f"attacks.{name}", entries[name], {"Attack": entries}))
+            own, seconds = timed(Counted, network, attack, clips, labels, names, options.batch)
             theirs = "-"
             if name == "pgd" and options.steps and find_spec("torchattacks"):
-                theirs = accuracy(autoattack(network, clips, labels, attack.perturbation.epsilon, options.steps))
-            spent, every = least.passes / len(clips), sum(one.steps for one in in_order(worst, len(data.classes)))
-            times = f"{middle - began:.0f}, {end - middle:.0f}, {time.process_time() - end:.0f}"
-            left = f"{accuracy(own.correct)} | {accuracy(least.correct)}"
-            passes = f"{spent:.1f} of {every}: {spent / every:.2f}"
-            print(f"| {model} | {name} | {left} | {passes} | {theirs} | {times} |", flush=True)
+                epsilon = attack.perturbation.epsilon
+                correct, spent = timed(autoattack, network, clips, labels, epsilon, options.steps)
+                theirs = f"{accuracy(correct)} ({spent:.0f} s)"
+            for words, worst in worst_cases(name, attack, entries, options.settings).items():
+                least, more = timed(Counted, network, worst, clips, labels, names, options.batch)
+                each, every = least.passes / len(clips), sum(one.steps for one in in_order(worst, len(data.classes)))
+                left = f"{accuracy(own.correct)} | {accuracy(least.correct)}"
+                passes = f"{each:.1f} of {every}: {each / every:.2f}"
+                print(f"| {model} | {words} | {left} | {passes} | {theirs} | {seconds:.0f}, {more:.0f} |", flush=True)
+
+
+def worst_cases(name: str, attack: Any, entries: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """Worst cases of an attack, by how the table names them."""
+    if not settings:
+        entry = resolve_attack(f"attacks.{name}_worst", entries[f"{name}_worst"], {"Attack": entries})
+        return {name: build(entry)}
+    numbers = {given: [int(number) for number in given.split(",")] for given in settings}
+    return {
+        f"{name}, {given}": WorstCase(of=attack, steps=steps, targets=targets, targeted_steps=targeted)
+        for given, (steps, targets, targeted) in numbers.items()
+    }
+
+
+def timed(work: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    """The result, and the CPU time in seconds."""
+    began = time.process_time()
+    result = work(*arguments)
+    return result, time.process_time() - began
 
 
 if __name__ == "__main__":
