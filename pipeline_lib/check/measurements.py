@@ -1,0 +1,226 @@
+"""The measurements of a check: the attacks in the order of their weight, each with its cost."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.crafting import craft
+from pipeline_lib.attacks.expectation import Expectation
+from pipeline_lib.attacks.margins import Margin, TargetedDLR
+from pipeline_lib.attacks.search import SearchedRectangle
+from pipeline_lib.attacks.starts import AtClean
+from pipeline_lib.attacks.strongest import Strongest
+from pipeline_lib.check.stand_in import trained_stand_in
+from pipeline_lib.check.target import Target
+from pipeline_lib.check.threats import Threat
+from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.randomness.noise import noise_like
+from pipeline_lib.records.checks import CASCADE, GROWING, NAIVE, NOISE, TRANSFER, WHITE_BOX
+
+STEPS = (10, 40, 100)
+RESTARTS = 5
+EOT_SAMPLES = 10
+NOISE_DRAWS = 3
+APGD_STEPS, TARGETED_STEPS, MOST_TARGETS = 20, 40, 3
+# Growing bounds: multiples of the threat's, on some clips only: they decide whether the accuracy falls, and to 0.
+GROWTH = (2.0, 8.0)
+CLIPS_OF_BOUNDS = 24
+TRIED_RECTANGLES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What is measured: `made` returns several sets of clips from rows, under each of which a clip must be correct.
+
+    forwards, gradients: passes per clip at most, scoring included. share: of the remaining time that it may take.
+    survivors: only clips that no white-box attack has fooled are attacked. most: clips at most. naive: without BPDA.
+    facts: that `made` records.
+    """
+
+    name: str
+    title: str
+    kind: str
+    order: float = 0.0
+    made: Callable[[Sequence[int]], Iterator[Tensor]]
+    forwards: float = 1.0
+    gradients: float = 0.0
+    share: float = 0.5
+    survivors: bool = False
+    naive: bool = False
+    most: int = 10**9
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacks:
+    """Makes the measurements of a target under a threat. classes: of the network. blocks: whether BPDA is in use.
+    steps: of PGD."""
+
+    target: Target
+    threat: Threat
+    classes: int
+    blocks: bool
+    stand_in: nn.Module | None = None
+    steps: Sequence[int] = STEPS
+
+    def all_of_them(self) -> list[Measurement]:
+        """In the order in which they run: the first ones decide most."""
+        first, *more = [self.pgd(steps) for steps in self.steps]
+        bounds = self.bounds()
+        found = [self.noise(), first, *self.naive(), bounds[-1], self.cascade(), *bounds[:-1], self.transfer()]
+        return [*found, *self.searched(), self.restarts(), *more]
+
+    def noise(self) -> Measurement:
+        def made(rows: Sequence[int]) -> Iterator[Tensor]:
+            for draw in range(NOISE_DRAWS):
+                yield random_clips(self.threat, self.target, rows, draw)
+
+        title = f"random noise on the bound, {NOISE_DRAWS} draws"
+        return Measurement(name="noise", title=title, kind=NOISE, made=made, forwards=NOISE_DRAWS, share=0.1)
+
+    def pgd(self, steps: int) -> Measurement:
+        with_eot = f", EOT of {EOT_SAMPLES} passes" if self.target.random else ""
+        return Measurement(
+            name=f"pgd_{steps}",
+            title=f"PGD, {steps} steps{with_eot}",
+            kind=WHITE_BOX,
+            order=steps,
+            made=self._crafting(self.threat.attack(steps)),
+            gradients=steps * self._samples,
+            share=0.35 if steps == self.steps[0] else 0.7,
+        )
+
+    def naive(self) -> list[Measurement]:
+        """PGD as someone runs it who knows neither of zero gradients nor of random outputs."""
+        steps, found = self.steps[0], []
+        plain = Measurement(
+            name="plain",
+            title=f"PGD, {steps} steps, without BPDA",
+            kind=NAIVE,
+            made=lambda rows: iter([self.target.crafted(self.threat.attack(steps), rows)]),
+            gradients=steps,
+            share=0.3,
+            naive=True,
+        )
+        if self.blocks:
+            found.append(plain)
+        if self.target.random:
+            found.append(replace(plain, name="no_eot", title=f"PGD, {steps} steps, without EOT", naive=False))
+        return found
+
+    def cascade(self) -> Measurement:
+        """APGD on the log-odds, then towards several wrong classes, each on the clips that are left."""
+        attacks: list[Any] = [self.threat.apgd(APGD_STEPS)]
+        if self.classes >= 4:
+            ranks = range(1, min(MOST_TARGETS, self.classes - 1) + 1)
+            attacks += [self.threat.apgd(TARGETED_STEPS, TargetedDLR(rank=rank)) for rank in ranks]
+        else:
+            attacks.append(self.threat.apgd(TARGETED_STEPS, Margin()))
+        return Measurement(
+            name="cascade",
+            title=f"APGD: log-odds, then {'targeted DLR' if self.classes >= 4 else 'margin'}, on the clips left",
+            kind=CASCADE,
+            made=self._crafting(Strongest(attacks=[self._eot(attack) for attack in attacks])),
+            forwards=1 + 3 * len(attacks),
+            gradients=self._samples * sum(attack.steps for attack in attacks),
+            share=0.5,
+            survivors=True,
+        )
+
+    def restarts(self) -> Measurement:
+        return Measurement(
+            name="restarts",
+            title=f"PGD, {self.steps[0]} steps, {RESTARTS} restarts, on the clips left",
+            kind=WHITE_BOX,
+            made=self._crafting(replace(self.threat.attack(self.steps[0]), restarts=RESTARTS)),
+            forwards=1 + RESTARTS,
+            gradients=RESTARTS * self.steps[0] * self._samples,
+            survivors=True,
+        )
+
+    def bounds(self) -> list[Measurement]:
+        """Growing bounds, the last one without any limit but [0, 1]."""
+        shape = tuple(self.target.clips.shape[1:])
+        grown = [self.threat.grown(factor, shape) for factor in GROWTH]
+        threats = [*(threat for threat in grown if threat is not None), self.threat.whole(shape)]
+        return [self._bound(number, threat) for number, threat in enumerate(threats, 1)]
+
+    def _bound(self, number: int, threat: Threat) -> Measurement:
+        attacks = [threat.apgd(APGD_STEPS, start=AtClean()), threat.apgd(APGD_STEPS)]
+        return Measurement(
+            name=f"bound_{number}",
+            title=f"larger bound, {threat.text}: APGD",
+            kind=GROWING,
+            order=number,
+            made=self._crafting(Strongest(attacks=[self._eot(attack) for attack in attacks])),
+            forwards=7,
+            gradients=2 * APGD_STEPS * self._samples,
+            share=0.25,
+            most=CLIPS_OF_BOUNDS,
+        )
+
+    def transfer(self) -> Measurement:
+        def made(rows: Sequence[int]) -> Iterator[Tensor]:
+            target, everything = self.target, range(len(self.target.clips))
+            source = self.stand_in or trained_stand_in(
+                target.clips, target.labels, self.classes, everything, target.seed
+            )
+            clips, labels, some = target.clips[list(rows)], target.labels[list(rows)], [target.names[r] for r in rows]
+            attack = self.threat.apgd(APGD_STEPS)
+            yield craft(source, clips, labels, attack, batch_size=target.batch_size, seed=target.seed, names=some)
+
+        words = "a given stand-in" if self.stand_in else "a stand-in trained on these clips"
+        return Measurement(name="transfer", title=f"transfer from {words}", kind=TRANSFER, made=made, forwards=2)
+
+    def searched(self) -> list[Measurement]:
+        """Rectangles at the place of largest gradient."""
+        if self.threat.kind != "rectangle":
+            return []
+        height, width = (int(side) for side in self.threat.size)
+        region = SearchedRectangle(
+            height=height, width=width, search="gradient", last_position=True, candidates=TRIED_RECTANGLES
+        )
+        attack = replace(self.threat.attack(self.steps[0]), region=region)
+        return [
+            Measurement(
+                name="searched",
+                title=f"PGD, {self.steps[0]} steps, the rectangle searched by the gradient",
+                kind=WHITE_BOX,
+                made=self._crafting(attack),
+                forwards=1 + TRIED_RECTANGLES,
+                gradients=self.steps[0] + 1,
+            )
+        ]
+
+    @property
+    def _samples(self) -> int:
+        return EOT_SAMPLES if self.target.random else 1
+
+    def _eot(self, attack: Any) -> Any:
+        return Expectation(attack=attack, samples=EOT_SAMPLES) if self.target.random else attack
+
+    def _crafting(self, attack: Any) -> Callable[[Sequence[int]], Iterator[Tensor]]:
+        return lambda rows: iter([self.target.crafted(self._eot_once(attack), rows)])
+
+    def _eot_once(self, attack: Any) -> Any:
+        return self._eot(attack) if isinstance(attack, Ascent) else attack
+
+
+def random_clips(threat: Threat, target: Target, rows: Sequence[int], draw: int) -> Tensor:
+    """Random clips of these rows, on the bound of the threat where it has a size."""
+    attack, clips = threat.attack(1), target.clips[list(rows)]
+    generators = clip_generators(target.seed, [f"{target.names[row]}/noise {draw}" for row in rows])
+    mask = attack.region.mask(clips, generators)
+    uniform = noise_like(clips, generators, lambda noise, g: noise.uniform_(generator=g))
+    if threat.kind == "linf":
+        moved = clips + 2 * (uniform - 0.5).sign()
+    elif threat.kind == "ratio_linf":
+        moved = clips * torch.where(uniform < 0.5, 1 / threat.size[0], threat.size[0])
+    else:
+        moved = uniform
+    inside = attack.perturbation.project(moved, clips).clamp(0, 1)
+    return torch.where(mask, inside, clips)
