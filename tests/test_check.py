@@ -39,11 +39,15 @@ QUICK = Options(steps=(4,))
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, request):
-    """Few passes: the faults are plain. The full check is in the slow tests."""
+    """Few passes, on one thread: the faults are plain. The full check is in the slow tests."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     if "full" not in request.fixturenames:
         changes = {"APGD_STEPS": 8, "TARGETED_STEPS": 4, "MOST_TARGETS": 1, "RESTARTS": 1, "EOT_SAMPLES": 6}
         for name, value in (changes | {"CLIPS_OF_BOUNDS": 10, "NOISE_DRAWS": 1, "GROWTH": (4.0,)}).items():
             monkeypatch.setattr(measurements, name, value)
+    yield
+    torch.set_num_threads(threads)
 
 
 def constant(logits):
@@ -195,14 +199,14 @@ def test_a_stopped_check_continues_with_the_same_result(tmp_path):
 
     arguments = (standard(), CLIPS, LABELS, THREAT)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(*arguments, options=options, say=stop)
-    kept = {path.name for path in tmp_path.rglob("*.json")}
-    assert {"clean.json", "noise.json", "pgd_4.json", "cascade.json"} <= kept
-    resumed, whole = evaluate(*arguments, options=options), evaluate(*arguments, options=QUICK)
+        evaluate(*arguments, stand_in=robust(), options=options, say=stop)
+    names = {path.name for path in tmp_path.rglob("*.json")}
+    assert {"clean.json", "noise.json", "pgd_4.json", "cascade.json"} <= names
+    resumed, whole = (evaluate(*arguments, stand_in=robust(), options=kept) for kept in (options, QUICK))
     timeless = [[dataclasses.replace(part, seconds=0) for part in found.parts] for found in (resumed, whole)]
     assert timeless[0] == timeless[1]
     assert resumed.verdict == whole.verdict
-    other = evaluate(standard(), CLIPS, LABELS, "linf:2/255", options=options)
+    other = evaluate(standard(), CLIPS, LABELS, "linf:2/255", stand_in=robust(), options=options)
     assert other.worst.percent > resumed.worst.percent
 
 

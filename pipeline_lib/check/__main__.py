@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
                       "clips of your own evaluation, which is checked too")  # fmt: skip
     made.add_argument("--stand-in", metavar="FILE.py:FACTORY", help="a network to transfer attacks from")
     made.add_argument("--budget", type=float, default=15.0, metavar="MINUTES", help="time for everything (default 15)")
+    made.add_argument("--steps", type=_counts, default=(10, 40, 100), help="of PGD, growing (default 10,40,100)")
     made.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the attacks' passes")
     made.add_argument("--batch-size", type=int, help="clips at once")
     made.add_argument("--threads", type=int, help="of the CPU; by default all")
@@ -110,6 +111,7 @@ def run(given: argparse.Namespace) -> int:
             classes=given.classes,
             folder=given.out,
             seed=given.seed,
+            steps=given.steps,
             key=texts_of(given.model, given.attack, given.stand_in),
         ),
         say=say,
@@ -127,6 +129,8 @@ def run(given: argparse.Namespace) -> int:
 
 def require_positive(given: argparse.Namespace) -> None:
     """Raises PipelineError for a number that is not above 0."""
+    if min(given.steps) < 1 or sorted(set(given.steps)) != list(given.steps):
+        raise PipelineError(f"--steps is {','.join(map(str, given.steps))}: give growing numbers from 1, 10,40,100")
     for name in ("frames", "size", "most", "budget", "batch_size", "threads", "classes"):
         value = getattr(given, name)
         if value is not None and not value > 0:
@@ -186,6 +190,10 @@ def bar(title: str, total: int) -> Any:
             self.shown.close()
 
     return Shown()
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def _numbers(text: str) -> list[float]:

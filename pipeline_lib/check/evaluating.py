@@ -81,12 +81,12 @@ def evaluate(
     threat = parsed(threat) if isinstance(threat, str) else threat
     target = _target(network, clips, labels, names, options)
     require_fitting(threat, tuple(target.clips.shape[1:]))
-    restore = [(part, mode) for part, mode in zip(network.modules(), modes, strict=True)]
+    asked = Asked(threat=threat, modes=modes, attack=attack, stand_in=stand_in, options=options, say=say, bars=bars)
     with torch.inference_mode(False):
         try:
-            return _checked(target, threat, modes, attack, stand_in, options, say, bars)
+            return _checked(target, asked)
         finally:
-            for part, mode in restore:
+            for part, mode in zip(network.modules(), modes, strict=True):
                 part.training = mode
 
 
@@ -105,57 +105,78 @@ def _target(network: nn.Module, clips: Tensor, labels: Tensor, names: Sequence[s
     return Target(network, clips, labels, names, size, options.seed)
 
 
-def _checked(
-    target: Target,
-    threat: Threat,
-    modes: Sequence[bool],
-    attack: GivenAttack | None,
-    stand_in: nn.Module | None,
-    options: Options,
-    say: Reporting,
-    bars: Bars,
-) -> Check:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a check was asked for besides its target: see `evaluate`. modes: training flag of each module, as given."""
+
+    threat: Threat
+    modes: Sequence[bool]
+    attack: GivenAttack | None
+    stand_in: nn.Module | None
+    options: Options
+    say: Reporting
+    bars: Bars
+
+
+def _checked(target: Target, asked: Asked) -> Check:
+    options = asked.options
     generator = torch.Generator().manual_seed(options.seed)
     order = torch.randperm(len(target.clips), generator=generator).tolist()
-    began, few = time.monotonic(), order[: probes.MOST]
-    logits = probes.checked_logits(target, few[:TIMED], options.classes)
-    budget = timed(target, few[:TIMED], None if options.minutes is None else 60 * options.minutes, began)
+    began, few = time.monotonic(), order[:TIMED]
+    logits = probes.checked_logits(target, few, options.classes)
+    budget = timed(target, few, None if options.minutes is None else 60 * options.minutes, began)
+    facts, names = _probed(target, order, budget, asked.modes)
+    measuring = Measuring(
+        target=target,
+        budget=budget,
+        finished=Finished(options.folder, _key(target, asked, logits)),
+        order=order,
+        blocks=names,
+        say=asked.say,
+        bars=asked.bars,
+    )
+    attacks = Attacks(
+        target=target,
+        threat=asked.threat,
+        classes=logits.shape[1],
+        blocks=bool(names),
+        stand_in=asked.stand_in,
+        steps=options.steps,
+    ).all_of_them()
+    attacks[2:2] = [] if asked.attack is None else [_given(asked.attack, asked.threat, target)]
+    announce(measuring, attacks, asked.say)
+    facts |= _of_clean(measuring, logits.shape[1])
+    for what in attacks:
+        measuring.measure(what)
+    return result(measuring, facts, asked.threat)
+
+
+def _probed(target: Target, order: Sequence[int], budget: Budget, modes: Sequence[bool]) -> tuple[dict, list[str]]:
+    """Facts of the network, and the names of its parts without a gradient. From then on the target draws the right
+    number of votes, and returns logits."""
     # At least four clips; of a slow network not more than a twentieth of the budget.
+    few = order[: probes.MOST]
     few = few[: max(4, budget.fits(len(few), 6 * budget.forward, 0.05, budget.remaining()))]
     facts = probes.of_outputs(target, few, modes)
     target.random, target.network.probabilities = facts["random"], facts["probabilities"]
     facts |= probes.of_gradients(target, few)
     masked = facts["zero_gradients"] > 0 and not facts["constant"]
     names = blocks(target, few) if masked else []
-    facts["blocks"] = tuple(name.removeprefix("network.") for name in names)
-    key = digest(
-        options.key, identity(target.network, target.clips, target.labels), threat.text, threat.precision,
-        str(options.seed), str(options.steps), fingerprint(Path(__file__)),
-        "" if facts["random"] else str(logits[0].tolist()), "" if attack is None else repr(getattr(attack, "__qualname__", "")),
-    )  # fmt: skip
-    measuring = Measuring(
-        target=target,
-        budget=budget,
-        finished=Finished(options.folder, key),
-        order=order,
-        blocks=names,
-        say=say,
-        bars=bars,
+    return facts | {"blocks": tuple(name.removeprefix("network.") for name in names)}, names
+
+
+def _key(target: Target, asked: Asked, logits: Tensor) -> str:
+    """A hash of everything that measurements depend on."""
+    code = getattr(asked.attack, "__code__", None)
+    return digest(
+        asked.options.key,
+        identity(target.network, target.clips, target.labels),
+        "" if asked.stand_in is None else identity(asked.stand_in),
+        f"{asked.threat.text} {asked.threat.precision} {asked.options.seed} {asked.options.steps}",
+        fingerprint(Path(__file__)),
+        "" if target.random else str(logits[0].tolist()),
+        "" if asked.attack is None else repr(code and (code.co_code, code.co_consts)),
     )
-    attacks = Attacks(
-        target=target,
-        threat=threat,
-        classes=logits.shape[1],
-        blocks=bool(names),
-        stand_in=stand_in,
-        steps=options.steps,
-    ).all_of_them()
-    attacks[2:2] = [] if attack is None else [_given(attack, threat, target)]
-    announce(measuring, attacks, say)
-    facts |= _of_clean(measuring, logits.shape[1])
-    for what in attacks:
-        measuring.measure(what)
-    return result(measuring, facts, threat)
 
 
 def timed(target: Target, rows: Sequence[int], seconds: float | None, began: float) -> Budget:
