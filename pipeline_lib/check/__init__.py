@@ -6,7 +6,7 @@ Names are imported on first use: importing the package does not load torch.
 from importlib import import_module
 from typing import Any
 
-_HOME = {"evaluate": "evaluating", "Options": "evaluating", "Threat": "threats"}
+_HOME = {"evaluate": "evaluating", "Options": "options", "Threat": "threats"}
 __all__ = sorted(_HOME)
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,17 @@ from pipeline_lib.check import labels as of_labels
 from pipeline_lib.check.budget import Budget
 from pipeline_lib.check.finished import Finished
 from pipeline_lib.check.given import GivenAttack
-from pipeline_lib.check.measurements import STEPS, Attacks, Measurement
+from pipeline_lib.check.measurements import Attacks, Measurement
 from pipeline_lib.check.measuring import Bars, Measuring, Reporting, no_bar
+from pipeline_lib.check.options import Asked, Options
 from pipeline_lib.check.straight_through import blocks
 from pipeline_lib.check.target import Target, identity
 from pipeline_lib.check.threats import Threat, parsed, require_fitting
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.fingerprints import digest, fingerprint
 from pipeline_lib.records.checks import GIVEN, Check
-from pipeline_lib.reporting.checks import judged, worst_case
+from pipeline_lib.reporting.check_comparisons import worst_case
+from pipeline_lib.reporting.checks import judged
 from pipeline_lib.reporting.masking import NO_SIGN
 
 # Elements of a batch, about six clips of 16 x 112 x 112: activations of a backward pass take a thousand times as much.
@@ -32,25 +33,6 @@ LARGEST_BATCH = 64
 # Clips whose passes are timed.
 TIMED = 2
 CLIPS_OF_SCALES = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Settings of a check.
-
-    minutes: for everything; None without a limit. batch_size: clips at once, by default from their size. classes: the
-    network's, if it shall be checked. folder: where finished measurements are kept. seed: of all draws. steps:
-    of PGD. key: what the
-    network depends on besides its weights, such as the text of its file.
-    """
-
-    minutes: float | None = None
-    batch_size: int | None = None
-    classes: int | None = None
-    folder: Path | None = None
-    seed: int = 0
-    steps: tuple[int, ...] = STEPS
-    key: str = ""
 
 
 def evaluate(
@@ -103,19 +85,6 @@ def _target(network: nn.Module, clips: Tensor, labels: Tensor, names: Sequence[s
         raise PipelineError(f"{len(set(names))} different names for {len(clips)} clips: give one per clip")
     size = options.batch_size or max(1, min(LARGEST_BATCH, ELEMENTS // clips[0].numel()))
     return Target(network, clips, labels, names, size, options.seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a check was asked for besides its target: see `evaluate`. modes: training flag of each module, as given."""
-
-    threat: Threat
-    modes: Sequence[bool]
-    attack: GivenAttack | None
-    stand_in: nn.Module | None
-    options: Options
-    say: Reporting
-    bars: Bars
 
 
 def _checked(target: Target, asked: Asked) -> Check:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pipeline_lib.attacks.ascent import Ascent
@@ -14,11 +13,10 @@ from pipeline_lib.attacks.margins import Margin, TargetedDLR
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean
 from pipeline_lib.attacks.strongest import Strongest
+from pipeline_lib.check.random_clips import random_clips
 from pipeline_lib.check.stand_in import trained_stand_in
 from pipeline_lib.check.target import Target
 from pipeline_lib.check.threats import Threat
-from pipeline_lib.randomness.generators import clip_generators
-from pipeline_lib.randomness.noise import noise_like
 from pipeline_lib.records.checks import CASCADE, GROWING, NAIVE, NOISE, TRANSFER, WHITE_BOX
 
 STEPS = (10, 40, 100)
@@ -208,19 +206,3 @@ class Attacks:
 
     def _eot_once(self, attack: Any) -> Any:
         return self._eot(attack) if isinstance(attack, Ascent) else attack
-
-
-def random_clips(threat: Threat, target: Target, rows: Sequence[int], draw: int) -> Tensor:
-    """Random clips of these rows, on the bound of the threat where it has a size."""
-    attack, clips = threat.attack(1), target.clips[list(rows)]
-    generators = clip_generators(target.seed, [f"{target.names[row]}/noise {draw}" for row in rows])
-    mask = attack.region.mask(clips, generators)
-    uniform = noise_like(clips, generators, lambda noise, g: noise.uniform_(generator=g))
-    if threat.kind == "linf":
-        moved = clips + 2 * (uniform - 0.5).sign()
-    elif threat.kind == "ratio_linf":
-        moved = clips * torch.where(uniform < 0.5, 1 / threat.size[0], threat.size[0])
-    else:
-        moved = uniform
-    inside = attack.perturbation.project(moved, clips).clamp(0, 1)
-    return torch.where(mask, inside, clips)
