@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import nn
 
 import tiny
-from configured import resolved
+from configured import resolved, stacked
 from limits import file_size_limit
 from pipeline_lib.attacks.framing import Adam, FixedPattern, UniversalFraming
 from pipeline_lib.attacks.losses import cross_entropy
@@ -270,11 +269,11 @@ def test_a_margin_is_around_the_picture_and_clean_clips_have_none(made, tmp_path
         FixedPattern(region=Border(width=1), start=Constant(value=0), margin=-1)
 
 
-@pytest.mark.parametrize("overlay", ["multibn_sweeps", "demo_sweeps"])
-def test_the_overlays_framings_lie_around_the_picture_and_random_is_uniform(overlay):
-    config, added = (yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("config", overlay))
-    framings = {name: entry for name, entry in added["attacks"].items() if name.endswith("_framing")}
-    entries = resolved(config | {"attacks": config["attacks"] | framings})["attacks"]
+@pytest.mark.parametrize(
+    ("overlay", "given"), [("multibn_sweeps", {"datasets": {"ucf101": {"root": "data"}}}), ("demo_sweeps", {})]
+)
+def test_the_overlays_framings_lie_around_the_picture_and_random_is_uniform(overlay, given):
+    entries = resolved(stacked(overlay, given=given))["attacks"]
     built = {name: build(entry) for name, entry in entries.items() if "_framing_" in name}
     assert len(built) == 12
     for name, framing in built.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import tiny
+from pipeline_lib.configuration.stacking import laid_over
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -26,8 +27,8 @@ def test_a_part_ends_in_its_box_and_what_it_printed_is_kept(tmp_path, work, endi
 
 def test_settings_lie_over_configurations_as_in_snakemake():
     config = {"a": {"b": 1, "c": [1, 2]}, "d": {"e": 2}}
-    assert study.merged(config, study.setting("a.c=[3]")) == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
-    assert study.merged(config, study.setting("d=null")) == {"a": {"b": 1, "c": [1, 2]}, "d": None}
+    assert laid_over(config, study.setting("a.c=[3]")) == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
+    assert laid_over(config, study.setting("d=null")) == {"a": {"b": 1, "c": [1, 2]}, "d": None}
 
 
 @pytest.mark.slow

@@ -10,6 +10,10 @@ from typing import Any
 _MODULES = {
     "apgd": ["Apgd"],
     "ascent": ["Ascent"],
+    "corruptions.blur": ["BlurCorruption"],
+    "corruptions.camera": ["CameraCorruption"],
+    "corruptions.noise": ["NoiseCorruption"],
+    "corruptions.temporal": ["TemporalCorruption"],
     "crafting": ["craft"],
     "expectation": ["Expectation"],
     "frame_order": ["DroppedFrames"],
