@@ -121,7 +121,23 @@ class ClippedInput(nn.Module):
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         normalized = ((clips - 0.45) / 0.05).clamp(0, 1)
-        return torch.stack([-normalized.mean((1, 2, 3, 4)), normalized.mean((1, 2, 3, 4))], 1)
+        bright = normalized.mean((1, 2, 3, 4)) - 0.4
+        return torch.stack([-bright, bright], 1)
+
+
+class Always(Brightness):
+    """A network that always answers the first class."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return super().forward(clips) + torch.tensor([100.0, 0.0])
+
+
+class Unrelated(nn.Module):
+    """A network whose answers change from clip to clip, and say nothing of the class."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        waves = (1e5 * clips.mean((1, 2, 3, 4))).sin()
+        return torch.stack([waves, -waves], 1)
 
 
 class OtherBranch(nn.Module):
@@ -257,7 +273,8 @@ def test_no_transform_masks_what_bpda_passes(clips, name, levels, expected):
     linf = AdditiveLinf(epsilon=levels / 255, step_size=levels / 510)
     attack = Ascent(perturbation=linf, start=UniformNoise(radius=levels / 255), steps=3)
     row = audit(clips, Behind(TRANSFORMS[name]), attack)
-    assert verdict(row) in expected, row
+    # Behind some of them the network, which is not trained for them, gives one answer only.
+    assert verdict(row | {"classes": 0}) in expected, row
 
 
 @pytest.mark.parametrize(("network", "attack"), SOUND.values(), ids=SOUND)
@@ -284,6 +301,8 @@ FAULTS = {
     "detached codec": (lambda: Codec("detached"), PGD, "masked gradient"),
     "rounding codec": (lambda: Codec("rounded"), PGD, "masked gradient"),
     "wrong mask": (Brightness, Ascent(perturbation=ANYWHERE, region=WrongMask(count=4), steps=2), "bound broken"),
+    "constant model": (Always, PGD, "one answer"),
+    "model that has learned nothing": (Unrelated, PGD, "answers at random"),
     "other branch": (OtherBranch, PGD, "other model evaluated"),
     "network that clips what it normalized": (ClippedInput, PGD, "masked gradient"),
     "attack that clips what is normalized": (

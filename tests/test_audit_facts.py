@@ -81,6 +81,11 @@ def test_a_row_of_facts_is_the_mean_or_the_worst_of_the_clips():
         "last_fall": third,
         "last_rise": 0.5,  # of the third clip: its loss goes from 3 over 5 to 7
         "below_floor": third,
+        # Two of three answers are equal; the first clip is correct, and one of the two of the other class.
+        "classes": 2,
+        "one_answer": pytest.approx(2 / 3),
+        "answer_entropy": pytest.approx(1),
+        "balanced_accuracy": 75.0,
     }
 
 

@@ -11,6 +11,7 @@ from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, html_verdi
 
 CAPTIONS = (Path(__file__).parents[1] / "workflow/report/audit.rst").read_text()
 KINDS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
+ANSWERS = {"classes": 2, "one_answer": 0.5, "answer_entropy": 1.0, "balanced_accuracy": 90.0}
 CONTRADICTED = {"stored_accuracy": 90.0, "end_loss": 0.21, "predicted_increase": 0.4, "first_rise": 0.01}
 
 
@@ -74,6 +75,12 @@ def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **c
         ({"last_rise": 0.051}, "not converged"),
         ({"last_rise": 0.9, "live_accuracy": 1.0}, "ok"),  # nothing is left to attack
         ({"last_rise": 0.9, "recovered_clips": 0.1, "zero_gradients": 1.0}, "masked gradient"),  # the gravest first
+        (ANSWERS, "ok"),
+        (ANSWERS | {"answer_entropy": 0.09, "zero_gradients": 1.0}, "one answer"),
+        (ANSWERS | {"answer_entropy": 0.11}, "ok"),  # many answers are equal, but they follow the labels
+        (ANSWERS | {"balanced_accuracy": 54.6}, "answers at random"),  # less than 50 + 2 * 100 * sqrt(0.25 / 300)
+        (ANSWERS | {"balanced_accuracy": 55.8}, "ok"),
+        (ANSWERS | {"balanced_accuracy": 0.0, "classes": 1}, "ok"),  # one class tells nothing
     ],
 )
 def test_verdict(tmp_path: Path, changes: dict[str, float], verdict: str) -> None:

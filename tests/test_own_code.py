@@ -97,7 +97,8 @@ def test_an_attack_without_a_bound_is_audited_as_such(made, entry):
     """It is no fault, and not `ok` either."""
     audit = audit_of(made, resolve("a", entry, {}))
     assert (audit["bound_ratio"], audit["live_bound_ratio"]) == (-1, -1)
-    effective = audit | {"stored_accuracy": 0.0, "clean_accuracy": 100.0}
+    answers = {"answer_entropy": 1.0, "balanced_accuracy": 100.0}
+    effective = audit | answers | {"stored_accuracy": 0.0, "clean_accuracy": 100.0}
     assert verdict(effective) == "no bound stated"
     assert verdict(effective | {"bound_ratio": 1, "live_bound_ratio": 1}) == "ok"
     assert verdict(effective | {"box_excess": 0.5}) == "bound broken"

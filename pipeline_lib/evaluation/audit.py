@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline_lib.attacks.losses import to_labels
 from pipeline_lib.attacks.protocols import LatticeAttack
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.answers import answer_facts
 from pipeline_lib.evaluation.attacked import AttackedClips, BoundFacts, Trace
 from pipeline_lib.evaluation.bounds import NOT_MEASURED, bound_ratio
 from pipeline_lib.evaluation.convergence import convergence
@@ -100,6 +101,8 @@ def audit_of(attacked: AttackedClips, labels: np.ndarray, precision: Precision =
         stored_accuracy=accuracy(attacked.stored, labels),
         below_floor=float(first.below_floor.mean()),
         **convergence(trace.loss, trace.correct),
+        classes=len(np.unique(labels)),
+        **answer_facts(attacked.clean.predictions, labels),
     )
 
 

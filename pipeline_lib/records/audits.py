@@ -29,6 +29,10 @@ class Audit(NamedTuple):
     last_fall: float  # decrease of the fraction correct at all iterates, in the last tenth of the iterations
     last_rise: float  # fraction of the loss increase of clips still correct, in the last tenth of the iterations
     below_floor: float  # fraction of clips whose first gradient is shorter than the attack's `smallest_norm`
+    classes: int  # that occur among the labels
+    one_answer: float  # fraction of the clean clips with the most frequent answer
+    answer_entropy: float  # of the answers to clean clips, as a fraction of that of the labels
+    balanced_accuracy: float  # on the clean clips, in percent: the mean over the classes
 
 
 class TraceRow(NamedTuple):

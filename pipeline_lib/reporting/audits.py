@@ -21,6 +21,8 @@ NOT_FINITE = "not finite"
 MASKED = "masked gradient"
 BROKEN = "bound broken"
 OTHER_MODEL = "other model evaluated"
+ONE_ANSWER = "one answer"
+NO_REACTION = "answers at random"
 UNTOUCHED = "clips left out"
 NO_EFFECT = "no effect"
 NO_BOUND = "no bound stated"
@@ -31,8 +33,10 @@ WEAK = (OVERSHOT, UNFINISHED)
 WEAKER = "weak attack"  # by its worst case, with the number of clips that more fall
 LEVEL = 0.05
 # Numbers of such sets do not measure robustness. A set without an effect may belong to a robust model.
-FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, MASKED, UNTOUCHED)
+FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, ONE_ANSWER, NO_REACTION, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01
+# Least entropy of the answers, as a fraction of that of the labels: 0.1 are 98 % equal answers of two classes.
+LEAST_ENTROPY = 0.1
 UNCHANGED_ALLOWED = 0.01
 LEAST_FALL = 1.0  # percent
 # Allowed fraction of the loss increase of clips still correct in the last tenth of the iterations.
@@ -109,6 +113,8 @@ def verdict(audit: Mapping[Any, Any]) -> str:
         return BROKEN
     if audit["model_gap"] > audit["gap_allowed"]:
         return OTHER_MODEL
+    if trouble := trouble_of_answers(audit):
+        return trouble
     fell, half_a_clip = audit["clean_accuracy"] - audit["stored_accuracy"], 50 / audit["clips"]
     # A random start alone changes one or two predictions.
     futile = fell < max(LEAST_FALL, half_a_clip) and loss_contradicts_gradient(audit)
@@ -119,6 +125,21 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     if fell < half_a_clip and audit["unchanged_clips"] < 1:
         return NO_EFFECT
     return NO_BOUND if audit["bound_ratio"] < 0 else finish(audit)
+
+
+def trouble_of_answers(audit: Mapping[Any, Any]) -> str:
+    """Return the fault of a model whose answers to clean clips tell little or nothing about them, empty for others.
+
+    Nearly one answer is left of the entropy of the labels; or the balanced accuracy is less than two standard errors
+    above that of guessing.
+    """
+    if audit["classes"] < 2:
+        return ""
+    if audit["answer_entropy"] < LEAST_ENTROPY:
+        return ONE_ANSWER
+    guess = 1 / audit["classes"]
+    error = math.sqrt(guess * (1 - guess) / audit["clips"])
+    return NO_REACTION if audit["balanced_accuracy"] / 100 < guess + 2 * error else ""
 
 
 def finish(audit: Mapping[Any, Any]) -> str:
@@ -177,14 +198,15 @@ def write_audit(audit: pd.DataFrame, captions: str, *, csv: Path, markdown: Path
 def readable(audit: pd.DataFrame) -> pd.DataFrame:
     """Return the audit as text, indexed by data set: verdict first, fractions in percent, headings in words."""
     fractions = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
-    fractions += ["recovered_clips", "last_fall", "last_rise", "below_floor"]
+    fractions += ["recovered_clips", "last_fall", "last_rise", "below_floor", "one_answer", "answer_entropy"]
     sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
     accuracies = ["clean", "live", "stored"]
     text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
-        {"clips": int, "iterations": int}
+        {"clips": int, "iterations": int, "classes": int}
     )
     text[fractions] = text[fractions].map(lambda fraction: f"{100 * fraction:.1f} %")
-    text[accuracies] = text[accuracies].map(lambda percent: f"{percent:.1f}")
+    percents = [*accuracies, "balanced_accuracy"]
+    text[percents] = text[percents].map(lambda percent: f"{percent:.1f}")
     losses = ["start_loss", "end_loss", "predicted_increase", "first_rise"]
     text[losses] = text[losses].map(lambda loss: f"{loss:.3f}")
     text[sizes] = text[sizes].map(lambda size: f"{size:.4f}" if size >= 0 else "none")
