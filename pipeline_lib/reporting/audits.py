@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.audits import Audit
 from pipeline_lib.reporting import formats
+from pipeline_lib.reporting.answers import NO_REACTION, ONE_ANSWER, trouble_of_answers
 from pipeline_lib.reporting.publish import publish
 
 AUDIT_COLUMNS = Audit._fields
@@ -21,8 +22,6 @@ NOT_FINITE = "not finite"
 MASKED = "masked gradient"
 BROKEN = "bound broken"
 OTHER_MODEL = "other model evaluated"
-ONE_ANSWER = "one answer"
-NO_REACTION = "answers at random"
 UNTOUCHED = "clips left out"
 NO_EFFECT = "no effect"
 NO_BOUND = "no bound stated"
@@ -35,8 +34,6 @@ LEVEL = 0.05
 # Numbers of such sets do not measure robustness. A set without an effect may belong to a robust model.
 FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, ONE_ANSWER, NO_REACTION, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01
-# Least entropy of the answers, as a fraction of that of the labels: 0.1 are 98 % equal answers of two classes.
-LEAST_ENTROPY = 0.1
 UNCHANGED_ALLOWED = 0.01
 LEAST_FALL = 1.0  # percent
 # Allowed fraction of the loss increase of clips still correct in the last tenth of the iterations.
@@ -125,21 +122,6 @@ def verdict(audit: Mapping[Any, Any]) -> str:
     if fell < half_a_clip and audit["unchanged_clips"] < 1:
         return NO_EFFECT
     return NO_BOUND if audit["bound_ratio"] < 0 else finish(audit)
-
-
-def trouble_of_answers(audit: Mapping[Any, Any]) -> str:
-    """Return the fault of a model whose answers to clean clips tell little or nothing about them, empty for others.
-
-    Nearly one answer is left of the entropy of the labels; or the balanced accuracy is less than two standard errors
-    above that of guessing.
-    """
-    if audit["classes"] < 2:
-        return ""
-    if audit["answer_entropy"] < LEAST_ENTROPY:
-        return ONE_ANSWER
-    guess = 1 / audit["classes"]
-    error = math.sqrt(guess * (1 - guess) / audit["clips"])
-    return NO_REACTION if audit["balanced_accuracy"] / 100 < guess + 2 * error else ""
 
 
 def finish(audit: Mapping[Any, Any]) -> str:
