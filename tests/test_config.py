@@ -100,6 +100,25 @@ def test_the_files_of_a_data_set_have_a_decoder():
     assert images["decoder"] == {"method": "pipeline_lib.clips.images:Cifar10Records", "size": 24}
 
 
+def test_a_decoder_is_given_the_size_and_the_sampling_of_its_data_set():
+    entry = {"root": "/data", "lists": {"method": "class_folders"}, "size": 24}
+    sampling = {"sampling": {"method": "linspace", "frames": 5}}
+    frames = {"decoder": {"method": "frame_folders", "convert": "true"}}
+    decoder = resolved(changed("datasets.mine", entry | sampling | frames))["datasets"]["mine"]["decoder"]
+    assert decoder == {
+        "method": "pipeline_lib.clips.frame_folders:FrameFolders",
+        "convert": True,
+        "sampling": {"method": "pipeline_lib.clips.sampling:Linspace", "frames": 5},
+        "size": 24,
+    }
+    with pytest.raises(PipelineError, match=r"datasets\.mine\.decoder: `images` is the decoder"):
+        resolved(changed("datasets.mine", entry | frames | {"images": {"method": "image_files"}}))
+    with pytest.raises(PipelineError, match=r"datasets\.mine\.decoder\.sampling: missing"):
+        resolved(changed("datasets.mine", entry | frames))
+    with pytest.raises(PipelineError, match=r"datasets\.mine\.lists: .*class Sgd|class SGD.* has no class_names"):
+        resolved(changed("datasets.mine", entry | sampling | {"lists": {"method": "sgd"}}))
+
+
 def test_training_carries_its_augmentation():
     plan = resolved(changed("training.scratch.augmentation", {"method": "crop_and_flip"}))
     entry = plan["models"]["standard-s0"]["training"]["augmentation"]

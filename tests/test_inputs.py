@@ -112,3 +112,13 @@ def test_a_data_set_is_made_by_one_method():
     plan = inputs().plan
     assert parameters.made_entry(plan, "synthetic", "render")["contrast"] == 0.22
     assert parameters.made_entry(plan, "synthetic", "download") is None
+
+
+def test_leaks_between_the_lists_are_refused_while_planning(tmp_path):
+    (tmp_path / "manifest.csv").write_text("path,label,split\na,x,train\na,x,test\n")
+    entry = {"root": str(tmp_path), "lists": {"method": "manifest"}, "size": 32, "decoding": {}}
+    entry |= {"sampling": {"method": "uniform_stride", "frames": 8}}
+    with pytest.raises(PipelineError, match=r"config: datasets\.given\.root: 1 video is in the training list and in"):
+        inputs(datasets={"given": entry}).raw_data("given", "train")
+    allowed = inputs(datasets={"given": entry | {"allow_overlap": True}})
+    assert allowed.raw_data("given", "test") == [str(tmp_path / "manifest.csv")]

@@ -103,3 +103,11 @@ def test_trainings_are_those_of_the_models_that_are_shown():
     assert LAYOUTS.datasets == ["shapes", "synthetic"]
     assert ("shapes", "shapes_halftone-s1") in LAYOUTS.trained
     assert {name for name, model in LAYOUTS.trained if model.startswith("shapes")} == {"shapes"}
+
+
+def test_an_allowed_overlap_is_printed_under_every_table_of_its_data_set():
+    datasets = CONFIG["datasets"] | {"shapes": CONFIG["datasets"]["shapes"] | {"allow_overlap": True}}
+    studies = Layouts(resolved(CONFIG | {"datasets": datasets}), PATHS, "Mine.").studies
+    own = CONFIG["datasets"]["shapes"]["note"]
+    assert studies["halftone"]["note"] == f"{own} Test videos may be training videos too (allow_overlap). Mine."
+    assert "overlap" not in studies["multav"]["note"]

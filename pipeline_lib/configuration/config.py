@@ -98,13 +98,12 @@ def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str
 
 
 def _named_models(config: Mapping[str, Any]) -> set[str]:
-    """The models that studies and figures may name (texts in them), with those that they start from."""
-    todo = {text.partition("/")[0] for text in _texts([config["studies"], config["figures"]])} & set(config["models"])
-    found: set[str] = set()
+    """The models that studies and figures may name (texts in them), and those that these name, to start from."""
+    models, found = config["models"], set[str]()
+    todo = {text.partition("/")[0] for text in _texts([config["studies"], config["figures"]])} & set(models)
     while todo:
         found |= todo
-        initial = [config["models"][name].get("initial") for name in todo]
-        todo = {name for name in initial if isinstance(name, str) and name in config["models"]} - found
+        todo = (set(_texts([models[name] for name in todo])) & set(models)) - found
     return found
 
 

@@ -70,6 +70,10 @@ onstart:
             LOGGER.warning(warning)
 
 
+if workflow.is_main_process and not PLAN["studies"] and not PLAN["figures"]:
+    LOGGER.warning("config: there are no `studies` and no `figures`: the report will be empty (config/README.md)")
+
+
 TARGETS = pattern_of(all_targets(PLAN["models"]))
 
 
