@@ -119,7 +119,7 @@ class MultiBN:
     selector: Network
     weighting: Weighting = field(default_factory=Softmax)
     selection_weight: NonNegative = 1.0
-    selector_warm_up: Fraction = 0.5
+    selector_warm_up: Fraction = 0.75
     statistics: Literal["by_type", "all", "by_weight"] = "by_type"
     branch_shortcuts: bool = False
 
