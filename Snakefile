@@ -26,11 +26,9 @@ localrules:
 rule all:
     default_target: True
     input:
-        rules.report.output,
+        lambda wildcards: planned([PATHS.report()]),
 
 
 rule results:
     input:
-        LAYOUTS.tables(),
-        all_figures(PLAN, PATHS),
-        rules.summary.output,
+        lambda wildcards: planned([*LAYOUTS.tables(), *all_figures(PLAN, PATHS), PATHS.summary()]),

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import (
     ConfigSettings,
@@ -18,10 +17,10 @@ from snakemake.settings.types import (
     WorkflowSettings,
 )
 
-from snakemake.settings.enums import RerunTrigger  # isort: skip
-
 from pipeline_lib.entries import classes, fields
+from pipeline_lib.jobs.recording import write_record
 from pipeline_lib.provenance import fingerprints, module_files, sources
+from pipeline_lib.provenance.records import record_of
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "profiles", "resources", "pipeline_lib", "environment.yml")
@@ -51,26 +50,27 @@ def laid_over(base: dict, overlay: dict) -> dict:
     return merged
 
 
-def triggers(project: Path) -> frozenset[RerunTrigger]:
-    profile = yaml.safe_load((project / "profiles/default/config.yaml").read_text())
-    return frozenset(RerunTrigger.parse_choice(name) for name in profile["rerun-triggers"])
-
-
 class Planned(NamedTuple):
-    """A job: what it writes, each a path and whether it is a folder, the jobs it takes files from, its resources."""
+    """A job: what it writes, each a path and whether it is a folder, the jobs it takes files from, its resources,
+    what its record will contain about its making (None for a target rule), and its parameters."""
 
     outputs: list[tuple[str, bool]]
     sources: set[tuple[str, ...]]
     resources: dict[str, object]
+    identity: dict | None
+    params: dict[str, object]
 
 
-def execute(project: Path, executor: str, config: dict | None = None) -> dict[tuple[str, ...], Planned]:
-    """Plans (`dryrun`) or accepts (`touch`) the workflow; (rule, *wildcards) of the jobs that need to run."""
+def execute(project: Path, config: dict | None = None, **settings: object) -> dict[tuple[str, ...], Planned]:
+    """Plans the workflow, with all triggers, as without a profile; (rule, *wildcards) of the jobs that need to run.
+
+    settings: of the graph of jobs, named as Snakemake's options.
+    """
     for cache in CACHES:
         cache.cache_clear()
     before = Path.cwd()
     try:
-        with SnakemakeApi(OutputSettings(dryrun=executor == "dryrun", quiet={Quietness.ALL})) as api:
+        with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=64),
                 config_settings=ConfigSettings(config=config or {}),
@@ -80,16 +80,17 @@ def execute(project: Path, executor: str, config: dict | None = None) -> dict[tu
                 snakefile=project / "Snakefile",
                 workdir=project,
             )
-            # Everything is accepted at once: jobs without records would look as if nothing about them ever changed.
-            forced = executor == "touch"
-            dag = workflow.dag(DAGSettings(rerun_triggers=triggers(project), forceall=forced))
-            dag.execute_workflow(executor=executor, updated_files=[])
-            planned = workflow._workflow.dag
+            workflow.dag(DAGSettings(**settings)).execute_workflow(executor="dryrun", updated_files=[])
+            dag, planning = workflow._workflow.dag, workflow._workflow.globals["PLANNING"]
             return {
                 name_of(job): Planned(
-                    outputs(job), set(map(name_of, planned.dependencies[job])), dict(job.resources.items())
+                    outputs(job),
+                    set(map(name_of, dag.dependencies[job])),
+                    dict(job.resources.items()),
+                    planning.identity(str(job.output[0])) if job.output else None,
+                    dict(job.params.items()),
                 )
-                for job in planned.needrun_jobs(exclude_finished=False)
+                for job in dag.needrun_jobs(exclude_finished=False)
             }
     finally:
         os.chdir(before)
@@ -103,14 +104,14 @@ def outputs(job) -> list[tuple[str, bool]]:
     return [(str(path), bool(path.is_directory)) for path in job.output]
 
 
-def plan(project: Path, config: dict | None = None) -> set[tuple[str, ...]]:
+def plan(project: Path, config: dict | None = None, **settings: object) -> set[tuple[str, ...]]:
     """(rule, *wildcards) of every job that would run, the target rules left out."""
-    return {job for job in execute(project, "dryrun", config) if job[0] not in ("all", "results")}
+    return {job for job in execute(project, config, **settings) if job[0] not in ("all", "results")}
 
 
 def with_all_that_follows(project: Path, changed: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
     """The changed jobs and, by the files of a project where nothing is done yet, all that take files from them."""
-    everything = execute(project, "dryrun", {"results": "elsewhere"})
+    everything = execute(project, {"results": "elsewhere"})
     assert changed <= everything.keys()
     found, more = set(), set(changed)
     while more:
@@ -121,17 +122,22 @@ def with_all_that_follows(project: Path, changed: set[tuple[str, ...]]) -> set[t
 
 def asked(project: Path, config: dict) -> dict[tuple[str, ...], dict]:
     """The resources of every job that would run, its threads as `_cores`."""
-    return {name: job.resources for name, job in execute(project, "dryrun", config).items()}
+    return {name: job.resources for name, job in execute(project, config).items()}
 
 
-def pretend_finished(project: Path) -> None:
-    """Gives every planned output an empty file, and Snakemake the records of jobs that made them."""
-    for job in execute(project, "dryrun").values():
+def pretend_finished(project: Path, config: dict | None = None) -> None:
+    """Gives every planned output a file with its own path as content, and every job the record of having made them."""
+    results = project / ((config or {}).get("results") or "results")
+    jobs = execute(project, config)
+    for job in jobs.values():
         for path, is_directory in job.outputs:
             target = project / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.mkdir(exist_ok=True) if is_directory else target.touch()
-    execute(project, "touch")
+            target.mkdir(exist_ok=True) if is_directory else target.write_text(path)
+    for _ in range(2):  # a record repeats the facts in those of its inputs
+        for job in jobs.values():
+            if job.identity:
+                write_record(results / job.identity["record"], record_of(job.identity, results))
 
 
 REPORTING = {"table", "audit_table", "figure", "figure_csv", "figure_html", "opening", "report", "summary"}

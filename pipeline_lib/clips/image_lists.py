@@ -85,6 +85,7 @@ class Cifar10:
     """
 
     separate: ClassVar[bool] = True  # see `leaks.require_separate`
+    in_lists: ClassVar[bool] = True  # the items are records of the list files
 
     images: str = "cifar-10-batches-bin"
     classes: list[str] | None = None

@@ -1,8 +1,11 @@
 """Input files of the rules, where they depend on an entry of the configuration."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.paths import Paths
@@ -11,6 +14,16 @@ from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build, load
 from pipeline_lib.entries.facts import learning_of
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance.file_facts import given_facts, listed_facts
+
+
+@contextmanager
+def wrong_root(dataset: str) -> Iterator[None]:
+    """Inside, errors about the files of a data set name the key of its folder."""
+    try:
+        yield
+    except PipelineError as error:
+        raise fail(f"datasets.{dataset}.root", str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -41,13 +54,28 @@ class Inputs:
 
     def list_files(self, dataset: str, split: str) -> list[str]:
         """The lists of a split, below the root of the data set. Raises PipelineError if they are missing."""
-        lists, root = build(self.plan["datasets"][dataset]["lists"]), Path(self.data_root(dataset))
-        try:
+        lists, root = self._lists(dataset)
+        with wrong_root(dataset):
             overlap = self.plan["datasets"][dataset]["allow_overlap"]
             load("pipeline_lib.clips.leaks:require_separate")(lists, root, overlap)
             return [str(path) for path in lists.list_files(root, split)]
-        except PipelineError as error:
-            raise fail(f"datasets.{dataset}.root", str(error)) from None
+
+    def data_facts(self, dataset: str, split: str) -> dict[str, Any]:
+        """Facts about the files of a split that the user gives: its lists, and the videos or images in them.
+
+        Raises:
+            PipelineError: a list is missing or wrong.
+        """
+        lists, root = self._lists(dataset)
+        with wrong_root(dataset):
+            items = [] if getattr(lists, "in_lists", False) else [item.path for item in lists.read(root, split)]
+            return {
+                "lists": {path.name: given_facts(path) for path in lists.list_files(root, split)},
+                "files": listed_facts(lists.video_root(root), items),
+            }
+
+    def _lists(self, dataset: str) -> tuple[Any, Path]:
+        return build(self.plan["datasets"][dataset]["lists"]), Path(self.data_root(dataset))
 
     def weights(self, dataset: str, target: str) -> str:
         """The checkpoint of the model behind a target."""

@@ -16,6 +16,15 @@ def plain(entry: Any) -> Any:
     return json.loads(canonical(entry))
 
 
+def relative_to(results: str, entry: Any) -> Any:
+    """A copy of plain data in which paths below the folder of results begin there: it may be moved."""
+    if isinstance(entry, dict):
+        return {key: relative_to(results, value) for key, value in entry.items()}
+    if isinstance(entry, list):
+        return [relative_to(results, value) for value in entry]
+    return entry.removeprefix(f"{results}/") if isinstance(entry, str) else entry
+
+
 def clip_entry(plan: Plan, dataset: str) -> dict[str, Any]:
     """Parameters of a clip store. Of the decoding options only the list of files that may fail is included."""
     entry = plan["datasets"][dataset]

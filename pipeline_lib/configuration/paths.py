@@ -80,5 +80,11 @@ class Paths:
 
     def log(self, name: str, dataset: str | None = None) -> str:
         """The log of a job, below its data set if given."""
-        folder = self.results if dataset is None else f"{self.results}/{dataset}"
-        return f"{folder}/logs/{name}.log"
+        return f"{self._folder(dataset)}/logs/{name}.log"
+
+    def record(self, name: str, dataset: str | None = None) -> str:
+        """The record of what a job's results are made of, below its data set if given."""
+        return f"{self._folder(dataset)}/identities/{name}.json"
+
+    def _folder(self, dataset: str | None) -> str:
+        return self.results if dataset is None else f"{self.results}/{dataset}"

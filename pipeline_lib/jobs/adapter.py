@@ -12,6 +12,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.devices import reserved_gpus
 from pipeline_lib.jobs.locks import waiting_at_most
 from pipeline_lib.jobs.logs import LOGGER, logging_to
+from pipeline_lib.jobs.recording import recorded
 from pipeline_lib.jobs.runs import STOPPED
 from pipeline_lib.jobs.warm import leave, run_in_warm_process
 
@@ -32,6 +33,7 @@ def job(snakemake: Any) -> Iterator[None]:
                 reported_exits(f"rule {snakemake.rule}"),
                 waiting_at_most(snakemake.config["lock_wait"]),
                 reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config["gpu_share"]),
+                recorded(_identity(snakemake), Path(snakemake.config.get("results", "."))),
             ):
                 yield
         except SystemExit as end:
@@ -48,6 +50,11 @@ def job(snakemake: Any) -> Iterator[None]:
             _stop(f"rule {snakemake.rule}: {type(error).__name__}: {error} (traceback in {snakemake.log[0]})")
     if adapter:
         leave()  # skips Python's own shutdown, which takes 0.8 s with torch
+
+
+def _identity(snakemake: Any) -> Any:
+    """What the results are made of; None for a rule without this parameter."""
+    return getattr(getattr(snakemake, "params", None), "identity", None)
 
 
 @contextmanager

@@ -4,8 +4,7 @@
 # Universal attacks: the pattern shared by all clips is learned once, on the training clips.
 rule learn:
     input:
-        clips=PATHS.clips("{dataset}", "train"),
-        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.source),
+        unpack(inputs_of("learn")),
     output:
         PATHS.adversarial("{dataset}", "{source}", "{attack}", "learned.pt"),
     log:
@@ -19,6 +18,7 @@ rule learn:
         mem_mb=lambda wildcards, attempt: REQUESTS.learning_memory(**wildcards, attempt=attempt),
         runtime=lambda wildcards, attempt: REQUESTS.learning_minutes(wildcards.dataset, wildcards.attack, attempt),
     params:
+        identity=identity,
         entry=lambda wildcards: parameters.learned_entry(PLAN, wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         seed=config["evaluation"]["seed"],
@@ -29,9 +29,7 @@ rule learn:
 
 rule attack:
     input:
-        clips=PATHS.clips("{dataset}", "test"),
-        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.source),
-        learned=lambda wildcards: INPUTS.learned_pattern(wildcards.dataset, wildcards.source, wildcards.attack),
+        unpack(inputs_of("attack")),
     output:
         adversarial=PATHS.adversarial("{dataset}", "{source}", "{attack}"),
         audit=PATHS.adversarial("{dataset}", "{source}", "{attack}", "audit.csv"),
@@ -48,6 +46,7 @@ rule attack:
         mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.source, attempt),
         runtime=lambda wildcards, attempt: REQUESTS.attack_minutes(wildcards.dataset, wildcards.attack, attempt),
     params:
+        identity=identity,
         entry=lambda wildcards: parameters.attack_entry(PLAN, wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         evaluation=plain(config["evaluation"]),
@@ -59,9 +58,7 @@ rule attack:
 # The union of a row's attacks, each only on the clips that no earlier one fools: for studies with `union: cascade`.
 rule union:
     input:
-        clips=PATHS.clips("{dataset}", "test"),
-        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, cascade_of(wildcards)["model"]),
-        clean=lambda wildcards: INPUTS.clean_predictions(**wildcards),
+        unpack(inputs_of("union")),
     output:
         PATHS.union("{dataset}", "{study}", "{cascade}"),
     log:
@@ -77,6 +74,7 @@ rule union:
         ),
         runtime=lambda wildcards, attempt: REQUESTS.cascade_minutes(**wildcards, attempt=attempt),
     params:
+        identity=identity,
         attacks=lambda wildcards: parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade),
         evaluation=plain(config["evaluation"]),
         code=lambda wildcards: code("union.py", *parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade)),

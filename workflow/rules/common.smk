@@ -13,9 +13,9 @@ sys.path.insert(0, str(ROOT))
 
 from pipeline_lib.configuration import parameters
 from pipeline_lib.configuration.config import read_config
+from pipeline_lib.configuration.figures import all_figures, figure_files, figure_rules
 from pipeline_lib.configuration.initial_weights import check_weight_files
-from pipeline_lib.configuration.figures import all_figures, figure_files, figure_inputs, figure_rules
-from pipeline_lib.configuration.inputs import Inputs
+from pipeline_lib.configuration.jobs import Jobs
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import Paths
@@ -29,6 +29,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import warm
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
 from pipeline_lib.jobs.logs import LOGGER
+from pipeline_lib.jobs.planning import Planning
 from pipeline_lib.provenance.fingerprints import fingerprint
 
 LIMIT = workflow.global_resources.get("gpu")
@@ -54,7 +55,6 @@ GPUS = gpus_per_job(config["device"])
 CORES, TRAINING_CORES = (cores(gpus, config["threads"]) for gpus in (GPUS, TRAINING_GPUS))
 BATCH_SIZE = config["evaluation"]["batch_size"]
 PATHS = Paths(config["results"])
-INPUTS = Inputs(PLAN, PATHS)
 LAYOUTS = Layouts(PLAN, PATHS, config["note"])
 REQUESTS = Requests(plan=PLAN, batch_size=BATCH_SIZE, training_processes=max(1, TRAINING_GPUS))
 
@@ -97,9 +97,38 @@ def cascade_of(wildcards):
     return PLAN["studies"][wildcards.study]["cascades"][wildcards.cascade]
 
 
-def raw_data(wildcards):
-    """The input of a split's decoding; a missing one is an error while planning, not in a job."""
-    try:
-        return INPUTS.raw_data(wildcards.dataset, wildcards.split)
-    except PipelineError as error:
-        raise WorkflowError(str(error)) from None
+def begin_planning():
+    """Called once, when the first job is planned."""
+
+
+JOBS = Jobs(PLAN, PATHS, LAYOUTS, config["evaluation"], ROOT)
+PLANNING = Planning(workflow, JOBS, begin_planning)
+
+
+def inputs_of(rule):
+    """An input function: the files of `Jobs`. Their modification times do not count: the job's record decides."""
+
+    def inputs(wildcards):
+        try:
+            files, again = PLANNING.inputs(rule, dict(wildcards.items()))
+        except PipelineError as error:
+            raise WorkflowError(str(error)) from None
+        return files if again else {name: unaged(paths) for name, paths in files.items()}
+
+    return inputs
+
+
+def unaged(paths):
+    """One path or several, marked so that Snakemake does not compare their modification times."""
+    return ancient(paths) if isinstance(paths, str) else [ancient(path) for path in paths]
+
+
+def planned(files):
+    """The files of a target rule. Planning begins here: the lock is taken before Snakemake looks at any file."""
+    PLANNING.start(files)
+    return files
+
+
+def identity(wildcards, output):
+    """For `params`: what a job's results are made of, for their record."""
+    return PLANNING.identity(output[0])

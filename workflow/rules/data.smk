@@ -2,6 +2,8 @@
 
 
 rule render:
+    input:
+        unpack(inputs_of("render")),
     output:
         directory(PATHS.rendered("{dataset}")),
     log:
@@ -10,6 +12,7 @@ rule render:
         "../../environment.yml"
     threads: config["threads"] * 2
     params:
+        identity=identity,
         entry=lambda wildcards: parameters.made_entry(PLAN, wildcards.dataset, "render"),
         code=lambda wildcards: code("render.py", parameters.made_entry(PLAN, wildcards.dataset, "render")),
     script:
@@ -17,6 +20,8 @@ rule render:
 
 
 rule download:
+    input:
+        unpack(inputs_of("download")),
     output:
         directory(PATHS.downloaded("{dataset}")),
     log:
@@ -26,6 +31,7 @@ rule download:
     conda:
         "../../environment.yml"
     params:
+        identity=identity,
         entry=lambda wildcards: parameters.made_entry(PLAN, wildcards.dataset, "download"),
         code=lambda wildcards: code("download.py", parameters.made_entry(PLAN, wildcards.dataset, "download")),
     script:
@@ -34,7 +40,7 @@ rule download:
 
 rule decode:
     input:
-        raw_data,
+        unpack(inputs_of("decode")),
     output:
         PATHS.clips("{dataset}", "{split}"),
     log:
@@ -46,8 +52,9 @@ rule decode:
         mem_mb=lambda wildcards, attempt: REQUESTS.decoding_memory(attempt),
         runtime=lambda wildcards, attempt: REQUESTS.decoding_minutes(attempt),
     params:
+        identity=identity,
         entry=lambda wildcards: parameters.clip_entry(PLAN, wildcards.dataset),
-        root=lambda wildcards: INPUTS.data_root(wildcards.dataset),
+        root=lambda wildcards: JOBS.inputs.data_root(wildcards.dataset),
         # Not tracked, as the function takes `threads`: except for `tolerate`, it does not change clips.
         decoding=lambda wildcards, threads: PLAN["datasets"][wildcards.dataset]["decoding"],
         code=lambda wildcards: code("decode.py", parameters.clip_entry(PLAN, wildcards.dataset)),

@@ -3,8 +3,7 @@
 
 rule predict_clean:
     input:
-        clips=PATHS.clips("{dataset}", "test"),
-        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.target),
+        unpack(inputs_of("predict_clean")),
     output:
         PATHS.prediction("{dataset}", "{target}", None, "clean"),
     log:
@@ -18,6 +17,7 @@ rule predict_clean:
         mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.target, attempt),
         runtime=lambda wildcards, attempt: REQUESTS.prediction_minutes(wildcards.dataset, attempt),
     params:
+        identity=identity,
         branch=lambda wildcards: split_target(wildcards.target)[1],
         batch_size=BATCH_SIZE,
         code=code("predict.py"),
@@ -28,9 +28,7 @@ rule predict_clean:
 # For sets of another model only: the rule `attack` writes a source's predictions on its own sets.
 use rule predict_clean as predict_transfer with:
     input:
-        clips=PATHS.clips("{dataset}", "test"),
-        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.target),
-        adversarial=PATHS.adversarial("{dataset}", "{source}", "{attack}"),
+        unpack(inputs_of("predict_transfer")),
     output:
         PATHS.prediction("{dataset}", "{target}", "{source}", "{attack}"),
     log:
@@ -42,9 +40,7 @@ use rule predict_clean as predict_transfer with:
 # Features of clean and of adversarial clips after each stage of the set's source.
 rule features:
     input:
-        clips=PATHS.clips("{dataset}", "test"),
-        weights=lambda wildcards: INPUTS.weights(wildcards.dataset, wildcards.source),
-        adversarial=PATHS.adversarial("{dataset}", "{source}", "{attack}"),
+        unpack(inputs_of("features")),
     output:
         PATHS.features("{dataset}", "{source}", "{attack}"),
     log:
@@ -57,6 +53,7 @@ rule features:
         mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.source, attempt),
         runtime=lambda wildcards, attempt: REQUESTS.prediction_minutes(wildcards.dataset, attempt),
     params:
+        identity=identity,
         branch=lambda wildcards: split_target(wildcards.source)[1],
         batch_size=BATCH_SIZE,
         code=code("features.py"),

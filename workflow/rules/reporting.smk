@@ -3,8 +3,7 @@
 
 rule table:
     input:
-        predictions=lambda wildcards: LAYOUTS.study_files(wildcards.study),
-        paper=sorted(str(path) for path in (ROOT / "resources/paper").glob("*.csv")),
+        unpack(inputs_of("table")),
     output:
         csv=PATHS.table("{study}", "csv"),
         markdown=PATHS.table("{study}", "md"),
@@ -30,6 +29,7 @@ rule table:
     conda:
         "../../environment.yml"
     params:
+        identity=identity,
         layout=lambda wildcards: plain(LAYOUTS.studies[wildcards.study]),
         code=lambda wildcards: code("table.py", PLAN["studies"][wildcards.study]["summaries"]),
     script:
@@ -38,9 +38,7 @@ rule table:
 
 rule summary:
     input:
-        tables=[PATHS.table(study, "csv") for study in LAYOUTS.studies],
-        clips=LAYOUTS.clips_of_studies(),
-        audits=sorted({path for study in LAYOUTS.studies for path in LAYOUTS.study_audits(study)}),
+        unpack(inputs_of("summary")),
     output:
         PATHS.summary(),
     log:
@@ -49,6 +47,7 @@ rule summary:
     conda:
         "../../environment.yml"
     params:
+        identity=identity,
         layouts=plain(LAYOUTS.studies),
         entries=plain(LAYOUTS.entries),
         code=code("summary.py"),
@@ -58,7 +57,7 @@ rule summary:
 
 rule audit_table:
     input:
-        LAYOUTS.audits(),
+        unpack(inputs_of("audit_table")),
     output:
         csv=PATHS.table("audit", "csv"),
         markdown=PATHS.table("audit", "md"),
@@ -75,6 +74,7 @@ rule audit_table:
     conda:
         "../../environment.yml"
     params:
+        identity=identity,
         sets=plain(LAYOUTS.audited_sets),
         captions=(ROOT / "workflow/report/audit.rst").read_text(),
         code=code("audit.py"),
@@ -90,7 +90,7 @@ for FORM in figure_rules(PLAN):
         name:
             FORM.name
         input:
-            lambda wildcards: figure_inputs(PLAN, PATHS, wildcards.figure),
+            unpack(inputs_of("figure")),
         output:
             png=report(
                 PATHS.figure("{figure}", "png"),
@@ -118,6 +118,7 @@ for FORM in figure_rules(PLAN):
         conda:
             "../../environment.yml"
         params:
+            identity=identity,
             entry=lambda wildcards: PLAN["figures"][wildcards.figure]["entry"],
             files=lambda wildcards: figure_files(PLAN, PATHS, wildcards.figure),
             caption=lambda wildcards: PLAN["figures"][wildcards.figure]["caption"],
@@ -128,8 +129,7 @@ for FORM in figure_rules(PLAN):
 
 rule opening:
     input:
-        histories=[PATHS.history(*trained) for trained in LAYOUTS.trained],
-        stores=[PATHS.clips(*split) for split in LAYOUTS.decoded],
+        unpack(inputs_of("opening")),
     output:
         PATHS.opening(),
     log:
@@ -138,6 +138,7 @@ rule opening:
     conda:
         "../../environment.yml"
     params:
+        identity=identity,
         models=["/".join(trained) for trained in LAYOUTS.trained],
         stores=["/".join(split) for split in LAYOUTS.decoded],
         evaluation=plain(config["evaluation"]),
@@ -148,10 +149,7 @@ rule opening:
 
 rule report:
     input:
-        LAYOUTS.tables(),
-        all_figures(PLAN, PATHS),
-        rules.summary.output,
-        rules.opening.output,
+        unpack(inputs_of("report")),
     output:
         PATHS.report(),
     log:
@@ -160,6 +158,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
+        identity=identity,
         snakefile=str(ROOT / "Snakefile"),
         code=code("report.py"),
     script:

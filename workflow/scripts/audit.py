@@ -7,6 +7,6 @@ from pipeline_lib.jobs.adapter import job
 with job(snakemake):
     from pipeline_lib.reporting.audits import build_audit, write_audit
 
-    sets = zip(snakemake.params.sets, snakemake.input, strict=True)
+    sets = zip(snakemake.params.sets, snakemake.input.audits, strict=True)
     audit = build_audit([made | {"audit": path} for made, path in sets])
     write_audit(audit, snakemake.params.captions, **{kind: Path(path) for kind, path in snakemake.output.items()})

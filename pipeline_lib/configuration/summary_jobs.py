@@ -1,0 +1,100 @@
+"""What tables, figures and the report are made of: one method for each of their rules, as in `jobs`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_lib.configuration import parameters
+from pipeline_lib.configuration.describing import Describing
+from pipeline_lib.configuration.figures import all_figures, figure_files, figure_inputs
+from pipeline_lib.configuration.layouts import Layouts
+from pipeline_lib.configuration.parameters import plain
+from pipeline_lib.configuration.paths import TABLE_ENDINGS
+from pipeline_lib.configuration.studies import Plan
+from pipeline_lib.provenance.descriptions import Description
+from pipeline_lib.provenance.file_facts import content_facts
+from pipeline_lib.provenance.fingerprints import digest
+
+TABLE_NAMES = dict(zip(("csv", "markdown", "latex", "html"), TABLE_ENDINGS, strict=True))
+
+
+@dataclass(frozen=True)
+class SummaryJobs:
+    """The jobs that compute nothing. evaluation: the section of the configuration."""
+
+    plan: Plan
+    layouts: Layouts
+    evaluation: Mapping[str, Any]
+    described: Describing
+
+    def table(self, study: str) -> Description:
+        layout, paper = self.layouts.studies[study], sorted((self.described.root / "resources/paper").glob("*.csv"))
+        return self.described(
+            "table",
+            f"table/{study}",
+            None,
+            {"layout": layout},
+            [self.plan["studies"][study]["summaries"]],
+            {"predictions": self.layouts.study_files(study), "paper": [str(path) for path in paper]},
+            self._table_files(study) | self._difference_files(study),
+            {path.name: content_facts(path) for path in paper},
+        )
+
+    def audit_table(self) -> Description:
+        captions = (self.described.root / "workflow/report/audit.rst").read_text()
+        settings = {"sets": self.layouts.audited_sets, "captions": captions}
+        files = {"audits": self.layouts.audits()}
+        return self.described("audit_table", "audit", None, settings, [], files, self._table_files("audit"))
+
+    def _table_files(self, name: str) -> dict[str, str]:
+        return {kind: self.described.paths.table(name, ending) for kind, ending in TABLE_NAMES.items()}
+
+    def _difference_files(self, study: str) -> dict[str, str]:
+        paths = self.described.paths
+        return {f"differences_{kind}": paths.differences(study, ending) for kind, ending in TABLE_NAMES.items()}
+
+    def summary(self) -> Description:
+        layouts, paths = self.layouts.studies, self.described.paths
+        files = {
+            "tables": [paths.table(study, "csv") for study in layouts],
+            "clips": self.layouts.clips_of_studies(),
+            "audits": sorted({path for study in layouts for path in self.layouts.study_audits(study)}),
+        }
+        settings = {"layouts": layouts, "entries": self.layouts.entries}
+        return self.described("summary", "summary", None, settings, [], files, {"summary": paths.summary()})
+
+    def figure(self, figure: str) -> Description:
+        planned = self.plan["figures"][figure]
+        files = parameters.relative_to(
+            self.described.paths.results, figure_files(self.plan, self.described.paths, figure)
+        )
+        settings = {"entry": planned["entry"], "files": files, "caption": planned["caption"]}
+        settings["order"] = digest(json.dumps([planned["entry"], files]))  # of rows and panels, which matters
+        outputs = {ending: self.described.paths.figure(figure, ending) for ending in planned["endings"]}
+        inputs = {"files": figure_inputs(self.plan, self.described.paths, figure)}
+        return self.described("figure", f"figure/{figure}", None, settings, [planned["entry"]], inputs, outputs)
+
+    def opening(self) -> Description:
+        trained = self.layouts.trained
+        stores, paths = self.layouts.decoded, self.described.paths
+        settings = {"models": ["/".join(one) for one in trained], "stores": ["/".join(one) for one in stores]}
+        settings |= {"evaluation": plain(self.evaluation)}
+        files = {
+            "histories": [paths.history(*one) for one in trained],
+            "stores": [paths.clips(*split) for split in stores],
+        }
+        return self.described("opening", "opening", None, settings, [], files, {"page": self.described.paths.opening()})
+
+    def report(self) -> Description:
+        captions = {
+            path.name: path.read_text() for path in sorted((self.described.root / "workflow/report").glob("*.rst"))
+        }
+        files = {
+            "tables": self.layouts.tables(),
+            "figures": all_figures(self.plan, self.described.paths),
+            "summary": [self.described.paths.summary()],
+            "opening": [self.described.paths.opening()],
+        }
+        outputs = {"page": self.described.paths.report()}
+        return self.described("report", "report", None, {"captions": captions}, [], files, outputs)

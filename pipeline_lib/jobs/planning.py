@@ -1,0 +1,177 @@
+"""Makes Snakemake run the jobs whose results are not those of the configuration, and no others.
+
+Snakemake's own grounds for running a job again are switched off: modification times by `ancient` inputs, and what it
+keeps in `.snakemake` by an empty set of triggers. What remains are missing files, jobs forced by the user, and jobs
+whose records differ from the plan: these are forced here, with all that depends on them, while the graph is built.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.configuration.jobs import SAME, Jobs
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance.comparison import (
+    NO_IDENTITY,
+    OTHER_BYTES,
+    OTHER_FORMAT,
+    OTHER_INPUTS,
+    OTHER_PLAN,
+    Comparison,
+)
+from pipeline_lib.provenance.descriptions import Description, Identities, below
+
+SNAKEMAKE = "snakemake.logging"  # the name of its logger
+REPORTED = 3
+LONGEST_VALUE = 60
+HOW_MADE = {
+    NO_IDENTITY: "have no identity: they are of an earlier version, or were copied without `identities`",
+    OTHER_FORMAT: "have an identity of another version",
+    OTHER_BYTES: "are not the files that their identity describes",
+    OTHER_INPUTS: "were made of files that have changed since",
+}
+
+
+@dataclass
+class Planning:
+    """Compares each job that Snakemake plans with the record of its results.
+
+    workflow: Snakemake's. begin: called once, before the first job is planned, in the main process.
+    forced_rules, forced_files: what the user forces (`--forcerun`, `--forceall`, `--force`). targets: files to make.
+    """
+
+    workflow: Any
+    jobs: Jobs
+    begin: Callable[[], None]
+    begun: bool = False
+    forced_rules: frozenset[str] = frozenset()
+    forced_files: frozenset[str] = frozenset()
+    target_rules: frozenset[str] = frozenset()
+    targets: set[str] = field(default_factory=set)
+    planned: dict[str, Description] = field(default_factory=dict)
+    different: dict[str, str] = field(default_factory=dict)
+    again: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.identities = Identities(self.jobs.maker)
+        self.comparison = Comparison(self.results, self.identities)
+
+    @property
+    def results(self) -> str:
+        return self.jobs.paths.results
+
+    def identity(self, output: str) -> dict[str, Any]:
+        """What the record of the job that makes a file will contain about its making."""
+        job = self.jobs.maker(output)
+        if job is None:
+            raise PipelineError(f"{output} is not a result of a known kind")
+        return self.identities.plain(job, self.results)
+
+    def start(self, targets: Sequence[str] = ()) -> None:
+        """Prepares Snakemake before the first job is planned. targets: files that are asked for."""
+        self.targets.update(targets)
+        if self.begun or not self.workflow.is_main_process:
+            return
+        self.begun = True
+        dag = self.workflow.dag
+        self.forced_rules = frozenset(SAME.get(rule.name, rule.name) for rule in dag.forcerules)
+        self.forced_files = frozenset(map(str, dag.forcefiles))
+        self.target_rules = frozenset(rule.name for rule in dag.targetrules)
+        self.targets.update(map(str, dag.targetfiles))
+        self.workflow.dag_settings.rerun_triggers = frozenset()
+        report_once(self.summary)
+        self.begin()
+
+    def inputs(self, rule: str, wildcards: Mapping[str, str]) -> tuple[Mapping[str, str | Sequence[str]], bool]:
+        """The input files of a job by name, and whether Snakemake makes its results again."""
+        job = self.jobs.describe(rule, wildcards)
+        if not self.workflow.is_main_process:
+            return job.inputs, True
+        self.start()
+        self.planned[job.record] = job
+        if self._is_made_again(job):
+            self.workflow.dag.forcefiles.update(job.outputs.values())
+        return job.inputs, self.again[job.record]
+
+    def _is_made_again(self, job: Description) -> bool:
+        """Whether a job's results are not those of the plan or forced by the user, or depend on such results.
+
+        Files that are only missing are left to Snakemake, except targets: it does not look at any job that depends on
+        one that runs again, as it expects the input files of such a job to become newer.
+        """
+        if job.record not in self.again:
+            difference = self.comparison.difference(job)
+            if difference:
+                self.different[job.record] = difference
+            own = bool(difference) or self.is_forced(job) or self._is_missing(job)
+            paths = [path for paths in job.input_files().values() for path in paths]
+            makers = {maker.record: maker for path in paths if (maker := self.jobs.maker(path))}
+            self.again[job.record] = own or any(list(map(self._is_made_again, makers.values())))
+        return self.again[job.record]
+
+    def is_forced(self, job: Description) -> bool:
+        """Whether the user forces this job itself."""
+        return job.rule in self.forced_rules or not self.forced_files.isdisjoint(job.outputs.values())
+
+    def _is_missing(self, job: Description) -> bool:
+        asked = job.outputs.values() if job.rule in self.target_rules else self.targets & {*job.outputs.values()}
+        return not all(Path(path).exists() for path in asked)
+
+    def summary(self) -> str | None:
+        """What runs again and why, in a few lines; None if all results are those of the configuration."""
+        if not self.different:
+            return None
+        count, total = sum(self.again[record] for record in self.planned), len(self.planned)
+        lines = [f"{count} of {total} jobs run again, since results are not those of the configuration:"]
+        for why, reason in HOW_MADE.items():
+            found = [_name(self.results, record) for record, one in self.different.items() if one == why]
+            lines += [f"{len(found)} results {reason} (the first: {found[0]})"] if found else []
+        changes = self._changes()
+        lines += changes[:REPORTED]
+        if len(changes) > REPORTED:
+            lines.append(f"and {len(changes) - REPORTED} other changes")
+        return "\n  ".join(lines)
+
+    def _changes(self) -> list[str]:
+        """The keys that differ, each with its old and new value, and the first result that it changes."""
+        found: dict[str, str] = {}
+        for record, why in self.different.items():
+            if why == OTHER_PLAN:
+                for key, (old, new) in self.comparison.changes(self.planned[record]).items():
+                    found.setdefault(f"{key}: {_shown(old)} -> {_shown(new)}", record)
+        return [f"{change} ({_name(self.results, record)})" for change, record in found.items()]
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+def _name(results: str, record: str) -> str:
+    return below(results, record).replace("identities/", "").removesuffix(".json")
+
+
+def report_once(text: Callable[[], str | None]) -> None:
+    """Logs a text when the graph of jobs is complete: before Snakemake's own overview of it."""
+    logger = logging.getLogger(SNAKEMAKE)
+    for filter_ in [one for one in logger.filters if isinstance(one, _Report)]:
+        logger.removeFilter(filter_)  # of an earlier plan in this process
+    logger.addFilter(_Report(text))
+
+
+class _Report(logging.Filter):
+    def __init__(self, text: Callable[[], str | None]) -> None:
+        super().__init__()
+        self.text = text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        event = getattr(record, "event", None)
+        if getattr(event, "name", None) == "RUN_INFO" or str(record.msg).startswith("Nothing to be done"):
+            logger = logging.getLogger(SNAKEMAKE)
+            logger.removeFilter(self)
+            text = self.text()
+            if text:
+                logger.info(text)
+        return True

@@ -1,0 +1,126 @@
+"""Facts about files, for comparison: digests of results, and of files given by the user."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from functools import cache
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance.fingerprints import file_digest
+
+WHOLE_BYTES = 1_000_000
+END_BYTES = 4096
+OF_SNAKEMAKE = ".snakemake_timestamp"  # a file that Snakemake puts into folders
+
+
+def result_facts(path: Path) -> dict[str, Any] | None:
+    """Size and digest of a result, cheap to compute; None if it does not exist.
+
+    Of a file larger than WHOLE_BYTES the digest covers both ends: a clip store has its seal, which covers the content,
+    at the beginning, and a checkpoint its checksum at the end. Of a folder it covers all names and sizes.
+    """
+    try:
+        if path.is_dir():
+            return _folder_facts(path)
+        size = path.stat().st_size
+        if size <= WHOLE_BYTES:
+            return {"size": size, "sha256": file_digest(path)}
+        return {"size": size, "sha256_of_ends": _digest_of_ends(path, size)}
+    except FileNotFoundError:
+        return None
+
+
+def _digest_of_ends(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        first = file.read(END_BYTES)
+        file.seek(size - END_BYTES)
+        return hashlib.sha256(first + file.read()).hexdigest()
+
+
+def _folder_facts(folder: Path) -> dict[str, Any]:
+    sizes = sorted((path, entry.st_size) for path, entry in _files_below(str(folder), ""))
+    listing = "".join(f"{path}\0{size}\n" for path, size in sizes)
+    total = sum(size for _, size in sizes)
+    return {"files": len(sizes), "size": total, "sha256_of_names_and_sizes": _sha256(listing)}
+
+
+def _files_below(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files_below(entry.path, f"{prefix}{entry.name}/")
+            elif entry.name != OF_SNAKEMAKE:
+                yield prefix + entry.name, entry.stat()
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def content_facts(path: Path) -> dict[str, Any]:
+    """Size and digest of a file given by the user. Raises PipelineError if it cannot be read."""
+    try:
+        found = path.stat()
+        return {"size": found.st_size, "sha256": _digest_at(path, found.st_size, found.st_mtime_ns)}
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def given_facts(path: Path) -> dict[str, Any]:
+    """Facts about a file given by the user: of a larger one than WHOLE_BYTES its size and time of modification."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read: {error.strerror}") from None
+    return (
+        {"size": found.st_size, "mtime_ns": found.st_mtime_ns} if found.st_size > WHOLE_BYTES else content_facts(path)
+    )
+
+
+@cache
+def _digest_at(path: Path, size: int, mtime_ns: int) -> str:
+    return file_digest(path)
+
+
+def listed_facts(folder: Path, paths: Iterable[str]) -> dict[str, Any]:
+    """Number, size and digest of listed files below a folder, by name, size and time of modification; no file is read.
+
+    A path may continue below a file: it is then a record of this file. A file that does not exist has no size.
+    """
+    names: dict[str, set[str]] = {}
+    for path in paths:
+        parent, _, name = path.rpartition("/")
+        names.setdefault(parent, set()).add(name)
+    lines = [line for parent in sorted(names) for line in _listing(folder, parent, names[parent])]
+    sizes = [size for _, size, _ in lines if size is not None]
+    listing = "".join(f"{path}\0{size}\0{mtime_ns}\n" for path, size, mtime_ns in lines)
+    return {"files": len(sizes), "size": sum(sizes), "sha256_of_names_sizes_times": _sha256(listing)}
+
+
+def _listing(folder: Path, parent: str, names: set[str]) -> list[tuple[str, int | None, int | None]]:
+    """Path, size and time of modification of files in one folder."""
+    try:
+        with os.scandir(folder / parent) as entries:
+            found = {entry.name: entry.stat() for entry in entries if entry.name in names}
+    except NotADirectoryError:  # records of one file
+        whole = (folder / parent).stat()
+        return [(parent, whole.st_size, whole.st_mtime_ns)]
+    except FileNotFoundError:
+        found = {}
+    prefix = f"{parent}/" if parent else ""
+    return [line for name in sorted(names) for line in _lines(folder, prefix + name, found.get(name))]
+
+
+def _lines(folder: Path, path: str, found: os.stat_result | None) -> list[tuple[str, int | None, int | None]]:
+    """A listed file, or the files of a listed folder (a video as a folder of frames)."""
+    if found is None or not stat.S_ISDIR(found.st_mode):
+        return [_line(path, found)]
+    return [_line(name, one) for name, one in sorted(_files_below(str(folder / path), f"{path}/"), key=itemgetter(0))]
+
+
+def _line(path: str, found: os.stat_result | None) -> tuple[str, int | None, int | None]:
+    return (path, found.st_size, found.st_mtime_ns) if found else (path, None, None)

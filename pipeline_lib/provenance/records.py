@@ -1,0 +1,65 @@
+"""Records of identities: one readable JSON file for each job, which binds what the results are made of to their bytes.
+
+Paths in a record are relative to the folder of results, so that the folder may be moved.
+"""
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.provenance.descriptions import FORMAT
+from pipeline_lib.provenance.file_facts import result_facts
+
+# Recorded if loaded by the job: name of the module -> name of the distribution.
+LIBRARIES = {"torch": "torch", "torchvision": "torchvision", "numpy": "numpy", "h5py": "h5py", "PIL": "pillow"}
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """A record; None if there is none, or if it cannot be read as one."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def record_of(identity: Mapping[str, Any], results: Path) -> dict[str, Any]:
+    """The record of a job that has made its results.
+
+    identity: from `plain_identity`. Outputs have the facts of the present files, inputs those in the records of the
+    jobs that made them.
+    """
+    inputs = {
+        name: [file | {"bytes": recorded_bytes(results, file)} for file in files]
+        for name, files in identity["inputs"].items()
+    }
+    outputs = {
+        name: {"path": path, "bytes": result_facts(results / path)} for name, path in identity["outputs"].items()
+    }
+    made_of = {key: identity[key] for key in ("settings", "code", "sources")} | {"inputs": inputs}
+    head = {"format": FORMAT, "identity": identity["identity"], "rule": identity["rule"]}
+    return head | {"made_of": made_of, "outputs": outputs, "versions": versions()}
+
+
+def recorded_bytes(results: Path, file: Mapping[str, str]) -> dict[str, Any] | None:
+    """Size and digest of an input file, from the record of the job that made it; None if it has none."""
+    record = read_record(results / file["record"])
+    return bytes_in(record, file["output"]) if record else None
+
+
+def bytes_in(record: Mapping[str, Any], output: str) -> dict[str, Any] | None:
+    """Size and digest of an output in a record, by its name."""
+    return record.get("outputs", {}).get(output, {}).get("bytes")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that this process has loaded."""
+    loaded = {"python": platform.python_version()}
+    for module, name in LIBRARIES.items():
+        if module in sys.modules:
+            loaded[name] = getattr(sys.modules[module], "__version__", None) or metadata.version(name)
+    return loaded
