@@ -43,8 +43,17 @@ def _quick(monkeypatch, request):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     if "full" not in request.fixturenames:
-        changes = {"APGD_STEPS": 8, "TARGETED_STEPS": 4, "MOST_TARGETS": 1, "RESTARTS": 1, "EOT_SAMPLES": 6}
-        for name, value in (changes | {"CLIPS_OF_BOUNDS": 10, "NOISE_DRAWS": 1, "GROWTH": (4.0,)}).items():
+        changes = {
+            "APGD_STEPS": 8,
+            "TARGETED_STEPS": 4,
+            "MOST_TARGETS": 1,
+            "RESTARTS": 1,
+            "EOT_SAMPLES": 6,
+            "QUERIES": 6,
+        }
+        for name, value in (
+            changes | {"CLIPS_OF_BOUNDS": 10, "NOISE_DRAWS": 1, "QUERIES": 6, "GROWTH": (4.0,)}
+        ).items():
             monkeypatch.setattr(measurements, name, value)
     yield
     torch.set_num_threads(threads)
@@ -173,6 +182,15 @@ def test_growing_bounds_of_every_kind_leave_nothing(threat):
     bounds = [part for part in found.parts if part.kind == "growing bound"]
     assert bounds[-1].percent == 0
     assert not found.flagged
+
+
+def test_a_search_without_gradients_shows_that_they_are_masked(monkeypatch):
+    """It fools what no gradient leads to, although nothing else of this network is suspicious."""
+    monkeypatch.setattr(measurements, "QUERIES", 150)
+    found = check(network=Masked(), threat="rectangle:5x5")
+    assert "gradient free is stronger" in [one.name for one in found.findings]
+    assert found.verdict == "gradients are masked"
+    assert found.worst.percent < found.named("pgd_4").percent - 20
 
 
 def test_a_network_is_left_as_it_was():

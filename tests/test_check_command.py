@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    for name, value in {"APGD_STEPS": 4, "TARGETED_STEPS": 2, "CLIPS_OF_BOUNDS": 4}.items():
+    for name, value in {"APGD_STEPS": 4, "TARGETED_STEPS": 2, "CLIPS_OF_BOUNDS": 4, "QUERIES": 5}.items():
         monkeypatch.setattr(measurements, name, value)
     tiny.write_clips(tmp_path / "clips.h5", count=12)
     (tmp_path / "own.py").write_text(MODEL)

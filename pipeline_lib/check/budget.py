@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 # A measurement on fewer clips decides nothing.
-FEWEST = 8
+FEWEST = 4
 
 
 @dataclass(kw_only=True)

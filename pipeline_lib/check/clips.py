@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.clips.decode import Decoder, Decoding
+from pipeline_lib.clips.folders import clips_below, is_image
 from pipeline_lib.clips.images import ImageFiles
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.sampling import UniformStride
@@ -17,9 +18,6 @@ from pipeline_lib.clips.status import Status
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.errors import PipelineError
-
-VIDEOS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v")
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +63,12 @@ def clips_of(path: Path, reading: Reading) -> Labeled:
 
 def listed_folder(folder: Path) -> tuple[list[Path], list[int], list[str]]:
     """The files of each class folder, their labels by the order of the folders' names, and these names."""
-    classes = sorted(inner.name for inner in folder.iterdir() if inner.is_dir() and not inner.name.startswith("."))
-    found = [(file, label) for label, name in enumerate(classes) for file in sorted((folder / name).iterdir())]
-    found = [(file, label) for file, label in found if file.suffix.lower() in VIDEOS + IMAGES]
-    if not found:
+    files = [path for path in clips_below(folder) if len(path.relative_to(folder).parts) > 1]
+    of_file = [path.relative_to(folder).parts[0] for path in files]
+    classes = sorted(set(of_file))
+    if not files:
         raise PipelineError(f"clips {folder}: no videos or images in folders of classes ({folder}/CLASS/FILE)")
-    return [file for file, _ in found], [label for _, label in found], classes
+    return files, [classes.index(name) for name in of_file], classes
 
 
 def listed_manifest(manifest: Path) -> tuple[list[Path], list[int], list[str]]:
@@ -111,7 +109,7 @@ def chosen(labels: Sequence[int], reading: Reading) -> list[int]:
 
 def decoded(files: Sequence[Path], reading: Reading) -> np.ndarray:
     """The frames (N, T, H, W, 3) uint8 of videos, or of images (T = 1). PipelineError names a file that fails."""
-    videos = {file.suffix.lower() not in IMAGES for file in files}
+    videos = {not is_image(file) for file in files}
     if len(videos) > 1:
         raise PipelineError("the clips are videos and images: give files of one kind")
     sampling = UniformStride(frames=reading.frames)

@@ -14,7 +14,8 @@ from pipeline_lib.check import labels as of_labels
 from pipeline_lib.check.budget import Budget
 from pipeline_lib.check.finished import Finished
 from pipeline_lib.check.given import GivenAttack
-from pipeline_lib.check.measurements import Attacks, Measurement
+from pipeline_lib.check.measurement import Measurement
+from pipeline_lib.check.measurements import Attacks
 from pipeline_lib.check.measuring import Bars, Measuring, Reporting, no_bar
 from pipeline_lib.check.options import Asked, Options
 from pipeline_lib.check.straight_through import blocks
@@ -161,19 +162,19 @@ def timed(target: Target, rows: Sequence[int], seconds: float | None, began: flo
 
 
 def announce(measuring: Measuring, attacks: Sequence[Measurement], say: Reporting) -> None:
-    """Says what everything will cost, at most."""
+    """Says what everything will cost."""
     budget, plan = measuring.budget, measuring.planned(attacks, len(measuring.order))
     say(f"one clip takes {budget.forward:.3g} s forward, {budget.with_gradient:.3g} s with its gradient")
     for title, clips, seconds in plan:
-        say(f"  {title}: {f'{clips} clips, at most {seconds / 60:.1f} min' if clips else 'does not fit'}")
+        say(f"  {title}: {f'{clips} clips, about {seconds / 60:.1f} min' if clips else 'does not fit'}")
     total = sum(seconds for _, _, seconds in plan)
     limit = "" if budget.seconds is None else f" of {budget.seconds / 60:g}"
-    say(f"at most {total / 60:.1f}{limit} min, and less where clips are fooled early")
+    say(f"about {total / 60:.1f}{limit} min, and less where clips are fooled early")
 
 
 def _of_clean(measuring: Measuring, classes: int) -> dict[str, Any]:
     """Measures the clean accuracy; facts about labels and the scale of the clips."""
-    clean, target = measuring.clean(share=0.2), measuring.target
+    clean, target = measuring.clean(share=0.1), measuring.target
     rows = list(clean.rows)
     predictions = torch.tensor(clean.facts["predictions"])
     facts: dict[str, Any] = {"majority": of_labels.majority(target.labels[rows])}

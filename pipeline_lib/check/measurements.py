@@ -1,7 +1,7 @@
 """The measurements of a check: the attacks in the order of their weight, each with its cost."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,46 +11,27 @@ from pipeline_lib.attacks.crafting import craft
 from pipeline_lib.attacks.expectation import Expectation
 from pipeline_lib.attacks.margins import Margin, TargetedDLR
 from pipeline_lib.attacks.search import SearchedRectangle
+from pipeline_lib.attacks.square import Square
 from pipeline_lib.attacks.starts import AtClean
 from pipeline_lib.attacks.strongest import Strongest
+from pipeline_lib.check.measurement import Measurement
 from pipeline_lib.check.random_clips import random_clips
 from pipeline_lib.check.stand_in import trained_stand_in
 from pipeline_lib.check.target import Target
 from pipeline_lib.check.threats import Threat
-from pipeline_lib.records.checks import CASCADE, GROWING, NAIVE, NOISE, TRANSFER, WHITE_BOX
+from pipeline_lib.records.checks import CASCADE, GRADIENT_FREE, GROWING, NAIVE, NOISE, TRANSFER, WHITE_BOX
 
 STEPS = (10, 40, 100)
 RESTARTS = 5
 EOT_SAMPLES = 10
 NOISE_DRAWS = 3
 APGD_STEPS, TARGETED_STEPS, MOST_TARGETS = 20, 40, 3
+BOUND_STEPS = 10
+QUERIES = 300
 # Growing bounds: multiples of the threat's, on some clips only: they decide whether the accuracy falls, and to 0.
 GROWTH = (2.0, 8.0)
 CLIPS_OF_BOUNDS = 24
 TRIED_RECTANGLES = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """What is measured: `made` returns several sets of clips from rows, under each of which a clip must be correct.
-
-    forwards, gradients: passes per clip at most, scoring included. share: of the remaining time that it may take.
-    survivors: only clips that no white-box attack has fooled are attacked. most: clips at most. naive: without BPDA.
-    facts: that `made` records.
-    """
-
-    name: str
-    title: str
-    kind: str
-    order: float = 0.0
-    made: Callable[[Sequence[int]], Iterator[Tensor]]
-    forwards: float = 1.0
-    gradients: float = 0.0
-    share: float = 0.5
-    survivors: bool = False
-    naive: bool = False
-    most: int = 10**9
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +51,7 @@ class Attacks:
         first, *more = [self.pgd(steps) for steps in self.steps]
         bounds = self.bounds()
         found = [self.noise(), first, *self.naive(), bounds[-1], self.cascade(), *bounds[:-1], self.transfer()]
-        return [*found, *self.searched(), self.restarts(), *more]
+        return [*found, *self.square(), *self.searched(), self.restarts(), *more]
 
     def noise(self) -> Measurement:
         def made(rows: Sequence[int]) -> Iterator[Tensor]:
@@ -89,7 +70,7 @@ class Attacks:
             order=steps,
             made=self._crafting(self.threat.attack(steps)),
             gradients=steps * self._samples,
-            share=0.35 if steps == self.steps[0] else 0.7,
+            share=0.5 if steps == self.steps[0] else 0.7,
         )
 
     def naive(self) -> list[Measurement]:
@@ -148,7 +129,8 @@ class Attacks:
         return [self._bound(number, threat) for number, threat in enumerate(threats, 1)]
 
     def _bound(self, number: int, threat: Threat) -> Measurement:
-        attacks = [threat.apgd(APGD_STEPS, start=AtClean()), threat.apgd(APGD_STEPS)]
+        # The second one only on the clips that the first one leaves: on few, unless gradients are masked.
+        attacks = [threat.apgd(BOUND_STEPS, start=AtClean()), threat.apgd(APGD_STEPS)]
         return Measurement(
             name=f"bound_{number}",
             title=f"larger bound, {threat.text}: APGD",
@@ -156,8 +138,8 @@ class Attacks:
             order=number,
             made=self._crafting(Strongest(attacks=[self._eot(attack) for attack in attacks])),
             forwards=7,
-            gradients=2 * APGD_STEPS * self._samples,
-            share=0.25,
+            gradients=BOUND_STEPS * self._samples,
+            share=0.6,
             most=CLIPS_OF_BOUNDS,
         )
 
@@ -173,6 +155,22 @@ class Attacks:
 
         words = "a given stand-in" if self.stand_in else "a stand-in trained on these clips"
         return Measurement(name="transfer", title=f"transfer from {words}", kind=TRANSFER, made=made, forwards=2)
+
+    def square(self) -> list[Measurement]:
+        """Random search without gradients, for the bounds that it knows."""
+        if self.threat.kind == "l1":
+            return []
+        # Of a random network, one pass decides whether a clip is finished: the votes over several decide at the end.
+        attack = Square(inside=self.threat.attack(1), queries=QUERIES)
+        return [
+            Measurement(
+                name="square",
+                title=f"Square, {QUERIES} queries without a gradient",
+                kind=GRADIENT_FREE,
+                made=lambda rows: iter([self.target.crafted(attack, rows)]),
+                forwards=QUERIES + 1,
+            )
+        ]
 
     def searched(self) -> list[Measurement]:
         """Rectangles at the place of largest gradient."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from pipeline_lib.check.budget import Budget
+from pipeline_lib.check.budget import FEWEST, Budget
 from pipeline_lib.check.finished import Finished
-from pipeline_lib.check.measurements import Measurement
+from pipeline_lib.check.measurement import Measurement
 from pipeline_lib.check.straight_through import straight_through
 from pipeline_lib.check.target import Target
 from pipeline_lib.records.checks import CASCADE, WHITE_BOX, LeftOut, Part, select
@@ -52,7 +52,7 @@ class Measuring:
         if known is not None:
             return self._kept(known)
         count = self.budget.fits(len(self.order), self.budget.forward, share, self.budget.remaining()) or min(
-            len(self.order), 8
+            len(self.order), FEWEST
         )
         rows, began = list(self.order[:count]), time.monotonic()
         bar = self._counting("clean", count)
@@ -76,9 +76,7 @@ class Measuring:
         rows, attacked = self.rows_for(what)
         if not rows:
             cost = self.budget.cost(what.forwards, what.gradients)
-            reason = (
-                f"8 clips take up to {8 * cost / 60:.1f} min, and {max(0.0, self.budget.remaining()) / 60:.1f} are left"
-            )
+            reason = f"{FEWEST} clips take about {FEWEST * cost / 60:.1f} min, and {max(0.0, self.budget.remaining()) / 60:.1f} are left"
             self.left_out.append(LeftOut(title=what.title, reason=reason))
             self.say(f"{what.title}: left out ({reason})")
             return
@@ -134,7 +132,7 @@ class Measuring:
         return rows, attacked
 
     def planned(self, measurements: Sequence[Measurement], clips: int) -> list[tuple[str, int, float]]:
-        """(title, clips, seconds) of each measurement at most, as if all clips were correct to the end."""
+        """(title, clips, seconds) of each measurement, as if all clips were correct to the end."""
         remaining, found = self.budget.remaining(), []
         for what in measurements:
             cost = self.budget.cost(what.forwards, what.gradients)
