@@ -76,7 +76,8 @@ class Measuring:
         rows, attacked = self.rows_for(what)
         if not rows:
             cost = self.budget.cost(what.forwards, what.gradients)
-            reason = f"{FEWEST} clips take about {FEWEST * cost / 60:.1f} min, and {max(0.0, self.budget.remaining()) / 60:.1f} are left"
+            left = max(0.0, self.budget.remaining()) / 60
+            reason = f"{FEWEST} clips take about {FEWEST * cost / 60:.1f} min, and {left:.1f} are left"
             self.left_out.append(LeftOut(title=what.title, reason=reason))
             self.say(f"{what.title}: left out ({reason})")
             return
