@@ -21,10 +21,10 @@ import av.filter
 import ffmpeg
 import numpy as np
 
-from pipeline_lib.clips.binary import ffmpeg_binary, ffmpeg_version
 from pipeline_lib.clips.decode import Decoding
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.videos import VideoFiles
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary, ffmpeg_version
 
 SPEC = VideoFiles(size=112, sampling=UniformStride(frames=16))
 SCALE = "if(lt(iw,ih),112,trunc(112*iw/ih))", "if(lt(iw,ih),trunc(112*ih/iw),112)"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib.clips.binary import banner, ffmpeg_binary, ffmpeg_version, is_recent
+from pipeline_lib.ffmpeg_binary import banner, ffmpeg_binary, ffmpeg_version, is_recent
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_an_old_ffmpeg_on_the_path_is_passed_over(tmp_path: Path) -> None:
     old = tmp_path / "ffmpeg"
     old.write_text("#!/bin/sh\necho 'ffmpeg version 4.4'\necho 'libavutil 56. 70.100'\n")
     old.chmod(0o755)
-    code = "from pipeline_lib.clips.binary import ffmpeg_binary; print(ffmpeg_binary())"
+    code = "from pipeline_lib.ffmpeg_binary import ffmpeg_binary; print(ffmpeg_binary())"
     environment = os.environ | {"PATH": f"{tmp_path}:/bin:/usr/bin"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() not in ("", str(old))
@@ -40,6 +40,6 @@ def test_an_old_ffmpeg_on_the_path_is_passed_over(tmp_path: Path) -> None:
 def test_a_module_of_the_same_name_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "ffmpeg.py").write_text("def run(): ...\n")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-c", "import pipeline_lib.clips.binary"]
+    command = [sys.executable, "-c", "import pipeline_lib.ffmpeg_binary"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert f"PipelineError: The Python module ffmpeg at {tmp_path}/ffmpeg.py is not ffmpeg-python" in done.stderr

@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.status import Status
 from pipeline_lib.clips.wholeness import bytes_cut_off, frames_in_header
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 from videos import B_FRAMES, decode, encode, every_frame
 
 

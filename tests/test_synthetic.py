@@ -11,13 +11,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.decode import Decoding
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.splits import Ucf101
 from pipeline_lib.clips.synthetic import DIRECTIONS, PlannedVideo, SyntheticActions, plane_waves, texture_frames
 from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 
 DESIGN = SyntheticActions(seed=3, train_per_class=24, test_per_class=20, lengths=(8, 16))
 SMALL = SyntheticActions(train_per_class=4, test_per_class=2, classes=["MoveUpLeft", "MoveLeft"], lengths=(4, 9))

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.decode import Decoding, Part, decode_to_store
 from pipeline_lib.clips.sampling import Linspace, UniformStride
 from pipeline_lib.clips.splits import Video
@@ -17,6 +16,7 @@ from pipeline_lib.clips.status import Status
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 from videos import B_FRAMES, SPEC, decode, encode, every_frame
 
 H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "2", "-g", "12")

@@ -6,11 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.decode import Decoding
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.clips.videos import VideoFiles
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 
 SPEC = VideoFiles(size=32, sampling=UniformStride(frames=8))
 B_FRAMES = ["-c:v", "mpeg4", "-bf", "2", "-qscale", "3"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import ffmpeg
 import numpy as np
 
-from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.containers import DEFAULT
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 
 # ffmpeg's name for the first stream that is a video and not an attached picture.
 FIRST_VIDEO = "V:0"

@@ -4,8 +4,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.messages import VideoStream
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 from pipeline_lib.jobs.logs import LOGGER
 
 # A stream with fewer pixels in all its frames than this part of the largest stream is a thumbnail.

@@ -15,10 +15,10 @@ from pathlib import Path
 import ffmpeg
 import numpy as np
 
-from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.clips.splits import Ucf101
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 from pipeline_lib.jobs.limits import workers_within_open_files
 
 # Degrees, counterclockwise from "to the right". The order is alphabetical, as in UCF101's classInd.txt.

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline_lib.clips.binary import ffmpeg_version
 from pipeline_lib.clips.containers import advice, whitelist
 from pipeline_lib.clips.decode import Decoding, Part, failed, in_order
 from pipeline_lib.clips.exact import decode_exactly
@@ -23,6 +22,7 @@ from pipeline_lib.clips.status import DecodedClip, Status, printable
 from pipeline_lib.clips.times import evenly_spaced, reaches
 from pipeline_lib.clips.wholeness import frames_in_header, missing
 from pipeline_lib.entries.ranges import Count, method
+from pipeline_lib.ffmpeg_binary import ffmpeg_version
 from pipeline_lib.jobs.limits import workers_within_open_files
 
 

@@ -122,6 +122,7 @@ METHODS = {
     "color_space": "pipeline_lib.transforms.color_space:ColorSpace",
     "color_quantization": "pipeline_lib.transforms.color:ColorQuantization",
     "fourier_truncation": "pipeline_lib.transforms.frequency:FourierTruncation",
+    "video_codec": "pipeline_lib.transforms.video_codec:VideoCodec",
     "swirl": "pipeline_lib.transforms.geometry:Swirl",
     "resize_and_pad": "pipeline_lib.transforms.geometry:ResizeAndPad",
     "noise_injection": "pipeline_lib.transforms.noise:NoiseInjection",

@@ -11,8 +11,8 @@ import ffmpeg
 import numpy as np
 from PIL import Image
 
-from pipeline_lib.clips.binary import ffmpeg_binary
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
 from pipeline_lib.reporting.formats import page
 
