@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.devices import reserved_gpus
+from pipeline_lib.jobs.forcing import marked_by, marks
 from pipeline_lib.jobs.locks import waiting_at_most
 from pipeline_lib.jobs.logs import LOGGER, logging_to
 from pipeline_lib.jobs.recording import recorded
@@ -27,13 +28,16 @@ def job(snakemake: Any) -> Iterator[None]:
     adapter = hasattr(sys.modules["__main__"], "snakemake")
     if adapter:
         run_in_warm_process()
+    identity, results = _identity(snakemake), Path(snakemake.config.get("results", "."))
+    forced = marks(results) / identity["identity"] if identity else None
     with logging_to(Path(snakemake.log[0])):
         try:
             with (
                 reported_exits(f"rule {snakemake.rule}"),
                 waiting_at_most(snakemake.config["lock_wait"]),
                 reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config["gpu_share"]),
-                recorded(_identity(snakemake), Path(snakemake.config.get("results", "."))),
+                marked_by(forced),
+                recorded(identity, results),
             ):
                 yield
         except SystemExit as end:

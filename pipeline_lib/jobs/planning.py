@@ -115,6 +115,10 @@ class Planning:
         """Whether the user forces this job itself."""
         return job.rule in self.forced_rules or not self.forced_files.isdisjoint(job.outputs.values())
 
+    def forced_identities(self) -> list[str]:
+        """The identities of the planned jobs that the user forces."""
+        return [self.identities.of(job) for job in self.planned.values() if self.is_forced(job)]
+
     def _is_missing(self, job: Description) -> bool:
         asked = job.outputs.values() if job.rule in self.target_rules else self.targets & {*job.outputs.values()}
         return not all(Path(path).exists() for path in asked)

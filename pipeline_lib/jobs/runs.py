@@ -14,6 +14,7 @@ from types import FrameType
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import link_or_copy, synchronize
+from pipeline_lib.jobs.forcing import discard_if_forced
 from pipeline_lib.jobs.limits import free_bytes
 from pipeline_lib.jobs.locks import locked
 from pipeline_lib.jobs.system_errors import NO_SPACE, error_number
@@ -24,7 +25,8 @@ STOPPED = 143  # the exit status of a process that ended by SIGTERM
 
 @contextmanager
 def run_folder(root: Path, key: str) -> Iterator[Path]:
-    """The folder of a run, locked: an orphaned job and its replacement never use it at the same time.
+    """The folder of a run, locked: an orphaned job and its replacement never use it at the same time. It is emptied for
+    a job that the user forces.
 
     Raises:
         PipelineError: another process still holds the lock after the configured time.
@@ -32,6 +34,7 @@ def run_folder(root: Path, key: str) -> Iterator[Path]:
     folder = root / key
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "lock"):
+        discard_if_forced(folder, "lock")
         yield folder
 
 

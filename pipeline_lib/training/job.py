@@ -33,6 +33,8 @@ from pipeline_lib.training.state import State, remove
 from pipeline_lib.training.task import Task, Training
 from pipeline_lib.training.workers import run_in_processes
 
+TRAIN_AGAIN = "snakemake --forcerun train trains again"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
@@ -71,7 +73,9 @@ def train_model(
     key = digest(canonical(entry), code, *inputs.digests())
     with run_folder(outputs.runs, key) as folder, stop_requests() as stop:
         final = folder / "final.pt"
-        if not is_whole(final):
+        if is_whole(final):
+            LOGGER.info("nothing is trained: %s was kept by an earlier run of the same work; %s", final, TRAIN_AGAIN)
+        else:
             if processes == 1:
                 fit(entry, inputs, folder, device=device, stop=stop)
             else:

@@ -26,7 +26,7 @@ from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.targets import all_targets, split_target
 from pipeline_lib.configuration.yaml_files import with_types
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs import warm
+from pipeline_lib.jobs import forcing, results_lock, warm
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.planning import Planning
@@ -64,6 +64,7 @@ if not workflow.is_main_process:  # a cluster's job runs its own Snakemake
 
 onstart:
     if workflow.is_main_process:
+        forcing.mark(Path(config["results"]), PLANNING.forced_identities())
         warm.start()
         warning = oversubscription(ALLOWED, config["device"], config["gpu_share"])
         if warning and workflow.local_exec:  # a cluster assigns its GPUs itself
@@ -72,6 +73,14 @@ onstart:
 
 if workflow.is_main_process and not PLAN["studies"] and not PLAN["figures"]:
     LOGGER.warning("config: there are no `studies` and no `figures`: the report will be empty (config/README.md)")
+
+
+onsuccess:
+    results_lock.release(Path(config["results"]))
+
+
+onerror:
+    results_lock.release(Path(config["results"]))
 
 
 TARGETS = pattern_of(all_targets(PLAN["models"]))
@@ -98,7 +107,9 @@ def cascade_of(wildcards):
 
 
 def begin_planning():
-    """Called once, when the first job is planned."""
+    """Takes the lock of the results, once, when the first job is planned; plans that make nothing do not."""
+    if workflow.executor_plugin is not None and not workflow.dryrun and not workflow.touch:
+        results_lock.hold(Path(config["results"]), config["lock_wait"])
 
 
 JOBS = Jobs(PLAN, PATHS, LAYOUTS, config["evaluation"], ROOT)
@@ -125,7 +136,10 @@ def unaged(paths):
 
 def planned(files):
     """The files of a target rule. Planning begins here: the lock is taken before Snakemake looks at any file."""
-    PLANNING.start(files)
+    try:
+        PLANNING.start(files)
+    except PipelineError as error:
+        raise WorkflowError(str(error)) from None
     return files
 
 

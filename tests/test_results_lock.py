@@ -1,0 +1,81 @@
+"""One workflow at a time makes results in a folder, and jobs that the user forces keep nothing of earlier runs."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs import forcing, results_lock
+from pipeline_lib.jobs.runs import run_folder
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from pipeline_lib.jobs.results_lock import hold
+hold(Path(sys.argv[1]), 0)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another workflow in the same folder of results."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_workflow_is_refused_and_told_who_has_the_results(tmp_path, other):
+    expected = f"process {other.pid} on {re.escape(socket.gethostname())} makes results in {tmp_path}"
+    with pytest.raises(PipelineError, match=expected):
+        results_lock.hold(tmp_path, 0)
+
+
+def test_it_waits_for_the_first_one_even_if_that_is_killed(tmp_path, other):
+    other.kill()
+    began = time.monotonic()
+    results_lock.hold(tmp_path, 30)
+    assert time.monotonic() - began < 20
+    results_lock.release(tmp_path)
+
+
+def test_a_process_may_hold_the_lock_twice_and_another_folder_is_free(tmp_path, other):
+    for _ in range(2):
+        results_lock.hold(tmp_path / "other", 0)
+    results_lock.release(tmp_path / "other")
+    results_lock.release(tmp_path / "other")
+
+
+def kept_files(root: Path) -> list[str]:
+    with run_folder(root, "key") as folder:
+        return sorted(path.name for path in folder.iterdir() if path.name != "lock")
+
+
+def test_a_forced_job_keeps_nothing_of_an_earlier_run_and_its_next_attempt_all(tmp_path):
+    with run_folder(tmp_path, "key") as folder:
+        (folder / "final.pt").touch()
+        (folder / "shards").mkdir()
+    forcing.mark(tmp_path, ["mine"])
+    with forcing.marked_by(forcing.marks(tmp_path) / "other"):
+        assert kept_files(tmp_path) == ["final.pt", "shards"]
+    with forcing.marked_by(forcing.marks(tmp_path) / "mine"):
+        assert kept_files(tmp_path) == []
+        (tmp_path / "key/checkpoint.pt").touch()
+        assert kept_files(tmp_path) == ["checkpoint.pt"]
+
+
+def test_marks_of_an_earlier_workflow_are_removed(tmp_path):
+    forcing.mark(tmp_path, ["one"])
+    forcing.mark(tmp_path, ["other"])
+    assert os.listdir(forcing.marks(tmp_path)) == ["other"]  # noqa: PTH208
+    forcing.mark(tmp_path, [])
+    assert not forcing.marks(tmp_path).exists()
