@@ -38,9 +38,10 @@ class WorstCase:
     passes: ClassVar[str] = "of.passes + steps + 2 + targets * (targeted_steps + 2) + (targets + 1) * of.region.passes"
 
     of: Attack
-    steps: Count = 20
-    targeted_steps: Count = 40
-    targets: Count = 3
+    # Of APGD-CE and APGD-T in AutoAttack's standard version.
+    steps: Count = 100
+    targeted_steps: Count = 100
+    targets: Count = 9
 
     def __post_init__(self) -> None:
         require_any_error("of", self.of)
