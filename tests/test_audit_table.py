@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, html_verdict, storage_cost, write_audit
+from pipeline_lib.reporting.audit_files import html_verdict, write_audit
+from pipeline_lib.reporting.audits import AUDIT_COLUMNS, build_audit, storage_cost
 
 CAPTIONS = (Path(__file__).parents[1] / "workflow/report/audit.rst").read_text()
 KINDS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
@@ -97,7 +98,9 @@ def test_the_written_audit_says_the_rule_and_the_verdict(tmp_path: Path) -> None
     for kind in ("markdown", "latex", "html"):
         text = paths[kind].read_text()
         assert "40.0" in text
-        assert text.count("masked gradient") == 2  # caption and cell
+        assert text.count("masked gradient") == (
+            3 if kind == "html" else 2
+        )  # caption and cell; and among the exceptions
     assert '<b class="masked">masked gradient</b>' in paths["html"].read_text()
 
 
@@ -116,7 +119,7 @@ def test_what_storing_costs_is_over_all_clips_of_an_attack_and_the_largest_of_on
     assert cost.loc[("l2", "float32"), "sets":].tolist() == [1, 300, 10.0, 10.0, 0.0, 0.0]
     paths = {kind: tmp_path / f"out.{suffix}" for kind, suffix in KINDS.items()}
     write_audit(audit, CAPTIONS, **paths)
-    row = ["synthetic", "l2", "lattice", "1", "300", "10.0", "12.0", "+2.0", "+2.0"]
+    row = ["l2", "lattice", "1", "300", "10.0", "12.0", "+2.0", "+2.0"]
     for kind, between in {"markdown": r"\s*\|\s*", "latex": r"\s*&\s*", "html": r"\s*</td><td>\s*"}.items():
         assert re.search(between.join(map(re.escape, row)), paths[kind].read_text()), kind
 
@@ -149,5 +152,18 @@ def test_a_set_is_judged_by_its_worst_case(tmp_path, worst, changes, verdict):
     ]
     audit = build_audit(entries)
     assert audit["verdict"].tolist() == [verdict, "ok", "ok"]
-    shown = html_verdict(verdict)
-    assert shown == (verdict if verdict == "ok" else f'<b class="masked">{verdict}</b>')
+    kinds = {"ok": "", "masked gradient": "fault"}
+    assert html_verdict(verdict).kind == kinds.get(verdict, "weak")
+
+
+def test_the_page_begins_with_the_exceptions_and_has_all_sets_behind(tmp_path: Path) -> None:
+    sets = [audit_entry(tmp_path, attack="sound"), audit_entry(tmp_path, attack="weak", recovered_clips=0.1)]
+    sets += [audit_entry(tmp_path, attack="masked", zero_gradients=1.0)]
+    paths = {kind: tmp_path / f"out.{suffix}" for kind, suffix in KINDS.items()}
+    write_audit(build_audit(sets), CAPTIONS, **paths)
+    first, _, rest = paths["html"].read_text().partition("<details>")
+    assert "Exceptions: 2 of 3 adversarial sets; 1 of these measure no robustness." in first
+    assert re.findall(r"<td>(sound|weak|masked)</td>", first) == ["masked", "weak"]
+    assert re.findall(r"<td>(sound|weak|masked)</td>", rest)[:3] == ["sound", "weak", "masked"]
+    write_audit(build_audit(sets[:1]), CAPTIONS, **paths)
+    assert "No exception: each of the 1 adversarial sets is sound." in paths["html"].read_text()

@@ -15,7 +15,7 @@ from pipeline_lib.reporting.table_files import write_table
 from pipeline_lib.reporting.tables import COLUMNS, build_table, read_table
 from pipeline_lib.reporting.worst_cases import WORST_COLUMNS, WORST_NUMBERS
 from test_audit_table import audit_entry
-from test_tables import KINDS, PAPER, cell_of, layout_of, write_predictions
+from test_tables import KINDS, PAPER, cell_of, layout_of, visible, write_predictions
 
 # 40 clips of ten classes: a constant answer gets 10 %.
 ROWS = {
@@ -41,7 +41,7 @@ def built(layout: dict[str, Any]) -> pd.DataFrame:
 
 def written(folder: Path, layout: dict[str, Any]) -> dict[str, str]:
     write_table(built(layout), layout, **{kind: folder / f"t.{ending}" for kind, ending in KINDS.items()})
-    return {kind: (folder / f"t.{ending}").read_text() for kind, ending in KINDS.items()}
+    return {kind: visible((folder / f"t.{ending}").read_text()) for kind, ending in KINDS.items()}
 
 
 def test_a_worst_case_is_in_the_row_of_its_column(tmp_path: Path) -> None:

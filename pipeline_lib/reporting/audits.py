@@ -1,6 +1,5 @@
 """The audits of all adversarial sets in one table, with a verdict on each: robustness, or a masked gradient?"""
 
-import html as markup
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,7 @@ import pandas as pd
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.audits import Audit
-from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.answers import NO_REACTION, ONE_ANSWER, trouble_of_answers
-from pipeline_lib.reporting.publish import publish
 
 AUDIT_COLUMNS = Audit._fields
 SET_COLUMNS = ("dataset", "source", "attack", "storage")
@@ -49,14 +46,7 @@ LEAST_FOUND = 0.1
 # If most elements are zero, the gradient is not one of BPDA through the identity, and has to be correct.
 MOSTLY = 0.5
 LEAST_FOUND_OF_FEW_ELEMENTS = 0.5
-COST_TITLE = "storage"
 COST_COLUMNS = ("dataset", "attack", "storage", "sets", "clips", "live", "stored", "cost", "largest")
-
-STYLE = """
-td:nth-child(-n+5), th:nth-child(-n+5) { text-align: left; }
-h2 ~ .scroll :is(td, th):nth-child(n+4) { text-align: right; }
-b.masked { color: #a83200; }
-"""
 
 
 def build_audit(paths: Sequence[Mapping[str, str]]) -> pd.DataFrame:
@@ -160,50 +150,3 @@ def storage_cost(audit: pd.DataFrame) -> pd.DataFrame:
         largest = costs[np.abs(costs).argmax()]
         rows.append((*names, len(sets), int(sets["clips"].sum()), live, stored, stored - live, largest))
     return pd.DataFrame(rows, columns=list(COST_COLUMNS)).round(6)
-
-
-def write_audit(audit: pd.DataFrame, captions: str, *, csv: Path, markdown: Path, latex: Path, html: Path) -> None:
-    """Write the audit as CSV; and rounded, with each attack's cost of storage below it, as Markdown, LaTeX (booktabs)
-    and an HTML page.
-
-    captions: two paragraphs, one for each table (`workflow/report/audit.rst`).
-    """
-    of_audit, of_cost = (" ".join(paragraph.split()) for paragraph in captions.strip().split("\n\n"))
-    publish(csv, audit.round(6).to_csv(index=False, lineterminator="\n"))
-    tables = [("audit", of_audit, readable(audit)), (COST_TITLE, of_cost, readable_cost(audit))]
-    publish(markdown, "\n".join(formats.markdown(*table) for table in tables))
-    publish(latex, "\n".join(formats.latex(*table) for table in tables))
-    parts = [formats.html_table(caption, text.map(html_verdict)) for _, caption, text in tables]
-    publish(html, formats.page("audit", f"\n<h2>{COST_TITLE}</h2>\n".join(parts), STYLE))
-
-
-def readable(audit: pd.DataFrame) -> pd.DataFrame:
-    """Return the audit as text, indexed by data set: verdict first, fractions in percent, headings in words."""
-    fractions = ["zero_gradients", "zero_elements", "changed_predictions", "reached_goals", "unchanged_clips"]
-    fractions += ["recovered_clips", "last_fall", "last_rise", "below_floor", "one_answer", "answer_entropy"]
-    sizes = ["live_bound_ratio", "bound_ratio", "box_excess", "model_gap", "gap_allowed"]
-    accuracies = ["clean", "live", "stored"]
-    text = audit.rename(columns={f"{name}_accuracy": name for name in accuracies}).astype(
-        {"clips": int, "iterations": int, "classes": int}
-    )
-    text[fractions] = text[fractions].map(lambda fraction: f"{100 * fraction:.1f} %")
-    percents = [*accuracies, "balanced_accuracy"]
-    text[percents] = text[percents].map(lambda percent: f"{percent:.1f}")
-    losses = ["start_loss", "end_loss", "predicted_increase", "first_rise"]
-    text[losses] = text[losses].map(lambda loss: f"{loss:.3f}")
-    text[sizes] = text[sizes].map(lambda size: f"{size:.4f}" if size >= 0 else "none")
-    text.insert(3, "verdict", text.pop("verdict"))
-    return text.rename(columns=lambda name: name.replace("_", " ")).astype(str).set_index("dataset")
-
-
-def readable_cost(audit: pd.DataFrame) -> pd.DataFrame:
-    """Return `storage_cost` as text, indexed by data set; costs with a sign."""
-    text = storage_cost(audit)
-    text[["live", "stored"]] = text[["live", "stored"]].map(lambda percent: f"{percent:.1f}")
-    text[["cost", "largest"]] = text[["cost", "largest"]].map(lambda points: f"{points:+.1f}" if points else "0.0")
-    return text.astype(str).set_index("dataset")
-
-
-def html_verdict(cell: str) -> str:
-    marked = cell in (*FAULTS, NO_EFFECT, *WEAK) or cell.startswith(f"{WEAKER}:")
-    return f'<b class="masked">{cell}</b>' if marked else markup.escape(cell)

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.reporting.marks import CONSTANT_MARK, ROW_MARK
 
 NOT_ABOVE_CONSTANT = "not above a constant answer"
 LEARNED_NOTHING = "model has learned nothing"
-MARK, ROW_MARK = "\u2021", "\u00a7"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +46,22 @@ def clean_columns(row: Mapping[str, Any]) -> set[str]:
 
 def chance_note(table: pd.DataFrame) -> str:
     """Return what a caption states on chance, and the explanation of the marks that occur; empty without chance."""
+    return " ".join(chance_notes(table))
+
+
+def chance_notes(table: pd.DataFrame) -> list[str]:
+    """Return the sentences of `chance_note`, one for each mark."""
     levels = table.dropna(subset=["constant"])
     if levels.empty:
-        return ""
+        return []
     constant, guess = levels[["constant", "chance"]].iloc[0]
     notes = [f"On these clips a constant answer gets {constant:.1f} %, guessing {guess:.1f} %."]
     shown = [table[column] for column in ("flag", "worst_flag") if column in table]
     if pd.concat(shown).str.contains(NOT_ABOVE_CONSTANT).any():
-        notes += [f"{MARK} Not above a constant answer: the interval does not lie above {constant:.1f} %."]
+        notes += [f"{CONSTANT_MARK} Not above a constant answer: the interval does not lie above {constant:.1f} %."]
     if table["flag"].str.contains(LEARNED_NOTHING).any():
         notes += [f"{ROW_MARK} The model has learned nothing: clean accuracy not above a constant answer."]
-    return " ".join(notes)
+    return notes
 
 
 def with_marked_rows(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,28 +22,17 @@ EXPLAINED = {
     UNDECIDED: "Too few measurements fitted into the budget.",
 }
 COLUMNS = ("result", "accuracy", "95 % interval", "clips", "seconds")
-# Light and dark, by the reader's setting. Colors of text have a contrast of 4.5 or more on their background.
 STYLE = """
-:root { color-scheme: light dark; }
-.verdict { border-left: .35rem solid #0b6e4f; background: #eef6f2; padding: .7rem 1rem; margin: 1rem 0; }
-.verdict.flagged { border-color: #a83200; background: #fbf0eb; }
+.verdict { border-left: .35rem solid var(--guess); background: var(--guess-back); padding: .7rem 1rem; margin: 1rem 0; }
+.verdict.flagged { border-color: var(--fault); background: var(--fault-back); }
 .verdict b { font-size: 1.15rem; } .verdict p { margin: .3rem 0 0; }
 li { max-width: 60rem; margin: .25rem 0; } li small { display: inline; }
-td:nth-child(1), th:nth-child(1) { white-space: normal; min-width: 14rem; font-weight: 400; }
-tr:first-child td:first-child { font-weight: 400; }
-th:nth-child(2), td:nth-child(2) { text-align: left; padding-left: 0; }
-.bar i { display: inline-block; height: .6rem; background: #0072b2; vertical-align: middle; }
+tr > :first-child { min-width: 14rem; font-weight: 400; }
+tr > :nth-child(2) { text-align: left; padding-left: 0; }
+.bar i { display: inline-block; height: .6rem; background: var(--accent); vertical-align: middle; }
 dl { display: grid; grid-template-columns: max-content auto; gap: .15rem 1rem; }
-dt { color: #5b6673; } dd { margin: 0; }
-@media (prefers-color-scheme: dark) {
-  body { background: #12171d; color: #e4e9ee; } p { color: #b4bec9; } small, dt { color: #97a3b0; }
-  table, thead th { border-color: #8793a0; } tbody tr + tr td { border-color: #2a323b; }
-  .verdict { background: #14261f; border-color: #3fae86; }
-  .verdict.flagged { background: #2c1a14; border-color: #e8794a; }
-  th:nth-child(2), td:nth-child(2) { text-align: left; padding-left: 0; }
-.bar i { background: #56b4e9; }
-}
-@media (max-width: 40rem) { td, th { padding: .35rem .4rem; } td:nth-child(1), th:nth-child(1) { min-width: 8rem; } }
+dt { color: var(--faint); } dd { margin: 0; }
+@media (max-width: 40rem) { tr > :first-child { min-width: 8rem; } }
 """
 
 

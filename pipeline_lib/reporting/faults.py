@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.reporting.audits import FAULTS, read_audit, verdict
-from pipeline_lib.reporting.formats import DAGGER
+from pipeline_lib.reporting.marks import DAGGER
 
 Audits = Mapping[str, Mapping[str, Sequence[str]]]
 

@@ -1,13 +1,17 @@
 """Formats cells as text, and wide tables as Markdown, LaTeX and HTML. A wide table's index is its first column."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
 
-from pipeline_lib.reporting.chance import MARK, NOT_ABOVE_CONSTANT
+from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
+from pipeline_lib.reporting.html_tables import legend, scrolled_table
+from pipeline_lib.reporting.marks import CONSTANT_MARK, DAGGER, GUESS_MARK, WEAK_MARK, with_marks
+from pipeline_lib.reporting.page_script import SCRIPT
+from pipeline_lib.reporting.page_style import STYLE
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -18,29 +22,7 @@ LATEX_ESCAPES = {
     ">": r"\ensuremath{>}",
 }
 
-DAGGER = "\u2020"
-WEAK_MARK = "\u00b6"
-GUESS_MARK = "\u2016"
 ARROW = "\u2192"
-
-STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.45 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; color: #1c2530;
-       background: #fff; margin: 1.6rem auto; padding: 0 1.2rem; max-width: 76rem; }
-h1 { font-size: 1.3rem; margin: 0 0 .3rem; }
-h2 { font-size: 1.05rem; margin: 1.8rem 0 .4rem; }
-p { max-width: 60rem; margin: .3rem 0 1rem; color: #46515e; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-bottom: 2px solid #1c2530; }
-th, td { padding: .4rem .85rem; text-align: right; vertical-align: top; white-space: nowrap; }
-thead th { border-top: 2px solid #1c2530; border-bottom: 1px solid #1c2530; font-weight: 600;
-           white-space: normal; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; font-weight: 600; padding-left: .3rem; }
-tbody tr + tr td { border-top: 1px solid #e3e7ec; }
-small { display: block; font-size: .78rem; font-weight: 400; color: #5b6673; }
-small.worst { color: #a83200; }
-small.paper { color: #0b5e92; }
-"""
 
 
 def number(value: float) -> str:
@@ -68,7 +50,7 @@ def accuracy_text(record: Mapping[str, Any]) -> str:
 
 
 def marks_of(faults: str | None, flag: str | None) -> str:
-    return (DAGGER if faults else "") + (MARK if NOT_ABOVE_CONSTANT in (flag or "") else "")
+    return (DAGGER if faults else "") + (CONSTANT_MARK if NOT_ABOVE_CONSTANT in (flag or "") else "")
 
 
 def paper_text(record: Mapping[str, Any]) -> str:
@@ -92,23 +74,6 @@ def text_cell(record: Mapping[str, Any]) -> str:
     """Return for example `49.0 [45.1, 52.9] \u2192 20.4 [13.9, 28.9] (paper 49.0)`; missing values are left out."""
     worst = f"{ARROW} {worst_text(record)}" if worst_text(record) else ""
     return " ".join(filter(None, (measured_text(record), worst, paper_text(record))))
-
-
-def html_cell(record: Mapping[str, Any]) -> str:
-    """Return the number, bold if `best`, above its interval, the worst case (bold if `worst_best`) and the printed
-    value."""
-    measured, _, interval = measured_text(record).partition(" ")
-    parts = [f"<b>{measured}</b>" if record["best"] else measured or "\u2013"]
-    parts += [f"<small>{interval}</small>"] if interval else []
-    parts += [f'<small class="worst">{worst_html(record)}</small>'] if worst_text(record) else []
-    parts += [f'<small class="worst">{weak_text(record)}</small>'] if weak_text(record) else []
-    parts += [f'<small class="paper">{paper_text(record)[1:-1]}</small>'] if paper_text(record) else []
-    return "".join(parts)
-
-
-def worst_html(record: Mapping[str, Any]) -> str:
-    worst, _, interval = worst_text(record).partition(" ")
-    return f"worst {f'<b>{worst}</b>' if record['worst_best'] else worst} {interval}"
 
 
 def with_rows_below(wide: pd.DataFrame) -> pd.DataFrame:
@@ -153,24 +118,23 @@ def escape_latex(text: str) -> str:
     return "".join(LATEX_ESCAPES.get(character, character) for character in text)
 
 
-def html_page(title: str, caption: str, wide: pd.DataFrame) -> str:
-    """Return a page with one table."""
-    return page(title, html_table(caption, wide))
+def html_page(title: str, caption: str, wide: pd.DataFrame, notes: Iterable[str] = ()) -> str:
+    """Return a page with one table, and the explanations of its marks below it."""
+    return page(title, html_table(caption, wide, notes))
 
 
-def html_table(caption: str, wide: pd.DataFrame) -> str:
-    """Return a table below its caption. Cells are HTML already; caption, index and column names are escaped."""
-    headers = [html.escape(str(name)) for name in (wide.index.name, *wide.columns)]
-    index = [html.escape(str(label)) for label in wide.index]
-    body = tabulate(wide, headers=headers, showindex=index, tablefmt="unsafehtml", disable_numparse=True)
-    return f'<p>{html.escape(caption)}</p>\n<div class="scroll">\n{body}\n</div>'
+def html_table(caption: str, wide: pd.DataFrame, notes: Iterable[str] = ()) -> str:
+    """Return a table below its caption. Cells are HTML already, or `html_tables.HtmlCell`; the rest is escaped."""
+    about = f"<p>{with_marks(caption)}</p>\n" if caption else ""
+    return f"{about}{scrolled_table(wide)}\n{legend(notes)}"
 
 
 def page(title: str, body: str, style: str = "") -> str:
-    """Return a self-contained HTML page, without scripts and external files, for use in a sandboxed frame."""
+    """Return a self-contained HTML page, light and dark, without external files, for use in a frame of a report."""
+    script = f"<script>{SCRIPT}</script>\n" if "<table" in body else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+        f'<h1 dir="auto">{html.escape(title)}</h1>\n{body}\n{script}</body>\n</html>\n'
     )

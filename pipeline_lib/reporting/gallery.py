@@ -22,9 +22,9 @@ CRF = 12  # x264's quality: 0 is lossless, 18 hardly visible
 
 STYLE = """
 figure { margin: 0 0 2rem; max-width: 46rem; }
-figcaption { color: #46515e; margin-bottom: .35rem; }
+figcaption { color: var(--muted); margin-bottom: .35rem; }
 .panels { display: grid; grid-template-columns: repeat(3, 1fr); column-gap: 2.2%; font-size: .8rem;
-          color: #5b6673; text-align: center; margin-bottom: .15rem; }
+          color: var(--faint); text-align: center; margin-bottom: .15rem; }
 video, img { display: block; width: 100%; height: auto; image-rendering: pixelated; }
 """
 EXPLANATION = (

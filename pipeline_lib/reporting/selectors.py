@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.records.selectors import guesses
-from pipeline_lib.reporting.formats import GUESS_MARK
+from pipeline_lib.reporting.marks import GUESS_MARK
 
 
 def with_guesses(table: pd.DataFrame, layout: Mapping[str, Any]) -> pd.DataFrame:

@@ -8,12 +8,13 @@ import pandas as pd
 
 from pipeline_lib.entries.methods import SUMMARIES
 from pipeline_lib.reporting import formats
-from pipeline_lib.reporting.chance import chance_note, with_marked_rows
+from pipeline_lib.reporting.chance import chance_notes, with_marked_rows
 from pipeline_lib.reporting.faults import fault_note, with_faults
+from pipeline_lib.reporting.html_cells import html_cell
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.selectors import guess_note, with_guesses
 from pipeline_lib.reporting.tables import PARAMETERS
-from pipeline_lib.reporting.worst_cases import worst_note
+from pipeline_lib.reporting.worst_cases import worst_notes
 
 MEANS = {SUMMARIES[name] for name in ("mean", "avg_adv")}
 BOLD = "Bold: not below the best of its column (exact paired test over clips, Holm's correction, 5 %)."
@@ -34,11 +35,17 @@ def write_table(
     title = layout.get("title", name)
     publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)))
     publish(latex, formats.latex(name, f"{title}. {about}", formats.with_rows_below(wide(table, dict))))
-    publish(html, formats.html_page(title, f"{about} {BOLD}", wide(table, formats.html_cell)))
+    cells = wide(table, lambda record: html_cell(record, layout))
+    publish(html, formats.html_page(title, facts(table, layout), cells, [*notes(table), BOLD, layout["note"]]))
 
 
 def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
-    """Return the caption: data set, clips, seeds, interval, printed table, marks and chance, note."""
+    """Return the caption: its facts, marks and chance, note."""
+    return " ".join(filter(None, (facts(table, layout), *notes(table), layout["note"])))
+
+
+def facts(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
+    """Return data set, clips, seeds, interval and printed table in words."""
     clips = " to ".join(map(str, sorted({*table["n"].dropna().aggregate(["min", "max"]).dropna()})))
     seeds = "; ".join(sorted({*table["seeds"]} - {""}))
     what = "Selections of the correct branch" if layout.get("types") else "Accuracy"
@@ -48,8 +55,13 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
         about += " Parameters in millions."
     if layout["paper"]:
         about += f" Paper: the value printed in table {' or '.join(layout['paper'])}."
-    notes = (worst_note(table), fault_note(table), chance_note(table), guess_note(table), layout["note"])
-    return " ".join(filter(None, (about, *notes)))
+    return about
+
+
+def notes(table: pd.DataFrame) -> list[str]:
+    """Return the explanations of what the table shows beside its numbers, one for each mark."""
+    found = [*worst_notes(table), fault_note(table), *chance_notes(table), guess_note(table)]
+    return [note for note in found if note]
 
 
 def interval_note(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pipeline_lib.reporting.best import LEVEL, unbeaten
 from pipeline_lib.reporting.cells import Measured, Numbers, measure
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
 from pipeline_lib.reporting.faults import with_faults
-from pipeline_lib.reporting.formats import WEAK_MARK
+from pipeline_lib.reporting.marks import WEAK_MARK
 from pipeline_lib.reporting.paired import compare
 
 WORST_NUMBERS = ("worst", "worst_low", "worst_high", "more_fall", "fall", "fall_low", "fall_high")
@@ -83,6 +83,11 @@ def with_best(table: pd.DataFrame, layout: Mapping[str, Any], worst: Numbers) ->
 
 def worst_note(table: pd.DataFrame) -> str:
     """Return what a caption says on worst cases and weak attacks, empty for a table without."""
+    return " ".join(worst_notes(table))
+
+
+def worst_notes(table: pd.DataFrame) -> list[str]:
+    """Return the sentences of `worst_note`, one for each mark."""
     if "worst" not in table:
-        return ""
-    return f"{NOTE} {WEAK_NOTE}" if table["weak"].any() else NOTE
+        return []
+    return [NOTE, WEAK_NOTE] if table["weak"].any() else [NOTE]
