@@ -8,6 +8,7 @@ import pytest
 from pipeline_lib.reporting.tables import read_paper
 
 FOLDER = Path(__file__).parents[1] / "resources" / "paper"
+FILES = sorted(path for path in FOLDER.glob("*.csv") if path.name != "claims.csv")
 COLUMNS = ["table", "row", "column", "value", "unit", "source"]
 CELLS = {
     "multibn_single": 7 * 7,
@@ -40,7 +41,7 @@ WRONG_LOGS = {("wideresnet_multi_testlist03b", "roa")}
 @pytest.fixture(scope="module")
 def printed() -> pd.DataFrame:
     """Values as text, with the printed decimals."""
-    files = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in sorted(FOLDER.glob("*.csv"))]
+    files = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in FILES]
     return pd.concat(files, ignore_index=True)
 
 
@@ -53,7 +54,7 @@ def values(printed: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
     return cells
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_file_has_the_schema(path: Path) -> None:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert table.columns.tolist() == COLUMNS

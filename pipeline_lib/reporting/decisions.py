@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 
-from pipeline_lib.reporting.metrics import NORMAL_QUANTILE
 from pipeline_lib.reporting.paired import Comparison, by_clip_and_seed, compare
 
 HIGHER, LOWER, UNDECIDED = "higher", "lower", "undecided"
@@ -48,24 +48,25 @@ def decide(first: pd.DataFrame, second: pd.DataFrame, *names: str, level: float 
     )
 
 
-def clips_needed(differences: np.ndarray) -> int | None:
-    """Return the number of clips for which a test at 5 % finds the mean difference with a power of 80 %.
+def clips_needed(differences: np.ndarray, level: float = LEVEL) -> int | None:
+    """Return the number of clips for which a two-sided test finds the mean difference with a power of 80 %.
 
     differences: one per clip, in [-1, 1]. For one seed and scores of 0 and 1 this is Connor's sample size of McNemar's
     test (1987), from the fraction of discordant clips.
     """
-    return _clips(float(differences.mean()), float((differences**2).mean()))
+    return _clips(float(differences.mean()), float((differences**2).mean()), level)
 
 
-def _clips(mean: float, mean_square: float) -> int | None:
+def _clips(mean: float, mean_square: float, level: float) -> int | None:
     if abs(mean) < 1e-9:
         return None
     spread = math.sqrt(max(0.0, mean_square - mean**2))
-    needed = (NORMAL_QUANTILE * math.sqrt(mean_square) + POWER_QUANTILE * spread) ** 2 / mean**2
+    quantile = NormalDist().inv_cdf(1 - level / 2)
+    needed = (quantile * math.sqrt(mean_square) + POWER_QUANTILE * spread) ** 2 / mean**2
     return math.ceil(needed - 1e-9)
 
 
-def seeds_needed(changes: np.ndarray) -> int | None:
+def seeds_needed(changes: np.ndarray, level: float = LEVEL) -> int | None:
     """Return the smallest number of seeds for which the same clips find the mean difference, None if there is none.
 
     changes: clips x seeds. More seeds reduce only the variance within a clip, and not that between clips.
@@ -78,7 +79,7 @@ def seeds_needed(changes: np.ndarray) -> int | None:
     between = max(0.0, float(per_clip.var()) - within / seeds)
 
     def suffices(number: int) -> bool:
-        needed = _clips(mean, mean**2 + between + within / number)
+        needed = _clips(mean, mean**2 + between + within / number, level)
         return needed is not None and needed <= clips
 
     if not suffices(MOST_SEEDS):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.claims import FILE as CLAIMS
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.best import unbeaten
 from pipeline_lib.reporting.cells import Measured, Numbers, measure
@@ -23,12 +24,12 @@ PAPER_COLUMNS = ("table", "row", "column", "value", "unit", "source")
 
 
 def read_paper(folder: Path | str) -> pd.DataFrame:
-    """Return the printed numbers of all CSV files in `folder`, columns `PAPER_COLUMNS`.
+    """Return the printed numbers of all CSV files in `folder` but that of claims, columns `PAPER_COLUMNS`.
 
     Text is not converted: a row of Adversarial Framing's table is called "None". Raises PipelineError if there is no
     file or one has other columns.
     """
-    paths = sorted(Path(folder).glob("*.csv"))
+    paths = sorted(path for path in Path(folder).glob("*.csv") if path.name != CLAIMS)
     if not paths:
         raise PipelineError(f"{folder}: no CSV files with printed numbers there")
     tables = [pd.read_csv(path, dtype={"row": str, "column": str}, keep_default_na=False) for path in paths]
