@@ -2,11 +2,12 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.claims import EXTREMES, FILE, Claim, Line
+from pipeline_lib.configuration.claims import EXTREMES, FILE, Claim, Line, claim_files, read_claims
 from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.messages import known
 from pipeline_lib.entries.methods import SUMMARIES
@@ -20,12 +21,30 @@ Cell = tuple[str, str]  # row, column
 Printed = Mapping[str, Mapping[Cell, float]]
 
 
+@dataclass(frozen=True)
+class GivenClaims:
+    """Claims as written, and the printed numbers by table."""
+
+    claims: Sequence[Claim] = ()
+    printed: Printed = field(default_factory=dict)
+
+
+def given_claims(names: Sequence[str], folder: Path) -> GivenClaims:
+    """Return the claims of the files that the configuration names. folder: of the printed numbers."""
+    return GivenClaims(read_claims(claim_files(names, folder)), read_printed(folder))
+
+
+def printed_files(folder: Path) -> list[Path]:
+    """Return the files with printed numbers."""
+    return sorted(path for path in folder.glob("*.csv") if path.name != FILE)
+
+
 def read_printed(folder: Path) -> dict[str, dict[Cell, float]]:
     """Return table -> (row, column) -> printed value, of all files with printed numbers in a folder."""
     tables: dict[str, dict[Cell, float]] = {}
-    for path in sorted(folder.glob("*.csv")):
+    for path in printed_files(folder):
         with path.open(encoding="utf-8", newline="") as file:
-            for record in csv.DictReader(file) if path.name != FILE else ():
+            for record in csv.DictReader(file):
                 cells = tables.setdefault(record["table"], {})
                 cells[record["row"], record["column"]] = float(record["value"])
     return tables
@@ -65,7 +84,8 @@ class Tables:
 
     def __init__(self, layouts: Layouts, printed: Printed) -> None:
         self.layouts, self.printed = layouts, printed
-        self.cells = {name: cells_of(layout) for name, layout in layouts.items()}
+        self.cells = {name: dict.fromkeys(cells_of(layout)) for name, layout in layouts.items()}
+        self._known: dict[str, dict[Cell, None]] = {}
 
     def studies(self, table: str) -> list[str]:
         """Return the studies that compute a table."""
@@ -73,9 +93,11 @@ class Tables:
             return [name for name in self.layouts if name == table.removeprefix(STUDY)]
         return [name for name, layout in self.layouts.items() if table in layout["paper"]]
 
-    def known(self, table: str) -> list[Cell]:
-        """Return all cells of a table, the printed ones first."""
-        return list(dict.fromkeys([*self.printed.get(table, ()), *self.computed(table)]))
+    def known(self, table: str) -> dict[Cell, None]:
+        """Return all cells of a table as keys, the printed ones first."""
+        if table not in self._known:
+            self._known[table] = dict.fromkeys([*self.printed.get(table, ()), *self.computed(table)])
+        return self._known[table]
 
     def computed(self, table: str) -> list[Cell]:
         return [cell for study in self.studies(table) for cell in self.cells[study]]
@@ -92,14 +114,15 @@ class Tables:
         if table.startswith(STUDY) and not self.studies(table):
             return
         cells = self.known(table)
+        if (row, column) in cells:
+            return
         for kind, label, labels in (
-            ("row", row, {row for row, _ in cells}),
-            ("column", column, {column for _, column in cells}),
+            ("row", row, {one for one, _ in cells}),
+            ("column", column, {one for _, one in cells}),
         ):
             if label not in labels:
                 raise PipelineError(f"{where}: table {table!r} has no {kind} {label!r}; {known(labels)}")
-        if (row, column) not in cells:
-            raise PipelineError(f"{where}: table {table!r} has no number in row {row!r}, column {column!r}")
+        raise PipelineError(f"{where}: table {table!r} has no number in row {row!r}, column {column!r}")
 
     def computing(self, first: Mapping[str, str], second: Mapping[str, str]) -> list[str] | None:
         """Return the studies of two cells, of one data set; the same one if possible."""

@@ -1,11 +1,13 @@
 """Layouts of tables: for each row, column and seed the files with the numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pipeline_lib.configuration.cascades import UNION, WORST
+from pipeline_lib.configuration.claim_cells import TABLE as CLAIMS
+from pipeline_lib.configuration.claim_cells import GivenClaims, resolve_claims, studies_of
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
@@ -21,12 +23,13 @@ OVERLAP = "Test videos may be training videos too (allow_overlap)."
 class Layouts:
     """The tables of a resolved configuration, and the files behind them.
 
-    note: printed below every table, in addition to that of its data set.
+    note: printed below every table, in addition to that of its data set. given: claims about the tables.
     """
 
     plan: Plan
     paths: Paths
     note: str
+    given: GivenClaims = field(default_factory=GivenClaims)
 
     @cached_property
     def studies(self) -> dict[str, dict[str, Any]]:
@@ -102,10 +105,24 @@ class Layouts:
         return sorted(audits | worst)
 
     def tables(self) -> list[str]:
-        """The files of all tables: two for each study, one of them of differences, and the audit."""
-        studies = [*self.plan["studies"]]
-        tables = [self.paths.table(name, ending) for name in (*studies, "audit") for ending in TABLE_ENDINGS]
+        """The files of all tables: two for each study, one of them of differences, the audit, and claims about them."""
+        studies, others = [*self.plan["studies"]], ["audit", *([CLAIMS] if self.claimed else [])]
+        tables = [self.paths.table(name, ending) for name in (*studies, *others) for ending in TABLE_ENDINGS]
         return tables + [self.paths.differences(name, ending) for name in studies for ending in TABLE_ENDINGS]
+
+    @cached_property
+    def claims(self) -> list[dict[str, Any]]:
+        """The claims about the tables, resolved to cells, plain data. PipelineError for cells that do not exist."""
+        return resolve_claims(self.given.claims, self.studies, self.given.printed)
+
+    @cached_property
+    def claimed(self) -> dict[str, dict[str, Any]]:
+        """What the claims compare: of the layout of each study that any of them is about, all but texts."""
+        texts = ("title", "note", "paper", "reference")
+        layouts = {name: self.studies[name] for name in studies_of(self.claims)}
+        return {
+            name: {key: value for key, value in layout.items() if key not in texts} for name, layout in layouts.items()
+        }
 
     def clips_of_studies(self) -> list[str]:
         """The predictions that name the clips of each study: the first of its table."""

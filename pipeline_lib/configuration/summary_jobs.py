@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_lib.configuration import parameters
+from pipeline_lib.configuration.claim_cells import printed_files
 from pipeline_lib.configuration.describing import Describing
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_inputs
 from pipeline_lib.configuration.layouts import Layouts
@@ -29,7 +30,7 @@ class SummaryJobs:
     described: Describing
 
     def table(self, study: str) -> Description:
-        layout, paper = self.layouts.studies[study], sorted((self.described.root / "resources/paper").glob("*.csv"))
+        layout, paper = self.layouts.studies[study], printed_files(self.described.root / "resources/paper")
         return self.described(
             "table",
             f"table/{study}",
@@ -40,6 +41,13 @@ class SummaryJobs:
             self._table_files(study) | self._difference_files(study),
             {path.name: content_facts(path) for path in paper},
         )
+
+    def claims(self) -> Description:
+        layouts = self.layouts.claimed
+        settings = {"claims": self.layouts.claims, "layouts": layouts}
+        methods = [self.plan["studies"][study]["summaries"] for study in layouts]
+        files = {"numbers": sorted({path for study in layouts for path in self.layouts.study_files(study)})}
+        return self.described("claims", "claims", None, settings, methods, files, self._table_files("claims"))
 
     def audit_table(self) -> Description:
         captions = (self.described.root / "workflow/report/audit.rst").read_text()
@@ -83,6 +91,7 @@ class SummaryJobs:
         files = {
             "histories": [paths.history(*one) for one in trained],
             "stores": [paths.clips(*split) for split in stores],
+            "claims": [paths.table("claims", "csv")] if self.layouts.claimed else [],
         }
         return self.described("opening", "opening", None, settings, [], files, {"page": self.described.paths.opening()})
 

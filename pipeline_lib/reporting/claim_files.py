@@ -22,9 +22,10 @@ ABOUT = (
 PARTS = "In brackets: how many of its comparisons these studies compute."
 FAULTS = f"{formats.DAGGER} A compared number does not measure robustness, see the table audit."
 COLORS = {HOLDS: "#1a7f37", FAILS: "#b42318", UNDECIDED: "#5b6673"}
-STYLE = (
-    "td { white-space: normal; } td:first-child { max-width: 30rem; } td + td { text-align: left; min-width: 15rem; }"
-)
+STYLE = """
+td { white-space: normal; } td:first-child { max-width: 30rem; font-weight: 400; }
+td + td { min-width: 15rem; } th + th, td + td { text-align: left; }
+"""
 NO_CLAIM = "None of the claims is about tables of these studies."
 Record = Mapping[Any, Any]
 
@@ -138,7 +139,8 @@ def detail_text(record: Record, before: str) -> str:
     """Return the comparison that decides: its cells, difference, interval, and the p of the claim."""
     if not record[before + "outcome"]:
         return ""
-    points = f"{record[before + 'difference']:+.1f}".replace("-", "\u2212")
+    difference = round(record[before + "difference"], 1)
+    points = f"{difference:+.1f}".replace("-", "\u2212") if difference else "0.0"
     low, high = record[before + "low"], record[before + "high"]
     interval: str = "" if pd.isna(low) else f" [{low:.1f}, {high:.1f}]".replace("-", "\u2212")
     p = record[before + "p_holm"]

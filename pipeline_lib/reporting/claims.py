@@ -69,7 +69,8 @@ def build_claims(claims: Sequence[Claim], layouts: Layouts) -> pd.DataFrame:
     ]
     table = pd.DataFrame(records, columns=list(COLUMNS))
     table = table.astype(dict.fromkeys(NUMBERS, float) | dict.fromkeys(COUNTS, "Int64"))
-    return table.fillna({name: "" for name in table if name not in (*NUMBERS, *COUNTS)})
+    texts = [name for name in COLUMNS if name not in (*NUMBERS, *COUNTS)]
+    return table.assign(**{name: table[name].astype(object).fillna("").astype(str) for name in texts})
 
 
 def described(claim: Claim) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The report's opening page: seeds, precision and determinism of the runs, and the outcome of decoding."""
+"""The report's opening page: claims, seeds, precision and determinism of the runs, and the outcome of decoding."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.clips.outcomes import LARGEST_PART, in_words, outcomes_of, part_not_ok
+from pipeline_lib.reporting.claim_files import read_claims_table, summary_line
 
 # Facts of single models, not of their computation.
 OF_A_MODEL = ("seed", "epoch")
@@ -22,9 +23,10 @@ def opening_page(
     histories: Iterable[tuple[str, Path | str]],
     evaluation: Mapping[str, Any],
     stores: Iterable[tuple[str, Path | str]] = (),
+    claims: Iterable[Path | str] = (),
 ) -> str:
-    """reStructuredText with a paragraph for all models (name, history) of the same facts, the evaluation, and the
-    outcomes of decoding of the clip stores (name, path)."""
+    """reStructuredText with the outcome of the claims (CSV of their table), a paragraph for all models (name, history)
+    of the same facts, the evaluation, and the outcomes of decoding of the clip stores (name, path)."""
     groups: dict[str, list[str]] = {}
     seeds = set()
     for model, path in histories:
@@ -40,7 +42,13 @@ def opening_page(
     lines += [f"Attacks compute their gradients in {evaluation['precision']}, clips are scored in fp32.", ""]
     for words, models in groups.items():
         lines += [f"Trained with {words}: {', '.join(f'``{model}``' for model in models)}.", ""]
-    return "\n".join(lines + decoding_section(stores))
+    return "\n".join([*claims_section(claims), *lines, *decoding_section(stores)])
+
+
+def claims_section(tables: Iterable[Path | str]) -> list[str]:
+    """How many claims of the papers hold."""
+    lines = [f"{summary_line(read_claims_table(path))} See the table *claims of the papers*." for path in tables]
+    return ["Claims of the papers", "====================", "", *lines, ""] if lines else []
 
 
 def decoding_section(stores: Iterable[tuple[str, Path | str]]) -> list[str]:

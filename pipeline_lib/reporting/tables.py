@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_lib.configuration.claims import FILE as CLAIMS
+from pipeline_lib.configuration.claim_cells import printed_files
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.best import unbeaten
 from pipeline_lib.reporting.cells import Measured, Numbers, measure
@@ -29,7 +29,7 @@ def read_paper(folder: Path | str) -> pd.DataFrame:
     Text is not converted: a row of Adversarial Framing's table is called "None". Raises PipelineError if there is no
     file or one has other columns.
     """
-    paths = sorted(path for path in Path(folder).glob("*.csv") if path.name != CLAIMS)
+    paths = printed_files(Path(folder))
     if not paths:
         raise PipelineError(f"{folder}: no CSV files with printed numbers there")
     tables = [pd.read_csv(path, dtype={"row": str, "column": str}, keep_default_na=False) for path in paths]

@@ -12,6 +12,7 @@ if not (ROOT / "pipeline_lib").is_dir():
 sys.path.insert(0, str(ROOT))
 
 from pipeline_lib.configuration import parameters
+from pipeline_lib.configuration.claim_cells import given_claims
 from pipeline_lib.configuration.config import read_config
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_rules
 from pipeline_lib.configuration.initial_weights import check_weight_files
@@ -45,6 +46,9 @@ try:
     config = with_defaults(config, SCHEMA)
     PLAN = read_config(config, SCHEMA)
     check_weight_files(PLAN)
+    PATHS = Paths(config["results"])
+    LAYOUTS = Layouts(PLAN, PATHS, config["note"], given_claims(config["claims"], ROOT / "resources/paper"))
+    LAYOUTS.claims
     TRAINING_GPUS = gpus_per_job(config["device"], config["gpus"])
     if workflow.is_main_process:
         check_limit(ALLOWED, TRAINING_GPUS)
@@ -54,8 +58,6 @@ except PipelineError as error:
 GPUS = gpus_per_job(config["device"])
 CORES, TRAINING_CORES = (cores(gpus, config["threads"]) for gpus in (GPUS, TRAINING_GPUS))
 BATCH_SIZE = config["evaluation"]["batch_size"]
-PATHS = Paths(config["results"])
-LAYOUTS = Layouts(PLAN, PATHS, config["note"])
 REQUESTS = Requests(plan=PLAN, batch_size=BATCH_SIZE, training_processes=max(1, TRAINING_GPUS))
 
 if not workflow.is_main_process:  # a cluster's job runs its own Snakemake

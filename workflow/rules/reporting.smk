@@ -36,6 +36,33 @@ rule table:
         "../scripts/table.py"
 
 
+rule claims:
+    input:
+        unpack(inputs_of("claims")),
+    output:
+        csv=PATHS.table("claims", "csv"),
+        markdown=PATHS.table("claims", "md"),
+        latex=PATHS.table("claims", "tex"),
+        html=report(
+            PATHS.table("claims", "html"),
+            category="Tables",
+            labels={"table": "claims of the papers"},
+            caption="../report/claims.rst",
+        ),
+    log:
+        PATHS.log("claims"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        identity=identity,
+        claims=plain(LAYOUTS.claims),
+        layouts=plain(LAYOUTS.claimed),
+        code=code("claims.py", *[PLAN["studies"][study]["summaries"] for study in LAYOUTS.claimed]),
+    script:
+        "../scripts/claims.py"
+
+
 rule summary:
     input:
         unpack(inputs_of("summary")),

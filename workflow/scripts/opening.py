@@ -10,4 +10,5 @@ with job(snakemake):
 
     histories = list(zip(snakemake.params.models, snakemake.input.histories, strict=True))
     stores = list(zip(snakemake.params.stores, snakemake.input.stores, strict=True))
-    publish(Path(snakemake.output[0]), opening_page(histories, snakemake.params.evaluation, stores))
+    claims = list(snakemake.input.get("claims", []))
+    publish(Path(snakemake.output[0]), opening_page(histories, snakemake.params.evaluation, stores, claims))
