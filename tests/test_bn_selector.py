@@ -12,11 +12,13 @@ from pipeline_lib.networks.bn_selector import (
     SelectedNetwork,
     Softmax,
     choosing,
+    gumbel_noise,
     network_for_weights,
     record_selections,
 )
 from pipeline_lib.networks.multi_batchnorm import Groups, MultiBatchNorm, branch_out, load_initial, routed, through
 from pipeline_lib.networks.resnet import ResNet3D
+from pipeline_lib.randomness.generators import clip_generators
 
 RANDOM = torch.Generator().manual_seed(0)
 FEATURES = torch.randn(6, 2, 3, 4, 4, generator=RANDOM, dtype=torch.float64)
@@ -186,3 +188,12 @@ def test_the_hard_choice_has_the_gradient_of_the_soft_one():
     hard = torch.autograd.grad((GumbelSoftmax(hard=True)(logits) * probe).sum(), logits)[0]
     soft = torch.autograd.grad((logits.softmax(1) * probe).sum(), logits)[0]
     torch.testing.assert_close(hard, soft)
+
+
+def test_gumbel_weights_are_a_softmax_of_noisy_logits_over_the_temperature():
+    logits = torch.tensor([[1.0, 2.0, 0.5]])
+    noise = gumbel_noise(logits, clip_generators(3, ["a"]))
+    expected = ((logits + noise) / 2).softmax(1)
+    torch.testing.assert_close(GumbelSoftmax(temperature=2.0)(logits, clip_generators(3, ["a"])), expected)
+    assert torch.equal(noise, gumbel_noise(logits, clip_generators(3, ["a"])))
+    assert not torch.equal(noise, gumbel_noise(logits, clip_generators(3, ["b"])))
