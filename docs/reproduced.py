@@ -13,7 +13,7 @@ def page() -> str:
     with (RESOURCES / "reproduced.csv").open() as file:
         lines = [line(row, cells[row["table"]]) for row in csv.DictReader(file)]
     head = ["| printed table | work | numbers | at paper scale | small | state |", "|---|---|---:|---|---|---|"]
-    return "\n".join([*INTRODUCTION, *head, *lines, ""])
+    return "\n".join([INTRODUCTION, *head, *lines, ""])
 
 
 def rows_of_papers() -> list[dict[str, str]]:
@@ -30,14 +30,12 @@ def line(row: dict[str, str], count: int) -> str:
     return f"| `{row['table']}` | {row['work']} | {count} | {' | '.join(files)} | {row['state']} |"
 
 
-INTRODUCTION = [
-    "# What is reproduced",
-    "",
-    "Every table of the four works and of MultiBN's draft, with the configuration that computes all of its rows and columns at",
-    "the papers' settings, and one that makes a part of it in minutes. *Planned*: the configuration is complete and its jobs are",
-    "planned by a test, but it has not been run. *Measured*: [results](results/index.md). Printed numbers: `resources/paper`.",
-    "",
-]
+INTRODUCTION = """# What is reproduced
+
+Every table of the four works and of MultiBN's draft, with the configuration that computes all of its rows and columns
+at the papers' settings, and one that makes a part of it in minutes. *Planned*: the configuration is complete and a test
+plans its jobs, but it has not been run. *Measured*: [results](results/index.md). Printed numbers: `resources/paper`.
+"""
 
 if __name__ == "<run_path>":  # mkdocs-gen-files
     import mkdocs_gen_files
