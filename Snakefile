@@ -15,7 +15,7 @@ include: "workflow/rules/reporting.smk"
 
 
 # Snakemake reads it when it makes the report.
-report: str(Path(PATHS.opening()).absolute())
+report: str(Path(PATHS.front()).absolute())
 
 
 localrules:

@@ -136,9 +136,9 @@ def check_report(page: str) -> None:
     shown, categories = (embedded(page, name) for name in ("results", "categories"))
     names = {name: {Path(path).name for part in parts.values() for path in part} for name, parts in categories.items()}
     assert names == {
-        "Tables": {"shapes.html", "audit.html"},
-        "Figures": {"chart_shapes.png", "perturbations_shapes.png", "training_shapes.png"},
-        "Pages": {"perturbations_shapes.html"},
+        "1 Tables": {"shapes.html", "audit.html"},
+        "2 Figures": {"chart_shapes.png", "perturbations_shapes.png", "training_shapes.png"},
+        "3 Clips": {"perturbations_shapes.html"},
     }
     assert "Accuracy in percent with its 95 % interval" in shown["results/tables/shapes.html"]["caption"]
     for path in ("perturbations_shapes.png", "perturbations_shapes.html"):

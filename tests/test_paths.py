@@ -25,6 +25,7 @@ CELL = {"target": "multibn-s0", "source": "standard-s0", "attack": "pgd"}
         (PATHS.differences("multav", "csv"), "out/tables/differences/multav.csv"),
         (PATHS.summary(), "out/summary.json"),
         (PATHS.opening(), "out/tables/opening.rst"),
+        (PATHS.front(), "out/tables/front.rst"),
         (PATHS.report(), "out/report.html"),
         (PATHS.log("decode/train", "d"), "out/d/logs/decode/train.log"),
         (PATHS.log("audit"), "out/logs/audit.log"),

@@ -52,7 +52,8 @@ FEWER = {
 DEMO = CONFIG["studies"]
 STUDIES = [name for name in DEMO if FEWER["studies"].get(name, {}) is not None]
 TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit") for ending in ("csv", "md", "tex", "html")} | {
-    "opening.rst"
+    "opening.rst",
+    "front.rst",
 }
 CLUSTER_RULES = {"render", "decode", "train", "attack", "learn", "predict_clean", "predict_transfer", "features"}
 # The profile's values are for jobs of hours.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.paths import Paths
 
-AUDIT, OPENING, CLAIMS = "audit", "opening", "claims"
+AUDIT, OPENING, CLAIMS, FRONT = "audit", "opening", "claims", "front"
 
 
 class Owner(NamedTuple):
@@ -43,7 +43,7 @@ def owner_of(paths: Paths, path: str) -> Owner | None:
 
 
 def _table(name: str) -> Owner:
-    own = {AUDIT: "audit_table", OPENING: "opening", CLAIMS: "claims"}
+    own = {AUDIT: "audit_table", OPENING: "opening", CLAIMS: "claims", FRONT: "report"}
     return Owner(own[name], {}) if name in own else Owner("table", {"study": name})
 
 

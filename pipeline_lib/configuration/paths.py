@@ -74,6 +74,10 @@ class Paths:
         """The opening page of the report."""
         return f"{self.results}/tables/opening.rst"
 
+    def front(self) -> str:
+        """The first page of the report, around what is in `opening`."""
+        return f"{self.results}/tables/front.rst"
+
     def report(self) -> str:
         """The report with all tables and figures."""
         return f"{self.results}/report.html"

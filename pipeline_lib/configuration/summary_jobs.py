@@ -9,6 +9,7 @@ from pipeline_lib.configuration import parameters
 from pipeline_lib.configuration.claim_cells import printed_files
 from pipeline_lib.configuration.describing import Describing
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_inputs
+from pipeline_lib.configuration.front_facts import front_facts
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import TABLE_ENDINGS
@@ -96,14 +97,14 @@ class SummaryJobs:
         return self.described("opening", "opening", None, settings, [], files, {"page": self.described.paths.opening()})
 
     def report(self) -> Description:
-        captions = {
-            path.name: path.read_text() for path in sorted((self.described.root / "workflow/report").glob("*.rst"))
-        }
+        captions = {path.name: path.read_text() for path in sorted((self.described.root / "workflow/report").glob("*"))}
+        front = front_facts(self.plan, self.described.paths)
         files = {
             "tables": self.layouts.tables(),
             "figures": all_figures(self.plan, self.described.paths),
             "summary": [self.described.paths.summary()],
             "opening": [self.described.paths.opening()],
         }
-        outputs = {"page": self.described.paths.report()}
-        return self.described("report", "report", None, {"captions": captions}, [], files, outputs)
+        outputs = {"page": self.described.paths.report(), "front": self.described.paths.front()}
+        settings = {"captions": captions, "front": front}
+        return self.described("report", "report", None, settings, [], files, outputs)

@@ -15,10 +15,10 @@ from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import NO_SPACE
 
 
-def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:
+def make_report(snakefile: str, config: dict[str, Any], output: Path, stylesheet: str | None = None) -> None:
     """Writes one self-contained HTML file with all outputs that the rules mark for the report.
 
-    config: the effective configuration, including overlays and the command line.
+    config: the effective configuration, including overlays and the command line. stylesheet: a CSS file for the page.
 
     Raises:
         PipelineError: with Snakemake's own message.
@@ -32,7 +32,9 @@ def make_report(snakefile: str, config: dict[str, Any], output: Path) -> None:
             configfile = Path(folder, "config.json")
             configfile.write_text(json.dumps(config))
             command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configfile)]
-            command += ["--nolock", "--report", str(page), "--cores", "1", "results"]
+            command += ["--nolock", "--report", str(page), "--cores", "1"]
+            command += ["--report-stylesheet", stylesheet] if stylesheet else []
+            command += ["results"]
             finished = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
             LOGGER.info(finished.stdout + finished.stderr)
             if finished.returncode or not page.exists():

@@ -15,6 +15,7 @@ from pipeline_lib.configuration import parameters
 from pipeline_lib.configuration.claim_cells import given_claims
 from pipeline_lib.configuration.config import read_config
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_rules
+from pipeline_lib.configuration.front_facts import front_facts, numbered_figure, numbered_study
 from pipeline_lib.configuration.initial_weights import check_weight_files
 from pipeline_lib.configuration.jobs import Jobs
 from pipeline_lib.configuration.layouts import Layouts

@@ -10,8 +10,8 @@ rule table:
         latex=PATHS.table("{study}", "tex"),
         html=report(
             PATHS.table("{study}", "html"),
-            category="Tables",
-            labels={"table": "{study}"},
+            category="1 Tables",
+            labels=lambda wildcards: {"table": numbered_study(PLAN, wildcards.study)},
             caption="../report/table.rst",
         ),
         differences_csv=PATHS.differences("{study}", "csv"),
@@ -19,8 +19,8 @@ rule table:
         differences_latex=PATHS.differences("{study}", "tex"),
         differences_html=report(
             PATHS.differences("{study}", "html"),
-            category="Tables",
-            labels={"table": "{study}, differences"},
+            category="1 Tables",
+            labels=lambda wildcards: {"table": f"{numbered_study(PLAN, wildcards.study)}: differences"},
             caption="../report/differences.rst",
         ),
     log:
@@ -45,8 +45,8 @@ rule claims:
         latex=PATHS.table("claims", "tex"),
         html=report(
             PATHS.table("claims", "html"),
-            category="Tables",
-            labels={"table": "claims of the papers"},
+            category="1 Tables",
+            labels={"table": "Claims of the papers"},
             caption="../report/claims.rst",
         ),
     log:
@@ -91,9 +91,9 @@ rule audit_table:
         latex=PATHS.table("audit", "tex"),
         html=report(
             PATHS.table("audit", "html"),
-            category="Tables",
-            labels={"table": "audit of the attacks"},
-            caption="../report/audit.rst",
+            category="1 Tables",
+            labels={"table": "Audit of the attacks"},
+            caption="../report/audits.rst",
         ),
     log:
         PATHS.log("audit"),
@@ -121,8 +121,8 @@ for FORM in figure_rules(PLAN):
         output:
             png=report(
                 PATHS.figure("{figure}", "png"),
-                category="Figures",
-                labels={"figure": "{figure}"},
+                category="2 Figures",
+                labels=lambda wildcards: {"figure": numbered_figure(PLAN, wildcards.figure)},
                 caption="../report/figure.rst",
             ),
             pdf=PATHS.figure("{figure}", "pdf"),
@@ -130,8 +130,8 @@ for FORM in figure_rules(PLAN):
             html=(
                 report(
                     PATHS.figure("{figure}", "html"),
-                    category="Pages",
-                    labels={"page": "{figure}"},
+                    category="3 Clips",
+                    labels=lambda wildcards: {"page": numbered_figure(PLAN, wildcards.figure)},
                     caption="../report/figure.rst",
                 )
                 if "html" in FORM.extras
@@ -178,7 +178,8 @@ rule report:
     input:
         unpack(inputs_of("report")),
     output:
-        PATHS.report(),
+        page=PATHS.report(),
+        front=PATHS.front(),
     log:
         PATHS.log("report"),
     localrule: True
@@ -187,6 +188,10 @@ rule report:
     params:
         identity=identity,
         snakefile=str(ROOT / "Snakefile"),
+        stylesheet=str(ROOT / "workflow/report/report.css"),
+        front=plain(front_facts(PLAN, PATHS)),
+        tables={study: PATHS.table(study, "csv") for study in PLAN["studies"]},
+        audit=PATHS.table("audit", "csv"),
         code=code("report.py"),
     script:
         "../scripts/report.py"

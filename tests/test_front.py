@@ -1,0 +1,103 @@
+"""The report's first page: the order of its parts, nothing invented where nothing is finished, and escaped labels."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from docutils.core import publish_parts
+from jinja2 import Environment
+
+from pipeline_lib.configuration.front_facts import figure_title, front_facts, numbered
+from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.reporting.audits import build_audit
+from pipeline_lib.reporting.front import front_page, sections
+from pipeline_lib.reporting.tables import build_table
+from test_audit_table import audit_entry
+from test_tables import PAPER, layout_of
+
+OPENING = """Claims of the papers
+====================
+
+Of 2 claims 1 holds.
+
+Determinism and precision
+=========================
+
+Seeds of the models: 0.
+
+Decoded clips
+=============
+
+``synthetic/test``: 4 OK.
+"""
+TITLE = "{{ 7 * 7 }} {% raw %} <script>alert(1)</script>"
+
+
+def rendered(folder: Path, studies: list[str], sets: list[dict[str, str]]) -> str:
+    """The page as HTML, by the steps of Snakemake: Jinja, then docutils."""
+    tables, entries = {}, []
+    for name in studies:
+        made = build_table(layout_of(folder, {TITLE: {"clean": ["1110"], "pgd": ["0000"]}}), PAPER)
+        tables[name] = folder / f"{name}.csv"
+        made.to_csv(tables[name], index=False)
+        entries.append({"name": name, "title": f"{TITLE} {name}", "dataset": "d", "path": f"r/tables/{name}.html"})
+    build_audit(sets).to_csv(folder / "audit.csv", index=False)
+    about = {"studies": entries, "figures": [{"title": "Chart", "path": "r/figures/chart.png"}] if studies else []}
+    page = front_page(about | {"audit": "r/tables/audit.html"}, tables, folder / "audit.csv", OPENING)
+    return publish_parts(Environment().from_string(page).render(), writer="html")["html_body"]
+
+
+def test_the_parts_are_in_the_order_of_a_reader_s_questions(tmp_path: Path) -> None:
+    sets = [audit_entry(tmp_path), audit_entry(tmp_path, attack="weak", recovered_clips=0.1)]
+    sets += [audit_entry(tmp_path, attack="cut", zero_gradients=1.0)]
+    page = rendered(tmp_path, ["b", "a"], sets)
+    heads = re.findall(r"<h1>(.*?)</h1>", page)
+    assert heads == [
+        *("What was asked", "Results", "Claims of the papers", "Figures", "What is doubtful", "Decoded clips"),
+        *("What it cost", "How it was made"),
+    ]
+    assert page.index("tables/b.html") < page.index("tables/a.html")  # the order of the configuration
+    assert "2 of 3 adversarial sets are exceptions" in page
+    assert page.index("masked gradient: cut on no_defense") < page.index("last iterate worse: weak on no_defense")
+    assert "made with 4,500 iterations over clips" in page
+    assert "a constant answer gets 25.0 %" in page
+
+
+def test_labels_are_neither_markup_nor_templates(tmp_path: Path) -> None:
+    page = rendered(tmp_path, ["one"], [audit_entry(tmp_path)])
+    assert "<script>" not in page
+    assert "49" not in re.sub(r"<a href=.*?>", "", page)
+    assert "&#123;&#123; 7 * 7 &#125;&#125; &#123;% raw %&#125; &lt;script&gt;" in page
+    assert page.count("<tr>") == 4  # one study and one row, each with its heading
+
+
+def test_without_a_study_the_page_states_that_there_is_none(tmp_path: Path) -> None:
+    page = rendered(tmp_path, [], [])
+    assert "No study is named in the configuration." in page
+    assert "There is no result." in page
+    assert "No audit has an exception" in page
+    assert "0 adversarial sets of 0 clips" in page
+
+
+def test_sections_are_read_back() -> None:
+    found = sections(OPENING)
+    assert list(found) == ["Claims of the papers", "Determinism and precision", "Decoded clips"]
+    assert found["Determinism and precision"] == "Seeds of the models: 0."
+
+
+def test_entries_have_titles_in_place_of_keys_and_the_configuration_s_order() -> None:
+    studies = {name: {"title": f"T {name}", "dataset": "d"} for name in ("z", "a")}
+    chart = {"entry": {"study": "z", "dataset": "d", "title": "T z"}}
+    figures = {"chart_z": chart, "training_d": {"entry": {"dataset": "d"}}, "own_one": {"entry": {"dataset": "d"}}}
+    facts = front_facts({"studies": studies, "figures": figures}, Paths("r"))
+    assert [one["title"] for one in facts["studies"]] == ["T z", "T a"]
+    assert [one["title"] for one in facts["figures"]] == ["Chart: T z", "Training on d", "Own one"]
+    assert figure_title({"figures": {"f": {"entry": {"title": "Mine"}}}}, "f") == "Mine"
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 120])
+def test_numbers_keep_the_order_where_titles_are_sorted_as_text(count: int) -> None:
+    titles = [numbered(place, "z" if place % 2 else "a", count) for place in range(count)]
+    assert titles == sorted(titles)
+    assert pd.Series(titles).is_unique
