@@ -1,6 +1,6 @@
 """The picture of README: one frame of a test clip under each attack, and the change that the attack made to it.
 
-    .venv/bin/python docs/picture.py results/synthetic docs/images/attacks.png    # after `make demo`
+.venv/bin/python docs/picture.py results/synthetic docs/images/attacks.png    # after `make demo`
 """
 
 import sys

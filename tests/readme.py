@@ -1,15 +1,18 @@
-"""The examples of the README and of CONTRIBUTING.md, which the tests run as they are written there."""
+"""The examples of README, CONTRIBUTING.md and the documentation, which the tests run as they are written there."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*ROOT.glob("*.md"), ROOT / "config/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def example(language: str, containing: str, document: str = "README.md") -> str:
-    """The block of code in a language that contains some text."""
-    text = (ROOT / document).read_text()
-    (found,) = (
-        block for block in re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL) if containing in block
-    )
+def blocks(document: Path, language: str) -> list[str]:
+    """The blocks of code in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def example(language: str, containing: str) -> str:
+    """The block of code in a language that contains some text, in the only document that has one."""
+    (found,) = (block for document in DOCUMENTS for block in blocks(document, language) if containing in block)
     return found

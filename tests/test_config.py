@@ -6,12 +6,12 @@ import re
 import pytest
 import yaml
 
-from configured import CONFIG, ROOT, SCHEMA, changed, resolved, stacked
+from configured import CONFIG, ROOT, changed, resolved, stacked
 from pipeline_lib.configuration.initial_weights import check_weight_files
 from pipeline_lib.configuration.targets import split_target, views
-from pipeline_lib.entries.fields import fields
 from pipeline_lib.errors import PipelineError
 from planning import laid_over
+from readme import blocks
 
 
 def test_attack_entry_becomes_plain_typed_data():
@@ -126,8 +126,8 @@ def test_training_carries_its_augmentation():
 
 
 def test_the_examples_of_the_documentation_resolve():
-    text = (ROOT / "config/README.md").read_text()
-    examples = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    guide = [*(ROOT / "docs/configuration").glob("*.md"), ROOT / "config/README.md"]
+    examples = [yaml.safe_load(block) for page in sorted(guide) for block in blocks(page, "yaml")]
     given = functools.reduce(laid_over, examples, {})
     for study in given["studies"].values():
         study["dataset"] = "synthetic"
@@ -167,22 +167,6 @@ def test_storage_is_nothing_that_a_model_or_another_attack_depends_on():
     assert plan["models"] == plain["models"]
     assert plan["attacks"]["msd"] == plain["attacks"]["msd"]
     assert plan["attacks"]["pgd"] == plain["attacks"]["pgd"] | {"storage": "float32"}
-
-
-def keys_of(schema: object) -> set[str]:
-    """The keys that a schema names, at any depth."""
-    parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else []
-    own = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    return set(own).union(*map(keys_of, parts))
-
-
-def test_every_key_of_the_configuration_is_documented():
-    """Methods and their fields: tests/test_reference.py."""
-    code = re.findall(r"```.*?```|`[^`]+`", (ROOT / "config/README.md").read_text(), re.DOTALL)
-    documented = set(re.findall(r"\w+", " ".join(code)))
-    settings = ["pipeline_lib.training.task:Training", "pipeline_lib.clips.decode:Decoding"]
-    named = {field for target in settings for field in fields(target)}
-    assert (named | keys_of(SCHEMA)) - documented == set()
 
 
 def test_an_entry_that_names_itself_is_an_unknown_name():

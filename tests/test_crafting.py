@@ -46,7 +46,7 @@ def small_network() -> nn.Module:
         return nn.Sequential(*layers, nn.AdaptiveAvgPool3d(4), nn.Flatten(), nn.Linear(512, 5))
 
 
-def test_the_example_of_the_readme():
+def test_the_example_of_the_tutorial():
     network, clips, labels = small_network().eval(), CLIPS, LABELS
     names = {"network": network, "clips": clips, "labels": labels}
     exec(example("python", "craft("), names)

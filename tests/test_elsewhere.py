@@ -12,7 +12,7 @@ from planning import ROOT
 from readme import example
 from videos import encode
 
-MINE = example("yaml", "mine: {base: multibn_table")
+MINE = example("yaml", "root: my_videos\n    lists: {method: class_folders}")
 TINY = {
     "networks": {
         "tiny": {"width": 4, "stages": 2},
@@ -36,7 +36,7 @@ use rule * from robustness
 
 @pytest.fixture
 def own_folder(tmp_path) -> Path:
-    """A folder with class folders of empty files and the configuration of the README."""
+    """A folder with class folders of empty files and the configuration of the tutorial."""
     for split in ("train", "test"):
         for name in ("jump", "riding a bike", "wave {1}"):
             for number in range(2):
@@ -65,7 +65,7 @@ def counted(text: str) -> dict[str, int]:
 MODELS = ("standard", "at_pgd", "at_roa", "at_af", "at_spa", "trades", "avg", "max", "msd", "multibn_manual", "multibn")
 
 
-def test_the_readmes_configuration_plans_its_own_table_and_nothing_of_the_demo(own_folder):
+def test_the_tutorials_configuration_plans_its_own_table_and_nothing_of_the_demo(own_folder):
     assert len(MINE.splitlines()) <= 15
     jobs = counted(snakemake(own_folder, "-n", "-s", str(ROOT / "Snakefile"), "--configfile", "mine.yaml"))
     assert jobs["train"] == len(MODELS)

@@ -83,7 +83,7 @@ def test_everything_killed_at_once_and_run_again(whole, tmp_path, appears):
 
 
 def test_an_attack_of_ones_own(whole):
-    """The README's file and entry, from the command line: its set, its predictions, its audit."""
+    """The tutorial's file and entry, from the command line: its set, its predictions, its audit."""
     (whole / "my_attack.py").write_text(example("python", "class Flicker"))
     (whole / "mine.yaml").write_text(example("yaml", "my_attack:Flicker"))
     predictions = "results/synthetic/predictions/standard-s0/standard-s0/flicker.csv"

@@ -101,7 +101,7 @@ def test_rows_keep_the_order_in_which_they_are_written():
     assert files["Vanilla ST"] == "r/shapes/features/shapes-s0/pgd.csv"
 
 
-OWN = example("python", "class Confusion", "CONTRIBUTING.md")
+OWN = example("python", "class Confusion")
 ENTRY = {"method": "my_figures:Confusion", "dataset": "d", "model": "wrapped", "attack": "pgd"}
 
 

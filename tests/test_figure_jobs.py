@@ -115,9 +115,8 @@ def test_changed_code_of_a_kind_redraws_its_own_figures(finished, edit, kind, ol
     assert plan(finished) == redrawn | {("report",)}
 
 
-GUIDE = "CONTRIBUTING.md"
 EXAMPLE = {
-    key: yaml.safe_load(example("yaml", name, GUIDE))[key]
+    key: yaml.safe_load(example("yaml", name))[key]
     for key, name in {"figures": "my_figures:Confusion", "studies": "my_summaries:worst"}.items()
 }
 TEXTS = {"my_figures.py": "class Confusion", "my_summaries.py": "def worst"}
@@ -128,7 +127,7 @@ def own(finished, monkeypatch) -> Path:
     """The finished project with the guide's files of the user's own beside its Snakefile."""
     monkeypatch.syspath_prepend(finished)
     for name, text in TEXTS.items():
-        (finished / name).write_text(example("python", text, GUIDE))
+        (finished / name).write_text(example("python", text))
     yield finished
     for name in TEXTS:
         (finished / name).unlink()

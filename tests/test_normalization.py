@@ -69,7 +69,7 @@ def test_it_moves_with_the_network():
 
 
 def test_the_kinetics_values_take_off_means_on_the_scale_of_255():
-    """The example of config/README.md against what Hara et al. did to their inputs."""
+    """The example of docs/configuration/networks.md against what Hara et al. did to their inputs."""
     entry = {"method": "resnet_3d", **SMALL}
     means = ["114.7748/255", "107.7354/255", "99.4750/255"]
     entry["normalization"] = {"method": "channel_normalization", "mean": means, "std": ["1/255"] * 3}

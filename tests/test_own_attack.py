@@ -1,4 +1,4 @@
-"""A user's own attack: one file beside the Snakefile, one entry (README, "Adding to it")."""
+"""A user's own attack: one file beside the Snakefile, one entry (docs/tutorials/own-attack.md)."""
 
 import sys
 from dataclasses import dataclass

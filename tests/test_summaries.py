@@ -17,7 +17,7 @@ from readme import example
 from test_tables import PAPER, cell_of, layout_of
 
 OWN = (
-    example("python", "def worst", "CONTRIBUTING.md")
+    example("python", "def worst")
     + """
 
 from pipeline_lib.reporting.metrics import Estimate

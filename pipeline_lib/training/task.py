@@ -22,8 +22,12 @@ from pipeline_lib.training.selection import Selection
 class Training:
     """How a network is trained; incomplete last batches are dropped.
 
+    epochs: the papers: up to 15; 0 leaves the weights of `initial` as they are. batch_size: clips of a step of the
+    optimizer; the papers: 4. learning_rate: the papers: 5e-4. schedule: `multi_step` (the papers) or `one_cycle`.
+    optimizer: `sgd` (the papers) or `adamw`. precision: of matrix products and convolutions: `fp32`, `tf32`, `bf16`.
+    compile: `torch.compile` of the network; results differ by rounding. held_out: fraction for `select_on: held_out`.
     augmentation: applied to the clean clips before attacks; none in the papers. accumulate: number of micro-batches
-    that a batch is cut into: less memory, the same gradient, but BatchNorm normalizes each micro-batch by itself.
+    that a batch is cut into, less memory, the same gradient, but BatchNorm normalizes each micro-batch by itself.
     select_on: the epoch that becomes the model: the most accurate one on `held_out` (a fraction of each class's
     training clips, not trained on), the last, or the most accurate one on the test clips.
     """
