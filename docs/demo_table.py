@@ -2,7 +2,7 @@
 
 .venv/bin/python docs/demo_table.py results/tables/multibn_white_box.csv README.md    # after `make demo`
 
-What does not exist, such as the worst case in a run without `beside: worst_case`, is shown as –.
+What does not exist, such as the worst case in a run without `beside: worst_case`, is shown as -.
 """
 
 import csv
@@ -47,7 +47,7 @@ def cell(record: Mapping[str, str]) -> str:
 
 
 def percent(value: str | None) -> str:
-    return f"{float(value):.1f}" if value else "–"
+    return f"{float(value):.1f}" if value else "-"
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ SPEC.loader.exec_module(reference)
 BEFORE = {
     "only": (
         "names of studies and figures",
-        "All others are left out, as if they were not in the file. Usually on the command line. Charts and training curves "
-        "of the studies that are left are made too.",
+        "All others are left out, as if they were not in the file. Usually on the command line. Charts and training "
+        "curves of the studies that are left are made too.",
     ),
     "templates": (
         "named entries",
@@ -48,8 +48,8 @@ def page() -> str:
 
 
 INTRODUCTION = """Made from `workflow/schemas/config.schema.yaml` and from the classes. How the keys work together:
-[a configuration of your own](../configuration/index.md). The keys of an entry with a `method` are the fields of its class: [reference of
-methods](index.md). Numbers may be fractions: `4/255`.
+[a configuration of your own](../configuration/index.md). The keys of an entry with a `method` are the fields of its
+class: [reference of methods](index.md). Numbers may be fractions: `4/255`.
 """
 
 

@@ -32,7 +32,8 @@ SECTIONS = {
 INTRODUCTION = """# Python
 
 Made from the source. The attacks with their fields, which are the arguments of the classes, too: [attacks](attacks.md).
-Importing a package loads torch only when a function needs it. Examples: [is this model robust?](../tutorials/robust.md#in-python)
+Importing a package loads torch only when a function needs it. Examples:
+[is this model robust?](../tutorials/robust.md#in-python)
 """
 Definition = ast.FunctionDef | ast.ClassDef
 

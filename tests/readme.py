@@ -1,6 +1,7 @@
 """The examples of README, CONTRIBUTING.md and the documentation, which the tests run as they are written there."""
 
 import re
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -8,8 +9,9 @@ DOCUMENTS = [*ROOT.glob("*.md"), ROOT / "config/README.md", *sorted((ROOT / "doc
 
 
 def blocks(document: Path, language: str) -> list[str]:
-    """The blocks of code in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    """The blocks of code in a language, those of lists without their indentation."""
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for block in found]
 
 
 def example(language: str, containing: str) -> str:

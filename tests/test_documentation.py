@@ -40,7 +40,7 @@ def test_the_readmes_table_is_filled_from_a_tables_file():
         "a\n<!-- demo table -->\nold\n<!-- end of demo table -->\nb", list(csv.DictReader(text.splitlines()))
     )
     assert new.startswith("a\n<!-- demo table -->\n| here / paper | clean")
-    assert "\n| AVG | 90.7 / 68.9 | – / – | 21.3 / 17.3 | 5.6 |\n" in new
+    assert "\n| AVG | 90.7 / 68.9 | - / - | 21.3 / 17.3 | 5.6 |\n" in new
     assert new.endswith("<!-- end of demo table -->\nb")
     assert "old" not in new
     assert "MAX" not in new

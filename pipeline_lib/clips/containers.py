@@ -45,4 +45,5 @@ def advice(message: str) -> str:
     if "Format not on whitelist" not in message:
         return ""
     known = " ".join(endings for endings in ADDITIONAL.values() if "raw" not in endings)
-    return f"its container is not decoded by default; `decoding.containers` adds others ({known}: docs/configuration/data-sets.md)"
+    more = f"{known}: docs/configuration/data-sets.md"
+    return f"its container is not decoded by default; `decoding.containers` adds others ({more})"

@@ -85,7 +85,7 @@ def as_written(value: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Masking:
-    """The sheet of one transform defense `target` under an attack in several forms; keys: docs/configuration/figures.md.
+    """The sheet of one transform defense `target` under an attack in several forms (docs/configuration/figures.md).
 
     dataset: name of the data set.
     target: the model.
