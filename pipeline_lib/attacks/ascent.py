@@ -47,6 +47,7 @@ class Ascent:
     start: the first iterate.
     """
 
+    title: ClassVar[str] = "PGD ascent"
     passes: ClassVar[str] = "restarts * (steps + region.passes + (restarts > 1 or keep == 'best')) + 1"
 
     perturbation: Perturbation

@@ -30,6 +30,7 @@ class Attack(Protocol):
     - `precision` (`precision.Precision`): of its passes; without it, that of the run.
 
     Facts that its class may declare as constants (`entries.facts`), most of them the name of a field or property:
+    - `title`: its name in words, below tables (`entries.phrases`); so may the class of any entry.
     - `wraps`: the attack inside it, whose goal and precision apply if it has none of its own.
     - `adds_margin`: number of black pixels added on each side of the clips before the attack.
     - `learned_by`: how its pattern is learned first; the attack is then a `Universal`.

@@ -12,13 +12,14 @@ from pipeline_lib.entries.ranges import RANGES
 
 
 class Field(NamedTuple):
-    """A field of an entry: its annotation, whether it is required, the default if that is plain data, and the module in
-    which names in the annotation are looked up."""
+    """A field of an entry: its annotation, whether it is required, the default if that is plain data, the module in
+    which names in the annotation are looked up, and the class of a default that is an object, as written there."""
 
     annotation: str
     required: bool
     default: Any
     module: str
+    factory: str = ""
 
 
 @cache
@@ -29,7 +30,9 @@ def fields(target: str) -> dict[str, Field]:
         PipelineError: no such module or class, or a class whose base is not found.
     """
     return {
-        name: Field(_expanded(_parsed(given.annotation), module, module), given.required, given.default, module)
+        name: Field(
+            _expanded(_parsed(given.annotation), module, module), given.required, given.default, module, given.factory
+        )
         for name, (given, module) in parameters(class_of(target)).items()
     }
 

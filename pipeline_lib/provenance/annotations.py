@@ -21,6 +21,18 @@ def plain_name(node: ast.expr, imported: dict[str, str]) -> str:
     return f"{imported.get(head, head)}.{rest}".strip(".").rpartition(".")[2]
 
 
+def made_by(value: ast.expr | None, imported: dict[str, str]) -> str:
+    """The class in a default `field(default_factory=Class)` or `Class()`, as written; empty for any other default."""
+    if not isinstance(value, ast.Call):
+        return ""
+    if plain_name(value, imported) == "field":
+        given = {keyword.arg: keyword.value for keyword in value.keywords}
+        factory = given.get("default_factory")
+        plain = isinstance(factory, ast.Name | ast.Attribute)
+        return ast.unparse(factory) if plain and factory else made_by(given.get("default"), imported)
+    return "" if value.args or value.keywords else ast.unparse(value.func)
+
+
 def unquoted(node: ast.expr) -> ast.expr:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:

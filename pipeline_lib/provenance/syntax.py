@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pipeline_lib.provenance.annotations import plain_name, unquoted, written
+from pipeline_lib.provenance.annotations import made_by, plain_name, unquoted, written
 
 # Decorators that turn the annotated names of a class into fields.
 DATACLASS = ("dataclass", "method")
@@ -23,6 +23,7 @@ class Annotated(NamedTuple):
     kind: str
     required: bool
     default: Any  # None unless it is plain data
+    factory: str = ""  # the class whose object without arguments is the default, as written
 
 
 class Signature(NamedTuple):
@@ -185,7 +186,7 @@ def _annotated(annotation: ast.expr, value: ast.expr | None, imported: dict[str,
         default, required = given.get("default"), not {"default", "default_factory"} & given.keys()
         if _literal(given.get("init")) is False:
             kind = "hidden"
-    return Annotated(written(inner, imported), kind, required, _literal(default))
+    return Annotated(written(inner, imported), kind, required, _literal(default), made_by(value, imported))
 
 
 def _kind(annotation: ast.expr, imported: dict[str, str]) -> tuple[str, ast.expr]:

@@ -1,7 +1,7 @@
 """The cells of a table, measured from predictions: an accuracy or a summary, and the scores of its clips."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -22,10 +22,11 @@ from pipeline_lib.reporting.metrics import (
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A cell with its clips' scores in [0, 1], clips x seeds; None for a summary that has none."""
+    """A cell, its clips' scores in [0, 1], clips x seeds (None for a summary without), and each seed's estimate."""
 
     cell: Cell
     scores: pd.DataFrame | None
+    by_seed: Mapping[int, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,8 @@ def measured(estimates: Iterable[Estimate], seeds: Sequence[int]) -> Measured:
     """Return the cell of the seeds' estimates, with scores if all have them."""
     found = list(estimates)
     scores = {seed: one.scores for seed, one in zip(seeds, found, strict=True) if one.scores is not None}
-    return Measured(cell=envelope(found), scores=pd.DataFrame(scores) if len(scores) == len(found) else None)
+    whole = pd.DataFrame(scores) if len(scores) == len(found) else None
+    return Measured(cell=envelope(found), scores=whole, by_seed=dict(zip(seeds, found, strict=True)))
 
 
 def clips_in(where: str, predictions: Sequence[pd.DataFrame]) -> int:

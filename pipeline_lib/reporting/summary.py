@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.metrics import by_video, read_predictions
 from pipeline_lib.reporting.publish import publish
-from pipeline_lib.reporting.tables import PARAMETERS, read_table
+from pipeline_lib.reporting.tables import PARAMETERS, read_long
 
 FORMAT = 1
 Layout = Mapping[str, Any]
@@ -26,14 +26,15 @@ def build_summary(
     layouts: study -> layout (`tables.build_table`). tables: study -> CSV of its table. entries: `attacks` and `models`.
     A study has `title`, `dataset`, `columns`, `summaries` and `clips` (`clips_digest`). A record is a number: `study`,
     `row`, `column`, `entries` (target, attack and source for each seed; of a summary none: it is over the study's
-    columns), `identity`, `measured`, `low`, `high`, `sd` (percent), `n`, `seeds`, `worst` (the numbers of the worst
-    case), `constant` and `chance` (percent), `flags` (of `chance`, and faults of an audit), `best`. Missing: null.
+    columns), `identity` (of the predictions, for each seed; of a summary, of all columns), `measured`, `low`, `high`,
+    `sd` (percent), `n`, `seeds`, `worst` (the numbers of the worst case), `constant` and `chance` (percent), `flags`
+    (of `chance`, and faults of an audit), `best`. Missing: null.
     """
     return {
         "format": FORMAT,
         **{kind: dict(entries[kind]) for kind in ("attacks", "models")},
         "studies": {name: study(layout) for name, layout in layouts.items()},
-        "records": [record for name, layout in layouts.items() for record in records(layout, read_table(tables[name]))],
+        "records": [record for name, layout in layouts.items() for record in records(layout, read_long(tables[name]))],
     }
 
 
@@ -52,7 +53,8 @@ def clips_digest(predictions: pd.DataFrame) -> str:
 
 
 def records(layout: Layout, table: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield the records of a study's measured numbers."""
+    """Yield the records of a study's measured numbers, pooled over seeds. table: of `read_long`."""
+    table = table[table["seed"] == ""]
     rows = {row["label"]: row.get("entries", {}) for row in layout["rows"]}
     shown = with_faults(table, layout)
     for cell in shown[(table["column"] != PARAMETERS) & table["measured"].notna()].to_dict("records"):
@@ -61,7 +63,7 @@ def records(layout: Layout, table: pd.DataFrame) -> Iterator[dict[str, Any]]:
             "study": layout["name"],
             **{key: cell[key] for key in ("row", "column")},
             "entries": rows[cell["row"]].get(cell["column"], []),
-            "identity": None,
+            "identity": cell["identity"].split() or None,
             **{key: number(cell[key]) for key in ("measured", "low", "high", "sd")},
             "n": int(cell["n"]),
             "seeds": [int(seed) for seed in cell["seeds"].split()],

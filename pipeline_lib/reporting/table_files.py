@@ -8,11 +8,15 @@ import pandas as pd
 
 from pipeline_lib.entries.methods import SUMMARIES
 from pipeline_lib.reporting import formats
+from pipeline_lib.reporting.cells import Numbers
 from pipeline_lib.reporting.chance import chance_notes, with_marked_rows
+from pipeline_lib.reporting.facts import Facts
 from pipeline_lib.reporting.faults import fault_note, with_faults
 from pipeline_lib.reporting.html_cells import html_cell
+from pipeline_lib.reporting.long_form import long_form
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.selectors import guess_note, with_guesses
+from pipeline_lib.reporting.statements import STYLE, as_html, as_markdown, statements_of, with_latex
 from pipeline_lib.reporting.tables import PARAMETERS
 from pipeline_lib.reporting.worst_cases import worst_notes
 
@@ -21,22 +25,36 @@ BOLD = "Bold: not below the best of its column (exact paired test over clips, Ho
 
 
 def write_table(
-    table: pd.DataFrame, layout: Mapping[str, Any], *, csv: Path, markdown: Path, latex: Path, html: Path
+    table: pd.DataFrame,
+    layout: Mapping[str, Any],
+    measured: Facts | None = None,
+    numbers: Numbers | None = None,
+    *,
+    csv: Path,
+    markdown: Path,
+    latex: Path,
+    html: Path,
 ) -> None:
     """Write the table: long form as CSV (four decimals); wide as Markdown, LaTeX (booktabs) and an HTML page.
 
     Marks in the wide forms: numbers that do not measure robustness according to an audit (`faults`), numbers that are
     not above a constant answer, and rows whose model has learned nothing (`chance`), and numbers of models whose
     selection module only guesses (`selectors`). Unbeaten numbers are bold in HTML.
+
+    measured: what was measured, stated below the wide forms and beside the rows of the long one (`statements`,
+    `long_form`). numbers: those of each seed are rows of the long form.
     """
-    publish(csv, table.round(4).to_csv(index=False, lineterminator="\n"))
+    publish(csv, long_form(table, numbers, measured or {}).round(4).to_csv(index=False, lineterminator="\n"))
+    below = statements_of(layout, measured or {})
     table = with_marked_rows(with_guesses(with_faults(table, layout), layout))
     name, about = layout["name"], caption(table, layout)
     title = layout.get("title", name)
-    publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)))
-    publish(latex, formats.latex(name, f"{title}. {about}", formats.with_rows_below(wide(table, dict))))
+    publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)) + as_markdown(below))
+    text = formats.latex(name, f"{title}. {about}", formats.with_rows_below(wide(table, dict)))
+    publish(latex, with_latex(text, below))
     cells = wide(table, lambda record: html_cell(record, layout))
-    publish(html, formats.html_page(title, facts(table, layout), cells, [*notes(table), BOLD, layout["note"]]))
+    body = formats.html_table(facts(table, layout), cells, [*notes(table), BOLD, layout["note"]])
+    publish(html, formats.page(title, f"{body}\n{as_html(below)}", STYLE))
 
 
 def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:

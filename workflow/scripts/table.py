@@ -5,9 +5,11 @@ from pathlib import Path
 from pipeline_lib.jobs.adapter import job
 
 with job(snakemake):
+    from pipeline_lib.provenance.origins import origins_of
     from pipeline_lib.reporting.cells import measure
     from pipeline_lib.reporting.difference_files import write_differences
     from pipeline_lib.reporting.differences import build_differences
+    from pipeline_lib.reporting.facts import facts_of
     from pipeline_lib.reporting.table_files import write_table
     from pipeline_lib.reporting.tables import read_paper, table_of
     from pipeline_lib.reporting.worst_cases import with_worst_cases
@@ -17,6 +19,7 @@ with job(snakemake):
     numbers = measure(layout)
     printed = read_paper(Path(snakemake.input.paper[0]).parent)
     table = with_worst_cases(table_of(layout, printed, numbers), layout, numbers)
-    write_table(table, layout, **{kind: Path(snakemake.output[kind]) for kind in kinds})
+    facts = facts_of(layout, origins_of(snakemake.params.identity, snakemake.config["results"]))
+    write_table(table, layout, facts, numbers, **{kind: Path(snakemake.output[kind]) for kind in kinds})
     differences = build_differences(layout, table, numbers)
     write_differences(differences, layout, **{kind: Path(snakemake.output[f"differences_{kind}"]) for kind in kinds})
