@@ -105,7 +105,7 @@ def test_a_file_is_parsed_again_when_its_text_is_another(package, monkeypatch):
     path.write_text("class Perturbation:\n    epsilon: float\n    note: str = ''\n")
     forget()
     annotated = sources.read_source(path).classes["Perturbation"].annotated
-    assert annotated == {"epsilon": ("float", "field", True, None), "note": ("str", "field", False, "")}
+    assert annotated == {"epsilon": ("float", "field", True, None, ""), "note": ("str", "field", False, "", "")}
 
 
 def test_what_was_read_is_kept_where_python_keeps_its_compiled_files(package, monkeypatch):
