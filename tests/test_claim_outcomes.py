@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from oracles import oracle
 from pipeline_lib.configuration.claim_cells import resolve_claims, studies_of
 from pipeline_lib.configuration.claims import read_claims
-from pipeline_lib.reporting.claim_files import read_claims_table, summary_line, write_claims
+from pipeline_lib.reporting.claim_files import outcome_text, read_claims_table, summary_line, write_claims
 from pipeline_lib.reporting.claims import FAILS, HOLDS, NOT_COMPUTED, NUMBERS, UNDECIDED, build_claims
 from pipeline_lib.reporting.decisions import clips_needed
 from pipeline_lib.reporting.equivalence import clips_for_similarity, similarity
@@ -64,7 +64,7 @@ def test_holm_counts_the_claims_that_are_computed(tmp_path: Path) -> None:
     both, more = (table_of_claims(layout, tmp_path, *given) for given in (lines, [*lines, missing]))
     assert both["p_holm"].tolist() == more["p_holm"].tolist()[:2] == [2 * both["p"].iloc[0], both["p"].iloc[1]]
     assert more["outcome"].tolist() == [HOLDS, UNDECIDED, NOT_COMPUTED]
-    assert summary_line(more).startswith("Of 2 claims 1 hold, 0 do not hold, and 1 are undecided under the papers'")
+    assert summary_line(more).startswith("Of 2 claims, 1 hold, 0 do not hold, and 1 are undecided under the papers'")
     assert summary_line(more).endswith("1 claims are about tables that are not computed here.")
 
 
@@ -87,6 +87,8 @@ def test_cells_that_are_not_computed_are_left_out_and_counted(tmp_path: Path) ->
     assert found.loc["part", ["compared", "comparisons"]].tolist() == [1, 3]
     assert found["outcome"].tolist() == [HOLDS, NOT_COMPUTED]
     assert found["printed"].tolist() == [FAILS, FAILS]  # 50 is not above 50
+    assert "1 hold (1 of them as far as computed)" in summary_line(found)
+    assert outcome_text(found.loc["part"].to_dict(), "") == "holds in part (1 of 3)"
 
 
 def test_the_worst_case_is_decided_beside(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_the_worst_case_is_decided_beside(tmp_path: Path) -> None:
     # A comparison of clean accuracies has no worst case, nor has one with an attack that has none.
     assert found["worst_outcome"].tolist() == [FAILS, "", "", HOLDS]
     assert found.loc["pgd", "worst_p"] == pytest.approx(2 * 0.5**8)
-    assert "In the worst case, of 2 1 hold, 1 do not hold, and 0 are undecided." in summary_line(found)
+    assert "In the worst case, of 2, 1 hold, 1 do not hold, and 0 are undecided." in summary_line(found)
 
 
 def test_faults_of_compared_cells_are_named(tmp_path: Path) -> None:
@@ -167,4 +169,4 @@ def test_the_table_is_written_in_all_forms_and_read_back(tmp_path: Path) -> None
     assert "Nothing &lt;of&gt; it" in html
     assert r"\caption" in paths["latex"].read_text()
     page = opening_page([], {"seed": 0, "precision": "fp32"}, claims=[paths["csv"]])
-    assert page.startswith("Claims of the papers\n====================\n\nOf 2 claims 1 hold, 0 do not hold")
+    assert page.startswith("Claims of the papers\n====================\n\nOf 2 claims, 1 hold, 0 do not hold")

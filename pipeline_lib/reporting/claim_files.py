@@ -19,12 +19,12 @@ ABOUT = (
     "computed here. Undecided: p is not below 5 %. Such a claim would be decided by about the stated number of clips "
     "or of seeds (power 80 %, level 5 % divided by the number of claims), if the differences stay as they are."
 )
-PARTS = "In brackets: how many of its comparisons these studies compute."
+PARTS = "In part, and in brackets: how many of its comparisons these studies compute."
 FAULTS = f"{formats.DAGGER} A compared number does not measure robustness, see the table audit."
-COLORS = {HOLDS: "#1a7f37", FAILS: "#b42318", UNDECIDED: "#5b6673"}
+COLORS = {HOLDS: "guess", FAILS: "fault", UNDECIDED: "faint"}  # of `page_style`
 STYLE = """
-td { white-space: normal; } td:first-child { max-width: 30rem; font-weight: 400; }
-td + td { min-width: 15rem; } th + th, td + td { text-align: left; }
+tr > :first-child { max-width: 30rem; min-width: 12rem; font-weight: 400; }
+tr > td { text-align: left; white-space: normal; min-width: 15rem; } thead th { text-align: left; max-width: none; }
 """
 NO_CLAIM = "None of the claims is about tables of these studies."
 Record = Mapping[Any, Any]
@@ -41,8 +41,9 @@ def write_claims(table: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path,
         formats.latex(f"claims-{place}", f"{title}. {about}", text) for place, (title, text) in enumerate(texts.items())
     ]
     publish(latex, "\n".join(parts))
-    parts = [f"<h2>{markup.escape(title)}</h2>\n{html_table(page)}" for title, page in pages.items()]
-    publish(html, formats.page(TITLE, "\n".join([f"<p>{markup.escape(about)}</p>", *parts]), STYLE))
+    parts = [f"<h2>{markup.escape(title)}</h2>\n{html_table(title, page)}" for title, page in pages.items()]
+    heads = [f"<p><b>{markup.escape(summary_line(table))}</b></p>", f"<p>{markup.escape(caption(table))}</p>"]
+    publish(html, formats.page(TITLE, "\n".join([*heads, *parts]), STYLE))
 
 
 def read_claims_table(path: Path | str) -> pd.DataFrame:
@@ -57,17 +58,20 @@ def summary_line(table: pd.DataFrame) -> str:
     computed = table[table["outcome"] != NOT_COMPUTED]
     if computed.empty:
         return NO_CLAIM
-    words = f"Of {len(computed)} claims {counted(computed['outcome'])} under the papers' attacks."
+    words = f"Of {len(computed)} claims, {counted(computed, '')} under the papers' attacks."
     worst = computed[computed[f"{WORST}outcome"] != ""]
     if len(worst):
-        words += f" In the worst case, of {len(worst)} {counted(worst[f'{WORST}outcome'])}."
+        words += f" In the worst case, of {len(worst)}, {counted(worst, WORST)}."
     missing = len(table) - len(computed)
     return f"{words} {missing} claims are about tables that are not computed here." if missing else words
 
 
-def counted(outcomes: pd.Series) -> str:
+def counted(table: pd.DataFrame, before: str) -> str:
+    outcomes = table[f"{before}outcome"]
     holds, fails, undecided = (int((outcomes == outcome).sum()) for outcome in (HOLDS, FAILS, UNDECIDED))
-    return f"{holds} hold, {fails} do not hold, and {undecided} are undecided"
+    some = int(((outcomes == HOLDS) & (table[f"{before}compared"] < table["comparisons"])).sum())
+    part = f" ({some} of them as far as computed)" if some else ""
+    return f"{holds} hold{part}, {fails} do not hold, and {undecided} are undecided"
 
 
 def caption(table: pd.DataFrame) -> str:
@@ -124,15 +128,19 @@ def result_html(record: Record, before: str) -> str:
     if not outcome:
         return ""
     small = (detail_text(record, before), needed_text(record, before))
-    word = f'<b style="color: {COLORS[outcome]}">{markup.escape(outcome_text(record, before))}</b>'
+    word = f'<b style="color: var(--{COLORS[outcome]})">{markup.escape(outcome_text(record, before))}</b>'
     return word + "".join(f"<small>{markup.escape(text)}</small>" for text in small if text)
 
 
 def outcome_text(record: Record, before: str) -> str:
     """Return the outcome with its marks, empty if there is none."""
     outcome, some, all_of_them = record[before + "outcome"], record[before + "compared"], record["comparisons"]
-    parts = f" ({some} of {all_of_them})" if outcome and some < all_of_them else ""
-    return f"{outcome}{formats.DAGGER if record[before + 'faults'] else ''}{parts}"
+    if not outcome:
+        return ""
+    dagger = formats.DAGGER if record[before + "faults"] else ""
+    if some == all_of_them:
+        return f"{outcome}{dagger}"
+    return f"{outcome}{' in part' if outcome == HOLDS else ''}{dagger} ({some} of {all_of_them})"
 
 
 def detail_text(record: Record, before: str) -> str:
@@ -165,15 +173,14 @@ def rounded(number: Any) -> str:
     return f"{-(-int(number) // unit) * unit:,}"
 
 
-def html_table(section: pd.DataFrame) -> str:
-    """Return a table of cells that are HTML already."""
-    head = "".join(f"<th>{markup.escape(str(name))}</th>" for name in (section.index.name, *section.columns))
+def html_table(title: str, section: pd.DataFrame) -> str:
+    """Return a table of cells that are HTML already, in the box of `html_tables.scrolled_table`."""
+    head = "".join(
+        f'<th scope="col">{markup.escape(str(name))}</th>' for name in (section.index.name, *section.columns)
+    )
     rows = [
-        f"<tr><td>{claim}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        f'<tr><th scope="row">{claim}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
         for claim, *cells in section.itertuples()
     ]
-    return (
-        f'<div class="scroll">\n<table><thead><tr>{head}</tr></thead><tbody>\n'
-        + "\n".join(rows)
-        + "\n</tbody></table></div>"
-    )
+    box = f'<div class="scroll" tabindex="0" role="region" aria-label="{markup.escape(title)}">'
+    return f"{box}\n<table><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>"
