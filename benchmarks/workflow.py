@@ -1,4 +1,4 @@
-"""Overhead of the workflow: a dry run of the demo, and a job that only loads torch, with and without a warm process.
+"""Overhead of the workflow: a dry run of `config/demo_more.yaml`, and a job that only loads torch, warm or not.
 
     python benchmarks/workflow.py
 
@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = 10
-DEMO_JOBS = 245  # approximate number in the demo
-DEMO = ["--configfile", str(ROOT / "config/demo.yaml")]
+DEMO_JOBS = 245  # approximate number there
+DEMO = ["--configfile", str(ROOT / "config/demo_more.yaml")]
 
 SNAKEFILE = """
 from pipeline_lib.jobs import warm

@@ -1,4 +1,4 @@
-"""The configuration of the demo, and the plan of any configuration as it is written."""
+"""The configuration of every table of the embedded data sets, and the plan of any configuration as it is written."""
 
 import copy
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from pipeline_lib.configuration.structure import with_defaults
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-CONFIG = effective_config(ROOT / "config", [], {})
+CONFIG = effective_config(ROOT / "config", [ROOT / "config/demo_more.yaml"], {})
 
 
 def stacked(*names: str, given: Mapping[str, Any] | None = None) -> dict:
@@ -27,7 +27,7 @@ def resolved(config: dict) -> dict[str, dict]:
 
 
 def changed(path: str, value: object) -> dict:
-    """The configuration of the demo with one value set, by its dotted path."""
+    """That configuration with one value set, by its dotted path."""
     config = copy.deepcopy(CONFIG)
     *parents, last = path.split(".")
     entry = config

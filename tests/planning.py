@@ -30,13 +30,17 @@ CACHES += (fingerprints._closure, fingerprints._imports, fingerprints._digest_of
 
 
 def copy_project(folder: Path) -> Path:
-    """The parts of the project that a plan depends on, in a folder of their own."""
+    """The parts of the project that a plan depends on, in a folder of their own; its default is `demo_more`, which has
+    every rule, model and kind of table."""
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
+    (folder / "config/demo.yaml").rename(folder / "config/compact.yaml")
+    more = (folder / "config/demo_more.yaml").read_text()
+    (folder / "config/demo.yaml").write_text(more.replace("extends: demo\n", "extends: compact\n"))
     return folder
 
 

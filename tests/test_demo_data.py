@@ -22,19 +22,17 @@ CLEAN = "results/synthetic/predictions/standard-s0/clean.csv"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:
-    """What the demo makes of its videos, without a defense, in twice its epochs: 106 of 108 clips are correct.
-
-    The demo itself stops at 99, to leave time for its other models.
-    """
+    """What the demo makes of its videos, without a defense."""
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder), CLEAN]
-    command += ["--configfile", "config/demo.yaml", "--config", "training={scratch: {epochs: 16}}"]
+    command += ["--configfile", "config/demo.yaml"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return folder
 
 
-def test_a_small_3d_network_is_right_for_nine_of_ten_clips(demo):
-    assert accuracy(read_predictions(demo / CLEAN)) > 90
+def test_a_small_3d_network_meets_the_criterion_of_the_demo(demo):
+    """One of those that chose its difficulty (`resources/measured/demo_pilots.md`)."""
+    assert accuracy(read_predictions(demo / CLEAN)) > 95
 
 
 def frames_of(store: Path, number: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,7 @@ from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import used_cells
 
-ATTACKS = CONFIG["attacks"] | {"pgd": CONFIG["attacks"]["pgd"] | {"storage": "float32"}}
+ATTACKS = CONFIG["attacks"] | {name: CONFIG["attacks"][name] | {"storage": "float32"} for name in ("pgd", "pgd_worst")}
 PLAN = resolved(CONFIG | {"seeds": [0, 1], "attacks": ATTACKS})
 PATHS = Paths("out")
 LAYOUTS = Layouts(PLAN, PATHS, "")
@@ -46,6 +46,9 @@ def test_the_files_of_a_study_are_those_of_its_layout(study):
     layout, files = LAYOUTS.studies[study], LAYOUTS.study_files(study)
     cells = {path for row in layout["rows"] for paths in row["cells"].values() for path in paths}
     audits = {path for row in layout["rows"] for paths in row["audits"].values() for path in paths}
+    worst = [files for row in layout["rows"] for files in row.get("worst", {}).values()]
+    cells |= {path for files in worst for path in files["cells"]}
+    audits |= {path for files in worst for path in files["audits"]}
     histories = {row["history"] for row in layout["rows"]} - {None}
     histories |= {path for row in layout["rows"] for paths in row["selectors"].values() for path in paths}
     assert {*files} == cells | audits | histories

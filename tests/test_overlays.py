@@ -74,7 +74,16 @@ def test_only_what_extends_the_demo_computes_its_tables(overlay):
     own = stacked(*names_in_head(overlay))["studies"].values()
     theirs = {study["dataset"] for study in own if study}
     embedded = {"synthetic", "shapes"}
-    demo = ("demo", "demo_detached", "demo_storage", "demo_sweeps", "demo_worst_case", "transforms", "unforeseen")
+    demo = (
+        "demo",
+        "demo_detached",
+        "demo_more",
+        "demo_storage",
+        "demo_sweeps",
+        "demo_worst_case",
+        "transforms",
+        "unforeseen",
+    )
     assert bool(theirs & embedded) == (overlay.stem in demo)
 
 

@@ -91,7 +91,7 @@ def untrained(trained, tmp_path) -> Path:
 def command(folder: Path, config: dict[str, Any], *options: str) -> list[str]:
     overlay = folder.with_suffix(".yaml")
     overlay.write_text(yaml.safe_dump(config))
-    configs = ["config/demo.yaml", "tests/minimal.yaml", str(overlay)]
+    configs = ["config/demo_more.yaml", "tests/minimal.yaml", str(overlay)]
     snakemake = [*MORTAL, sys.executable, "-m", "snakemake"]
     return [*snakemake, "--configfile", *configs, "--directory", str(folder), *options]
 

@@ -85,8 +85,8 @@ def test_a_module_passes_a_mapping(tmp_path):
 
 
 def test_a_study_takes_a_table_by_name():
-    own = stacked("small", given=MINE | {"studies": {"mine": {"base": "multibn_table", "dataset": "mine"}}})
-    demo = resolved(CONFIG)["studies"]["multibn_white_box"]
+    own = stacked("small", given=MINE | {"studies": {"mine": {"base": "multibn_branches_table", "dataset": "mine"}}})
+    demo = resolved(CONFIG)["studies"]["multibn_branches"]
     plan = resolved(own)
     assert list(plan["studies"]) == ["mine"]
     assert plan["studies"]["mine"] == demo | {"dataset": "mine", "paper": []}
@@ -115,12 +115,12 @@ def test_unknown_tables(studies, message):
 
 
 def test_studies_and_figures_are_chosen_by_name():
-    chosen = stacked(given={"only": ["multav", "iterations_pgd"]})
+    chosen = stacked(given={"only": ["multav", "masking_shapes"]})
     plan = resolved(chosen)
     assert list(plan["studies"]) == ["multav"]
-    assert list(plan["figures"]) == ["iterations_pgd", "chart_multav", "training_synthetic"]
+    assert list(plan["figures"]) == ["masking_shapes", "chart_multav", "training_synthetic"]
     assert stacked(given={"only": "multav"})["studies"] == chosen["studies"]
-    with pytest.raises(PipelineError, match="only: unknown study or figure 'mutlav'; known: features_shapes"):
+    with pytest.raises(PipelineError, match="only: unknown study or figure 'mutlav'; known: halftone"):
         stacked(given={"only": ["mutlav"]})
     with pytest.raises(PipelineError, match="only: unknown study or figure 3"):
         stacked(given={"only": 3})

@@ -55,7 +55,7 @@ def test_epsilon_reruns_its_sets_the_models_trained_on_it_and_what_depends_on_th
     assert not retrained & {"standard", "surrogate", "at_roa", "trades", "at_multav_linf", "oudefend"}
     everything = plan_of_a_fresh_project(finished)
     changed = {job for job in everything if job[0] == "train" and model_of(job[2]) in retrained}
-    changed |= {job for job in everything if job[0] == "attack" and job[3] == "pgd"}
+    changed |= {job for job in everything if job[0] == "attack" and job[3] in ("pgd", "pgd_worst")}
     assert jobs == with_all_that_follows(finished, changed)
     assert computing(jobs) == {job for job in computing(everything) if touches(job, "pgd", retrained)}
     assert ("table", "multav") in jobs  # its row "Add" is trained on pgd
@@ -63,14 +63,15 @@ def test_epsilon_reruns_its_sets_the_models_trained_on_it_and_what_depends_on_th
 
 def touches(job: tuple[str, ...], attack: str, retrained: set[str]) -> bool:
     """Whether a job makes a retrained model, attacks or predicts one, or deals with a set of the attack."""
-    return attack in job[2:] or any(model_of(name) in retrained for name in job[2:])
+    return bool({attack, f"{attack}_worst"} & {*job[2:]}) or any(model_of(name) in retrained for name in job[2:])
 
 
 def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
     jobs = plan(finished, {"training": {"scratch": {"epochs": 7}}})
     # All other models of videos start from `standard`, but for two that are made from nothing by another schedule.
+    # One is in no study.
     videos = {f"{name}-s0" for name in CONFIG["models"] if not name.startswith("shapes")}
-    videos -= {"shortcut_b-s0", "resnext-s0"}
+    videos -= {"shortcut_b-s0", "resnext-s0", "avg_all-s0"}
     assert {job[2] for job in jobs if job[0] == "train"} == videos
     jobs = plan(finished, {"models": {"at_af": {"training": "scratch"}}})
     assert {job[2:] for job in jobs if job[0] == "train"} == {("at_af-s0",)}
@@ -162,7 +163,18 @@ def test_behavior_of_sampling_decodes_again_and_renders_nothing(finished, edit):
 def test_behavior_of_the_perturbations_reruns_every_attack(finished, edit):
     edit("pipeline_lib/attacks/perturbations.py", "if length > epsilon:", "if not length <= epsilon:")
     attacked = {job[3] for job in plan(finished) if job[0] == "attack"}
-    evaluated = {"pgd", "pgd_20", "roa", "af", "spa", "multav_linf", "multav_af", "pgd_unbounded"}
+    evaluated = {
+        "pgd",
+        "pgd_worst",
+        "pgd_20",
+        "roa",
+        "roa_worst",
+        "af",
+        "spa",
+        "multav_linf",
+        "multav_af",
+        "pgd_unbounded",
+    }
     assert attacked == evaluated | {f"pgd_bound_{epsilon}_255" for epsilon in (2, 4, 8, 16)}
 
 
@@ -217,9 +229,13 @@ def test_an_adaptive_attack_is_an_attack_of_its_own(finished):
 
 @pytest.mark.parametrize(("storage", "is_another"), [("lattice", False), ("float32", True)])
 def test_another_storage_makes_the_sets_again_and_what_reads_them_and_trains_nothing(finished, storage, is_another):
-    jobs = plan(finished, {"attacks": {"pgd": {"storage": storage}}})
+    jobs = plan(finished, {"attacks": {"pgd": {"storage": storage}, "pgd_worst": {"storage": storage}}})
     everything = computing(plan_of_a_fresh_project(finished))
-    own = {"pgd", *(name for name in names_of(everything) if name.startswith("pgd_bound_"))}  # their base is pgd
+    own = {
+        "pgd",
+        "pgd_worst",
+        *(name for name in names_of(everything) if name.startswith("pgd_bound_")),
+    }  # their base is pgd
     reading = {job for job in everything if own & set(job[2:])}
     assert rules(reading) == {"attack", "predict_transfer", "features"}
     assert computing(jobs) == (reading if is_another else set())
@@ -313,7 +329,7 @@ def test_a_touched_input_is_read_and_found_the_same(finished, edit):
 def test_second_seed_leaves_the_first_alone(finished):
     jobs = plan(finished, {"seeds": [0, 1]})
     assert all(any("-s1" in name for name in job[2:]) for job in computing(jobs))
-    assert {job[2] for job in jobs if job[0] == "train"} == {f"{name}-s1" for name in CONFIG["models"]}
+    assert {job[2] for job in jobs if job[0] == "train"} == {f"{name}-s1" for name in CONFIG["models"]} - {"avg_all-s1"}
     # Black-box sets are made on the surrogate's first seed alone; the other one has its row in a table.
     assert {job[3] for job in jobs if job[0] == "attack" and job[2] == "surrogate-s1"} == {"pgd"}
 

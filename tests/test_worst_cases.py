@@ -36,7 +36,9 @@ PGD = Ascent(perturbation=AdditiveLinf(epsilon=0.008, step_size=0.004), start=Un
 
 
 def configured(*changes: tuple[str, object]) -> dict[str, dict]:
+    """The plan of the configuration without worst cases, with values set by their dotted paths."""
     config = copy.deepcopy(CONFIG)
+    config["studies"]["multibn_white_box"].pop("beside")
     for path, value in changes:
         *parents, last = path.split(".")
         entry = config

@@ -1,0 +1,75 @@
+"""Results as documents: the tables of a finished run as one page, and some of them inside other files.
+
+    python benchmarks/measured.py --title "The demo" --command "make demo" --tables results/tables \
+        --out resources/measured/demo.md
+
+The page is written anew: each table with its title and caption, and the machine and versions of this program's run.
+In the other files the lines between `<!-- table NAME -->` and `<!-- end -->` are replaced by the table of that name.
+"""
+
+import argparse
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline_lib.errors import PipelineError
+
+BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+AUDIT = "audit"  # a row for each set: too long for a document
+
+
+class Table(NamedTuple):
+    title: str
+    rows: str
+    caption: str
+
+
+def read_table(path: Path) -> Table:
+    """A table as the workflow writes it to Markdown, without the spaces that align it."""
+    title, rows, caption = path.read_text().strip().split("\n\n", 2)
+    return Table(title.lstrip("# "), re.sub(r"-{4,}", "---", re.sub(r" {2,}", " ", rows)), caption)
+
+
+def read_tables(folder: Path) -> dict[str, Table]:
+    """Name -> table, in the order of the names; PipelineError if there is none."""
+    found = {path.stem: read_table(path) for path in sorted(folder.glob("*.md")) if path.stem != AUDIT}
+    if not found:
+        raise PipelineError(f"{folder}: no tables there; run the workflow first")
+    return found
+
+
+def page(title: str, command: str, tables: dict[str, Table]) -> str:
+    """A page of all tables."""
+    machine = f"{platform.machine()}, torch {version('torch')}, Python {platform.python_version()}"
+    parts = [f"## {table.title}\n\n{table.rows}\n\n{table.caption}" for table in tables.values()]
+    return "\n\n".join([f"# {title}", f"`{command}`, on {machine}.", *parts]) + "\n"
+
+
+def with_tables(text: str, tables: dict[str, Table], file: Path) -> str:
+    """The text with each of its blocks replaced; PipelineError if it has none, or names one without a table."""
+    named = {name for _, name, _ in BLOCK.findall(text)}
+    if not named:
+        raise PipelineError(f"{file}: no block between <!-- table NAME --> and <!-- end -->")
+    if missing := sorted(named - set(tables)):
+        raise PipelineError(f"{file}: no table {', '.join(missing)}; known: {', '.join(tables)}")
+    return BLOCK.sub(lambda block: f"{block[1]}{tables[block[2]].rows}\n{block[3]}", text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--title", default="The demo")
+    parser.add_argument("--command", default="make demo", help="that made the tables; written on the page")
+    parser.add_argument("--tables", type=Path, default=Path("results/tables"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--within", type=Path, nargs="*", default=[], help="files with blocks")
+    options = parser.parse_args()
+    tables = read_tables(options.tables)
+    inside = {file: with_tables(file.read_text(), tables, file) for file in options.within}
+    for file, text in ({options.out: page(options.title, options.command, tables)} | inside).items():
+        file.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
