@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-gpu gpu lint docs mutants slurm clean-runs
+.PHONY: demo test test-all test-gpu gpu faults lint docs mutants slurm clean-runs
 
 demo: $(VENV)/.installed
 	$(BIN)/snakemake --cores all
@@ -13,11 +13,16 @@ test: $(VENV)/.installed
 
 # Also the slow tests, and those with a private SLURM (they need root and Debian's slurm-wlm).
 test-all: slurm
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not faults"
 
 # On a machine with a CUDA device.
 test-gpu: $(VENV)/.installed
 	$(BIN)/python -m pytest -m gpu
+
+# Kills at random moments, results moved, shared, merged and damaged: some minutes. `make faults N=200` kills 200 times and
+# flips 2,000 bits, SEED=1 at other moments and places.
+faults: $(VENV)/.installed
+	FAULTS=$(or $(N),0) FAULTS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -m faults
 
 # Ten minutes on a GPU: correctness, rates, and with GPU_OPTIONS="--cifar10 DIR" CIFAR-10. Needs torch, but no installation.
 gpu:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.recording import write_record
 from pipeline_lib.provenance.comparison import flat
 from pipeline_lib.provenance.descriptions import Description, Identities
 from pipeline_lib.provenance.file_facts import listed_facts, result_facts
+from pipeline_lib.provenance.records import read_record
 from planning import execute, plan, with_all_that_follows
 
 SET = "results/synthetic/adversarial/standard-s0/pgd.h5"
@@ -170,7 +172,7 @@ def test_a_result_that_is_not_what_its_record_says_is_made_again(finished, keep,
     elif change == "broken record":
         path.write_text("{")
     else:
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 0}))
+        write_record(path, read_record(path) | {"format": 0})
     assert plan(finished) == with_all_that_follows(finished, {ATTACK})
 
 
@@ -178,9 +180,9 @@ def test_results_made_of_other_bytes_with_the_same_identity_are_made_again(finis
     """As when folders of two machines are merged: the same set, computed with other rounding."""
     keep(SET).write_text("other")
     path = keep(RECORD)
-    made = json.loads(path.read_text())
+    made = read_record(path)
     made["outputs"]["adversarial"]["bytes"] = result_facts(finished / SET)
-    path.write_text(json.dumps(made))
+    write_record(path, made)
     readers = {name for name, job in execute(finished, {"results": "elsewhere"}).items() if ATTACK in job.sources}
     readers = {name for name in readers if name[0] in ("predict_transfer", "figure_html")}
     assert readers

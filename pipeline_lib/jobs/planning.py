@@ -27,7 +27,7 @@ SNAKEMAKE = "snakemake.logging"  # the name of its logger
 REPORTED = 3
 LONGEST_VALUE = 60
 HOW_MADE = {
-    NO_IDENTITY: "have no identity: they are of an earlier version, or were copied without `identities`",
+    NO_IDENTITY: "have no identity: they are of an earlier version, were copied without `identities`, or it is damaged",
     OTHER_FORMAT: "have an identity of another version",
     OTHER_BYTES: "are not the files that their identity describes",
     OTHER_INPUTS: "were made of files that have changed since",

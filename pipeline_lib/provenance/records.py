@@ -1,8 +1,10 @@
 """Records of identities: one readable JSON file for each job, which binds what the results are made of to their bytes.
 
-Paths in a record are relative to the folder of results, so that the folder may be moved.
+Paths in a record are relative to the folder of results, so that the folder may be moved. A record has a digest of its
+own, so that a damaged one counts as none.
 """
 
+import hashlib
 import json
 import platform
 import sys
@@ -11,20 +13,35 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.descriptions import FORMAT
 from pipeline_lib.provenance.file_facts import result_facts
 
+SEAL = "sha256"  # of everything else in a record
 # Recorded if loaded by the job: name of the module -> name of the distribution.
 LIBRARIES = {"torch": "torch", "torchvision": "torchvision", "numpy": "numpy", "h5py": "h5py", "PIL": "pillow"}
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """A record; None if there is none, or if it cannot be read as one."""
+    """A record, without its digest; None if there is none, or if it is damaged."""
     try:
         record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    seal = record.pop(SEAL, None)
+    return record if seal == _digest(record) else None
+
+
+def sealed(record: Mapping[str, Any]) -> str:
+    """The text of a record, with a digest of all that it contains."""
+    plain = json.loads(json.dumps(record))
+    return json.dumps({**plain, SEAL: _digest(plain)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def record_of(identity: Mapping[str, Any], results: Path) -> dict[str, Any]:
@@ -49,6 +66,20 @@ def recorded_bytes(results: Path, file: Mapping[str, str]) -> dict[str, Any] | N
     """Size and digest of an input file, from the record of the job that made it; None if it has none."""
     record = read_record(results / file["record"])
     return bytes_in(record, file["output"]) if record else None
+
+
+def require_recorded_bytes(identity: Mapping[str, Any], results: Path) -> None:
+    """Raises PipelineError if an input file of a job is not the one that the record of its own job describes.
+
+    The plan compares the same, but a file may be damaged or exchanged since. Files without a record are not compared.
+    """
+    for file in (file for files in identity["inputs"].values() for file in files):
+        expected = recorded_bytes(results, file)
+        if expected and result_facts(results / file["path"]) != expected:
+            raise PipelineError(
+                f"{results / file['path']} is not the file that {results / file['record']} describes: it was damaged, "
+                "removed or exchanged after it was made. Run again, and it is made again"
+            )
 
 
 def bytes_in(record: Mapping[str, Any], output: str) -> dict[str, Any] | None:
