@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,14 @@ from tqdm import tqdm
 from pipeline_lib.check.clips import Labeled, Reading, clips_of
 from pipeline_lib.check.command_line import require_positive, settings
 from pipeline_lib.check.evaluating import evaluate
+from pipeline_lib.check.files import CheckFiles, write_files
 from pipeline_lib.check.measuring import Bar
 from pipeline_lib.check.models import attribute_of, model_of, normalized
 from pipeline_lib.check.options import Options
 from pipeline_lib.check.threats import parsed
 from pipeline_lib.records.checks import Check
-from pipeline_lib.reporting.check_page import write_check
-from pipeline_lib.reporting.publish import publish
+
+ENDINGS = {"html": "html", "markdown": "md", "json": "json"}
 
 
 def run(given: argparse.Namespace) -> Check:
@@ -47,8 +47,8 @@ def run(given: argparse.Namespace) -> Check:
         bars=Shown,
     )
     check = dataclasses.replace(check, about=about(given, data))
-    write_check(check, given.out / "check.html", given.out / "check.md")
-    publish(given.out / "check.json", json.dumps(check.plain(), indent=1) + "\n")
+    files = {kind: given.out / f"check.{ending}" for kind, ending in ENDINGS.items()}
+    write_files(check, CheckFiles(**files))
     return check
 
 

@@ -16,7 +16,7 @@ from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.owners import owner_of
 from pipeline_lib.configuration.parameters import plain
-from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.configuration.paths import CHECK_ENDINGS, Paths
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.summary_jobs import SummaryJobs
 from pipeline_lib.configuration.targets import split_target
@@ -24,6 +24,7 @@ from pipeline_lib.provenance.descriptions import Description
 from pipeline_lib.provenance.file_facts import content_facts
 
 SET_ENDINGS = {"adversarial": "h5", "audit": "audit.csv", "trace": "trace.csv"}
+CHECK_FILES = dict(zip(("html", "markdown", "json"), CHECK_ENDINGS, strict=True))
 # Rules that share a method.
 SAME = {"figure_csv": "figure", "figure_html": "figure"}
 
@@ -32,7 +33,7 @@ SAME = {"figure_csv": "figure", "figure_html": "figure"}
 class Jobs:
     """The jobs of a resolved configuration.
 
-    evaluation: the section of the configuration. root: the folder of the workflow.
+    evaluation, checks: the sections of the configuration (`check`). root: the folder of the workflow.
     """
 
     plan: Plan
@@ -40,6 +41,7 @@ class Jobs:
     layouts: Layouts
     evaluation: Mapping[str, Any]
     root: Path
+    checks: Mapping[str, Any] = field(default_factory=dict)
     known: dict[tuple[str, ...], Description] = field(default_factory=dict)
 
     def describe(self, rule: str, wildcards: Mapping[str, str]) -> Description:
@@ -158,6 +160,11 @@ class Jobs:
         outputs = {"features": self.paths.features(dataset, source, attack)}
         name = f"features/{source}/{attack}"
         return self.described("features", name, dataset, self._viewed(source), [], files, outputs)
+
+    def check(self, dataset: str, target: str) -> Description:
+        settings = {"branch": split_target(target)[1], "check": plain(self.checks)}
+        outputs = {name: self.paths.check(dataset, target, ending) for name, ending in CHECK_FILES.items()}
+        return self.described("check", f"check/{target}", dataset, settings, [], self._tested(dataset, target), outputs)
 
     def _tested(self, dataset: str, target: str) -> dict[str, Any]:
         return {"clips": self.paths.clips(dataset, "test"), "weights": self.inputs.weights(dataset, target)}

@@ -61,6 +61,8 @@ def _of_dataset(dataset: str, folder: str, rest: list[str]) -> Owner | None:
         case "predictions", [target, source, name]:
             made = {"dataset": dataset, "source": source, "attack": _stem(name)}
             return Owner("attack", made) if source == target else Owner("predict_transfer", made | {"target": target})
+        case "checks", [name]:
+            return Owner("check", {"dataset": dataset, "target": _stem(name)})
         case "unions", [study, name]:
             return Owner("union", {"dataset": dataset, "study": study, "cascade": _stem(name)})
         case "features", [source, name]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline_lib.configuration.entries import CLEAN
 
+CHECK_ENDINGS = ("html", "md", "json")
 TABLE_ENDINGS = ("csv", "md", "tex", "html")
 
 
@@ -53,6 +54,10 @@ class Paths:
     def features(self, dataset: str, source: str, attack: str) -> str:
         """Distances between a source's features of clean and of adversarial clips, stage by stage."""
         return f"{self.results}/{dataset}/features/{source}/{attack}.csv"
+
+    def check(self, dataset: str, target: str, ending: str) -> str:
+        """A check of a target, in one of the formats of CHECK_ENDINGS."""
+        return f"{self.results}/{dataset}/checks/{target}.{ending}"
 
     def table(self, name: str, ending: str) -> str:
         """A table in one of the formats of TABLE_ENDINGS."""

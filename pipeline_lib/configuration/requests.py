@@ -13,6 +13,7 @@ from pipeline_lib.jobs.costs import memory_mb, minutes, passes
 # Decoding needs no network: only a few frames of each video are in memory at once.
 DECODING_MB = 2000
 DECODING_MINUTES = 120
+STARTING_MINUTES = 10
 
 
 def cores(gpus: int, threads: int) -> int:
@@ -57,6 +58,10 @@ class Requests:
 
     def prediction_minutes(self, dataset: str, attempt: int) -> int:
         return minutes(1, self.shape(dataset), attempt)
+
+    def check_minutes(self, budget: float, attempt: int) -> int:
+        """Twice the budget, which a last measurement may exceed, and the time to start."""
+        return (int(2 * budget) + STARTING_MINUTES) * attempt
 
     def attack_minutes(self, dataset: str, attack: str, attempt: int) -> int:
         shape = self.shape(dataset)

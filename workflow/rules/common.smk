@@ -115,7 +115,7 @@ def begin_planning():
         results_lock.hold(Path(config["results"]), config["lock_wait"])
 
 
-JOBS = Jobs(PLAN, PATHS, LAYOUTS, config["evaluation"], ROOT)
+JOBS = Jobs(PLAN, PATHS, LAYOUTS, config["evaluation"], ROOT, config["check"])
 PLANNING = Planning(workflow, JOBS, begin_planning)
 
 

@@ -1,4 +1,4 @@
-# Predictions on clean clips and on adversarial sets made on another model (transfer); features of both.
+# Predictions on clean clips and on adversarial sets made on another model (transfer); features of both; checks.
 
 
 rule predict_clean:
@@ -59,3 +59,29 @@ rule features:
         code=code("features.py"),
     script:
         "../scripts/features.py"
+
+
+# Is a model robust? The check of `python -m pipeline_lib.check`, on the test clips; made only where it is asked for.
+rule check:
+    input:
+        unpack(inputs_of("check")),
+    output:
+        html=PATHS.check("{dataset}", "{target}", "html"),
+        markdown=PATHS.check("{dataset}", "{target}", "md"),
+        json=PATHS.check("{dataset}", "{target}", "json"),
+    log:
+        PATHS.log("check/{target}", "{dataset}"),
+    conda:
+        "../../environment.yml"
+    threads: CORES
+    resources:
+        gpu=GPUS,
+        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.target, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.check_minutes(config["check"]["budget"], attempt),
+    params:
+        identity=identity,
+        branch=lambda wildcards: split_target(wildcards.target)[1],
+        check=plain(config["check"]),
+        code=code("check.py"),
+    script:
+        "../scripts/check.py"
