@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-gpu gpu faults lint docs mutants slurm clean-runs
+.PHONY: demo plan test test-all test-gpu gpu faults lint docs mutants slurm clean-runs
 
 demo: $(VENV)/.installed
 	$(BIN)/snakemake --cores all
+
+# What a study costs before it starts: `make plan CONFIG=config/multibn.yaml PLAN="--gpu a100"`.
+plan: $(VENV)/.installed
+	$(BIN)/python -m pipeline_lib.plan $(if $(CONFIG),--configfile $(CONFIG)) $(PLAN)
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal

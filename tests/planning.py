@@ -1,24 +1,12 @@
 """Planning the workflow in process: which jobs Snakemake would run, without running any."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from snakemake.api import SnakemakeApi
-from snakemake.settings.types import (
-    ConfigSettings,
-    DAGSettings,
-    DeploymentSettings,
-    OutputSettings,
-    Quietness,
-    ResourceSettings,
-    StorageSettings,
-    WorkflowSettings,
-)
-
 from pipeline_lib.entries import classes, fields
 from pipeline_lib.jobs.recording import write_record
+from pipeline_lib.plan.dry_run import dry_run
 from pipeline_lib.provenance import fingerprints, module_files, sources
 from pipeline_lib.provenance.records import record_of
 
@@ -72,32 +60,18 @@ def execute(project: Path, config: dict | None = None, **settings: object) -> di
     """
     for cache in CACHES:
         cache.cache_clear()
-    before = Path.cwd()
-    try:
-        with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
-            workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=64),
-                config_settings=ConfigSettings(config=config or {}),
-                storage_settings=StorageSettings(),
-                workflow_settings=WorkflowSettings(),
-                deployment_settings=DeploymentSettings(),
-                snakefile=project / "Snakefile",
-                workdir=project,
+    with dry_run(project / "Snakefile", project, config or {}, **settings) as workflow:
+        dag, planning = workflow.dag, workflow.globals["PLANNING"]
+        return {
+            name_of(job): Planned(
+                outputs(job),
+                set(map(name_of, dag.dependencies[job])),
+                dict(job.resources.items()),
+                planning.identity(str(job.output[0])) if job.output else None,
+                dict(job.params.items()),
             )
-            workflow.dag(DAGSettings(**settings)).execute_workflow(executor="dryrun", updated_files=[])
-            dag, planning = workflow._workflow.dag, workflow._workflow.globals["PLANNING"]
-            return {
-                name_of(job): Planned(
-                    outputs(job),
-                    set(map(name_of, dag.dependencies[job])),
-                    dict(job.resources.items()),
-                    planning.identity(str(job.output[0])) if job.output else None,
-                    dict(job.params.items()),
-                )
-                for job in dag.needrun_jobs(exclude_finished=False)
-            }
-    finally:
-        os.chdir(before)
+            for job in dag.needrun_jobs(exclude_finished=False)
+        }
 
 
 def name_of(job) -> tuple[str, ...]:

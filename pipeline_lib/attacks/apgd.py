@@ -47,6 +47,7 @@ class Apgd:
     """
 
     passes: ClassVar[str] = "restarts * (steps + 1 + inside.region.passes) + 1"
+    forwards: ClassVar[str] = "restarts * inside.region.forwards + 1"
     bounded_by: ClassVar[str] = "inside"
 
     inside: Attack

@@ -49,6 +49,7 @@ class Ascent:
 
     title: ClassVar[str] = "PGD ascent"
     passes: ClassVar[str] = "restarts * (steps + region.passes + (restarts > 1 or keep == 'best')) + 1"
+    forwards: ClassVar[str] = "restarts * (region.forwards + (restarts > 1 or keep == 'best')) + 1"
 
     perturbation: Perturbation
     steps: Count

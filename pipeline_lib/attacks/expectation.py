@@ -27,6 +27,7 @@ class Expectation:
     wraps: ClassVar[str] = "attack"
     averages: ClassVar[str] = "samples"
     passes: ClassVar[str] = "samples * attack.passes"
+    forwards: ClassVar[str] = "samples * attack.forwards"
 
     attack: Attack
     samples: Count = 10

@@ -28,6 +28,7 @@ class DroppedFrames:
     """
 
     passes: ClassVar[str] = "tries + 1"
+    forwards: ClassVar[str] = "tries + 1"
     at_least_frames: ClassVar[str] = "dropped + 1"
 
     dropped: Count

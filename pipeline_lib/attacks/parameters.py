@@ -59,6 +59,7 @@ class ParameterAscent:
     """
 
     passes: ClassVar[str] = "restarts * (steps + 1)"
+    forwards: ClassVar[str] = "restarts"
 
     variation: Variation
     steps: Count

@@ -44,6 +44,10 @@ class SearchedRectangle:
         "(frames if per == 'frame' else 1) * min(places(height, width, stride, last_position),"
         " candidates if search == 'gradient' else inf) + (search == 'gradient')"
     )
+    forwards: ClassVar[str] = (
+        "(frames if per == 'frame' else 1) * min(places(height, width, stride, last_position),"
+        " candidates if search == 'gradient' else inf)"
+    )
 
     height: Count
     width: Count

@@ -34,6 +34,7 @@ class Steepest:
     """
 
     passes: ClassVar[str] = "steps * (1 + len(attacks)) + sum(attack.region.passes for attack in attacks) + 1"
+    forwards: ClassVar[str] = "steps * len(attacks) + sum(attack.region.forwards for attack in attacks) + 1"
 
     attacks: list[Attack]
     steps: Count

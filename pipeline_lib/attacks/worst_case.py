@@ -36,6 +36,7 @@ class WorstCase:
     wraps: ClassVar[str] = "of"
     strongest_of: ClassVar[str] = "of"
     passes: ClassVar[str] = "of.passes + steps + 2 + targets * (targeted_steps + 2) + (targets + 1) * of.region.passes"
+    forwards: ClassVar[str] = "of.forwards + (targets + 1) * (of.region.forwards + 1)"
 
     of: Attack
     # Of APGD-CE and APGD-T in AutoAttack's standard version.

@@ -1,7 +1,7 @@
 """Adversarial training on several attacks (Tramer and Boneh, 2019)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ class Average:
     train on examples only. BatchNorm's statistics are over the mixture.
     attacks: each makes an example of every clip.
     """
+
+    examples: ClassVar[str] = "len(attacks) + clean"
 
     attacks: list[Attack]
     clean: bool = True
@@ -46,6 +48,8 @@ class Maximum:
     `sample` the example of largest cross-entropy (Tramer and Boneh); both for the network in eval mode.
     attacks: each makes an example of every clip.
     """
+
+    examples: ClassVar[str] = "2"
 
     attacks: list[Attack]
     level: Literal["batch", "sample"] = "batch"

@@ -78,6 +78,7 @@ class MultiBNManual:
     """
 
     branches_by: ClassVar[str] = "branches"
+    examples: ClassVar[str] = "sum(max(len(attacks), 1) for attacks in branches.values())"
 
     branches: dict[str, list[Attack | None]]
     branch_shortcuts: bool = False
@@ -113,6 +114,7 @@ class MultiBN:
     """
 
     branches_by: ClassVar[str] = "branches"
+    examples: ClassVar[str] = "sum(max(len(attacks), 1) for attacks in branches.values())"
     selects_branch: ClassVar[bool] = True
 
     branches: dict[str, list[Attack | None]]

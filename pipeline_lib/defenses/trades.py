@@ -28,6 +28,7 @@ class Trades:
     """
 
     replaces_goal: ClassVar[str] = "attack"
+    examples: ClassVar[str] = "2"
 
     attack: Attack
     beta: NonNegative = 6.0

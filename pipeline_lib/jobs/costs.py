@@ -9,11 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline_lib.entries.classes import class_of, definitions
-from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, target_of
+from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, layers, target_of
 from pipeline_lib.entries.fields import fields
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.counts import Counts
 
 BASE_MB = 3000
+# Of networks that have not been counted, by the positions behind the stem and its width.
+FORWARD_OPERATIONS = 700.0
+STEM_COPIES, BLOCK_COPIES = 3.0, 30.0
+PARAMETERS = 7000.0
 # Activations stored for a backward pass, in copies of a feature map with the input's size and the stem's width.
 ACTIVATION_COPIES = 8
 # The authors' log: 4.1 s for 20 attack steps on a clip of 40 x 112 x 112 with 3D ResNeXt-101.
@@ -24,6 +29,32 @@ CLIPS = 10_000
 BASE_MINUTES = 30
 # Many clusters refuse jobs of more than a day or never start them.
 LONGEST_MINUTES = 24 * 60
+
+
+def estimated_counts(network: Mapping[str, Any], shape: Sequence[int]) -> Counts:
+    """Counts of a network that has not been counted, from the positions of its feature maps behind the stem.
+
+    Constants are between those of a ResNet-18 for images and a ResNeXt-101 for clips; both are off by up to 2.
+    """
+    inner = innermost(network)
+    frames, height, width = shape
+    reduced = _reduction(inner, frames > 1)
+    positions, channels = frames * height * width / reduced, _stem_width(network)
+    forward = positions * channels**2 * FORWARD_OPERATIONS
+    kept = 4 * positions * channels * (STEM_COPIES * min(reduced, 8) + BLOCK_COPIES)
+    return Counts(
+        parameters=int(channels**2 * PARAMETERS),
+        operations={"forward": forward, "to_input": 2 * forward, "training": 3 * forward},
+        memory={"forward": kept / 4, "to_input": kept, "training": kept},
+    )
+
+
+def _reduction(network: Mapping[str, Any], clips: bool) -> float:
+    """How many times fewer positions a feature map has behind the stem than the clip; 1 or 32 if undeclared."""
+    stride, pool = (known_value(network, key) for key in ("stem_stride", "stem_pool"))
+    if stride is None:
+        return 32 if clips else 1
+    return math.prod(stride) * (2 ** len(stride) if pool else 1)
 
 
 def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, attempt: int, processes: int = 1) -> int:
@@ -55,16 +86,32 @@ def passes(entry: Any, shape: Sequence[int]) -> int:
     Raises:
         PipelineError: an expression that does not give a number.
     """
-    return 1 + _passes(entry, shape)
+    return 1 + _summed("passes", entry, shape)
 
 
-def _passes(entry: Any, shape: Sequence[int]) -> int:
+def forwards(entry: Any, shape: Sequence[int]) -> int:
+    """How many of the passes of all attacks in an entry need no gradient, as their classes declare in `forwards`."""
+    return _summed("forwards", entry, shape)
+
+
+def examples(defense: Mapping[str, Any], shape: Sequence[int]) -> int:
+    """Examples of each clip in the pass of a training step that has the gradients of the parameters: 1 by default.
+
+    A class declares them in `examples: ClassVar[str]`, as `passes`; a wrapping defense has those of the wrapped one.
+    """
+    own = (layer for layer in layers(defense) if declared(layer, "examples") is not None)
+    return next((evaluated("examples", layer, shape) for layer in own), 1)
+
+
+def _summed(fact: str, entry: Any, shape: Sequence[int]) -> int:
     if isinstance(entry, Mapping):
-        if declared(entry, "passes") is not None:
-            return evaluated("passes", entry, shape)
-        return sum(_passes(value, shape) for value in entry.values())
+        if declared(entry, fact) is not None:
+            return evaluated(fact, entry, shape)
+        if declared(entry, "passes") is not None:  # of a class that says nothing about this part of its passes
+            return 0
+        return sum(_summed(fact, value, shape) for value in entry.values())
     if isinstance(entry, list | tuple):
-        return sum(_passes(value, shape) for value in entry)
+        return sum(_summed(fact, value, shape) for value in entry)
     return 0
 
 
@@ -100,11 +147,17 @@ class _Inside:
     def of(cls, value: Any, shape: Sequence[int]) -> Any:
         if isinstance(value, list | tuple):
             return [cls.of(item, shape) for item in value]
+        if isinstance(value, Mapping) and "method" not in value:
+            return {key: cls.of(item, shape) for key, item in value.items()}
         return cls(value, shape) if value is None or isinstance(value, Mapping) else value
 
     @property
     def passes(self) -> int:
-        return _passes(self._entry, self._shape)
+        return _summed("passes", self._entry, self._shape)
+
+    @property
+    def forwards(self) -> int:
+        return _summed("forwards", self._entry, self._shape)
 
     def __getattr__(self, key: str) -> Any:
         return _Inside.of(known_value(self._entry, key) if self._entry else None, self._shape)

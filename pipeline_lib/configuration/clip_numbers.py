@@ -1,0 +1,65 @@
+"""Numbers of clips and classes of data sets, read from their lists or entries, else assumed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline_lib.entries.building import build
+from pipeline_lib.entries.facts import known_value, target_of
+
+# Official lists: training and test clips, classes.
+OFFICIAL = {
+    "pipeline_lib.clips.splits:Ucf101": (9537, 3783, 101),
+    "pipeline_lib.clips.hmdb51:Hmdb51": (3570, 1530, 51),
+    "pipeline_lib.clips.image_lists:Cifar10": (50_000, 10_000, 10),
+}
+# The size of the larger data sets of videos.
+ASSUMED = (10_000, 4_000, 100)
+EMBEDDED_CLASSES = 6
+
+
+class Numbers(NamedTuple):
+    """train, test: clips of each split. source: where the numbers are from, one word."""
+
+    train: int
+    test: int
+    classes: int
+    source: str
+
+    def of(self, split: str) -> int:
+        return self.train if split == "train" else self.test
+
+
+def numbers_of(entry: Mapping[str, Any]) -> Numbers:
+    """The numbers of a data set's resolved entry."""
+    if "root" in entry:
+        try:
+            lists, root = build(entry["lists"]), Path(entry["root"])
+            train, test = (len(lists.read(root, split)) for split in ("train", "test"))
+            return Numbers(train, test, len(lists.class_names(root)), "lists")
+        except Exception:  # lists of the user may raise anything; the workflow reports it
+            return official_numbers(entry["lists"])
+    if "render" in entry:
+        return _rendered(entry["render"])
+    return official_numbers(entry["lists"])
+
+
+def official_numbers(lists: Mapping[str, Any]) -> Numbers:
+    """The numbers of a data set whose lists cannot be read."""
+    official = OFFICIAL.get(target_of(lists))
+    train, test, classes = official or ASSUMED
+    chosen = known_value(lists, "classes") if official else None
+    share = len(chosen) / classes if chosen else 1
+    limits = [known_value(lists, f"{split}_images") if official else None for split in ("train", "test")]
+    train, test = (
+        min(round(count * share), limit or count) for count, limit in zip((train, test), limits, strict=True)
+    )
+    return Numbers(train, test, round(classes * share), "official" if official else "assumed")
+
+
+def _rendered(entry: Mapping[str, Any]) -> Numbers:
+    classes = len(known_value(entry, "classes") or ()) or EMBEDDED_CLASSES
+    train, test = (known_value(entry, f"{split}_per_class") for split in ("train", "test"))
+    if train is None or test is None:
+        return Numbers(*ASSUMED, "assumed")
+    return Numbers(int(train) * classes, int(test) * classes, classes, "entry")

@@ -1,0 +1,176 @@
+"""Operations, peak memory and disk of every job, from counts of its network and numbers of clips."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pipeline_lib.configuration.clip_numbers import Numbers, numbers_of
+from pipeline_lib.configuration.lengths import frames_of
+from pipeline_lib.configuration.studies import Plan
+from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.entries.facts import innermost, known_value, learning_of, value_of
+from pipeline_lib.entries.storages import LATTICE, storage_of
+from pipeline_lib.jobs.costs import estimated_counts, examples, forwards, passes
+from pipeline_lib.jobs.counts import Counts, key_of
+
+MB = 1e6
+TRAINING = "pipeline_lib.training.task:Training"
+# Of a process with torch, before it loads a network (measured, as `benchmarks/requests.py` does).
+PROCESS_MB = 480
+# Copies of the weights in a training: with gradients, momentum, and a checkpoint that is written.
+TRAINING_COPIES = 5
+# Of a batch of clips in memory, in float32: clean, attacked, their gradient and steps, and those read ahead.
+CLIP_COPIES = 8
+# Buffers of convolutions and of the allocator beside the tensors that are alive.
+WORKSPACE = 1.35
+# bf16 activations, with what remains in fp32.
+BF16 = 0.6
+# Size of a set by its clips' (measured on the demo): on the lattice, dense and inside a region; of float32 values.
+DENSE, REGIONAL, EXACT = 0.5, 0.15, 2.7
+# Passes that score the clean, the attacked and the stored clips of an attack.
+SCORES = 3
+
+
+class Work(NamedTuple):
+    """Of a job: floating-point operations, peak memory in MB (host and device together), bytes on disk, and of which
+    network the operations are (a model)."""
+
+    operations: float = 0.0
+    memory: float = 0.0
+    disk: float = 0.0
+    model: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimates:
+    """The work of jobs of a resolved configuration.
+
+    batch_size: clips at once in attacks and predictions. counts: by `key_of`. numbers: of data sets whose lists cannot
+    be read.
+    """
+
+    plan: Plan
+    batch_size: int
+    counts: Mapping[str, Counts]
+    given: Mapping[str, Numbers]
+
+    @cached_property
+    def numbers(self) -> dict[str, Numbers]:
+        """Numbers of clips and classes by data set."""
+        return {name: self.given.get(name) or numbers_of(entry) for name, entry in self.plan["datasets"].items()}
+
+    def shape(self, dataset: str) -> tuple[int, int, int]:
+        """Frames, height and width of a data set's clips; images have one frame."""
+        size = self.plan["datasets"][dataset]["size"]
+        return frames_of(self.plan, dataset), size, size
+
+    def key(self, dataset: str, model: str) -> str:
+        """The key of the counts of a model's network on the clips of a data set."""
+        entry = self.plan["models"][model]
+        return key_of(entry["network"], entry["defense"], self.shape(dataset))
+
+    def counted(self, dataset: str, target: str) -> Counts:
+        """The counts of a target's network: those that were made, else closed forms."""
+        model = split_target(target)[0]
+        found = self.counts.get(self.key(dataset, model))
+        return found or estimated_counts(self.plan["models"][model]["network"], self.shape(dataset))
+
+    def work(self, rule: str, wildcards: Mapping[str, str]) -> Work:
+        """The work of a job; nothing for a rule that computes little."""
+        known: dict[str, Callable[..., Work]] = {
+            "decode": self._decode,
+            "train": self._train,
+            "learn": self._learn,
+            "attack": self._attack,
+            "union": self._union,
+            "predict_clean": self._predict,
+            "predict_transfer": self._predict,
+            "features": self._features,
+        }
+        return known[rule](**wildcards) if rule in known else Work()
+
+    def _decode(self, dataset: str, split: str) -> Work:
+        return Work(disk=self.numbers[dataset].of(split) * self._clip_bytes(dataset))
+
+    def _train(self, dataset: str, model: str) -> Work:
+        entry, counts, shape = self.plan["models"][model], self.counted(dataset, model), self.shape(dataset)
+        training, defense = {"method": TRAINING} | entry["training"], entry["defense"]
+        if not training["epochs"]:
+            return Work(memory=PROCESS_MB + 8 * counts.parameters / MB, disk=4 * counts.parameters, model=model)
+        clips, size = self.numbers[dataset].train, training["batch_size"]
+        held = value_of(training, "held_out") * clips if _selects(training, "held_out") else 0
+        scored = self.numbers[dataset].test if _selects(training, "test") else held
+        crafting, many = self._attack_operations(defense, counts, shape), examples(defense, shape)
+        step = crafting + many * counts.operations["training"]
+        score = crafting + many * counts.operations["forward"]
+        at_once = min(size, max(clips, 1)) / value_of(training, "accumulate")
+        kept = max(counts.memory["training"] * many, counts.memory["to_input"]) * at_once
+        kept *= BF16 if value_of(training, "precision") == "bf16" else 1
+        return Work(
+            operations=training["epochs"] * ((clips - held) * step + scored * score),
+            memory=self._memory(dataset, TRAINING_COPIES * counts.parameters, kept, size * many),
+            disk=4 * counts.parameters,
+            model=model,
+        )
+
+    def _attack_operations(self, entry: Any, counts: Counts, shape: Sequence[int]) -> float:
+        """Operations of all attacks in an entry, per clip."""
+        alone = forwards(entry, shape)
+        gradients = max(passes(entry, shape) - 1 - alone, 0)
+        return gradients * counts.operations["to_input"] + alone * counts.operations["forward"]
+
+    def _memory(self, dataset: str, weights: float, kept: float, clips: float) -> float:
+        """MB of a job: copies of weights, activations in bytes, and clips in memory at once."""
+        data = clips * self._clip_bytes(dataset) * 4 * CLIP_COPIES
+        return PROCESS_MB + (4 * weights + kept * WORKSPACE + data) / MB
+
+    def _clip_bytes(self, dataset: str) -> int:
+        frames, height, width = self.shape(dataset)
+        return 3 * frames * height * width
+
+    def _at_once(self, dataset: str, split: str = "test") -> int:
+        return min(self.batch_size, max(self.numbers[dataset].of(split), 1))
+
+    def _attack(self, dataset: str, source: str, attack: str) -> Work:
+        counts, entry, clips = self.counted(dataset, source), self.plan["attacks"][attack], self.numbers[dataset].test
+        each = self._attack_operations(entry, counts, self.shape(dataset)) + SCORES * counts.operations["forward"]
+        at_once = self._at_once(dataset)
+        memory = self._memory(dataset, 2 * counts.parameters, counts.memory["to_input"] * at_once, at_once)
+        disk = clips * self._clip_bytes(dataset) * _stored(entry)
+        return Work(clips * each, memory, disk, split_target(source)[0])
+
+    def _union(self, dataset: str, study: str, cascade: str) -> Work:
+        """As if every attack had to attack every clip."""
+        entry = self.plan["studies"][study]["cascades"][cascade]
+        works = [self._attack(dataset, entry["model"], step["attack"]) for step in entry["attacks"]]
+        total, memory = sum(work.operations for work in works), max(work.memory for work in works)
+        return Work(total, memory, 0, split_target(entry["model"])[0])
+
+    def _learn(self, dataset: str, source: str, attack: str) -> Work:
+        counts, learning = self.counted(dataset, source), learning_of(self.plan["attacks"][attack]) or {}
+        epochs, size = (value_of(learning, key) for key in ("epochs", "batch_size"))
+        memory = self._memory(dataset, 2 * counts.parameters, counts.memory["to_input"] * size, size)
+        total = epochs * self.numbers[dataset].train * counts.operations["to_input"]
+        return Work(total, memory, self._clip_bytes(dataset) * 4, split_target(source)[0])
+
+    def _predict(self, dataset: str, target: str, source: str = "", attack: str = "") -> Work:
+        counts, at_once = self.counted(dataset, target), self._at_once(dataset)
+        memory = self._memory(dataset, 2 * counts.parameters, counts.memory["forward"] * at_once, at_once)
+        return Work(self.numbers[dataset].test * counts.operations["forward"], memory, 0, split_target(target)[0])
+
+    def _features(self, dataset: str, source: str, attack: str) -> Work:
+        one = self._predict(dataset, source)
+        return one._replace(operations=2 * one.operations, memory=2 * one.memory - PROCESS_MB)
+
+
+def _selects(training: Mapping[str, Any], how: str) -> bool:
+    return value_of(training, "select_on") == how
+
+
+def _stored(attack: Mapping[str, Any]) -> float:
+    """The size of an attack's set over that of its clips."""
+    if storage_of(attack) != LATTICE:
+        return EXACT
+    inner = innermost(attack)
+    return REGIONAL if known_value(inner, "region") or "perturbation" not in inner else DENSE

@@ -1,0 +1,63 @@
+"""Counted operations and memory of networks, in a small JSON file that the rules read without torch.
+
+`python -m pipeline_lib.plan` counts them on the real networks, and `resources/counted.json` has those of the shipped
+configurations. Requests of jobs follow from them; no result does.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.entries.facts import declared, innermost, target_of
+from pipeline_lib.entries.fields import fields
+from pipeline_lib.provenance.fingerprints import canonical, digest
+
+FILE = "counted.json"
+SHIPPED = Path(__file__).parents[2] / "resources" / FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Of a network, per clip: floating-point operations and bytes of the passes `forward` (no gradients), `to_input`
+    (forward and backward to the clips, parameters frozen) and `training` (to the parameters).
+
+    memory: of what a pass keeps, without the weights. parameters: their number.
+    """
+
+    parameters: int
+    operations: Mapping[str, float]
+    memory: Mapping[str, float]
+
+
+def key_of(network: Mapping[str, Any], defense: Mapping[str, Any], shape: Sequence[int]) -> str:
+    """The key of a network that a defense extends, for clips of a shape: what its operations depend on."""
+    return digest(canonical([network, _without_attacks(innermost(defense)), list(shape)]))
+
+
+def _without_attacks(defense: Mapping[str, Any]) -> dict[str, Any]:
+    """A defense without its attacks, which do not change the network; of branches, their names."""
+    own, branches = fields(target_of(defense)), declared(defense, "branches_by")
+    kept = {key: value for key, value in defense.items() if key not in own or "Attack" not in own[key].annotation}
+    return kept | ({"branches": list(defense[branches])} if branches else {})
+
+
+def read_counts(paths: Iterable[Path]) -> dict[str, Counts]:
+    """The counts in several files, the last ones first in case of doubt; files that cannot be read are ignored."""
+    found: dict[str, Counts] = {}
+    for path in paths:
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            found |= {key: Counts(**value) for key, value in json.loads(path.read_text()).items()}
+    return found
+
+
+def written_counts(counts: Mapping[str, Counts]) -> str:
+    """The content of a file of counts."""
+    return json.dumps({key: asdict(value) for key, value in sorted(counts.items())}, indent=0) + "\n"
+
+
+def counts_file(results: str) -> Path:
+    """The file of counts below a folder of results."""
+    return Path(results) / ".runs" / FILE

@@ -1,0 +1,171 @@
+"""The plan of a study: its jobs from Snakemake's graph, and what each of them takes."""
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+from pipeline_lib.configuration.clip_numbers import Numbers, official_numbers
+from pipeline_lib.configuration.estimates import Estimates, Work
+from pipeline_lib.configuration.inputs import Inputs
+from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.configuration.stacking import effective_config, laid_over
+from pipeline_lib.configuration.structure import with_defaults
+from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.entries.building import build
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.counts import SHIPPED, Counts, counts_file, read_counts, written_counts
+from pipeline_lib.plan.dry_run import dry_run
+from pipeline_lib.plan.stand_ins import StandIns, stand_ins
+from pipeline_lib.reporting.publish import publish
+
+ROOT = Path(__file__).parents[2]
+TARGETS = ("all", "results")
+ASKED = ("mem_mb", "runtime", "gpu")
+
+
+class Job(NamedTuple):
+    """A job of the graph: rule, wildcards, whether it has to run, its work, and what it requests of a cluster."""
+
+    rule: str
+    wildcards: Mapping[str, str]
+    left: bool
+    work: Work
+    asked: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return " ".join([self.rule, *self.wildcards.values()])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """All jobs of a study. missing: data and weights that are not there, in sentences. notes: what the numbers assume.
+
+    uncounted: networks that could not be counted, with the reason. config: effective, with defaults.
+    """
+
+    jobs: Sequence[Job]
+    estimates: Estimates
+    config: Mapping[str, Any]
+    missing: Sequence[str]
+    uncounted: Sequence[str]
+
+
+def plan_of(files: Sequence[Path], given: Mapping[str, Any], folder: Path) -> Planned:
+    """The plan of a configuration, given as files and as the mapping of `--config`.
+
+    Raises:
+        PipelineError: a configuration that the workflow refuses.
+    """
+    schema = yaml.load((ROOT / "workflow/schemas/config.schema.yaml").read_text(), yaml.CSafeLoader)
+    for file in files:
+        if not file.is_file():
+            raise PipelineError(f"--configfile {file}: there is no such file")
+    config = with_defaults(effective_config(ROOT / "config", files, given), schema)
+    if not isinstance(config.get("datasets"), dict) or not isinstance(config.get("models"), dict):
+        raise PipelineError("config: `datasets` and `models` have to be named entries")
+    with tempfile.NamedTemporaryFile(prefix="stand-in-") as empty:
+        missing = stand_ins(config, Path(empty.name))
+        return _planned(files, laid_over(given, missing.config), folder, config, missing)
+
+
+def _planned(
+    files: Sequence[Path], given: Mapping[str, Any], folder: Path, config: Mapping[str, Any], missing: StandIns
+) -> Planned:
+    numbers = {name: official_numbers(config["datasets"][name]["lists"]) for name in missing.datasets}
+    size, uncounted = config["evaluation"]["batch_size"], list[str]()
+    try:
+        with dry_run(ROOT / "Snakefile", folder, given, files) as workflow:
+            plan, left = workflow.globals["PLAN"], {*workflow.dag.needrun_jobs(exclude_finished=False)}
+            found = [one for one in workflow.dag.jobs if one.rule.name not in TARGETS]
+            jobs = [(one, one in left) for one in found if not _stands_in(one, missing)]
+            before = read_counts([SHIPPED, counts_file(config["results"])])
+            estimates = Estimates(plan=plan, batch_size=size, counts=before, given=numbers)
+            if new := count_missing(estimates, _networks(jobs), uncounted):
+                _keep(new, counts_file(config["results"]))
+                estimates = replace(estimates, counts=before | new)
+            return Planned(
+                jobs=[_job(one, is_left, estimates) for one, is_left in jobs],
+                estimates=estimates,
+                config=config,
+                missing=[*_missing(missing, numbers), *_absent(plan, config, missing)],
+                uncounted=uncounted,
+            )
+    except WorkflowError as error:
+        raise PipelineError(str(error)) from None
+
+
+def _keep(counts: Mapping[str, Counts], path: Path) -> None:
+    """Adds counts to a file, which is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    publish(path, written_counts(read_counts([path]) | dict(counts)))
+
+
+def _stands_in(job: Any, missing: StandIns) -> bool:
+    return job.rule.name == "render" and job.wildcards_dict["dataset"] in missing.datasets
+
+
+def _job(job: Any, left: bool, estimates: Estimates) -> Job:
+    wildcards = dict(job.wildcards_dict)
+    asked = {key: value for key in ASKED if left and (value := job.resources.get(key)) is not None}
+    return Job(job.rule.name, wildcards, left, estimates.work(job.rule.name, wildcards), asked)
+
+
+def _networks(jobs: Iterable[tuple[Any, bool]]) -> set[tuple[str, str]]:
+    """Data set and model of all jobs with a network."""
+    wildcards = [job.wildcards_dict for job, _ in jobs]
+    named = [(one, one.get("model") or one.get("target") or one.get("source")) for one in wildcards if "dataset" in one]
+    return {(one["dataset"], split_target(target)[0]) for one, target in named if target}
+
+
+def count_missing(estimates: Estimates, networks: Iterable[tuple[str, str]], uncounted: list[str]) -> dict[str, Counts]:
+    """Counts of the networks that have none yet. Those that cannot be counted are added to `uncounted`."""
+    found: dict[str, Counts] = {}
+    for dataset, model in sorted(networks):
+        key, entry = estimates.key(dataset, model), estimates.plan["models"][model]
+        if key in estimates.counts or key in found:
+            continue
+        from pipeline_lib.plan.counting import counted  # with torch
+
+        try:
+            found[key] = counted(
+                entry["network"], entry["defense"], estimates.shape(dataset), estimates.numbers[dataset].classes
+            )
+        except Exception as error:  # a network of the user may raise anything
+            uncounted.append(f"{model}: estimated, its network cannot be counted ({type(error).__name__}: {error})")
+    return found
+
+
+def _missing(missing: StandIns, numbers: Mapping[str, Numbers]) -> list[str]:
+    """Sentences about data sets and weights that are not there."""
+    said = [
+        f"data set {name}: {reason}; planned for {numbers[name].train:,} training and {numbers[name].test:,} "
+        f"test clips ({'the official lists' if numbers[name].source == 'official' else 'an assumption'})"
+        for name, reason in missing.datasets.items()
+    ]
+    return said + [
+        f"weights {file}, for {len(models)} models ({', '.join(models[:3])}{', ...' if len(models) > 3 else ''})"
+        for file, models in missing.weights.items()
+    ]
+
+
+def _absent(plan: Mapping[str, Any], config: Mapping[str, Any], missing: StandIns) -> list[str]:
+    """Sentences about listed files that are not there, by number."""
+    inputs, said = Inputs(plan, Paths(config["results"])), []
+    for name, entry in plan["datasets"].items():
+        if "root" not in entry or name in missing.datasets:
+            continue
+        lists, root = build(entry["lists"]), Path(inputs.data_root(name))
+        if getattr(lists, "in_lists", False):
+            continue
+        for split in ("train", "test"):
+            videos = lists.read(root, split)
+            gone = [video.path for video in videos if not (lists.video_root(root) / video.path).exists()]
+            if gone:
+                said.append(f"data set {name}: {len(gone):,} of {len(videos):,} {split} files, the first: {gone[0]}")
+    return said
