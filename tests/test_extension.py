@@ -211,7 +211,7 @@ def test_configuration_names_the_network_that_is_extended(tmp_path):
         "network": "defended",
         "after": ["layer2", "layer3"],
         "attention": "frame_separate",
-        "frames": [4, 2],
+        "frames": [2, 1],
     }
     config["models"]["at_pgd"]["network"] = "both"
     entry = resolved(config)["models"]["at_pgd-s0"]

@@ -99,7 +99,7 @@ def test_its_entry_states_the_passes_of_the_longest_list():
     assert isinstance(build(entry), WorstCase)
     listed = {"method": "pipeline_lib.attacks.strongest:Strongest"}
     apgd = {"method": "pipeline_lib.attacks.apgd:Apgd", "inside": entry["of"]}
-    listed["attacks"] = [entry["of"], apgd, *[apgd | {"steps": 40}] * 3]
+    listed["attacks"] = [entry["of"], apgd, *[apgd | {"steps": 40}] * entry["targets"]]
     assert passes(entry, (8, 32, 32)) == passes(listed, (8, 32, 32))
 
 
