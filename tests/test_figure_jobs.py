@@ -135,7 +135,7 @@ def own(finished, monkeypatch) -> Path:
 
 def test_an_own_kind_and_an_own_summary_add_their_jobs_only(own):
     shown = {("figure_csv", "confusion_pgd"), ("table", "multav"), ("figure", "chart_multav")}
-    assert plan(own, EXAMPLE) == shown | {("report",), ("summary",)}
+    assert plan(own, EXAMPLE) == shown | {("claims",), ("opening",), ("report",), ("summary",)}
 
 
 def test_an_own_kind_makes_the_cells_that_it_needs(own):

@@ -204,7 +204,8 @@ def test_new_attack_adds_its_cells(finished):
     new = {"attacks": {"new": CONFIG["attacks"]["spa"]}, "studies": {"multav": {"columns": {"new": "new"}}}}
     jobs = plan(finished, new)
     assert computing(jobs) == {("attack", "synthetic", "standard-s0", "new")}
-    assert rules(jobs) == {"attack", "table", "figure", "audit_table", "report", "summary"}
+    shown = {"table", "claims", "figure", "audit_table", "opening", "report", "summary"}
+    assert rules(jobs) == {"attack"} | shown
 
 
 def test_sets_made_through_one_branch_are_tested_on_another(finished):
@@ -283,7 +284,7 @@ def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_other
 def test_removed_row(finished, edit):
     edit("config/config.yaml", "      BN-Physical: multibn_manual/physical\n", "")
     shown = {("table", "multibn_branches"), ("figure", "chart_multibn_branches")}
-    assert plan(finished) == shown | {("audit_table",), ("report",), ("summary",)}
+    assert plan(finished) == shown | {("audit_table",), ("claims",), ("opening",), ("report",), ("summary",)}
 
 
 def test_removed_attack(finished):
@@ -300,6 +301,7 @@ def test_removed_attack(finished):
         ("figure", "chart_multav"),
         ("figure_html", "perturbations_examples"),
         ("audit_table",),
+        ("claims",),
     }
     shown |= {("figure", "training_synthetic"), ("opening",)}  # of all models
     assert plan(finished, gone) == shown | {("report",), ("summary",)}
