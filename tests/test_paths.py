@@ -27,6 +27,7 @@ CELL = {"target": "multibn-s0", "source": "standard-s0", "attack": "pgd"}
         (PATHS.opening(), "out/tables/opening.rst"),
         (PATHS.front(), "out/tables/front.rst"),
         (PATHS.report(), "out/report.html"),
+        (PATHS.readme(), "out/README.md"),
         (PATHS.log("decode/train", "d"), "out/d/logs/decode/train.log"),
         (PATHS.log("audit"), "out/logs/audit.log"),
     ],

@@ -23,7 +23,7 @@ def owner_of(paths: Paths, path: str) -> Owner | None:
     if not path.startswith(f"{paths.results}/"):
         return None
     match path.removeprefix(f"{paths.results}/").split("/"):
-        case ["report.html"]:
+        case ["report.html" | "README.md"]:
             return Owner("report", {})
         case ["summary.json"]:
             return Owner("summary", {})

@@ -83,6 +83,10 @@ class Paths:
         """The first page of the report, around what is in `opening`."""
         return f"{self.results}/tables/front.rst"
 
+    def readme(self) -> str:
+        """What each file below the folder of results is."""
+        return f"{self.results}/README.md"
+
     def report(self) -> str:
         """The report with all tables and figures."""
         return f"{self.results}/report.html"

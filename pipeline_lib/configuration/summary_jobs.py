@@ -105,6 +105,7 @@ class SummaryJobs:
             "summary": [self.described.paths.summary()],
             "opening": [self.described.paths.opening()],
         }
-        outputs = {"page": self.described.paths.report(), "front": self.described.paths.front()}
+        paths = self.described.paths
+        outputs = {"page": paths.report(), "front": paths.front(), "readme": paths.readme()}
         settings = {"captions": captions, "front": front}
         return self.described("report", "report", None, settings, [], files, outputs)

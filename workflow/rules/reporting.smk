@@ -180,6 +180,7 @@ rule report:
     output:
         page=PATHS.report(),
         front=PATHS.front(),
+        readme=PATHS.readme(),
     log:
         PATHS.log("report"),
     localrule: True

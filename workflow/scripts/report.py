@@ -1,4 +1,4 @@
-"""Writes the report's first page, and makes Snakemake's self-contained HTML report."""
+"""Writes the report's first page and what each file is, and makes Snakemake's self-contained HTML report."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ from pipeline_lib.jobs.adapter import job
 with job(snakemake):
     from pipeline_lib.reporting.front import front_page
     from pipeline_lib.reporting.publish import publish
+    from pipeline_lib.reporting.readme import readme
     from pipeline_lib.reporting.report import make_report
 
     given = snakemake.params
     opening = Path(snakemake.input.opening[0]).read_text()
     publish(snakemake.output.front, front_page(given.front, given.tables, given.audit, opening))
+    publish(snakemake.output.readme, readme())
     make_report(given.snakefile, snakemake.config, Path(snakemake.output.page), given.stylesheet)

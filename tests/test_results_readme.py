@@ -1,0 +1,37 @@
+"""The text that says what each file of a folder of results is."""
+
+import inspect
+import re
+
+import pytest
+
+from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.reporting.readme import FILES, readme
+
+NAMES = {
+    "dataset": "DATASET",
+    "split": "SPLIT",
+    "model": "MODEL",
+    "source": "SOURCE",
+    "target": "TARGET",
+    "attack": "ATTACK",
+    "study": "STUDY",
+    "cascade": "*",
+    "ending": "csv",
+}
+LISTED = [path for files in FILES.values() for path in files]
+METHODS = [name for name, _ in inspect.getmembers(Paths, inspect.isfunction) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"log", "record", "table", "figure", "readme"}))
+def test_every_kind_of_file_is_listed(method):
+    function = getattr(Paths("RESULTS"), method)
+    path = function(**{name: NAMES[name] for name in inspect.signature(function).parameters})
+    stem = path.removeprefix("RESULTS/").partition(".")[0].replace("rendered", "rendered, downloaded")
+    found = [one for one in LISTED if one.startswith(stem) or stem.removeprefix("tables/") in one]
+    assert found or stem == "DATASET/downloaded", stem
+
+
+def test_the_text_has_a_row_for_each():
+    assert re.findall(r"^\| `([^`]+)` \| \S.* \|$", readme(), re.MULTILINE) == LISTED
+    assert readme().endswith("|\n")
