@@ -19,6 +19,7 @@ FILES = {
         "DATASET/predictions/TARGET/SOURCE/ATTACK.csv": "a row for each clip: label, prediction, loss",
         "DATASET/predictions/TARGET/clean.csv": "the same without an attack",
         "DATASET/unions/STUDY/*.csv": "the same for the union of a study's attacks (`union: cascade`)",
+        "DATASET/checks/TARGET.*": "is this model robust? The verdict, with its reasons",
         "DATASET/features/SOURCE/ATTACK.csv": "distances between features of clean and adversarial clips, by stage",
         "DATASET/rendered, downloaded": "files of data sets that are rendered or downloaded",
     },
