@@ -13,7 +13,7 @@ from pipeline_lib.entries.building import build
 from pipeline_lib.entries.facts import innermost, known_value, layers, margin_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.features import comparing
-from pipeline_lib.jobs.costs import memory_mb, passes
+from pipeline_lib.jobs.costs import estimated_counts, passes
 from pipeline_lib.precision import precision_of
 
 __all__ = ["own"]
@@ -114,7 +114,7 @@ def test_an_own_defense_and_network_may_have_fields_of_any_name(own):
     assert plan["models"]["at_pgd-s0"]["defense"]["branches"] == 3
     assert known_value(network, "channels") == 32
     plain = tiny.NETWORK | {"width": 32}
-    assert memory_mb(network, (8, 32, 32), 64, 1) == memory_mb(plain, (8, 32, 32), 64, 1)
+    assert estimated_counts(network, (8, 32, 32)).parameters == estimated_counts(plain, (8, 32, 32)).parameters
 
 
 WRONG = f"""{HEAD}{SIMPLE}

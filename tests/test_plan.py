@@ -8,7 +8,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import tiny
-from configured import CONFIG, resolved
 from pipeline_lib.configuration.clip_numbers import numbers_of, official_numbers
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
@@ -154,9 +153,8 @@ def test_the_counts_of_the_repository_are_those_of_its_networks(multibn):
     shipped = read_counts([SHIPPED])
     large = shipped[multibn.estimates.key("ucf101", "standard-s0")]
     assert large.operations["forward"] == pytest.approx(48.1e9, rel=0.01)
-    model = resolved(CONFIG)["models"]["multibn-s0"]  # the demo's
-    key = key_of(model["network"], model["defense"], (8, 32, 32))
-    assert shipped[key] == counted(model["network"], model["defense"], (8, 32, 32), 6)
+    model = multibn.estimates.plan["models"]["standard-s0"]
+    assert large == counted(model["network"], model["defense"], multibn.estimates.shape("ucf101"), 101)
 
 
 def test_the_command_says_what_it_found(multibn, tmp_path, capsys):

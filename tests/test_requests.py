@@ -6,10 +6,11 @@ import pytest
 
 from configured import CONFIG, resolved
 from pipeline_lib.attacks.framing import Adam
-from pipeline_lib.configuration.requests import Requests, cores
+from pipeline_lib.configuration.requests import CUDA_PROCESS_MB, MARGIN, Requests, cores
 from pipeline_lib.entries.facts import value_of
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.costs import BASE_MB, memory_mb, minutes
+from pipeline_lib.jobs.costs import minutes
+from pipeline_lib.jobs.counts import SHIPPED, read_counts
 from pipeline_lib.jobs.devices import check_limit
 
 FRAMING = {"method": "universal_framing", "width": 1}
@@ -19,7 +20,6 @@ ATTACKS = {
 }
 PLAN = resolved(CONFIG | {"attacks": CONFIG["attacks"] | ATTACKS})
 SHAPE = (8, 32, 32)
-NETWORK = PLAN["models"]["standard-s0"]["network"]
 
 
 def requests(**changes: int) -> Requests:
@@ -52,17 +52,27 @@ def test_images_are_clips_of_one_frame():
 
 
 def test_a_training_asks_for_its_batch_its_processes_and_its_epochs():
-    memory = requests().training_memory("synthetic", "standard-s0", 1)
-    assert memory == memory_mb(NETWORK, SHAPE, CONFIG["training"]["scratch"]["batch_size"], 1)
-    assert requests(training_processes=3).training_memory("synthetic", "standard-s0", 1) == memory + 2 * BASE_MB
-    assert requests().training_minutes("synthetic", "standard-s0", 1) == minutes(8, SHAPE, 1)  # an epoch is a pass
-    assert requests().training_minutes("synthetic", "at_pgd-s0", 1) == minutes(3 * (1 + 3 + 1), SHAPE, 1)
+    memory = {
+        count: requests(training_processes=count, on_gpu=True).training_memory("synthetic", "standard-s0", 1)
+        for count in (1, 3)
+    }
+    assert memory[3] - memory[1] == pytest.approx(2 * MARGIN * CUDA_PROCESS_MB, abs=2)
+    alone, thrice = (requests().training_memory("synthetic", f"{model}-s0", 1) for model in ("at_pgd", "avg"))
+    assert thrice > alone  # the clean clips and two examples of each pass at once
+    scratch, finetune = (CONFIG["training"][name]["epochs"] for name in ("scratch", "finetune"))
+    assert requests().training_minutes("synthetic", "standard-s0", 1) == minutes(scratch, SHAPE, 1)
+    assert requests().training_minutes("synthetic", "at_pgd-s0", 1) == minutes(finetune * (1 + 3 + 1), SHAPE, 1)
 
 
 def test_a_prediction_asks_for_the_batch_of_the_evaluation_and_an_attack_for_its_steps():
-    small, large = (requests(batch_size=size).prediction_memory("synthetic", "standard-s0", 1) for size in (36, 3600))
-    assert (small, large) == tuple(memory_mb(NETWORK, SHAPE, size, 1) for size in (36, 3600))
-    assert requests().prediction_memory("synthetic", "multibn-s0-lp", 1) == small  # of the same network
+    small, large, all_clips = (
+        requests(batch_size=size).prediction_memory("synthetic", "standard-s0", 1) for size in (18, 36, 3600)
+    )
+    assert small < large
+    assert all_clips > large
+    clips = requests().estimates.numbers["synthetic"].test  # fewer than 3,600
+    assert all_clips == requests(batch_size=clips).prediction_memory("synthetic", "standard-s0", 1)
+    assert requests(counts=read_counts([SHIPPED])).prediction_memory("synthetic", "standard-s0", 1) != small
     assert requests().prediction_minutes("synthetic", 1) == minutes(1, SHAPE, 1)
     assert requests().attack_minutes("synthetic", "pgd_20", 1) == minutes(1 + 20 + 1, SHAPE, 1)
 
@@ -71,9 +81,8 @@ def test_learning_asks_by_its_own_epochs_and_batch_size_or_those_of_the_class():
     default = Adam()
     assert requests().learning_minutes("synthetic", "framing", 1) == minutes(default.epochs, SHAPE, 1)
     assert requests().learning_minutes("synthetic", "long_framing", 1) == minutes(600, SHAPE, 1)
-    for attack, batch_size in (("framing", default.batch_size), ("long_framing", 320)):
-        expected = memory_mb(NETWORK, SHAPE, batch_size, 1)
-        assert requests().learning_memory("synthetic", "standard-s0", attack, 1) == expected
+    short, long = (requests().learning_memory("synthetic", "standard-s0", name, 1) for name in ATTACKS)
+    assert (short < long) == (default.batch_size < 320)
 
 
 def test_a_field_without_a_default_has_no_value():

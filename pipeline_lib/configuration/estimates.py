@@ -16,8 +16,8 @@ from pipeline_lib.jobs.counts import Counts, key_of
 
 MB = 1e6
 TRAINING = "pipeline_lib.training.task:Training"
-# Of a process with torch, before it loads a network (measured, as `benchmarks/requests.py` does).
-PROCESS_MB = 480
+# Of a process with torch and what a job imports, before it loads a network (`benchmarks/plan.py`).
+PROCESS_MB = 710
 # Copies of the weights in a training: with gradients, momentum, and a checkpoint that is written.
 TRAINING_COPIES = 5
 # Of a batch of clips in memory, in float32: clean, attacked, their gradient and steps, and those read ahead.
@@ -28,8 +28,8 @@ WORKSPACE = 1.35
 BF16 = 0.6
 # Size of a set by its clips' (measured on the demo): on the lattice, dense and inside a region; of float32 values.
 DENSE, REGIONAL, EXACT = 0.5, 0.15, 2.7
-# Passes that score the clean, the attacked and the stored clips of an attack.
-SCORES = 3
+# Passes that score the clean, the attacked and the stored clips of an attack, and those of its audit.
+SCORES = 6
 
 
 class Work(NamedTuple):
@@ -135,10 +135,14 @@ class Estimates:
     def _attack(self, dataset: str, source: str, attack: str) -> Work:
         counts, entry, clips = self.counted(dataset, source), self.plan["attacks"][attack], self.numbers[dataset].test
         each = self._attack_operations(entry, counts, self.shape(dataset)) + SCORES * counts.operations["forward"]
-        at_once = self._at_once(dataset)
-        memory = self._memory(dataset, 2 * counts.parameters, counts.memory["to_input"] * at_once, at_once)
+        memory = self.attack_memory(dataset, source)
         disk = clips * self._clip_bytes(dataset) * _stored(entry)
         return Work(clips * each, memory, disk, split_target(source)[0])
+
+    def attack_memory(self, dataset: str, source: str) -> float:
+        """Peak memory in MB of any attack on a source."""
+        counts, at_once = self.counted(dataset, source), self._at_once(dataset)
+        return self._memory(dataset, 2 * counts.parameters, counts.memory["to_input"] * at_once, at_once)
 
     def _union(self, dataset: str, study: str, cascade: str) -> Work:
         """As if every attack had to attack every clip."""

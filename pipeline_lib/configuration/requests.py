@@ -1,18 +1,23 @@
 """Resource requests of jobs: cores, memory and minutes, which grow with the attempt."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
 
+from pipeline_lib.configuration.estimates import PROCESS_MB, Estimates
 from pipeline_lib.configuration.lengths import frames_of
 from pipeline_lib.configuration.studies import Plan
-from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.facts import learning_of, value_of
-from pipeline_lib.jobs.costs import memory_mb, minutes, passes
+from pipeline_lib.jobs.costs import minutes, passes
+from pipeline_lib.jobs.counts import Counts
 
 # Decoding needs no network: only a few frames of each video are in memory at once.
 DECODING_MB = 2000
 DECODING_MINUTES = 120
+# Host memory of a process that has loaded CUDA's libraries; an assumption.
+CUDA_PROCESS_MB = 2200
+# What a job requests over the estimate of its peak, which is off by up to a quarter (benchmarks/README.md).
+MARGIN = 1.4
 STARTING_MINUTES = 10
 
 
@@ -25,12 +30,20 @@ def cores(gpus: int, threads: int) -> int:
 class Requests:
     """Memory in MB and minutes of each kind of job. attempt: Snakemake's count, from 1.
 
-    batch_size: clips at once in attacks and predictions. training_processes: one per GPU of a training.
+    batch_size: clips at once in attacks and predictions. training_processes: one per GPU of a training. on_gpu:
+    whether jobs with a network use one. counts: of networks, by their keys (`jobs/counts.py`); a network that has not
+    been counted is estimated.
     """
 
     plan: Plan
     batch_size: int
     training_processes: int
+    on_gpu: bool = False
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        return Estimates(plan=self.plan, batch_size=self.batch_size, counts=self.counts, given={})
 
     def shape(self, dataset: str) -> tuple[int, int, int]:
         """Frames, height and width of a data set's clips; images have one frame."""
@@ -44,9 +57,8 @@ class Requests:
         return DECODING_MINUTES * attempt
 
     def training_memory(self, dataset: str, model: str, attempt: int) -> int:
-        entry = self.plan["models"][model]
-        batch_size = entry["training"]["batch_size"]
-        return memory_mb(entry["network"], self.shape(dataset), batch_size, attempt, self.training_processes)
+        estimate = self.estimates.work("train", {"dataset": dataset, "model": model}).memory
+        return self._with_margin(estimate, attempt, self.training_processes)
 
     def training_minutes(self, dataset: str, model: str, attempt: int) -> int:
         entry, shape = self.plan["models"][model], self.shape(dataset)
@@ -54,7 +66,7 @@ class Requests:
 
     def prediction_memory(self, dataset: str, target: str, attempt: int) -> int:
         """Memory of a job that attacks or predicts with the model of a target."""
-        return memory_mb(self._network(target), self.shape(dataset), self.batch_size, attempt)
+        return self._with_margin(self.estimates.attack_memory(dataset, target), attempt)
 
     def prediction_minutes(self, dataset: str, attempt: int) -> int:
         return minutes(1, self.shape(dataset), attempt)
@@ -75,13 +87,16 @@ class Requests:
 
     def learning_memory(self, dataset: str, source: str, attack: str, attempt: int) -> int:
         """Memory of a job that learns a universal attack on a source."""
-        return memory_mb(self._network(source), self.shape(dataset), self._learning(attack, "batch_size"), attempt)
+        wildcards = {"dataset": dataset, "source": source, "attack": attack}
+        return self._with_margin(self.estimates.work("learn", wildcards).memory, attempt)
 
     def learning_minutes(self, dataset: str, attack: str, attempt: int) -> int:
         return minutes(self._learning(attack, "epochs"), self.shape(dataset), attempt)
 
-    def _network(self, target: str) -> Mapping[str, Any]:
-        return self.plan["models"][split_target(target)[0]]["network"]
-
     def _learning(self, attack: str, key: str) -> int:
         return value_of(learning_of(self.plan["attacks"][attack]) or {}, key)
+
+    def _with_margin(self, estimate: float, attempt: int, processes: int = 1) -> int:
+        """The megabytes to request for an estimated peak of one process, over all processes."""
+        own = CUDA_PROCESS_MB if self.on_gpu else PROCESS_MB
+        return int((MARGIN * (estimate - PROCESS_MB + own) + (processes - 1) * MARGIN * own) * attempt)

@@ -14,13 +14,10 @@ from pipeline_lib.entries.fields import fields
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.counts import Counts
 
-BASE_MB = 3000
 # Of networks that have not been counted, by the positions behind the stem and its width.
 FORWARD_OPERATIONS = 700.0
 STEM_COPIES, BLOCK_COPIES = 3.0, 30.0
 PARAMETERS = 7000.0
-# Activations stored for a backward pass, in copies of a feature map with the input's size and the stem's width.
-ACTIVATION_COPIES = 8
 # The authors' log: 4.1 s for 20 attack steps on a clip of 40 x 112 x 112 with 3D ResNeXt-101.
 SECONDS_PER_PASS = 0.2
 REFERENCE_VOLUME = 40 * 112 * 112
@@ -55,13 +52,6 @@ def _reduction(network: Mapping[str, Any], clips: bool) -> float:
     if stride is None:
         return 32 if clips else 1
     return math.prod(stride) * (2 ** len(stride) if pool else 1)
-
-
-def memory_mb(network: Mapping[str, Any], shape: Sequence[int], batch: int, attempt: int, processes: int = 1) -> int:
-    """Megabytes for a batch of clips of `shape` (frames, height, width) in a network, over all `processes`."""
-    frames, height, width = shape
-    activations = batch * frames * height * width * _stem_width(network) * 4 * ACTIVATION_COPIES
-    return int((BASE_MB * processes + activations / 1e6) * attempt)
 
 
 def _stem_width(network: Mapping[str, Any]) -> int:

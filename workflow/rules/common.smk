@@ -29,6 +29,7 @@ from pipeline_lib.configuration.targets import all_targets, split_target
 from pipeline_lib.configuration.yaml_files import with_types
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import forcing, results_lock, warm
+from pipeline_lib.jobs.counts import SHIPPED, counts_file, read_counts
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.planning import Planning
@@ -59,7 +60,14 @@ except PipelineError as error:
 GPUS = gpus_per_job(config["device"])
 CORES, TRAINING_CORES = (cores(gpus, config["threads"]) for gpus in (GPUS, TRAINING_GPUS))
 BATCH_SIZE = config["evaluation"]["batch_size"]
-REQUESTS = Requests(plan=PLAN, batch_size=BATCH_SIZE, training_processes=max(1, TRAINING_GPUS))
+COUNTS = read_counts([SHIPPED, counts_file(config["results"])])
+REQUESTS = Requests(
+    plan=PLAN,
+    batch_size=BATCH_SIZE,
+    training_processes=max(1, TRAINING_GPUS),
+    on_gpu=bool(GPUS),
+    counts=COUNTS,
+)
 
 if not workflow.is_main_process:  # a cluster's job runs its own Snakemake
     warm.disable()
