@@ -59,6 +59,8 @@ def test_an_entry_is_written_with_its_defaults_and_names_of_those_it_contains():
     average = {"method": "pipeline_lib.defenses.multi_perturbation:Average", "attacks": [PGD, None]}
     named = Phrases(shown=given_fields, names={canonical(PGD): "pgd"})
     assert named(average) == "average: attacks [pgd, clean]"
+    branches = {"method": "multibn_manual", "branches": {"clean": [], "lp": [PGD]}}
+    assert named(branches) == "multibn manual: branches {clean [], lp [pgd]}"
     assert Phrases(names={canonical(PGD): "pgd"})(average) == "average: attacks [pgd, clean], clean yes"
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from configured import CONFIG, resolved
+from configured import CONFIG, ROOT, resolved
+from pipeline_lib.configuration.jobs import Jobs
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import Paths
@@ -114,3 +115,13 @@ def test_an_allowed_overlap_is_printed_under_every_table_of_its_data_set():
     own = CONFIG["datasets"]["shapes"]["note"]
     assert studies["halftone"]["note"] == f"{own} Test videos may be training videos too (allow_overlap). Mine."
     assert "overlap" not in studies["multav"]["note"]
+
+
+def test_the_summary_pairs_each_layout_with_the_table_of_its_study():
+    """Parameters have their keys in order, so the tables must have the same one."""
+    study = CONFIG["studies"]["networks"]
+    plan = resolved(CONFIG | {"studies": {"second": study, "first": study}})
+    layouts = Layouts(plan, Paths("out"), "")
+    job = Jobs(plan, Paths("out"), layouts, CONFIG["evaluation"], ROOT).describe("summary", {})
+    assert list(plain(layouts.studies)) == ["first", "second"]
+    assert job.inputs["tables"] == ["out/tables/first.csv", "out/tables/second.csv"]

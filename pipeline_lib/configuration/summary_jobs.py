@@ -66,7 +66,7 @@ class SummaryJobs:
     def summary(self) -> Description:
         layouts, paths = self.layouts.studies, self.described.paths
         files = {
-            "tables": [paths.table(study, "csv") for study in layouts],
+            "tables": [paths.table(study, "csv") for study in sorted(layouts)],  # as in the job's parameter
             "clips": self.layouts.clips_of_studies(),
             "audits": sorted({path for study in layouts for path in self.layouts.study_audits(study)}),
         }

@@ -18,6 +18,7 @@ from pipeline_lib.provenance.fingerprints import canonical
 Entry = Mapping[str, Any]
 GRAY_LEVELS = 255
 SHORT = 6  # characters of a number that is written as it is
+EMPTY = "[]"
 NOT_FIELDS = ("method", "base", "storage")  # keys of an entry that do not describe its object
 
 
@@ -91,9 +92,9 @@ class Phrases:
     def _nested(self, entry: Entry) -> str:
         if (key := canonical(entry)) in self.names:
             return self.names[key]
-        words = self.fields_of(entry)
         if "method" not in entry:
-            return f"{{{words}}}" if words else ""
+            return f"{{{', '.join(f'{name} {self._value(value) or EMPTY}' for name, value in entry.items())}}}"
+        words = self.fields_of(entry)
         return f"{title_of(entry)} ({words})" if words else title_of(entry)
 
 

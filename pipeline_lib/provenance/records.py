@@ -4,6 +4,7 @@ Paths in a record are relative to the folder of results, so that the folder may 
 own, so that a damaged one counts as none.
 """
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -16,8 +17,10 @@ from typing import Any
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.descriptions import FORMAT
 from pipeline_lib.provenance.file_facts import result_facts
+from pipeline_lib.provenance.repository import commit
 
 SEAL = "sha256"  # of everything else in a record
+FFMPEG = "pipeline_lib.ffmpeg_binary"
 # Recorded if loaded by the job: name of the module -> name of the distribution.
 LIBRARIES = {"torch": "torch", "torchvision": "torchvision", "numpy": "numpy", "h5py": "h5py", "PIL": "pillow"}
 
@@ -59,7 +62,7 @@ def record_of(identity: Mapping[str, Any], results: Path) -> dict[str, Any]:
     }
     made_of = {key: identity[key] for key in ("settings", "code", "sources")} | {"inputs": inputs}
     head = {"format": FORMAT, "identity": identity["identity"], "rule": identity["rule"]}
-    return head | {"made_of": made_of, "outputs": outputs, "versions": versions()}
+    return head | {"made_of": made_of, "outputs": outputs, "versions": versions(), "commit": commit()}
 
 
 def recorded_bytes(results: Path, file: Mapping[str, str]) -> dict[str, Any] | None:
@@ -88,9 +91,12 @@ def bytes_in(record: Mapping[str, Any], output: str) -> dict[str, Any] | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that this process has loaded."""
+    """Versions of Python, and of the libraries and the ffmpeg that this process has loaded."""
     loaded = {"python": platform.python_version()}
     for module, name in LIBRARIES.items():
         if module in sys.modules:
             loaded[name] = getattr(sys.modules[module], "__version__", None) or metadata.version(name)
+    if FFMPEG in sys.modules:
+        with contextlib.suppress(PipelineError):  # loaded, but not found
+            loaded["ffmpeg"] = sys.modules[FFMPEG].ffmpeg_version()
     return loaded

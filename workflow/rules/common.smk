@@ -33,6 +33,7 @@ from pipeline_lib.jobs.counts import SHIPPED, counts_file, read_counts
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.planning import Planning
+from pipeline_lib.jobs.run_files import write_run_files
 from pipeline_lib.provenance.fingerprints import fingerprint
 
 LIMIT = workflow.global_resources.get("gpu")
@@ -76,6 +77,7 @@ if not workflow.is_main_process:  # a cluster's job runs its own Snakemake
 onstart:
     if workflow.is_main_process:
         forcing.mark(Path(config["results"]), PLANNING.forced_identities())
+        write_run_files(Path(config["results"]), config)
         warm.start()
         warning = oversubscription(ALLOWED, config["device"], config["gpu_share"])
         if warning and workflow.local_exec:  # a cluster assigns its GPUs itself
