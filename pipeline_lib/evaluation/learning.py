@@ -27,6 +27,7 @@ from pipeline_lib.provenance.fingerprints import file_digest
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
 
+LEARN_AGAIN = "snakemake --forcerun learn learns again"
 NO_PATTERN = f"not a learned pattern of this pipeline, or cut off. {checkpoint.REMAKE}"
 
 
@@ -67,6 +68,8 @@ def learn(
     """
     learned, margin = new_pattern(attack, data, device), margin_of(attack)
     learned.restore(state)
+    if learned.done == learned.total:
+        LOGGER.info("nothing is learned: %s was kept by an earlier run of the same work; %s", state, LEARN_AGAIN)
     progress = Progress("learning", learned.total, "batches", start=learned.done)
     saved = time.monotonic()
     for number in range(learned.done, learned.total):

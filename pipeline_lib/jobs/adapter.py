@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.devices import reserved_gpus
 from pipeline_lib.jobs.forcing import marked_by, marks
+from pipeline_lib.jobs.kept_logs import kept_log, logging_after_earlier_runs
 from pipeline_lib.jobs.locks import waiting_at_most
-from pipeline_lib.jobs.logs import LOGGER, logging_to
+from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.recording import recorded
 from pipeline_lib.jobs.runs import STOPPED
 from pipeline_lib.jobs.warm import leave, run_in_warm_process
@@ -30,7 +31,7 @@ def job(snakemake: Any) -> Iterator[None]:
         run_in_warm_process()
     identity, results = _identity(snakemake), Path(snakemake.config.get("results", "."))
     forced = marks(results) / identity["identity"] if identity else None
-    with logging_to(Path(snakemake.log[0])):
+    with logging_after_earlier_runs(Path(snakemake.log[0]), kept_log(results, identity) if identity else None):
         try:
             with (
                 reported_exits(f"rule {snakemake.rule}"),

@@ -84,10 +84,6 @@ onstart:
             LOGGER.warning(warning)
 
 
-if workflow.is_main_process and not PLAN["studies"] and not PLAN["figures"]:
-    LOGGER.warning("config: there are no `studies` and no `figures`: the report will be empty (config/README.md)")
-
-
 onsuccess:
     results_lock.release(Path(config["results"]))
 
@@ -149,6 +145,8 @@ def unaged(paths):
 
 def planned(files):
     """The files of a target rule. Planning begins here: the lock is taken before Snakemake looks at any file."""
+    if not PLAN["studies"] and not PLAN["figures"]:
+        raise WorkflowError("config: there are no `studies` and no `figures`, so there is nothing to make: name some")
     try:
         PLANNING.start(files)
     except PipelineError as error:
