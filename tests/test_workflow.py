@@ -367,3 +367,8 @@ def test_weights_from_a_file_replace_the_model_to_start_from(finished):
 def test_a_missing_file_of_weights_is_named_before_any_job(finished):
     with pytest.raises(WorkflowError, match=r"config: models\.at_af\.initial\.file: there is no file .*none\.pth"):
         plan(finished, {"models": {"at_af": {"initial": {"file": "none.pth"}}}})
+
+
+def test_a_configuration_with_nothing_to_show_is_refused(finished):
+    with pytest.raises(WorkflowError, match="no `studies` and no `figures`, so there is nothing to make"):
+        plan(finished, {"extends": "embedded"})
