@@ -187,7 +187,6 @@ def test_stopped_learning_goes_on_to_the_same_pattern(made, tmp_path):
     assert torch.equal(whole, stopped)
 
 
-@pytest.mark.parametrize("limit", [0, 3000])
 def test_a_pattern_that_was_kept_is_stated_in_the_log(made, tmp_path, caplog):
     caplog.set_level("INFO", logger="pipeline_lib")
     for _ in range(2):
@@ -196,6 +195,7 @@ def test_a_pattern_that_was_kept_is_stated_in_the_log(made, tmp_path, caplog):
     assert "snakemake --forcerun learn learns again" in caplog.text
 
 
+@pytest.mark.parametrize("limit", [0, 3000])
 def test_no_space_for_what_was_learned_names_the_file(made, tmp_path, limit):
     data, state = Clips(made / "clips.h5"), tmp_path / "state.pt"
     with pytest.raises(PipelineError, match=f"{state}: no space left"), file_size_limit(limit):
