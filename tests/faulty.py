@@ -79,5 +79,6 @@ def all_jobs(results: Path) -> tuple[Jobs, list[Description]]:
     config = with_defaults(effective_config(ROOT / "config", [CONFIG], {"results": str(results)}), SCHEMA)
     plan = resolved(config)
     jobs = Jobs(plan, paths, Layouts(plan, paths, config["note"]), config["evaluation"], ROOT)
-    found = {job.record: job for path in map(str, results.rglob("*")) if (job := jobs.maker(path))}
+    files = [str(path) for path in results.rglob("*") if path.is_file() or path.name == "rendered"]
+    found = {job.record: job for path in files if (job := jobs.maker(path))}
     return jobs, list(found.values())
