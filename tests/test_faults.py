@@ -104,7 +104,7 @@ def test_a_moved_folder_of_results_is_what_it_was(undisturbed, tmp_path, way):
 
 
 def test_another_clone_uses_the_results(whole, stronger, tmp_path):
-    clone = copy_project(tmp_path / "clone")
+    clone = copy_project(tmp_path)
     shutil.copytree(whole / "results", clone / "results")
     assert finish(clone, clone=clone) == set()
     assert finish(clone, clone=clone, given=STRONGER) == THAT_DIFFER
@@ -112,7 +112,9 @@ def test_another_clone_uses_the_results(whole, stronger, tmp_path):
 
 
 def test_another_user_uses_a_copy_of_the_results(whole, stronger):
-    become = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/nonexistent")
+    # May read everything, as Python and this clone may be in root's home folder, and write only what is its own.
+    may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    become = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *may_read, "env", "HOME=/nonexistent")
     python = [*become, sys.executable, "-c", "import pipeline_lib, snakemake"]
     if os.getuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("becoming another user needs root and setpriv")

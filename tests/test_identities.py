@@ -81,7 +81,7 @@ def test_a_job_that_depends_on_itself_is_refused():
 
 
 def test_facts_of_a_result_find_any_exchange_of_small_files_and_of_the_ends_of_large_ones(tmp_path):
-    small, large = tmp_path / "small", tmp_path / "large"
+    small, large = tmp_path / "small", tmp_path / "large.h5"
     small.write_bytes(b"abc")
     before = result_facts(small)
     small.write_bytes(b"abd")
@@ -94,6 +94,15 @@ def test_facts_of_a_result_find_any_exchange_of_small_files_and_of_the_ends_of_l
         large.write_bytes(content)
         assert result_facts(large) != before
     assert result_facts(tmp_path / "none") is None
+
+
+def test_facts_of_a_large_file_without_a_checksum_of_its_own_find_any_exchange(tmp_path):
+    content, path = bytearray(2_000_000), tmp_path / "predictions.csv"
+    path.write_bytes(content)
+    before = result_facts(path)
+    content[1_000_000] ^= 1
+    path.write_bytes(content)
+    assert result_facts(path) != before
 
 
 def test_facts_of_a_folder_are_names_and_sizes_at_any_depth(tmp_path):

@@ -13,6 +13,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.fingerprints import file_digest
 
 WHOLE_BYTES = 1_000_000
+WITH_CHECKSUM = (".h5", ".pt")
 END_BYTES = 4096
 OF_SNAKEMAKE = ".snakemake_timestamp"  # a file that Snakemake puts into folders
 
@@ -20,14 +21,15 @@ OF_SNAKEMAKE = ".snakemake_timestamp"  # a file that Snakemake puts into folders
 def result_facts(path: Path) -> dict[str, Any] | None:
     """Size and digest of a result, cheap to compute; None if it does not exist.
 
-    Of a file larger than WHOLE_BYTES the digest covers both ends: a clip store has its seal, which covers the content,
-    at the beginning, and a checkpoint its checksum at the end. Of a folder it covers all names and sizes.
+    Of a file larger than WHOLE_BYTES with a checksum of its own, which its readers compare, the digest covers both
+    ends: a clip store has its seal, which covers the content, at the beginning, and a checkpoint its checksum at the
+    end. Of a folder it covers all names and sizes.
     """
     try:
         if path.is_dir():
             return _folder_facts(path)
         size = path.stat().st_size
-        if size <= WHOLE_BYTES:
+        if size <= WHOLE_BYTES or path.suffix not in WITH_CHECKSUM:
             return {"size": size, "sha256": file_digest(path)}
         return {"size": size, "sha256_of_ends": _digest_of_ends(path, size)}
     except FileNotFoundError:
