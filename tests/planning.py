@@ -118,7 +118,18 @@ def pretend_finished(project: Path, config: dict | None = None) -> None:
                 write_record(results / job.identity["record"], record_of(job.identity, results))
 
 
-REPORTING = {"table", "claims", "audit_table", "figure", "figure_csv", "figure_html", "opening", "report", "summary"}
+REPORTING = {
+    "table",
+    "claims",
+    "audit_table",
+    "figure",
+    "figure_csv",
+    "figure_csv_html",
+    "figure_html",
+    "opening",
+    "report",
+    "summary",
+}
 
 
 def model_of(target: str) -> str:

@@ -18,7 +18,7 @@ def finished(finished_project) -> Path:
 
 def test_a_figure_of_its_own(finished):
     jobs = plan(finished, {"figures": {"perturbations_examples": {"attacks": ["pgd", "roa"]}}})
-    assert jobs == {("figure_html", "perturbations_examples"), ("report",)}
+    assert jobs == {("figure_csv_html", "perturbations_examples"), ("report",)}
 
 
 def test_a_figure_of_features_adds_its_jobs_only(finished):
@@ -27,7 +27,7 @@ def test_a_figure_of_features_adds_its_jobs_only(finished):
     targets = {"standard-s0", "multibn-s0", "multibn_manual-s0-physical"}
     jobs = plan(finished, {"figures": {"stages": new}})
     measured = {("features", "synthetic", target, "roa") for target in targets}
-    assert jobs == measured | {("figure", "stages"), ("report",)}  # the sets are those of a study
+    assert jobs == measured | {("figure_csv", "stages"), ("report",)}  # the sets are those of a study
 
 
 def test_a_masking_sheet_adds_the_sets_that_no_study_has(finished):
@@ -103,7 +103,7 @@ def test_a_sweep_is_its_entries_written_by_hand(swept):
 @pytest.mark.parametrize(
     ("kind", "old", "new", "redrawn"),
     [
-        ("iterations", "0.06 * math", "0.07 * math", {("figure", "iterations_pgd")}),
+        ("iterations", "0.065 * len", "0.07 * len", {("figure_csv", "iterations_pgd")}),
         ("perturbations", "FRAMES_PER_SECOND = 5", "FRAMES_PER_SECOND = 6", {"examples", "shapes"}),
         ("masking", "width_ratios=widths", "width_ratios=list(widths)", {("figure_csv", "masking_shapes")}),
     ],
@@ -111,7 +111,7 @@ def test_a_sweep_is_its_entries_written_by_hand(swept):
 def test_changed_code_of_a_kind_redraws_its_own_figures(finished, edit, kind, old, new, redrawn):
     edit(f"pipeline_lib/reporting/figures/{kind}.py", old, new)
     if kind == "perturbations":
-        redrawn = {("figure_html", f"perturbations_{name}") for name in redrawn}
+        redrawn = {("figure_csv_html", f"perturbations_{name}") for name in redrawn}
     assert plan(finished) == redrawn | {("report",)}
 
 
@@ -134,7 +134,7 @@ def own(finished, monkeypatch) -> Path:
 
 
 def test_an_own_kind_and_an_own_summary_add_their_jobs_only(own):
-    shown = {("figure_csv", "confusion_pgd"), ("table", "multav"), ("figure", "chart_multav")}
+    shown = {("figure_csv", "confusion_pgd"), ("table", "multav"), ("figure_csv", "chart_multav")}
     assert plan(own, EXAMPLE) == shown | {("claims",), ("opening",), ("report",), ("summary",)}
 
 

@@ -16,14 +16,14 @@ from matplotlib.text import Text
 
 from pipeline_lib.reporting.difference import magnified_difference
 from pipeline_lib.reporting.figures.chart import draw_table
-from pipeline_lib.reporting.figures.features import draw_features
-from pipeline_lib.reporting.figures.iterations import draw_iterations
+from pipeline_lib.reporting.figures.features import Features, draw_features
+from pipeline_lib.reporting.figures.iterations import Iterations, draw_iterations
 from pipeline_lib.reporting.figures.masking import draw_masking
 from pipeline_lib.reporting.figures.perturbations import draw_perturbations
 from pipeline_lib.reporting.figures.sweep import build_sweeps, draw_sweeps
-from pipeline_lib.reporting.figures.training_curves import draw_training
+from pipeline_lib.reporting.figures.training_curves import TrainingCurves, draw_training
 from pipeline_lib.reporting.metrics import wilson
-from pipeline_lib.reporting.style import STYLE, line_styles, write_figure
+from pipeline_lib.reporting.style import PAGE, STYLE, line_styles, write_figure
 from test_gallery import clips
 
 MODULES = ("reporting.metrics", "reporting.tables", "reporting.audits", "reporting.style", "reporting.gallery")
@@ -239,10 +239,53 @@ def test_iterations_axis_starts_at_the_first_step_and_keeps_the_last_tick() -> N
     assert {0, 1, 50} <= set(accuracy.get_xticks())
 
 
-def test_twenty_one_models_have_twenty_one_line_styles() -> None:
-    styles = [repr(sorted(style.items())) for style, _ in zip(line_styles(), range(22), strict=False)]
-    assert len(set(styles[:21])) == 21
-    assert styles[21] == styles[0]
+def test_no_two_line_styles_are_alike_and_too_many_curves_are_an_error() -> None:
+    with rc_context(STYLE):
+        styles = [repr(sorted(style.items())) for style in line_styles(147)]
+    assert len(set(styles)) == 147
+    with rc_context(STYLE), pytest.raises(ValueError, match="148 curves in one panel, and 147 different styles"):
+        line_styles(148)
+
+
+def test_each_model_has_a_panel_with_its_own_curves_and_validation_beside_training() -> None:
+    curves = [(name, one.assign(selection_accuracy=one["accuracy"] - 10)) for name, one in histories()[:7]]
+    with rc_context(STYLE):
+        figure = draw_training(curves, "ucf101")
+    panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in panels] == [name for name, _ in curves]
+    for panel, (_, curve) in zip(panels, curves, strict=True):
+        training, validation = panel.lines
+        assert list(training.get_ydata()) == list(curve["accuracy"])
+        assert list(validation.get_ydata()) == list(curve["selection_accuracy"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        *("training accuracy", "validation accuracy", "training loss (right axis)")
+    ]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_as_wide_as_a_page_with_text_of_a_paper(name: str) -> None:
+    figure = drawn(name)
+    assert figure.get_figwidth() == PAGE
+    assert all(5.9 <= text.get_fontsize() <= 9 for text in texts_of(figure))
+
+
+def test_the_chart_of_selections_is_not_one_of_accuracies() -> None:
+    words = draw_table(table(), "Selections", quantity="selections of the correct branch (%)").get_suptitle()
+    assert words == "Selections: selections of the correct branch (%)"
+
+
+def test_the_numbers_behind_curves_are_a_table(tmp_path: Path) -> None:
+    paths = {}
+    for name, history in histories()[:2]:
+        paths[name] = tmp_path / f"{name}.csv"
+        history.to_csv(paths[name], index=False)
+    found = TrainingCurves(dataset="d", models=list(paths)).numbers(paths)
+    assert found["model"].tolist() == ["model_0"] * 4 + ["model_1"] * 4
+    assert found["accuracy"].tolist() == [20, 40, 60, 80] * 2
+    stages = Features(dataset="d", attack="a", rows={}).numbers(paths)
+    assert stages["row"].tolist() == found["model"].tolist()
+    traces = Iterations(dataset="d", attack="a", rows={}).numbers({"traces": paths})
+    assert traces[["row", "accuracy"]].equals(stages[["row", "accuracy"]])
 
 
 def test_table_figure_prints_every_measured_value_and_draws_every_interval() -> None:

@@ -193,7 +193,7 @@ def test_results_made_of_other_bytes_with_the_same_identity_are_made_again(finis
     made["outputs"]["adversarial"]["bytes"] = result_facts(finished / SET)
     write_record(path, made)
     readers = {name for name, job in execute(finished, {"results": "elsewhere"}).items() if ATTACK in job.sources}
-    readers = {name for name in readers if name[0] in ("predict_transfer", "figure_html")}
+    readers = {name for name in readers if name[0] in ("predict_transfer", "figure_csv_html")}
     assert readers
     assert plan(finished) == with_all_that_follows(finished, readers)
 

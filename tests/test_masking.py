@@ -12,7 +12,6 @@ from pipeline_lib.reporting.audits import AUDIT_COLUMNS, MASKED
 from pipeline_lib.reporting.figures.masking import as_written, draw_masking
 from pipeline_lib.reporting.masking import (
     COLUMNS,
-    MASKED_PLAINLY,
     NO_SIGN,
     build_masking,
     masking_numbers,
@@ -70,7 +69,7 @@ def test_each_sign_of_masking_is_found_alone(table, sign):
 def test_an_attack_that_bpda_or_eot_makes_stronger(table, sign):
     assert list(signs_without_bpda_or_eot(table)) == [sign]
     assert list(signs_of_masking(table)) == []
-    assert verdict(table) == MASKED_PLAINLY
+    assert verdict(table) == f"masked but for {sign.partition(' ')[0]}"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,11 @@ def test_an_honest_sheet_has_no_sign(table):
 
 def test_the_weaker_of_both_white_box_attacks_is_no_reference_for_transfer():
     """EOT found what transfer found: nothing is masked but for EOT."""
-    assert verdict(sheet(white_box=70.0, transfer=40.0, eot=35.0)) == MASKED_PLAINLY
+    assert verdict(sheet(white_box=70.0, transfer=40.0, eot=35.0)) == "masked but for EOT"
+
+
+def test_a_verdict_names_only_the_forms_that_ran():
+    assert verdict(sheet(without_bpda=88.0, eot=20.0)) == "masked but for BPDA and EOT"
 
 
 def test_a_masked_sheet_stays_masked_whatever_bpda_does():
@@ -132,7 +135,7 @@ def test_the_figure_prints_the_numbers_and_the_verdict_with_its_signs():
     assert bounds.lines[0].get_ydata().tolist() == BOUNDS
     assert steps.lines[0].get_ydata().tolist() == STEPS
     words = figure.get_supxlabel().replace("\n", " ")
-    assert words == f"Verdict: {MASKED_PLAINLY}. BPDA makes the attack stronger (88.0 against 50.0 %)."
+    assert words == "Verdict: masked but for BPDA. BPDA makes the attack stronger (88.0 against 50.0 %)."
 
 
 def test_values_are_labeled_as_users_write_them():

@@ -89,7 +89,7 @@ def test_a_claim_reruns_the_table_of_claims_only_and_a_bad_one_nothing(finished,
 
 def test_title_of_a_study_reruns_its_table_only(finished):
     jobs = plan(finished, {"studies": {"multav": {"title": "Other"}}})
-    assert jobs == {("table", "multav"), ("figure", "chart_multav"), ("report",), ("summary",)}
+    assert jobs == {("table", "multav"), ("figure_csv", "chart_multav"), ("report",), ("summary",)}
 
 
 @pytest.mark.parametrize(("source", "tables"), [("surrogate-s0", {"networks"}), ("standard-s0", {"multibn_white_box"})])
@@ -244,7 +244,7 @@ def test_another_storage_makes_the_sets_again_and_what_reads_them_and_trains_not
     reading = {job for job in everything if own & set(job[2:])}
     assert rules(reading) == {"attack", "predict_transfer", "features"}
     assert computing(jobs) == (reading if is_another else set())
-    assert (("figure_html", "perturbations_examples") in jobs) == (("audit_table",) in jobs) == is_another
+    assert (("figure_csv_html", "perturbations_examples") in jobs) == (("audit_table",) in jobs) == is_another
 
 
 FRAMING = {"method": "universal_framing", "learning": {"method": "adam", "epochs": 2}, "sweep": {"width": [1, 2]}}
@@ -287,7 +287,7 @@ def test_what_a_universal_attack_learned_is_kept_where_its_sets_are_stored_other
 
 def test_removed_row(finished, edit):
     edit("config/config.yaml", "      BN-Physical: multibn_manual/physical\n", "")
-    shown = {("table", "multibn_branches"), ("figure", "chart_multibn_branches")}
+    shown = {("table", "multibn_branches"), ("figure_csv", "chart_multibn_branches")}
     assert plan(finished) == shown | {("audit_table",), ("claims",), ("opening",), ("report",), ("summary",)}
 
 
@@ -302,12 +302,12 @@ def test_removed_attack(finished):
     }
     shown = {
         ("table", "multav"),
-        ("figure", "chart_multav"),
-        ("figure_html", "perturbations_examples"),
+        ("figure_csv", "chart_multav"),
+        ("figure_csv_html", "perturbations_examples"),
         ("audit_table",),
         ("claims",),
     }
-    shown |= {("figure", "training_synthetic"), ("opening",)}  # of all models
+    shown |= {("figure_csv", "training_synthetic"), ("opening",)}  # of all models
     assert plan(finished, gone) == shown | {("report",), ("summary",)}
 
 
@@ -319,7 +319,7 @@ def test_a_deleted_intermediate_is_made_again_alone_when_it_is_needed(finished):
     needed = plan(finished, {"figures": {"perturbations_examples": {"attacks": ["pgd", "roa"]}}})
     aside.rename(path)
     assert unneeded == set()
-    figure = ("figure_html", "perturbations_examples")
+    figure = ("figure_csv_html", "perturbations_examples")
     assert needed == {("attack", "synthetic", "standard-s0", "pgd"), figure, ("report",)}
 
 
@@ -328,7 +328,7 @@ def test_a_touched_input_is_read_and_found_the_same(finished, edit):
     assert plan(finished) == set()
     edit("resources/paper/multav.csv", "MultAV", "MultAv")
     studies = CONFIG["studies"]
-    shown = {("table", study) for study in studies} | {("figure", f"chart_{study}") for study in studies}
+    shown = {("table", study) for study in studies} | {("figure_csv", f"chart_{study}") for study in studies}
     assert plan(finished) == shown | {("report",), ("summary",)}
 
 

@@ -182,7 +182,7 @@ class FigureRule(NamedTuple):
 
 
 def figure_rules(plan: Plan) -> list[FigureRule]:
-    """One rule for each set of file endings: `figure`, `figure_csv`, `figure_html`."""
+    """One rule for each set of file endings: `figure`, `figure_csv`, `figure_html`, `figure_csv_html`."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, figure in plan["figures"].items():
         groups.setdefault(tuple(figure["endings"][len(PICTURES) :]), []).append(name)

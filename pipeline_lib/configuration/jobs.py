@@ -26,7 +26,7 @@ from pipeline_lib.provenance.file_facts import content_facts
 SET_ENDINGS = {"adversarial": "h5", "audit": "audit.csv", "trace": "trace.csv"}
 CHECK_FILES = dict(zip(("html", "markdown", "json"), CHECK_ENDINGS, strict=True))
 # Rules that share a method.
-SAME = {"figure_csv": "figure", "figure_html": "figure"}
+SAME = dict.fromkeys(("figure_csv", "figure_html", "figure_csv_html"), "figure")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pipeline_lib.reporting.metrics import accuracy, over_seeds, read_prediction
 
 COLUMNS = ("part", "attack", "value", "measured", "low", "high", "n", "seeds", "zero_gradients")
 NO_SIGN = "no sign of masking"
-MASKED_PLAINLY = "masked but for BPDA and EOT"
+MASKED_WITHOUT = "masked but for {}"  # of the attack's forms BPDA and EOT, those that make it stronger
 LEFT_BY_AN_UNBOUNDED_ATTACK = 1.0  # percent
 # Parts with a single number, not several on a curve.
 FORMS = ("clean", "without_bpda", "white_box", "eot", "transfer")
@@ -36,10 +36,11 @@ def _measured(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdict(sheet: pd.DataFrame) -> str:
-    """Return `MASKED` for a sign against the sheet's strongest attack, else `MASKED_PLAINLY` or `NO_SIGN`."""
+    """Return `MASKED` for a sign against the sheet's strongest attack, else `MASKED_WITHOUT` or `NO_SIGN`."""
     if any(signs_of_masking(sheet)):
         return MASKED
-    return MASKED_PLAINLY if any(signs_without_bpda_or_eot(sheet)) else NO_SIGN
+    forms = [sign.partition(" ")[0] for sign in signs_without_bpda_or_eot(sheet)]
+    return MASKED_WITHOUT.format(" and ".join(forms)) if forms else NO_SIGN
 
 
 def above(one: Row, other: Row) -> bool:

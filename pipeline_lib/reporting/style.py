@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Iterator, Mapping
-from itertools import cycle, product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from cycler import cycler
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,6 +16,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline_lib.reporting.publish import publish
 
+# Widths of figures in inches: of a column, and of a page.
+COLUMN, PAGE = 3.4, 7.2
 INK, MUTED, FAINT = "#1c2530", "#5b6673", "#e3e7ec"
 # Okabe and Ito's palette for color-blind readers, without the light yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -23,11 +26,16 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE: Any = {
     "font.family": "DejaVu Sans",
-    "font.size": 9,
+    "font.size": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
-    "axes.titlesize": 10,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "legend.fontsize": 7,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -38,7 +46,7 @@ STYLE: Any = {
     "ytick.color": MUTED,
     "legend.frameon": False,
     "legend.handlelength": 2.8,
-    "legend.title_fontsize": 8,
+    "legend.title_fontsize": 7,
     "figure.facecolor": "white",
     "pdf.fonttype": 42,
 }
@@ -77,19 +85,26 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def line_styles() -> Iterator[dict[str, Any]]:
-    """Return an endless cycle of 21 line styles: colors and markers change first, then dashes."""
-    marked = zip(PALETTE, MARKERS, strict=True)
-    styles = ((dash, color, marker) for dash, (color, marker) in product(DASHES, marked))
-    return cycle(
-        {"linestyle": dash, "color": color, "marker": marker, "markersize": 3.5, "linewidth": 1.5, "clip_on": False}
-        for dash, color, marker in styles
+def line_styles(count: int) -> Iterator[dict[str, Any]]:
+    """Return `count` line styles, no two alike: colors and markers change first, then dashes, then their pairs.
+
+    The colors are those of the style. Raises ValueError for more than there are.
+    """
+    colors = rcParams["axes.prop_cycle"].by_key().get("color", list(PALETTE))
+    most = len(MARKERS) * len(DASHES) * len(colors)
+    if count > most:
+        raise ValueError(f"{count} curves in one panel, and {most} different styles")
+    combined = product(range(len(MARKERS)), DASHES, enumerate(colors))
+    styles = ((dash, color, MARKERS[(place + turn) % len(MARKERS)]) for turn, dash, (place, color) in combined)
+    return iter(
+        {"linestyle": dash, "color": color, "marker": marker, "markersize": 3, "linewidth": 1.2, "clip_on": False}
+        for dash, color, marker in islice(styles, count)
     )
 
 
-def finish_panel(panel: Axes, title: str, below: str) -> None:
-    """Set a panel's title, the label of its x-axis, and a y-axis that starts at 0 or below."""
-    panel.set_title(title)
+def finish_panel(panel: Axes, quantity: str, below: str) -> None:
+    """Set the labels of a panel's axes, with their units, and a y-axis that starts at 0 or below."""
+    panel.set_ylabel(quantity)
     panel.set_xlabel(below)
     panel.set_ylim(bottom=min(0, panel.dataLim.y0))
     panel.set_axisbelow(True)

@@ -110,7 +110,7 @@ rule audit_table:
 
 
 # One rule for each set of files that figures write in addition to their pictures: `figure`, `figure_csv` (numbers),
-# `figure_html` (a page).
+# `figure_html` (a page), `figure_csv_html`.
 for FORM in figure_rules(PLAN):
 
     rule:

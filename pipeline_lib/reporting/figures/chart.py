@@ -11,6 +11,7 @@ from pipeline_lib.configuration.figures import FigurePlan
 from pipeline_lib.configuration.files import Cell
 
 WORST = "#a83200"
+LETTERS = 24  # of a label in one line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,28 +20,30 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 
-def draw_table(table: pd.DataFrame, title: str = "", note: str = "") -> Figure:
+def draw_table(table: pd.DataFrame, title: str = "", note: str = "", quantity: str = "accuracy (%)") -> Figure:
     """Return a table in long form as panels per column and lines per row, 0 to 100 % on every axis.
 
     table: of `tables.build_table`, or of `faults.with_faults`, which marks numbers. title: default, the table's name.
-    note: one line at the bottom.
+    note: at the bottom. quantity: what the numbers are, with its unit.
     """
-    from pipeline_lib.reporting.style import new_figure
+    from pipeline_lib.reporting.style import PAGE, new_figure
     from pipeline_lib.reporting.tables import PARAMETERS
 
     table = table[table["column"] != PARAMETERS]
     rows, columns = list(table["row"].unique()), list(table["column"].unique())
-    width = max(1.5 + 1.45 * len(columns), 6.5)
-    heading = textwrap.fill(f"{title or table['table'].iloc[0]}: accuracy (%)", int(10 * width))
-    figure = new_figure(width, (0.46 if "worst" in table else 0.34) * len(rows) + 1.35 + 0.2 * heading.count("\n"))
-    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15})[0]
+    width = max(PAGE, 1.4 + 0.8 * len(columns))
+    heading = textwrap.fill(f"{title or table['table'].iloc[0]}: {quantity}", int(18 * width))
+    lines = sum(textwrap.fill(row, LETTERS).count("\n") for row in rows)
+    height = (0.36 if "worst" in table else 0.25) * len(rows) + 0.1 * lines + 1.1 + 0.13 * len(note) / (18 * width)
+    figure = new_figure(width, height + 0.2 * heading.count("\n"))
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.1})[0]
     for record in table.to_dict("records"):
         panel, height = panels[columns.index(record["column"])], rows.index(record["row"])
         draw_cell(panel, height, record, "bold" if record["best"] else "normal")
         draw_worst(panel, height, record)
     for panel, column in zip(panels, columns, strict=True):
         finish_column(panel, column, rows)
-    figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=11)
+    figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=9)
     kinds = table_legend(table)
     figure.legend(
         handles=kinds,
@@ -82,19 +85,19 @@ def draw_worst(panel: Axes, height: int, record: Mapping[Any, Any]) -> None:
 def annotate(panel: Axes, height: int, above: float, text: str, **style: Any) -> None:
     """Write a number at the right of a row, `above` its middle in points."""
     place: dict[str, Any] = {"xy": (1, height), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    panel.annotate(text, xytext=(27, above), ha="right", va="center", size=8, **place, **style)
+    panel.annotate(text, xytext=(25, above), ha="right", va="center", size=7, **place, **style)
 
 
 def finish_column(panel: Axes, column: str, rows: Sequence[str]) -> None:
     from pipeline_lib.reporting.style import INK
 
-    panel.set_title(column)
+    panel.set_title(textwrap.fill(column.replace("_", " "), 11), size=8)
     panel.set_xlim(0, 100)
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.set_xticks([0, 50, 100])
-    panel.set_yticks(range(len(rows)), rows, color=INK)
+    panel.set_yticks(range(len(rows)), [textwrap.fill(row, LETTERS) for row in rows], color=INK, size=7.5)
     panel.tick_params(length=0)
-    panel.tick_params(axis="x", labelsize=7)
+    panel.tick_params(axis="x", labelsize=6)
     panel.spines["bottom"].set_visible(False)
     panel.set_axisbelow(True)
     panel.grid(axis="x")
@@ -148,7 +151,13 @@ class Chart:
             | {"selectors": {column: plan.selector_histories(cells) for column, cells in row.items()}}
             for label, row in study["rows"].items()
         ]
-        return {"table": plan.table(self.study), "rows": rows, "summaries": study["summaries"]}
+        words = "selections of the correct branch (%)" if study.get("types") else "accuracy (%)"
+        return {
+            "table": plan.table(self.study),
+            "rows": rows,
+            "summaries": study["summaries"],
+            "quantity": f"{words} on {self.dataset}",
+        }
 
     def _row(self, label: str, row: Mapping[str, Any], worst: Mapping[str, Any]) -> dict[str, Any]:
         beside = {column: {"audits": _audits(self.dataset, cells)} for column, cells in worst.items()}
@@ -165,7 +174,14 @@ class Chart:
         table = with_guesses(with_faults(read_table(files["table"]), files), files)
         notes = (worst_note(table), fault_note(table), chance_note(table), guess_note(table))
         note = " ".join(filter(None, notes))
-        return draw_table(with_marked_rows(table), self.title, note)
+        return draw_table(with_marked_rows(table), self.title, note, files["quantity"])
+
+    def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
+        """The table in long form, with the faults that mark its numbers."""
+        from pipeline_lib.reporting.faults import with_faults
+        from pipeline_lib.reporting.tables import read_table
+
+        return with_faults(read_table(files["table"]), files)
 
 
 def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:

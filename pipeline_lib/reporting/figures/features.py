@@ -13,27 +13,31 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-TITLES = {"mean_square_difference": "Mean square difference", "relative": "Relative to clean mean square"}
+TITLES = {"mean_square_difference": "mean square difference", "relative": "relative to clean mean square"}
+
+LETTERS = 40  # of the names of stages that fit below a panel
 
 
-def draw_features(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
+def draw_features(curves: Sequence[tuple[str, pd.DataFrame]], below: str = "") -> Figure:
     """Return the absolute and relative difference of features after each stage; networks may have fewer stages.
 
-    curves: (label, table with columns stage, mean_square_difference and relative).
+    curves: (label, table with columns stage, mean_square_difference and relative). below: the attack and
+    the data set, for the axes.
     """
-    from pipeline_lib.reporting.style import finish_panel, line_styles, new_figure
+    from pipeline_lib.reporting.style import PAGE, finish_panel, line_styles, new_figure
 
     stages = max((list(curve["stage"]) for _, curve in curves), key=len)
-    figure = new_figure(8.4, max(2.9, 0.2 * len(curves) + 0.6))
+    figure = new_figure(PAGE, 2.5 + 0.16 * -(-len(curves) // 3))
     panels = figure.subplots(1, 2)
-    for (label, curve), line in zip(curves, line_styles(), strict=False):
+    for (label, curve), line in zip(curves, line_styles(len(curves)), strict=True):
         places = [stages.index(stage) for stage in curve["stage"]]
         for panel, column in zip(panels, TITLES, strict=True):
             panel.plot(places, curve[column], label=label if panel is panels[0] else None, **line)
     for panel, title in zip(panels, TITLES.values(), strict=True):
-        finish_panel(panel, title, "features after")
-        panel.set_xticks(range(len(stages)), stages)
-    figure.legend(loc="outside right upper")
+        finish_panel(panel, title, f"stage of the network {below}".strip())
+        crowded = sum(map(len, stages)) > LETTERS
+        panel.set_xticks(range(len(stages)), stages, rotation=90 if crowded else 0)
+    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
@@ -71,4 +75,11 @@ class Features:
     def draw(self, files: Mapping[str, Any]) -> Figure:
         import pandas as pd
 
-        return draw_features([(label, pd.read_csv(path)) for label, path in files.items()])
+        curves = [(label, pd.read_csv(path)) for label, path in files.items()]
+        return draw_features(curves, f"({self.attack}, {self.dataset})")
+
+    def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
+        """The curves of all rows: row, stage, mean_square_difference, relative."""
+        import pandas as pd
+
+        return pd.concat([pd.read_csv(path) for path in files.values()], keys=files, names=["row"]).reset_index("row")

@@ -16,39 +16,40 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int) -> Figure:
+def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int, attack: str = "", dataset: str = "") -> Figure:
     """Return accuracy, with its 95 % Wilson band for `n` clips, and loss against iterations.
 
-    curves: (label, table with columns step, accuracy in percent and loss).
+    curves: (label, table with columns step, accuracy in percent and loss). attack, dataset: for the axes.
     """
     import numpy as np
 
     from pipeline_lib.reporting.metrics import wilson
-    from pipeline_lib.reporting.style import finish_panel, line_styles, new_figure
+    from pipeline_lib.reporting.style import PAGE, finish_panel, line_styles, new_figure
 
-    figure = new_figure(8.4, 3.4)
-    accuracy, loss = figure.subplots(1, 2, width_ratios=(1.6, 1))
-    for (label, curve), line in zip(curves, line_styles(), strict=False):
+    figure = new_figure(PAGE, 2.9)
+    accuracy, loss = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    for (label, curve), line in zip(curves, line_styles(len(curves)), strict=True):
         low, high = np.array([wilson(percent, n) for percent in curve["accuracy"]]).T
         accuracy.fill_between(curve["step"], low, high, color=line["color"], alpha=0.12, linewidth=0)
         accuracy.plot(curve["step"], curve["accuracy"], label=label, **line)
         loss.plot(curve["step"], curve["loss"], **line)
     iterations = sorted({int(step) for _, curve in curves for step in curve["step"]})
-    for panel, title in ((accuracy, "Accuracy (%)"), (loss, "Loss")):
-        finish_panel(panel, title, "attack iterations")
-        scale_iterations(panel, iterations)
+    quantity = " ".join(filter(None, ("accuracy (%)", dataset and f"on {dataset}")))
+    for panel, title, inches in ((accuracy, quantity, 3.3), (loss, "loss", 2.2)):
+        finish_panel(panel, title, " ".join(filter(None, ("iterations", attack and f"of {attack}"))))
+        scale_iterations(panel, iterations, inches)
     accuracy.set_ylim(0, 100)
-    figure.legend(loc="outside right upper", title=f"shaded: 95 % interval\nfor n = {n} clips", alignment="left")
+    figure.legend(loc="outside upper left", title=f"shaded: 95 % interval for n = {n} clips", alignment="left", ncols=3)
     return figure
 
 
-def scale_iterations(panel: Axes, iterations: Sequence[int]) -> None:
-    """Set a square-root axis, which enlarges the first iterations, with ticks that do not overlap."""
+def scale_iterations(panel: Axes, iterations: Sequence[int], inches: float) -> None:
+    """Set a square-root axis, which enlarges the first iterations, with ticks that do not overlap on these inches."""
     from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
     from pipeline_lib.reporting.style import square_root_axis
 
-    room = 0.06 * math.sqrt(iterations[-1] or 1)
+    room = (0.09 + 0.065 * len(str(iterations[-1]))) / inches * math.sqrt(iterations[-1] or 1)
     ticks: list[int] = []
     for step in reversed(iterations):
         if not ticks or math.sqrt(ticks[-1]) - math.sqrt(step) >= room:
@@ -96,4 +97,12 @@ class Iterations:
         import pandas as pd
 
         curves = [(label, pd.read_csv(path)) for label, path in files["traces"].items()]
-        return draw_iterations(curves, int(pd.read_csv(files["audit"])["clips"][0]))
+        clips = int(pd.read_csv(files["audit"])["clips"][0])
+        return draw_iterations(curves, clips, self.attack, self.dataset)
+
+    def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
+        """The curves of all rows: row, step, accuracy in percent, loss."""
+        import pandas as pd
+
+        read = [pd.read_csv(path) for path in files["traces"].values()]
+        return pd.concat(read, keys=files["traces"], names=["row"]).reset_index("row")

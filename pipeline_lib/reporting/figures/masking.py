@@ -26,22 +26,29 @@ LABELS = {
 }
 
 
-def draw_masking(sheet: pd.DataFrame, title: str) -> Figure:
-    """Return a figure of the attack's forms, accuracy against bounds and steps, and the verdict with its signs."""
+BELOW = {"bound": "bound epsilon (of the range [0, 1])", "steps": "iterations"}
+
+
+def draw_masking(sheet: pd.DataFrame, title: str, where: str = "") -> Figure:
+    """Return a figure of the attack's forms, accuracy against bounds and steps, and the verdict with its signs.
+
+    where: the attack and the data set, for the heading.
+    """
     from pipeline_lib.reporting.masking import signs_of_masking, signs_without_bpda_or_eot, verdict
-    from pipeline_lib.reporting.style import INK, new_figure
+    from pipeline_lib.reporting.style import INK, PAGE, new_figure
 
     curves = [part for part in ("bound", "steps") if (sheet["part"] == part).any()]
     widths = [3.2, *(max(2.7, 0.45 * (sheet["part"] == part).sum()) for part in curves)]
-    figure = new_figure(sum(widths) + 0.2, 3.3)
+    figure = new_figure(PAGE, 2.8)
     panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     draw_forms(panels[0], sheet[sheet["part"].isin(LABELS)])
     for panel, part in zip(panels[1:], curves, strict=True):
-        draw_curve(panel, sheet[sheet["part"] == part], {"bound": "epsilon", "steps": "steps"}[part])
-    figure.suptitle(f"{title}: accuracy (%)", x=0.01, ha="left", weight="bold", size=11)
+        draw_curve(panel, sheet[sheet["part"] == part], BELOW[part])
+    heading = textwrap.fill(f"{title}: accuracy (%) {where}".strip(), 95)
+    figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=9)
     signs = "; ".join([*signs_of_masking(sheet), *signs_without_bpda_or_eot(sheet)])
     words = f"Verdict: {verdict(sheet)}" + (f". {signs[0].upper()}{signs[1:]}." if signs else ".")
-    figure.supxlabel(textwrap.fill(words, int(15 * figure.get_figwidth())), x=0.01, ha="left", size=9, color=INK)
+    figure.supxlabel(textwrap.fill(words, 118), x=0.01, ha="left", size=8, color=INK)
     return figure
 
 
@@ -53,7 +60,7 @@ def draw_forms(panel: Axes, rows: pd.DataFrame) -> None:
     for height, row in enumerate(rows.to_dict("records")):
         panel.barh(height, row["measured"], height=0.6, color=PALETTE[1] if row["part"] == "without_bpda" else MEASURED)
         panel.plot([row["low"], row["high"]], [height, height], color=INK, linewidth=1.2)
-        panel.text(row["high"] + 2, height, f"{row['measured']:.1f}", va="center", size=8)
+        panel.text(row["high"] + 2, height, f"{row['measured']:.1f}", va="center", size=7)
     panel.set_yticks(range(len(rows)), [labels[part] for part in rows["part"]], color=INK)
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.set_xlim(0, 118)
@@ -68,7 +75,7 @@ def draw_curve(panel: Axes, rows: pd.DataFrame, below: str) -> None:
     places = range(len(rows))
     panel.fill_between(places, rows["low"], rows["high"], color=MEASURED, alpha=0.12, linewidth=0)
     panel.plot(places, rows["measured"], color=MEASURED, marker="o", markersize=3.5, linewidth=1.5, clip_on=False)
-    panel.set_xticks(places, [as_written(value) for value in rows["value"]], size=7, color=MUTED)
+    panel.set_xticks(places, [as_written(value) for value in rows["value"]], size=6, color=MUTED)
     panel.set_xlabel(below)
     panel.set_ylim(0, 100)
     panel.set_axisbelow(True)
@@ -120,8 +127,8 @@ class Masking:
             '"masked gradient": against the strongest attack of the sheet (the lowest accuracy with BPDA, or EOT) '
             "transfer is stronger, the accuracy at the largest bound stays above 1 %, a larger bound or more steps "
             "increase the accuracy, or more than 1 % of an attack's first gradients are zero; then no number here "
-            'measures robustness. Verdict "masked but for BPDA and EOT": none of that, but the attack without BPDA, or '
-            "without EOT, leaves a higher accuracy; then only the numbers with them measure robustness."
+            'measures robustness. Verdict "masked but for BPDA" (or EOT, or both): none of that, but the attack '
+            "without it leaves a higher accuracy; then only the numbers with it measure robustness."
         )
 
     def needs(self, plan: FigurePlan) -> list[dict[str, Any]]:
@@ -170,7 +177,7 @@ class Masking:
     def draw(self, files: Sequence[Mapping[str, Any]]) -> Figure:
         from pipeline_lib.reporting.masking import build_masking
 
-        return draw_masking(build_masking(files), self.heading)
+        return draw_masking(build_masking(files), self.heading, f"under {self.attack} on {self.dataset}")
 
 
 def _part(plan: FigurePlan, part: str, attack: str, own: list[str], source: str | None = None) -> dict[str, Any]:

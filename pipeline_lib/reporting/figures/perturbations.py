@@ -11,6 +11,7 @@ from pipeline_lib.configuration.figures import FigurePlan
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -50,9 +51,9 @@ def attack_examples(
 def draw_perturbations(examples: Sequence[Example]) -> Figure:
     """Return a figure with a row per example: its middle frame clean, adversarial, and 15 times their difference."""
     from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
-    from pipeline_lib.reporting.style import MUTED, new_figure
+    from pipeline_lib.reporting.style import MUTED, PAGE, new_figure
 
-    figure = new_figure(7.6, 1.9 * len(examples) + 0.4)
+    figure = new_figure(PAGE, 1.85 * len(examples) + 0.4)
     axes = figure.subplots(len(examples), 3, squeeze=False)
     for heading, panel in zip(("clean", "adversarial", f"difference \u00d7 {MAGNIFICATION}"), axes[0], strict=True):
         panel.set_title(heading, loc="center")
@@ -64,8 +65,8 @@ def draw_perturbations(examples: Sequence[Example]) -> Figure:
         panels[2].set_xlabel(change_in_words(*frames), fontsize=7, color=MUTED, labelpad=2)
         attack, _, classes = label.replace(" \u2192 ", " \u2192\n").partition("\n")
         place: dict[str, Any] = {"xy": (-0.08, 0.5), "xycoords": "axes fraction", "textcoords": "offset points"}
-        panels[0].annotate(attack, xytext=(0, 1), ha="right", va="bottom", weight="bold", **place)
-        panels[0].annotate(classes, xytext=(0, -2), ha="right", va="top", fontsize=8, color=MUTED, **place)
+        panels[0].annotate(attack, xytext=(0, 1), ha="right", va="bottom", weight="bold", fontsize=8, **place)
+        panels[0].annotate(classes, xytext=(0, -2), ha="right", va="top", fontsize=7, color=MUTED, **place)
     return figure
 
 
@@ -74,6 +75,15 @@ def show_frame(panel: Axes, image: np.ndarray) -> None:
     panel.set_xticks([])
     panel.set_yticks([])
     panel.spines[:].set_visible(False)
+
+
+def changes(label: str, clean: np.ndarray, adversarial: np.ndarray) -> dict[str, Any]:
+    """Return the change of a clip's middle frame as numbers."""
+    attack, _, classes = label.partition("\n")
+    middle = len(clean) // 2
+    change = abs(adversarial[middle].astype(int) - clean[middle].astype(int))
+    changed = float((change.max(axis=-1) > 0).mean())
+    return {"attack": attack, "classes": classes, "largest_change": int(change.max()), "changed_pixels": changed}
 
 
 def change_in_words(clean: np.ndarray, adversarial: np.ndarray) -> str:
@@ -117,6 +127,12 @@ class Perturbations:
         from pipeline_lib.reporting.gallery import gallery_page
 
         return gallery_page(self._examples(files), FRAMES_PER_SECOND)
+
+    def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
+        """Of the frames shown: attack, classes, largest change in gray levels, and fraction of changed pixels."""
+        import pandas as pd
+
+        return pd.DataFrame([changes(*example) for example in self._examples(files)])
 
     def _examples(self, files: Mapping[str, Any]) -> list[Example]:
         sets, predictions = (list(map(Path, files[kind])) for kind in ("adversarial", "predictions"))

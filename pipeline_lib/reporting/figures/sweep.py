@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,29 +44,34 @@ def build_sweeps(panels: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(records, columns=list(COLUMNS))
 
 
-def draw_sweeps(table: pd.DataFrame, title: str = "") -> Figure:
-    """Return a figure with a panel for each attack and a line for each row, with shaded 95 % intervals."""
-    from pipeline_lib.reporting.style import line_styles, new_figure
+def draw_sweeps(table: pd.DataFrame, title: str = "", dataset: str = "") -> Figure:
+    """Return a figure with a panel for each attack and a line for each row, with shaded 95 % intervals.
+
+    dataset: for the heading.
+    """
+    from pipeline_lib.reporting.style import PAGE, line_styles, new_figure
 
     names, rows = list(table["panel"].unique()), list(table["row"].unique())
     across = min(len(names), PANELS_PER_LINE)
     down = -(-len(names) // across)
-    figure = new_figure(2.4 * across + 2.2, 2.6 * down + 0.5)
+    figure = new_figure(PAGE, 2.0 * down + 0.7)
     panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
-    styles = dict(zip(rows, line_styles(), strict=False))
+    styles = dict(zip(rows, line_styles(len(rows)), strict=True))
     for name, panel in zip(names, panels, strict=False):
         draw_panel(panel, table[table["panel"] == name], styles)
         panel.set_title(name)
     for unused in list(panels):
         unused.set_visible(False)
     figure.axes[0].set_ylim(0, 100)
-    figure.suptitle(f"{title or 'Sweep'}: accuracy (%)", x=0.01, ha="left", weight="bold", size=11)
+    words = f"{title or 'Sweep'}: accuracy (%)" + (f" on {dataset}" if dataset else "")
+    figure.suptitle(textwrap.fill(words, 95), x=0.01, ha="left", weight="bold", size=9)
     clips = " to ".join(map(str, sorted({table["n"].min(), table["n"].max()})))
     lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}
     figure.legend(
         handles=[lines[row] for row in rows],
-        loc="outside right upper",
-        title=f"shaded: 95 % interval\nfor n = {clips} clips",
+        loc="outside lower left",
+        ncols=3,
+        title=f"shaded: 95 % interval for n = {clips} clips",
         alignment="left",
     )
     return figure
@@ -93,7 +99,7 @@ def scale_values(panel: Axes, values: Sequence[float], labels: Sequence[str]) ->
 
     square_root_axis(panel, values[0], values[-1])
     roots = [math.sqrt(max(value, 0)) for value in values]
-    per_letter = 0.038 * (roots[-1] - roots[0])
+    per_letter = 0.064 * (roots[-1] - roots[0])
     shown: list[int] = []
     for place in reversed(range(len(values))):
         room = per_letter * (len(labels[place]) + len(labels[shown[-1]]) + 1) / 2 if shown else 0
@@ -158,7 +164,7 @@ class SweepCurves:
         return build_sweeps(files).round({"measured": 4, "low": 4, "high": 4})
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
-        return draw_sweeps(build_sweeps(files), self.title)
+        return draw_sweeps(build_sweeps(files), self.title, self.dataset)
 
 
 def _axis(sweep: Sweep) -> dict[str, Any]:

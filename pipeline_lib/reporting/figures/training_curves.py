@@ -1,7 +1,8 @@
-"""Loss, accuracy and learning rate of trainings by epoch; one such figure per data set is made automatically."""
+"""Accuracy and loss of trainings by epoch, a panel for each model; one such figure per data set is automatic."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,33 +11,76 @@ from pipeline_lib.configuration.figures import FigurePlan
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TITLES = {"loss": "Training loss", "accuracy": "Training accuracy (%)", "learning_rate": "Learning rate"}
+PANELS_PER_LINE = 5
+# Column of a history -> its label in the figure.
+CURVES = {
+    "accuracy": "training accuracy",
+    "selection_accuracy": "validation accuracy",
+    "loss": "training loss (right axis)",
+}
+COLUMNS = ("model", "epoch", "loss", "accuracy", "selection_accuracy", "learning_rate")
 
 
-def draw_training(histories: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
-    """Return a figure of training loss, accuracy in percent and learning rate against epochs.
+def draw_training(histories: Sequence[tuple[str, pd.DataFrame]], dataset: str = "") -> Figure:
+    """Return a figure with a panel for each model: accuracies in percent (left) and the training loss (right).
 
-    histories: (label, table with columns epoch, loss, accuracy in percent and learning_rate).
+    histories: (label, table with columns epoch, loss, accuracy in percent, and if there are validation clips
+    selection_accuracy in percent). dataset: named below the panels.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    from pipeline_lib.reporting.style import finish_panel, line_styles, new_figure
+    from pipeline_lib.reporting.style import PAGE, new_figure
 
     # Models without epochs have no curve; an empty one would break the figure's layout.
     histories = [(label, history) for label, history in histories if len(history)]
-    figure = new_figure(10.5, 0.2 * max(len(histories), 14) + 0.3)
-    panels = figure.subplots(1, 3)
-    for (label, history), line in zip(histories, line_styles(), strict=False):
-        for panel, column in zip(panels, TITLES, strict=True):
-            panel.plot(history["epoch"], history[column], label=label if column == "loss" else None, **line)
-    for panel, title in zip(panels, TITLES.values(), strict=True):
-        finish_panel(panel, title, "epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[1].set_ylim(0, 100)
-    figure.legend(loc="outside right upper")
+    across = max(1, min(len(histories), PANELS_PER_LINE))
+    down = max(1, -(-len(histories) // across))
+    figure = new_figure(PAGE, 1.25 * down + 0.6)
+    panels = list(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flat)
+    most = max((history["loss"].max() for _, history in histories), default=1.0)
+    lines: dict[str, Any] = {}
+    for place, (label, history) in enumerate(histories):
+        losses = draw_model(panels[place], label, history, most, lines)
+        losses.tick_params(labelright=(place + 1) % across == 0 or place + 1 == len(histories))
+    finish_panels(panels, len(histories), across)
+    figure.supxlabel(" ".join(filter(None, ("epoch", dataset and f"of training on {dataset}"))), size=8)
+    figure.supylabel("accuracy (%)", size=8)
+    if lines:
+        figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=3)
     return figure
+
+
+def draw_model(panel: Axes, label: str, history: pd.DataFrame, most: float, lines: dict[str, Any]) -> Axes:
+    """Draw one model's curves, and return the axis of its loss, which ends at `most`. lines: label -> line, for the
+    legend."""
+    from pipeline_lib.reporting.style import MUTED, line_styles
+
+    styles = list(line_styles(3))
+    losses = panel.twinx()
+    panel.set_zorder(1)
+    panel.patch.set_visible(False)
+    for (column, words), style in zip(CURVES.items(), (*styles[:2], styles[2] | {"color": MUTED}), strict=True):
+        if column in history and history[column].notna().any():
+            axis = losses if column == "loss" else panel
+            [lines[words]] = axis.plot(history["epoch"], history[column], **style | {"markersize": 2, "linewidth": 1})
+    losses.set_ylim(0, 1.05 * most)
+    losses.tick_params(length=0, labelcolor=MUTED, labelsize=6)
+    panel.set_title(textwrap.fill(label, 18), size=7)
+    return losses
+
+
+def finish_panels(panels: Sequence[Axes], used: int, across: int) -> None:
+    """Set the axes of the used panels, and hide the others."""
+    from matplotlib.ticker import MaxNLocator
+
+    for place, panel in enumerate(panels):
+        panel.set_visible(place < used)
+        panel.set_ylim(0, 100)
+        panel.set_yticks([0, 50, 100])
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+        panel.grid(axis="y")
+        panel.tick_params(length=0, labelbottom=place + across >= used)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +95,9 @@ class TrainingCurves:
     models: list[str]
 
     caption: ClassVar[str] = (
-        "Loss and accuracy on the training inputs (adversarial ones where a defense trains on them) by epoch."
+        "Accuracy (left axis, percent) and loss (right axis, gray) on the training inputs (adversarial ones where a "
+        "defense trains on them) by epoch, and accuracy on validation clips where there are any. The numbers, with the "
+        "learning rate, are in the CSV file of the same name."
     )
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
@@ -61,4 +107,11 @@ class TrainingCurves:
     def draw(self, files: Mapping[str, Any]) -> Figure:
         import pandas as pd
 
-        return draw_training([(model, pd.read_csv(path)) for model, path in files.items()])
+        return draw_training([(model, pd.read_csv(path)) for model, path in files.items()], self.dataset)
+
+    def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
+        """The curves of all models, `COLUMNS`."""
+        import pandas as pd
+
+        read = [pd.read_csv(path).assign(model=model) for model, path in files.items()]
+        return pd.concat(read, ignore_index=True).reindex(columns=list(COLUMNS))
