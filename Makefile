@@ -2,11 +2,28 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SHELL := /bin/bash
 
-.PHONY: demo plan test test-all test-gpu gpu faults lint docs mutants slurm clean-runs
+.PHONY: help demo plan test test-all test-gpu gpu faults lint docs mutants slurm clean-runs
 
+help:
+	@echo "demo        the whole workflow on the embedded data set, up to results/report.html"
+	@echo "plan        what a study costs before it starts: CONFIG=config/multibn.yaml"
+	@echo "test        the tests"
+	@echo "test-all    also the slow ones, and those with a private SLURM"
+	@echo "test-gpu    the tests that need a CUDA device"
+	@echo "gpu         ten minutes on a GPU: correctness and rates"
+	@echo "faults      kills at random moments, damaged results: N=200 for more"
+	@echo "lint        style and types"
+	@echo "docs        the documentation as a site in site/"
+	@echo "mutants     mutation testing (hours)"
+	@echo "slurm       packages for the SLURM profile"
+	@echo "clean-runs  deletes finished models of earlier configurations"
+
+# One line of progress; the whole log is in results/logs/demo.log. Then the first table in short, and what is doubtful.
 demo: $(VENV)/.installed
-	$(BIN)/snakemake --cores all
+	@set -o pipefail; $(BIN)/snakemake --cores all 2>&1 | $(BIN)/python -m pipeline_lib.reporting.progress results/logs/demo.log
+	@$(BIN)/python -m pipeline_lib.reporting.ending results
 
 # What a study costs before it starts: `make plan CONFIG=config/multibn.yaml PLAN="--gpu a100"`.
 plan: $(VENV)/.installed

@@ -30,10 +30,7 @@ BELOW = {"bound": "bound epsilon (of the range [0, 1])", "steps": "iterations"}
 
 
 def draw_masking(sheet: pd.DataFrame, title: str, where: str = "") -> Figure:
-    """Return a figure of the attack's forms, accuracy against bounds and steps, and the verdict with its signs.
-
-    where: the attack and the data set, for the heading.
-    """
+    """Return a figure of the attack's forms, bounds and steps, and the verdict. where: attack and data set in words."""
     from pipeline_lib.reporting.masking import signs_of_masking, signs_without_bpda_or_eot, verdict
     from pipeline_lib.reporting.style import INK, PAGE, new_figure
 
