@@ -60,10 +60,10 @@ def jobs_in(text: str) -> set[str]:
 
 
 def contents(results: Path) -> dict[str, bytes]:
-    """The bytes of all results, without records (their versions and machines may differ), logs and run folders."""
+    """The bytes of all results, without what describes a run: records, `run.json`, `config.yaml`, logs, run folders."""
     files = (path for path in results.rglob("*") if path.is_file())
     names = {str(path.relative_to(results)): path for path in files}
-    hidden = re.compile(r"(^|/)(\.|logs/|identities/)")
+    hidden = re.compile(r"(^|/)(\.|logs/|identities/)|^(run\.json|config\.yaml)$")
     return {name: path.read_bytes() for name, path in names.items() if not hidden.search(name)}
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -112,15 +113,15 @@ def test_another_clone_uses_the_results(whole, stronger, tmp_path):
 
 
 def test_another_user_uses_a_copy_of_the_results(whole, stronger):
+    folder = Path(tempfile.gettempdir()) / f"faults-{os.getpid()}"
     # May read everything, as Python and this clone may be in root's home folder, and write only what is its own.
     may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    become = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *may_read, "env", "HOME=/nonexistent")
+    become = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *may_read, "env", f"HOME={folder}")
     python = [*become, sys.executable, "-c", "import pipeline_lib, snakemake"]
     if os.getuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("becoming another user needs root and setpriv")
     if subprocess.run(python, capture_output=True).returncode:
         pytest.skip("another user cannot run this Python")
-    folder = Path("/tmp") / f"faults-{os.getpid()}"
     try:
         shutil.copytree(whole, folder)
         subprocess.run(["chown", "-R", "65534:65534", str(folder)], check=True)
