@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from configured import SCHEMA
+from configured import SCHEMA, changed, resolved
 from pipeline_lib.configuration.figures import resolve_figures
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.studies import resolve_studies, used_cells, used_models
@@ -164,3 +164,9 @@ def test_everything_that_is_shown_is_used():
     assert used_models(plan) == used_models(plan, "d") == used
     assert used_models(plan, "other") == []
     assert ("d", cell("manual-s0-lp", "roa", "manual-s0-lp")) in list(used_cells(plan))
+
+
+def test_a_row_of_models_with_different_numbers_of_seeds_is_refused_while_planning():
+    config = changed("models.standard.seeds", [0, 1])
+    with pytest.raises(PipelineError, match=r"columns have different numbers of seeds \(.*\): give their models the same"):
+        resolved(config)

@@ -114,7 +114,16 @@ def _row(where: str, row: Any, columns: Mapping[str, dict], source: str | None, 
             raise fail(f"{where}.attack", f"missing, and column {column!r} names none either")
         found = targets_of(f"{where}.{column}", written, plan["models"])
         cells[column] = [cell(where, target, both["attack"], both["source"], plan) for target in found]
+    _check_seeds(where, cells)
     return cells
+
+
+def _check_seeds(where: str, cells: Mapping[str, list[dict]]) -> None:
+    """Raises PipelineError for columns whose models have different numbers of seeds: a row has one number."""
+    counts = {column: len(found) for column, found in cells.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{column} {count}" for column, count in counts.items())
+        raise fail(where, f"columns have different numbers of seeds ({listed}): give their models the same 'seeds'")
 
 
 def _of_column(given: Mapping[str, Any], column: str) -> dict[str, Any]:
