@@ -16,7 +16,7 @@ DECODING_MB = 2000
 DECODING_MINUTES = 120
 # Host memory of a process that has loaded CUDA's libraries; an assumption.
 CUDA_PROCESS_MB = 2200
-# What a job requests over the estimate of its peak, which is off by up to a quarter (benchmarks/README.md).
+# What a job requests over the estimate of its peak, see benchmarks/README.md.
 MARGIN = 1.4
 STARTING_MINUTES = 10
 
