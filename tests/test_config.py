@@ -27,10 +27,10 @@ def test_seeds_may_be_text_as_the_command_line_gives_them():
 
 
 def test_models_carry_their_attacks_and_seeds():
-    plan = resolved(changed("models.at_af.seeds", [3, 5]))
-    assert plan["models"]["at_af-s5"]["seed"] == 5
-    assert plan["models"]["at_af-s5"]["defense"]["attack"] == plan["attacks"]["af"]
-    assert plan["models"]["at_af-s5"]["initial"] == "standard-s0"  # `standard` has no seed 5
+    plan = resolved(changed("models.max.seeds", [3, 5]))
+    assert plan["models"]["max-s5"]["seed"] == 5
+    assert plan["models"]["max-s5"]["defense"]["attacks"][0] == plan["attacks"]["pgd"]
+    assert plan["models"]["max-s5"]["initial"] == "standard-s0"  # `standard` has no seed 5
 
 
 def test_a_model_starts_from_the_same_seed_where_there_is_one():
