@@ -21,7 +21,7 @@ def rows_of_papers() -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for path in sorted((RESOURCES / "paper").glob("*.csv")):
         with path.open() as file:
-            found += [row for row in csv.DictReader(file) if "table" in row]
+            found += [row for row in csv.DictReader(file) if "value" in row]
     return found
 
 

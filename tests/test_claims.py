@@ -91,8 +91,8 @@ def test_cells_of_two_tables_are_compared_where_both_have_the_same_clips() -> No
 
 def test_a_study_of_ones_own_is_named_and_compared_row_by_row(tmp_path: Path) -> None:
     line = "mine,Mine,nowhere,Networks differ,study:networks,Wide ResNet,clean,highest of column"
-    found = resolve_claims(read_claims([file_of(tmp_path, line)]), layouts("demo").studies, {})[0]["comparisons"]
-    rows = [row["label"] for row in layouts("demo").studies["networks"]["rows"]]
+    found = resolve_claims(read_claims([file_of(tmp_path, line)]), layouts("demo_more").studies, {})[0]["comparisons"]
+    rows = [row["label"] for row in layouts("demo_more").studies["networks"]["rows"]]
     assert [one["second"]["row"] for one in found] == [row for row in rows if row != "Wide ResNet"]
     assert all(one["studies"] == ["networks", "networks"] and one["printed"] is None for one in found)
     assert resolve_claims(read_claims([file_of(tmp_path, line)]), {}, {})[0]["comparisons"] == []

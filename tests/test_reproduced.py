@@ -18,7 +18,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 STATED = {row["table"]: row for row in rows_of(ROOT / "resources/reproduced.csv")}
-PRINTED = [row for path in (ROOT / "resources/paper").glob("*.csv") for row in rows_of(path) if "table" in row]
+PRINTED = [row for path in (ROOT / "resources/paper").glob("*.csv") for row in rows_of(path) if "value" in row]
 
 
 @cache
