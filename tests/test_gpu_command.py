@@ -36,7 +36,7 @@ def test_a_study_is_computed_without_snakemake(tmp_path):
     """The table is that of its predictions, and a second call computes nothing again."""
     for split, count in (("train", 12), ("test", 6)):
         tiny.write_clips(tmp_path / f"clips/{split}.h5", count, shape=(4, 24, 24, 3))
-    command = [sys.executable, str(BENCHMARKS / "study.py"), "--config", "tests/minimal.yaml"]
+    command = [sys.executable, str(BENCHMARKS / "study.py"), "--config", "config/demo_more.yaml", "tests/minimal.yaml"]
     command += ["--study", "multibn_white_box", "--rows", "No Defense", "MultiBN-manual", "--device", "cpu"]
     command += ["--results", str(tmp_path / "results"), "--clips", str(tmp_path / "clips")]
     first, second = (

@@ -122,7 +122,7 @@ def test_images_from_files_to_the_report(tmp_path):
     overlay["figures"] = dict.fromkeys(CONFIG["figures"]) | SHAPES["figures"]
     (tmp_path / "shapes.json").write_text(json.dumps(overlay))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(tmp_path)]
-    configs = ["--configfile", str(ROOT / "config/demo.yaml"), str(tmp_path / "shapes.json")]
+    configs = ["--configfile", str(ROOT / "config/demo_more.yaml"), str(tmp_path / "shapes.json")]
     done = subprocess.run([*command, *configs], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     table = (tmp_path / "results/tables/shapes.md").read_text()
