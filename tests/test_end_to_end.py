@@ -104,3 +104,12 @@ def test_a_broken_input_is_made_again_and_other_results_stay(whole, tmp_path):
     assert store in log
     assert "rule train:" not in log
     assert contents(folder) == before
+
+
+def test_a_universal_attack_is_learned_and_placed(whole, tmp_path):
+    folder = tmp_path / "universal"
+    shutil.copytree(whole, folder)
+    entry = "attacks: {universal: {method: universal_framing, width: 1, learning: {method: adam, epochs: 1}}}\n"
+    (folder / "universal.yaml").write_text(entry + "studies: {multav: {columns: {universal: universal}}}\n")
+    finish(folder, "results/synthetic/predictions/standard-s0/standard-s0/universal.csv")
+    assert (folder / "results/synthetic/adversarial/standard-s0/universal.learned.pt").is_file()

@@ -51,7 +51,7 @@ FEWER = {
 }
 DEMO = CONFIG["studies"]
 STUDIES = [name for name in DEMO if FEWER["studies"].get(name, {}) is not None]
-TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit") for ending in ("csv", "md", "tex", "html")} | {
+TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit", "claims") for ending in ("csv", "md", "tex", "html")} | {
     "opening.rst",
     "front.rst",
 }

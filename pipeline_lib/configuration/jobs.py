@@ -121,7 +121,7 @@ class Jobs:
             dataset,
             settings | {"seed": self.evaluation["seed"]},
             [parameters.attack_entry(self.plan, attack)],
-            {"clips": self.paths.clips(dataset, "train"), "weights": [self.inputs.weights(dataset, source)]},
+            {"clips": self.paths.clips(dataset, "train"), "weights": self.inputs.weights(dataset, source)},
             {"learned": self.paths.adversarial(dataset, source, attack, "learned.pt")},
         )
 
