@@ -192,7 +192,7 @@ def test_behavior_of_a_defense_retrains_its_models_only(finished, edit):
 
 def test_table_code_reruns_tables_only(finished, edit):
     edit("workflow/scripts/table.py", "layout = snakemake.params.layout", "layout = dict(snakemake.params.layout)")
-    assert rules(plan(finished)) == {"table", "figure", "report", "summary"}
+    assert rules(plan(finished)) == {"table", "figure_csv", "report", "summary"}
 
 
 def test_new_method_and_config_entries(finished, edit):
@@ -208,7 +208,7 @@ def test_new_attack_adds_its_cells(finished):
     new = {"attacks": {"new": CONFIG["attacks"]["spa"]}, "studies": {"multav": {"columns": {"new": "new"}}}}
     jobs = plan(finished, new)
     assert computing(jobs) == {("attack", "synthetic", "standard-s0", "new")}
-    shown = {"table", "claims", "figure", "audit_table", "opening", "report", "summary"}
+    shown = {"table", "claims", "figure_csv", "audit_table", "opening", "report", "summary"}
     assert rules(jobs) == {"attack"} | shown
 
 
