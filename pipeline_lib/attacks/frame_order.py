@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.ascent import BestIterate
 from pipeline_lib.attacks.goals import Goal, Untargeted
-from pipeline_lib.attacks.perturbations import nearest_level
+from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
@@ -57,7 +57,7 @@ class DroppedFrames:
         return torch.where(kept, torch.arange(frames), 0).cummax(0).values
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        return nearest_level(adversarial, torch.zeros_like(clean), torch.ones_like(clean))
+        return on_lattice(adversarial)
 
 
 def in_order(clips: Tensor, order: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.perturbations import nearest_level
+from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.regions import Border, Region
 from pipeline_lib.attacks.starts import Start
@@ -40,7 +40,7 @@ class FixedPattern:
         return torch.where(mask, self.start.first(clips, generators).clamp(0, 1), clips)
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        return nearest_level(adversarial, torch.zeros_like(clean), torch.ones_like(clean))
+        return on_lattice(adversarial)
 
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """(N,): the largest change, at most 1; infinite where pixels outside the region changed."""

@@ -15,7 +15,7 @@ from pipeline_lib.attacks.ascent import BestIterate, zero_or_nan
 from pipeline_lib.attacks.goals import Goal, Untargeted
 from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
 from pipeline_lib.attacks.norms import per_clip
-from pipeline_lib.attacks.perturbations import nearest_level
+from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Count, PositiveFraction, method
 from pipeline_lib.errors import PipelineError
@@ -105,7 +105,7 @@ class ParameterAscent:
         """The nearest clips on the 8-bit lattice. Raises PipelineError for clips of NaN."""
         if adversarial.isnan().any():
             raise PipelineError("a gradient of the attack is not finite: the network or its loss overflows")
-        return nearest_level(adversarial, torch.zeros_like(clean), torch.ones_like(clean))
+        return on_lattice(adversarial)
 
 
 def uniform(shape: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:

@@ -137,6 +137,11 @@ def nearest_level(clips: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (clips * 255).round().clamp(low, high).clamp(0, 255) / 255
 
 
+def on_lattice(clips: Tensor) -> Tensor:
+    """The nearest multiples of 1/255 in [0, 1], of attacks without a bound on pixels."""
+    return nearest_level(clips, torch.zeros_like(clips), torch.ones_like(clips))
+
+
 def log_large_steps(epsilon: float, length: float) -> None:
     """A line in the log: such steps are allowed, and projected onto the bound (the draft's PGD)."""
     if length > epsilon:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def sampled(frames: Tensor, rows: Tensor, columns: Tensor, outside: Literal["black", "edge"]) -> Tensor:
@@ -67,3 +68,19 @@ def linear_weights(values: int, pixels: int) -> Tensor:
     """(pixels, values): the weights of `values` points in a linear interpolation, both ends included."""
     places = torch.linspace(0, values - 1, pixels)
     return (1 - (places[:, None] - torch.arange(values)).abs()).clamp(min=0)
+
+
+def scattered(density: float, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """bool (N, H, W): a drawn fraction of the pixels of each clip, the same in all frames."""
+    size = tuple(clips.shape[-2:])
+    return torch.stack([torch.rand(size, generator=g) < density for g in generators]).to(clips.device)
+
+
+def spread(points: Tensor, kernels: Tensor) -> Tensor:
+    """Pictures (N, H, W), each convolved with its kernel (N, K, K), K odd: one group of a convolution for each."""
+    return F.conv2d(points[None], kernels[:, None], padding=kernels.shape[-1] // 2, groups=len(points))[0]
+
+
+def for_all_frames(pictures: Tensor, clips: Tensor) -> Tensor:
+    """Pictures (N, H, W), one for each clip, in a shape that broadcasts over channels and frames."""
+    return pictures.view(len(clips), *[1] * (clips.dim() - 3), *pictures.shape[-2:])

@@ -16,8 +16,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline_lib.reporting.publish import publish
 
-# Widths of figures in inches: of a column, and of a page.
-COLUMN, PAGE = 3.4, 7.2
+# Width of figures in inches: that of a page.
+PAGE = 7.2
 INK, MUTED, FAINT = "#1c2530", "#5b6673", "#e3e7ec"
 # Okabe and Ito's palette for color-blind readers, without the light yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.corruptions.lattice import on_lattice
 from pipeline_lib.attacks.parameters import as_clips, as_frames, per_frame
+from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.resampling import coordinates, sampled
 from pipeline_lib.entries.ranges import Severity, method

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.corruptions.lattice import on_lattice
 from pipeline_lib.attacks.parameters import as_clips, as_frames
+from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.resampling import moved
 from pipeline_lib.entries.ranges import Severity, method

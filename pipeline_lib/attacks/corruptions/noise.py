@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.corruptions.lattice import on_lattice
+from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Severity, method
 from pipeline_lib.randomness.generators import require_one_each

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.corruptions.lattice import on_lattice
 from pipeline_lib.attacks.frame_order import in_order
+from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Severity, method
 from pipeline_lib.errors import PipelineError

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline_lib.attacks.parameters import Drawn, uniform
+from pipeline_lib.attacks.resampling import for_all_frames, scattered, spread
 from pipeline_lib.entries.ranges import OpenFraction, PixelChange, Positive, method
 
 
@@ -30,15 +30,15 @@ class Gabor:
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Drawn:
         size = tuple(clips.shape[-2:])
-        places = torch.stack([torch.rand(size, generator=g) < self.density for g in generators]).to(clips.device)
+        places = scattered(self.density, clips, generators)
         angles = [math.pi * float(torch.rand((), generator=g)) for g in generators]
         kernels = torch.stack([gabor_kernel(angle, self.wavelength, self.sigma) for angle in angles]).to(clips)
         return Drawn(uniform(size, generators, clips), lambda weights: self._shown(clips, weights * places, kernels))
 
     def _shown(self, clips: Tensor, weights: Tensor, kernels: Tensor) -> Tensor:
-        noise = F.conv2d(weights[None], kernels[:, None], padding=kernels.shape[-1] // 2, groups=len(clips))[0]
+        noise = spread(weights, kernels)
         noise = noise / noise.abs().flatten(1).amax(1).clamp_min(1)[:, None, None]
-        return (clips + self.epsilon * noise.view(len(clips), *[1] * (clips.dim() - 3), *noise.shape[-2:])).clamp(0, 1)
+        return (clips + self.epsilon * for_all_frames(noise, clips)).clamp(0, 1)
 
 
 def gabor_kernel(angle: float, wavelength: float, sigma: float) -> Tensor:

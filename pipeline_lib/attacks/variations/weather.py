@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline_lib.attacks.parameters import Drawn, uniform
-from pipeline_lib.attacks.resampling import enlarged
+from pipeline_lib.attacks.resampling import enlarged, for_all_frames, scattered, spread
 from pipeline_lib.entries.ranges import Count, OpenFraction, PositiveFraction, method
 
 
@@ -33,7 +32,7 @@ class Fog:
 
     def _shown(self, clips: Tensor, values: Tensor, sides: Sequence[int]) -> Tensor:
         fog = (1 + texture(values, sides, clips.shape[-2:])) / 2
-        white = self.strength * fog.view(len(clips), *[1] * (clips.dim() - 3), *fog.shape[-2:])
+        white = self.strength * for_all_frames(fog, clips)
         return clips + white * (1 - clips)
 
 
@@ -64,17 +63,15 @@ class Snow:
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Drawn:
         size = tuple(clips.shape[-2:])
-        places = torch.stack([torch.rand(size, generator=g) < self.density for g in generators]).to(clips.device)
+        places = scattered(self.density, clips, generators)
         angles = torch.stack([torch.rand((), generator=g) for g in generators]) * math.pi / 2 + math.pi / 4
         kernels = torch.stack([streak(float(angle), self.length) for angle in angles]).to(clips)
         first = uniform(size, generators, clips)
         return Drawn(first, lambda flakes: self._shown(clips, flakes, places, kernels))
 
     def _shown(self, clips: Tensor, flakes: Tensor, places: Tensor, kernels: Tensor) -> Tensor:
-        light = (places * (1 + flakes) / 2)[None]  # (1, N, H, W): one group of the convolution for each clip
-        drawn = F.conv2d(light, kernels[:, None], padding=kernels.shape[-1] // 2, groups=len(clips))[0]
-        snow = self.strength * drawn.clamp(0, 1)
-        return clips + snow.view(len(clips), *[1] * (clips.dim() - 3), *snow.shape[-2:]) * (1 - clips)
+        snow = self.strength * spread(places * (1 + flakes) / 2, kernels).clamp(0, 1)
+        return clips + for_all_frames(snow, clips) * (1 - clips)
 
 
 def streak(angle: float, length: int) -> Tensor:
