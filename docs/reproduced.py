@@ -12,7 +12,8 @@ def page() -> str:
     cells = Counter(row["table"] for row in rows_of_papers())
     with (RESOURCES / "reproduced.csv").open() as file:
         lines = [line(row, cells[row["table"]]) for row in csv.DictReader(file)]
-    head = ["| printed table | work | numbers | at paper scale | small | state |", "|---|---|---:|---|---|---|"]
+    head = ["| printed table | work | numbers | at paper scale | trainings | small | state |"]
+    head += ["|---|---|---:|---|---:|---|---|"]
     return "\n".join([INTRODUCTION, *head, *lines, ""])
 
 
@@ -26,15 +27,18 @@ def rows_of_papers() -> list[dict[str, str]]:
 
 
 def line(row: dict[str, str], count: int) -> str:
-    files = (f"`config/{row[key]}.yaml`" if row[key] else "" for key in ("paper_scale", "small"))
-    return f"| `{row['table']}` | {row['work']} | {count} | {' | '.join(files)} | {row['state']} |"
+    large, small = (f"`config/{row[key]}.yaml`" if row[key] else "" for key in ("paper_scale", "small"))
+    cells = (f"`{row['table']}`", row["work"], str(count), large, row["trainings"], small, row["state"])
+    return f"| {' | '.join(cells)} |"
 
 
 INTRODUCTION = """# What is reproduced
 
 Every table of the four works and of MultiBN's draft, with the configuration that computes all of its rows and columns
 at the papers' settings, and one that makes a part of it in minutes. *Planned*: the configuration is complete and a test
-plans its jobs, but it has not been run. *Measured*: [results](results/index.md). Printed numbers: `resources/paper`.
+plans its jobs, but it has not been run; its study has the printed rows and columns in the printed order, and a few rows
+of its own. *Trainings*: models that the study trains at paper scale. *Measured*: [results](results/index.md). Printed
+numbers: `resources/paper`.
 """
 
 if __name__ == "<run_path>":  # mkdocs-gen-files

@@ -89,8 +89,10 @@ def test_errors_name_the_key(entry, message):
 def test_a_chart_and_training_curves_are_made_by_themselves_under_names_of_their_own():
     figures = resolved(CONFIG)["figures"]
     assert {f"chart_{name}" for name in CONFIG["studies"]} | {"training_shapes", "training_synthetic"} < set(figures)
-    audits = figures["chart_multibn_black_box"]["needs"]["rows"][0]["audits"]
-    assert not any(audits.values())  # the sets are not made on the targets
+    row = figures["chart_multibn_black_box"]["needs"]["rows"][0]
+    assert not any(row["audits"].values())  # the sets are not made on the targets
+    (source,) = row["source_audits"]["pgd"]
+    assert source.arguments == ("synthetic", "surrogate-s0", "pgd", "audit.csv")
     with pytest.raises(PipelineError, match=r"figures\.chart_multav: this name belongs to a figure that is made"):
         resolved(changed("figures.chart_multav", CONFIG["figures"]["iterations_pgd"]))
 

@@ -32,7 +32,15 @@ def test_a_cell_has_the_audits_of_sets_made_on_its_own_target():
     found = row("multibn_white_box", "AT-AF")["audits"]
     assert found["pgd"] == [f"out/synthetic/adversarial/at_af-s{seed}/pgd.audit.csv" for seed in (0, 1)]
     assert found["clean"] == []
-    assert not any(files for row in LAYOUTS.studies["multibn_black_box"]["rows"] for files in row["audits"].values())
+    assert "source_audits" not in row("multibn_white_box", "AT-AF")
+
+
+def test_a_transfer_cell_has_the_audits_of_the_sets_of_its_source():
+    found = row("multibn_black_box", "AVG")
+    assert not any(found["audits"].values())
+    assert found["source_audits"]["pgd"] == ["out/synthetic/adversarial/surrogate-s0/pgd.audit.csv"] * 2
+    assert found["source_audits"]["clean"] == []
+    assert found["source_audits"]["pgd"][0] in LAYOUTS.study_files("multibn_black_box")
 
 
 @pytest.mark.parametrize("study", CONFIG["studies"])
@@ -46,7 +54,8 @@ def test_a_study_that_shows_sizes_has_a_history_for_each_row(study):
 def test_the_files_of_a_study_are_those_of_its_layout(study):
     layout, files = LAYOUTS.studies[study], LAYOUTS.study_files(study)
     cells = {path for row in layout["rows"] for paths in row["cells"].values() for path in paths}
-    audits = {path for row in layout["rows"] for paths in row["audits"].values() for path in paths}
+    sets = [row.get(key, {}) for row in layout["rows"] for key in ("audits", "source_audits")]
+    audits = {path for columns in sets for paths in columns.values() for path in paths}
     worst = [files for row in layout["rows"] for files in row.get("worst", {}).values()]
     cells |= {path for files in worst for path in files["cells"]}
     audits |= {path for files in worst for path in files["audits"]}

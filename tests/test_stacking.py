@@ -93,6 +93,37 @@ def test_a_study_takes_a_table_by_name():
     assert {figure.partition("_")[0] for figure in plan["figures"]} == {"chart", "training"}
 
 
+@pytest.mark.parametrize(
+    ("below", "above", "order"),
+    [
+        (
+            ["clean", "linf", "af"],
+            ["clean", "linf", "l2", "roa", "af", "spa"],
+            ["clean", "linf", "l2", "roa", "af", "spa"],
+        ),
+        (["clean", "linf", "af"], ["l2"], ["clean", "linf", "af", "l2"]),
+        (["clean", "linf", "af"], ["l2", "af"], ["clean", "linf", "l2", "af"]),
+        (["clean", "linf", "af"], ["af", "spa"], ["clean", "linf", "af", "spa"]),
+        (["clean", "linf", "af"], ["af", "linf"], ["clean", "af", "linf"]),
+        (["a", "b", "c", "d"], ["d", "a"], ["b", "c", "d", "a"]),
+        ([], ["b", "a"], ["b", "a"]),
+        (["b", "a"], [], ["b", "a"]),
+    ],
+)
+def test_rows_and_columns_come_in_the_order_of_the_file_on_top(files, below, above, order):
+    one, two = (
+        {"studies": {"mine": {key: dict.fromkeys(names, 1)}}} for key, names in (("columns", below), ("rows", below))
+    )
+    given = {"studies": {"mine": {key: dict.fromkeys(above, 2) for key in ("columns", "rows")}}}
+    study = files(one=one, two=two, three=given)["studies"]["mine"]
+    assert list(study["columns"]) == list(study["rows"]) == order
+    assert study["rows"] == dict.fromkeys(below, 1) | dict.fromkeys(above, 2)
+    base = files(
+        one={"templates": one["studies"]}, two={"studies": {"own": {"base": "mine"} | given["studies"]["mine"]}}
+    )
+    assert list(base["studies"]["own"]["columns"]) == order
+
+
 def test_keys_of_a_study_are_laid_over_its_table():
     fewer = {"base": "multibn_table", "dataset": "mine", "rows": {"MSD": None, "Mine": "at_af"}, "summaries": []}
     again = {"base": "fewer", "title": "Again"}

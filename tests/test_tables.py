@@ -316,6 +316,22 @@ def test_marks_are_not_in_the_csv(marked) -> None:
     )
 
 
+def test_transfer_numbers_are_marked_where_the_source_had_no_gradient(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, {"No Defense": {"clean": ["1111" * 30], "pgd": ["1111" * 30]}})
+    (tmp_path / "audits").mkdir()
+    layout["rows"][0]["source_audits"] = {
+        "clean": [],
+        "pgd": [audit_entry(tmp_path / "audits", zero_gradients=1.0)["audit"]],
+    }
+    texts = written(tmp_path / "out", layout)
+    line = next(line for line in texts["markdown"].splitlines() if "| No Defense" in line)
+    assert [cell.strip().partition(" ")[0] for cell in line.split("|")[2:-1]] == ["100.0", "100.0†", "100.0†", "100.0†"]
+    assert "see the table audit: masked gradient of the source." in texts["markdown"]
+    assert "<dt>audit of the source</dt><dd>masked gradient</dd>" in texts["html"]
+    assert cell_of(build_table(layout, PAPER), "No Defense", "clean")["best"]
+    assert not cell_of(build_table(layout, PAPER), "No Defense", "pgd")["best"]
+
+
 def test_a_table_of_sound_sets_says_nothing_of_audits(tmp_path: Path) -> None:
     layout = layout_of(tmp_path, {"None": {"clean": ["10"], "pgd": ["10"]}})
     layout["rows"][0]["audits"] = {"pgd": [audit_entry(tmp_path)["audit"]]}

@@ -47,7 +47,9 @@ class Layouts:
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
         dataset, targets = study["dataset"], [cell["target"] for cells in row.values() for cell in cells]
         worst = {column: self._worst(dataset, cells) for column, cells in study.get("worst", {}).get(label, {}).items()}
-        beside = {"worst": worst} if worst else {}
+        beside: dict[str, Any] = {"worst": worst} if worst else {}
+        others = {column: self.source_audits(dataset, cells) for column, cells in row.items()}
+        beside |= {"source_audits": others} if any(others.values()) else {}
         return beside | {
             "label": label,
             "seeds": seeds_of(targets, self.plan["models"]),
@@ -83,13 +85,18 @@ class Layouts:
         made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] == cell["target"]]
         return [self.paths.adversarial(dataset, cell["source"], cell["attack"], "audit.csv") for cell in made]
 
+    def source_audits(self, dataset: str, cells: list[Cell]) -> list[str]:
+        """The audits of sets made on another target (transfer): without a gradient it makes no adversarial sets."""
+        made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] != cell["target"]]
+        return [self.paths.adversarial(dataset, cell["source"], cell["attack"], "audit.csv") for cell in made]
+
     def selector_histories(self, dataset: str, cells: list[Cell]) -> list[str]:
         """The histories of the trainings in which the targets' selection modules learned."""
         models = selector_models([cell["target"] for cell in cells], self.plan["models"])
         return [self.paths.history(dataset, model) for model in models]
 
     def study_files(self, name: str) -> list[str]:
-        """All predictions that a study's table needs, the audits of its white-box sets, and histories."""
+        """All predictions that a study's table needs, the audits of its sets, and histories."""
         rows = self.studies[name]["rows"]
         histories = {row["history"] for row in rows if row["history"]}
         histories |= {path for row in rows for files in row["selectors"].values() for path in files}
@@ -98,9 +105,10 @@ class Layouts:
         return sorted(predictions | worst | histories | {*self.study_audits(name)})
 
     def study_audits(self, name: str) -> list[str]:
-        """The audits of a study's white-box sets."""
+        """The audits of a study's sets."""
         rows = self.studies[name]["rows"]
         audits = {path for row in rows for files in row["audits"].values() for path in files}
+        audits |= {path for row in rows for files in row.get("source_audits", {}).values() for path in files}
         worst = {path for row in rows for files in row.get("worst", {}).values() for path in files["audits"]}
         return sorted(audits | worst)
 

@@ -9,6 +9,8 @@ from pipeline_lib.configuration.yaml_files import check_nulls, read_file, with_h
 from pipeline_lib.errors import PipelineError
 
 SHARED, DEMO = "config", "demo"
+# Mappings whose order is shown: in tables and in the legends of figures.
+SHOWN_IN_ORDER = ("rows", "columns")
 Content = dict[str, Any]
 
 
@@ -44,13 +46,37 @@ def stacked(contents: Iterable[Mapping[str, Any]]) -> Content:
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Content:
-    """As Snakemake merges configuration files: mappings key by key, anything else is replaced."""
+    """As Snakemake merges configuration files: mappings key by key, anything else is replaced; rows and columns come in
+    the order of `in_order_of`."""
     merged = dict(below)
     for key, value in above.items():
         under = below.get(key)
-        both = isinstance(value, Mapping) and isinstance(under, Mapping)
-        merged[key] = laid_over(under, value) if both else value  # type: ignore[arg-type]
+        if not (isinstance(value, Mapping) and isinstance(under, Mapping)):
+            merged[key] = value
+            continue
+        merged[key] = laid_over(under, value)
+        if key in SHOWN_IN_ORDER:
+            placed = [name for name, one in value.items() if one is not None or name not in under]
+            merged[key] = {name: merged[key][name] for name in in_order_of(list(under), placed)}
     return merged
+
+
+def in_order_of(below: Sequence[str], above: Sequence[str]) -> list[str]:
+    """The names of both, each once: those of `above` in its order, the others in theirs.
+
+    A new name follows the one before it in `above`, or is in front of the next one there; without either it is at the
+    end. Names that `above` takes away (null) are not counted among its own.
+    """
+    order, last = list(below), None
+    for name in above:
+        if last is not None and (name not in order or order.index(name) < order.index(last)):
+            order = [one for one in order if one != name]
+            order.insert(order.index(last) + 1, name)
+        elif name not in order:
+            known = next((one for one in above if one in order), None)
+            order.insert(len(order) if known is None else order.index(known), name)
+        last = name
+    return order
 
 
 def _stack(shipped: Path, files: Iterable[Path]) -> Iterator[Content]:

@@ -30,6 +30,7 @@ def details_of(record: Mapping[Any, Any], layout: Mapping[str, Any]) -> Details:
         ("sd over seeds", "" if pd.isna(record.get("sd")) else f"{record['sd']:.2f} points"),
         *attacks_of(row.get("entries", {}).get(record["column"], [])),
         ("audit", ", ".join(verdicts(row.get("audits", {}).get(record["column"], [])))),
+        ("audit of the source", ", ".join(verdicts(row.get("source_audits", {}).get(record["column"], [])))),
         ("no measure", record.get("faults", "")),
         ("chance", record.get("flag", "")),
         *worst_details(record),

@@ -8,28 +8,30 @@ import pandas as pd
 from pipeline_lib.reporting.audits import FAULTS, read_audit, verdict
 from pipeline_lib.reporting.marks import DAGGER
 
-Audits = Mapping[str, Mapping[str, Sequence[str]]]
+OF_SOURCE = "of the source"
+Faults = dict[str, list[str]]
+"""Column -> verdicts."""
 
 
 def with_faults(table: pd.DataFrame, layout: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the table with a column `faults`: verdicts (`FAULTS`) on the white-box sets of a number, as text; and in a
-    table with worst cases with `worst_faults`, those on their sets.
+    """Return the table with a column `faults`: verdicts (`FAULTS`) on the sets of a number, as text; and in a table
+    with worst cases with `worst_faults`, those on their sets. Verdicts on sets of another model end with `OF_SOURCE`.
 
     A row's summaries have the faults of all its columns.
     """
-    own = {row["label"]: row.get("audits", {}) for row in layout["rows"]}
-    table = table.assign(faults=faults(table, own, layout))
+    found = {row["label"]: faults_of_row(row) for row in layout["rows"]}
+    table = table.assign(faults=faults(table, found, layout))
     if "worst" not in table:
         return table
     worst = {
-        row["label"]: {name: each["audits"] for name, each in row.get("worst", {}).items()} for row in layout["rows"]
+        row["label"]: faults_of({name: each["audits"] for name, each in row.get("worst", {}).items()})
+        for row in layout["rows"]
     }
     return table.assign(worst_faults=faults(table, worst, layout))
 
 
-def faults(table: pd.DataFrame, audits: Audits, layout: Mapping[str, Any]) -> list[str]:
-    """Return the faults of each number. audits: row -> column -> paths."""
-    found = {label: faults_of(columns) for label, columns in audits.items()}
+def faults(table: pd.DataFrame, found: Mapping[str, Faults], layout: Mapping[str, Any]) -> list[str]:
+    """Return the faults of each number. found: those of each row."""
     summaries = {summary["column"] for summary in layout["summaries"]}
 
     def of_number(row: str, column: str) -> str:
@@ -39,7 +41,16 @@ def faults(table: pd.DataFrame, audits: Audits, layout: Mapping[str, Any]) -> li
     return list(map(of_number, table["row"], table["column"]))
 
 
-def faults_of(audits: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def faults_of_row(row: Mapping[str, Any]) -> Faults:
+    """Return column -> faults of the sets made on the row's own target, and of those made on a source."""
+    own, sources = faults_of(row.get("audits", {})), faults_of(row.get("source_audits", {}))
+    return {
+        column: [*own.get(column, []), *(f"{one} {OF_SOURCE}" for one in sources.get(column, []))]
+        for column in {**own, **sources}
+    }
+
+
+def faults_of(audits: Mapping[str, Sequence[str]]) -> Faults:
     """Return column -> faults of its sets."""
     verdicts = {column: [verdict(read_audit(path)) for path in paths] for column, paths in audits.items()}
     return {column: [one for one in found if one in FAULTS] for column, found in verdicts.items()}

@@ -142,8 +142,8 @@ class Chart:
         return f"{self.title}. Measured accuracies with their 95 % intervals beside the values printed in the paper."
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
-        """The table, and in the layout of `faults.with_faults` and `selectors.with_guesses` the audits of the sets made
-        on each target itself, and the histories of selection modules."""
+        """The table, and in the layout of `faults.with_faults` and `selectors.with_guesses` the audits of the sets, and
+        the histories of selection modules."""
         study = plan.study("study", self.study)
         worst = study.get("worst", {})
         rows = [
@@ -162,7 +162,10 @@ class Chart:
     def _row(self, label: str, row: Mapping[str, Any], worst: Mapping[str, Any]) -> dict[str, Any]:
         beside = {column: {"audits": _audits(self.dataset, cells)} for column, cells in worst.items()}
         audits = {column: _audits(self.dataset, cells) for column, cells in row.items()}
-        return {"label": label, "audits": audits} | ({"worst": beside} if beside else {})
+        sources = {column: _source_audits(self.dataset, cells) for column, cells in row.items()}
+        further: dict[str, Any] = {"worst": beside} if beside else {}
+        further |= {"source_audits": sources} if any(sources.values()) else {}
+        return {"label": label, "audits": audits} | further
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
         from pipeline_lib.reporting.chance import chance_note, with_marked_rows
@@ -185,6 +188,12 @@ class Chart:
 
 
 def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The audits of sets made on the target itself; those of other models do not describe it."""
+    """The audits of sets made on the target itself."""
     shown = [Cell(dataset, **cell) for cell in cells]
     return [cell.audit for cell in shown if cell.source == cell.target]
+
+
+def _source_audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The audits of sets made on another target (transfer)."""
+    shown = [Cell(dataset, **cell) for cell in cells]
+    return [cell.audit for cell in shown if cell.source not in (None, cell.target)]
