@@ -11,8 +11,10 @@ from pipeline_lib.reporting.cells import measure
 from pipeline_lib.reporting.difference_files import write_differences
 from pipeline_lib.reporting.differences import COLUMNS, build_differences
 from pipeline_lib.reporting.tables import table_of
+from pipeline_lib.reporting.worst_cases import with_worst_cases
 from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, layout_of, summaries
+from test_worst_tables import with_worst
 
 MINUS = "\u2212"
 ROWS = {
@@ -24,7 +26,8 @@ ROWS = {
 
 def differences(layout: dict[str, Any]) -> pd.DataFrame:
     numbers = measure(layout)
-    return build_differences(layout, table_of(layout, PAPER, numbers), numbers)
+    table = with_worst_cases(table_of(layout, PAPER, numbers), layout, numbers)
+    return build_differences(layout, table, numbers)
 
 
 def one(found: pd.DataFrame, against: str, row: str, column: str) -> dict:
@@ -114,6 +117,36 @@ def test_the_wide_forms_name_the_other_row_and_what_is_decided(tmp_path: Path) -
     assert f"<b>{MINUS}50.0*</b><small>[{MINUS}64.1, {MINUS}31.1]</small><small>p &lt; 0.001</small>" in texts["html"]
     assert r"\label{tab:study-differences-row-above}" in texts["latex"]
     assert len(pd.read_csv(tmp_path / "d.csv")) == 8 + 8 + 8
+
+
+WORST = {"AT-PGD": ["1" * 4 + "0" * 36], "TRADES 6": ["1" * 14 + "0" * 26]}
+
+
+def test_rows_with_a_worst_case_are_compared_in_it_too(tmp_path: Path) -> None:
+    layout = with_worst(tmp_path, ROWS, WORST, reference="None")
+    found = differences(layout)
+    own, worst = (found[found["under"] == under] for under in ("papers' attack", "worst case"))
+    plain = {**layout, "rows": [{key: row[key] for key in ("label", "seeds", "cells")} for row in layout["rows"]]}
+    pd.testing.assert_frame_equal(own, differences(plain))
+    # Not against None, which has no worst case, and not in the clean column.
+    assert set(worst["column"]) == {"pgd", "mean", "union"}
+    assert {*zip(worst["row"], worst["other"], strict=True)} == {("TRADES 6", "AT-PGD"), ("AT-PGD", "TRADES 6")}
+    record = one(worst, "best", "AT-PGD", "pgd")
+    assert (record["other"], record["difference"]) == ("TRADES 6", -25)  # under the papers' attack it is the best
+    assert record["p"] == pytest.approx(2 / 2**10)
+    best = worst.query("against == 'best'")
+    assert best["p_holm"].min() == pytest.approx(best["p"].min() * len(best))
+
+
+def test_worst_cases_have_tables_of_their_own(tmp_path: Path) -> None:
+    texts = written(tmp_path, with_worst(tmp_path, ROWS, WORST))
+    headings = [line for line in texts["markdown"].splitlines() if line.startswith("###")]
+    kinds = ("against the best of each column", "against the row above")
+    assert headings == [
+        f"### study: differences, {kind}{case}" for kind in kinds for case in ("", ", in the worst case")
+    ]
+    assert "In the worst case: both numbers under the strongest attack" in texts["html"]
+    assert r"\label{tab:study-differences-row-above-worst-case}" in texts["latex"]
 
 
 def test_one_row_has_nothing_to_be_compared_with(tmp_path: Path) -> None:

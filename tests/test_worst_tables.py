@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.cells import measure
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.figures.chart import draw_table
 from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.table_files import write_table
-from pipeline_lib.reporting.tables import COLUMNS, build_table, read_table
+from pipeline_lib.reporting.tables import COLUMNS, build_table, read_long, read_table
 from pipeline_lib.reporting.worst_cases import WORST_COLUMNS, WORST_NUMBERS
 from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, cell_of, layout_of, visible, write_predictions
@@ -54,7 +55,8 @@ def test_a_worst_case_is_in_the_row_of_its_column(tmp_path: Path) -> None:
     assert pd.isna(cell_of(table, "AT", "clean")["worst"])
     # The summaries take the worst case where there is one, and the clean column as it is.
     mean, union = (cell_of(table, "AT", column) for column in ("mean", "union"))
-    assert (mean["measured"], mean["worst"], mean["more_fall"]) == (62.5, (75 + 12.5) / 2, 7.5)
+    assert (mean["measured"], mean["worst"], mean["fall"]) == (62.5, (75 + 12.5) / 2, 18.75)
+    assert pd.isna(mean["more_fall"])  # points of percent, and no number of clips
     assert (union["measured"], union["worst"], union["more_fall"]) == (50.0, 12.5, 15)
 
 
@@ -76,6 +78,27 @@ def test_clips_are_paired_by_their_name_and_seeds_averaged(tmp_path: Path) -> No
     pgd = cell_of(built(layout), "None", "pgd")
     assert (pgd["worst"], pgd["more_fall"]) == (37.5, 1)
     assert (pgd["worst_low"], pgd["worst_high"]) == (wilson(25, 4)[0], wilson(50, 4)[1])
+
+
+def test_clips_of_several_seeds_are_a_mean(tmp_path: Path) -> None:
+    rows = {"AT": {"clean": ["1" * 40, "1" * 40], "pgd": ["1" * 20 + "0" * 20, "1" * 21 + "0" * 19]}}
+    texts = written(tmp_path, with_worst(tmp_path, rows, {"AT": ["1" * 10 + "0" * 30, "1" * 10 + "0" * 30]}))
+    assert "weak: 10.5 clips more fall (mean of 2 seeds)" in texts["html"]
+
+
+def test_the_csv_has_the_worst_case_of_each_seed(tmp_path: Path) -> None:
+    rows = {"AT": {"clean": ["1" * 40, "1" * 40], "pgd": ["1" * 20 + "0" * 20, "1" * 24 + "0" * 16]}}
+    layout = with_worst(tmp_path, rows, {"AT": ["1" * 10 + "0" * 30, "1" * 20 + "0" * 20]})
+    numbers = measure(layout)
+    paths = {kind: tmp_path / f"t.{ending}" for kind, ending in KINDS.items()}
+    write_table(built(layout), layout, None, numbers, **paths)
+    of_seeds = read_long(paths["csv"]).query("seed != ''").set_index(["column", "seed"])
+    pgd, mean = of_seeds.loc["pgd"], of_seeds.loc["mean"]
+    assert pgd[["measured", "worst", "more_fall", "fall"]].to_numpy().tolist() == [[50, 25, 10, 25], [60, 50, 4, 10]]
+    assert pgd["worst_low"].tolist() == [round(wilson(percent, 40)[0], 4) for percent in (25, 50)]
+    assert pgd["weak"].tolist() == [True, False]
+    assert (mean["fall"].tolist(), mean["more_fall"].isna().tolist()) == ([12.5, 5], [True, True])
+    assert of_seeds.loc["clean"]["worst"].isna().all()
 
 
 def test_rows_without_a_worst_case_stay_empty(tmp_path: Path) -> None:
@@ -108,7 +131,10 @@ def test_every_format_shows_it_beside_the_column(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["model", "None", "(worst", "(paper)", "AT", "(worst"]
     assert worst in lines[-1]
     assert f'<small class="worst">worst {worst}</small>' in texts["html"]
-    assert texts["html"].count("weak: 15 clips more fall") == 2  # pgd and union
+    cells = {"15 clips more fall": 2, "18.8 percentage points lower": 1}  # pgd and union, and their mean
+    for words, count in cells.items():
+        assert texts["html"].count(f"weak: {words}</small>") == count
+        assert texts["html"].count(f"<dd>{words}</dd>") == count
     for kind in ("markdown", "latex", "html"):
         assert "on clips that withstand it, stronger ones in the same bound" in " ".join(texts[kind].split())
         assert "\u00b6 Weak attack: more clips fall in the worst case" in texts[kind]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.reporting.audits import read_audit, verdict
-from pipeline_lib.reporting.formats import number
+from pipeline_lib.reporting.formats import fall_text, number
 from pipeline_lib.reporting.marks import ROW_MARK
 
 Details = list[tuple[str, str]]
@@ -53,13 +53,12 @@ def verdicts(audits: Sequence[str]) -> list[str]:
 
 
 def worst_details(record: Mapping[Any, Any]) -> Details:
-    """Return the worst case with its interval, and how many clips more fall."""
+    """Return the worst case with its interval, and what falls in it."""
     if pd.isna(record.get("worst")):
         return []
     text = f"{record['worst']:.2f} % ({record['worst_low']:.2f} to {record['worst_high']:.2f})"
-    more = "" if pd.isna(record["more_fall"]) else f"{record['more_fall']:.3g} clips more"
     trouble = ", ".join(filter(None, (record.get("worst_faults", ""), record["worst_flag"])))
-    return [("worst case", text), ("falls by", more), ("of the worst case", trouble)]
+    return [("worst case", text), ("papers' attack to worst case", fall_text(record)), ("of the worst case", trouble)]
 
 
 def paper_details(record: Mapping[Any, Any]) -> Details:

@@ -1,7 +1,7 @@
 """The cells of a table, measured from predictions: an accuracy or a summary, and the scores of its clips."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -31,17 +31,51 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """All cells of a table, by row and column, and the labels of its clips, by video (None without a cell)."""
+    """All cells of a table, by row and column, and the labels of its clips, by video (None without a cell).
+
+    worst: the worst cases, by row and column, of the columns that have one, and of the summaries of rows with any.
+    """
 
     rows: Mapping[str, Mapping[str, Measured]]
     labels: pd.Series | None
+    worst: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
 
 
 def measure(layout: Mapping[str, Any]) -> Numbers:
     """Return the cells of a layout (`tables.build_table`): its columns and, for rows with all of them, its summaries.
 
+    A row may have `worst`: column -> `cells` (paths of predictions, one per seed) and `audits`. A summary's worst case
+    is that of its columns; those without one count as they are.
     Raises PipelineError unless all predictions are of the same videos with the same labels.
     """
+    own = measured_layout(layout)
+    if not any(row.get("worst") for row in layout["rows"]):
+        return own
+    worst = measured_layout(at_worst(layout)).rows
+    return replace(own, worst={row["label"]: dict(with_worst_case(layout, row, worst)) for row in layout["rows"]})
+
+
+def with_worst_case(
+    layout: Mapping[str, Any], row: Mapping[str, Any], worst: Mapping[str, Mapping[str, Measured]]
+) -> Iterator[tuple[str, Measured]]:
+    """Yield column and cell of a row's worst cases, and of its summaries if it has any."""
+    summaries = [summary["column"] for summary in layout["summaries"]]
+    for column in [*row["worst"], *summaries] if row.get("worst") else []:
+        if column in worst[row["label"]]:
+            yield column, worst[row["label"]][column]
+
+
+def at_worst(layout: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the layout with the predictions of the worst cases in place of the columns', where there are any."""
+    rows = []
+    for row in layout["rows"]:
+        worst = {column: each["cells"] for column, each in row.get("worst", {}).items()}
+        rows.append({**row, "cells": row["cells"] | worst})
+    return {**layout, "rows": rows}
+
+
+def measured_layout(layout: Mapping[str, Any]) -> Numbers:
+    """Return the cells of a layout, without worst cases."""
     first: pd.DataFrame | None = None
     rows = {}
     for row in layout["rows"]:
@@ -115,6 +149,11 @@ def measured(estimates: Iterable[Estimate], seeds: Sequence[int]) -> Measured:
     scores = {seed: one.scores for seed, one in zip(seeds, found, strict=True) if one.scores is not None}
     whole = pd.DataFrame(scores) if len(scores) == len(found) else None
     return Measured(cell=envelope(found), scores=whole, by_seed=dict(zip(seeds, found, strict=True)))
+
+
+def of_seed(cell: Measured, seed: int) -> Measured:
+    """Return the cell of one of its seeds."""
+    return measured([cell.by_seed[seed]], [seed])
 
 
 def clips_in(where: str, predictions: Sequence[pd.DataFrame]) -> int:

@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.claim_cells import cells_of
-from pipeline_lib.reporting.cells import Measured, Numbers, measure
+from pipeline_lib.reporting.cells import Measured, Numbers, at_worst, measured_layout
 from pipeline_lib.reporting.chance import clean_columns
 from pipeline_lib.reporting.faults import with_faults
-from pipeline_lib.reporting.worst_cases import at_worst
 
 Layout = Mapping[str, Any]
 Layouts = Mapping[str, Layout]
@@ -31,14 +30,14 @@ class Measurements:
 
 def own_numbers(layouts: Layouts) -> Measurements:
     """Return the numbers of the studies' tables."""
-    numbers = {name: measure(layout) for name, layout in layouts.items()}
+    numbers = {name: measured_layout(layout) for name, layout in layouts.items()}
     return Measurements(numbers=numbers, faults=faults_of(layouts, "faults"))
 
 
 def worst_numbers(layouts: Layouts) -> Measurements:
     """Return the numbers of the studies' worst cases; a column without one counts as it is."""
     shown = {name: layout for name, layout in layouts.items() if any(row.get("worst") for row in layout["rows"])}
-    numbers = {name: measure(at_worst(layout)) for name, layout in shown.items()}
+    numbers = {name: measured_layout(at_worst(layout)) for name, layout in shown.items()}
     return Measurements(numbers=numbers, faults=faults_of(shown, "worst_faults"))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.best import LEVEL
-from pipeline_lib.reporting.differences import ABOVE, BEST, REFERENCE
+from pipeline_lib.reporting.differences import ABOVE, BEST, REFERENCE, WORST
 from pipeline_lib.reporting.publish import publish
 
 HEADINGS = {BEST: "against the best of each column", ABOVE: "against the row above", REFERENCE: "against {}"}
@@ -18,6 +18,7 @@ ABOUT = (
     "(Bonett and Price; of means a bootstrap over clips) and p, exact over clips (McNemar for one seed). An asterisk, "
     "and bold in HTML: below 5 % after Holm's correction for all p of the table."
 )
+IN_THE_WORST_CASE = "In the worst case: both numbers under the strongest attack of the column's bound."
 NOTHING = "Nothing to compare: a difference needs two rows with numbers in a column."
 
 
@@ -27,12 +28,16 @@ def write_differences(
     """Write the differences in long form as CSV; and each kind of comparison wide, as Markdown, LaTeX and HTML."""
     publish(csv, differences.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
     title, about = f"{layout.get('title', layout['name'])}: differences", caption(differences, layout)
-    kinds = {str(kind): records for kind, records in differences.groupby("against", sort=False)}
-    headings = {kind: HEADINGS[kind].format(layout.get("reference")) for kind in kinds}
+    kinds = {
+        (str(against), str(under)): records
+        for against, same in differences.groupby("against", sort=False)
+        for under, records in same.groupby("under", sort=False)
+    }
+    headings = {kind: heading(layout, *kind) for kind in kinds}
     texts = {kind: wide(records, text_cell) for kind, records in kinds.items()}
     parts = [formats.markdown(f"{title}, {headings[kind]}", about, text) for kind, text in texts.items()]
     publish(markdown, "\n".join(parts) or f"{NOTHING}\n")
-    parts = [formats.latex(label(layout, kind), f"{title}, {headings[kind]}. {about}", texts[kind]) for kind in kinds]
+    parts = [formats.latex(label(layout, *kind), f"{title}, {headings[kind]}. {about}", texts[kind]) for kind in kinds]
     publish(latex, "\n".join(parts) or f"% {NOTHING}\n")
     parts = [
         f"<h2>{markup.escape(headings[kind])}</h2>\n{formats.html_table('', wide(records, html_cell))}"
@@ -41,9 +46,15 @@ def write_differences(
     publish(html, formats.page(title, "\n".join([f"<p>{markup.escape(about)}</p>", *parts])))
 
 
-def label(layout: Mapping[str, Any], kind: str) -> str:
+def heading(layout: Mapping[str, Any], against: str, under: str) -> str:
+    """Return the heading of one table."""
+    return HEADINGS[against].format(layout.get("reference")) + (", in the worst case" if under == WORST else "")
+
+
+def label(layout: Mapping[str, Any], against: str, under: str) -> str:
     """Return the name of a LaTeX label."""
-    return f"{layout['name']}-differences-{kind.replace(' ', '-')}"
+    words = [layout["name"], "differences", against, *([under] if under == WORST else [])]
+    return "-".join(words).replace(" ", "-")
 
 
 def caption(differences: pd.DataFrame, layout: Mapping[str, Any]) -> str:
@@ -54,7 +65,8 @@ def caption(differences: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     about = f"{layout['dataset']}, n = {' to '.join(map(str, clips[:1] + clips[1:][-1:])) or 0} clips"
     about = f"{ABOUT} {about}, seeds {'; '.join(seeds) or 'none in common'}."
     dagger = f"{formats.DAGGER} One of the two is not a measure of robustness, see the table audit."
-    return " ".join(filter(None, (about, dagger if (differences["faults"] != "").any() else "", layout["note"])))
+    worst = IN_THE_WORST_CASE if (differences["under"] == WORST).any() else ""
+    return " ".join(filter(None, (about, worst, dagger if (differences["faults"] != "").any() else "", layout["note"])))
 
 
 def wide(records: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], str]) -> pd.DataFrame:

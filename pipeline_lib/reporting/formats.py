@@ -66,8 +66,17 @@ def worst_text(record: Mapping[str, Any]) -> str:
 
 
 def weak_text(record: Mapping[str, Any]) -> str:
-    """Return how many clips more fall in the worst case, for a weak attack."""
-    return f"weak: {record['more_fall']:.3g} clips more fall" if record.get("weak") else ""
+    """Return for a weak attack what falls in the worst case."""
+    return f"weak: {fall_text(record)}" if record.get("weak") else ""
+
+
+def fall_text(record: Mapping[str, Any]) -> str:
+    """Return what falls in the worst case: a number of clips, of several seeds their mean; of a mean of columns points
+    of percent. Empty for a summary without scores."""
+    if pd.isna(record["more_fall"]):
+        return "" if pd.isna(record["fall"]) else f"{record['fall']:.1f} percentage points lower"
+    seeds = len(record["seeds"].split())
+    return f"{record['more_fall']:.3g} clips more fall" + (f" (mean of {seeds} seeds)" if seeds > 1 else "")
 
 
 def text_cell(record: Mapping[str, Any]) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_lib.reporting.cells import Measured, Numbers
+from pipeline_lib.reporting.cells import Measured, Numbers, of_seed
 from pipeline_lib.reporting.facts import Fact, Facts
+from pipeline_lib.reporting.worst_cases import values
 
 # Columns of the file beside those of a table: `seed` is empty in a pooled row.
 BESIDE = ("seed", "attack", "model", "data", "identity")
@@ -25,7 +26,8 @@ def long_form(table: pd.DataFrame, numbers: Numbers | None, facts: Facts) -> pd.
         measured = cells.get(row["column"])
         found = facts_of_cell(row, facts)
         records.append({**row, "seed": "", **in_words(found.values())})
-        records += seed_rows(row, measured, found) if measured else []
+        worst = numbers.worst.get(row["row"], {}).get(row["column"]) if numbers else None
+        records += seed_rows(row, measured, worst, found) if measured else []
     return pd.DataFrame(records, columns=[*table.columns, *BESIDE]).astype({"n": "Int64"})
 
 
@@ -45,8 +47,10 @@ def in_words(found: Iterable[Iterable[Fact]]) -> dict[str, str]:
     return words | {"identity": " ".join(dict.fromkeys(one.identity for one in every))}
 
 
-def seed_rows(row: Mapping[Any, Any], measured: Measured, found: Mapping[int, list[Fact]]) -> list[dict[Any, Any]]:
-    """Return the rows of a cell's seeds: their numbers with their intervals; what compares rows is empty."""
+def seed_rows(
+    row: Mapping[Any, Any], measured: Measured, worst: Measured | None, found: Mapping[int, list[Fact]]
+) -> list[dict[Any, Any]]:
+    """Return the rows of a cell's seeds: their numbers and worst cases; what compares rows is empty."""
     kept = {name: row[name] for name in ("table", "row", "column", "paper", "constant", "chance")}
     texts: dict[Any, Any] = {name: "" for name, value in row.items() if isinstance(value, str)}
     rows = []
@@ -54,5 +58,12 @@ def seed_rows(row: Mapping[Any, Any], measured: Measured, found: Mapping[int, li
         figures: dict[str, Any] = {"measured": one.percent, "low": one.low, "high": one.high, "n": one.n, "best": False}
         figures |= {"difference": one.percent - row["paper"], "seeds": str(seed), "seed": str(seed)}
         weak = {name: False for name in ("weak", "worst_best") if name in row}
-        rows.append({**texts, **kept, **figures, **weak, **in_words([found.get(place, [])])})
+        beside = worst_of_seed(row, measured, worst, seed) if worst else {}
+        rows.append({**texts, **kept, **figures, **weak, **beside, **in_words([found.get(place, [])])})
     return rows
+
+
+def worst_of_seed(row: Mapping[Any, Any], measured: Measured, worst: Measured, seed: int) -> dict[str, Any]:
+    """Return the values of a cell's worst case for one of its seeds."""
+    names = (str(row[name]) for name in ("table", "column", "row"))
+    return values(of_seed(measured, seed), of_seed(worst, seed), *names, "worst case")

@@ -31,6 +31,7 @@ class Comparison:
     """First minus second, in points of percent, with its 95 % interval, and the p-value of no difference.
 
     n: clips. seeds: those of both rows. per_clip: differences of the scores in [-1, 1], mean over the seeds.
+    whole_clips: whether each seed's scores are 0 or 1, so that the difference counts clips.
     """
 
     difference: float
@@ -40,6 +41,7 @@ class Comparison:
     n: int
     seeds: tuple[int, ...]
     per_clip: np.ndarray
+    whole_clips: bool
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame, *names: str) -> Comparison | None:
@@ -57,7 +59,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, *names: str) -> Compariso
     low, high = adjusted_wald(values) if single else bootstrap(values, *names)
     mean, seeds = float(values.mean()), tuple(int(seed) for seed in changes.columns)
     percent = {"difference": 100 * mean, "low": 100 * low, "high": 100 * high}
-    return Comparison(**percent, p=sign_test(values), n=len(values), seeds=seeds, per_clip=values)
+    return Comparison(**percent, p=sign_test(values), n=len(values), seeds=seeds, per_clip=values, whole_clips=single)
 
 
 def by_clip_and_seed(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Worst cases beside the columns of a table: the same clips under the strongest attack of each column's bound."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from pipeline_lib.reporting.best import LEVEL, unbeaten
-from pipeline_lib.reporting.cells import Measured, Numbers, measure
+from pipeline_lib.reporting.cells import Measured, Numbers
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.marks import WEAK_MARK
@@ -15,70 +15,56 @@ from pipeline_lib.reporting.paired import compare
 WORST_NUMBERS = ("worst", "worst_low", "worst_high", "more_fall", "fall", "fall_low", "fall_high")
 WORST_COLUMNS = (*WORST_NUMBERS, "weak", "worst_flag", "worst_best")
 NOTE = "Worst case (\u2192): the column's attack and, on clips that withstand it, stronger ones in the same bound."
-WEAK_NOTE = f"{WEAK_MARK} Weak attack: more clips fall in the worst case (exact paired test over clips, 5 %)."
+WEAK_NOTE = (
+    f"{WEAK_MARK} Weak attack: more clips fall in the worst case, or the mean of the columns is lower (exact paired "
+    "test over clips, 5 %)."
+)
 
 
 def with_worst_cases(table: pd.DataFrame, layout: Mapping[str, Any], numbers: Numbers) -> pd.DataFrame:
     """Return the table with `WORST_COLUMNS` if its layout has worst cases.
 
     worst, worst_low, worst_high: percent with the 95 % interval. more_fall: number of clips that are correct in the
-    column and not in its worst case (mean over seeds; of a mean, over its columns). fall, fall_low, fall_high: their
-    difference in points with its paired 95 % interval. weak: whether the exact paired test finds that more clips fall.
+    column and not in its worst case (mean over seeds; missing for a mean of columns). fall, fall_low, fall_high: the
+    fall of the number in points with its paired 95 % interval. weak: whether the exact paired test finds that it falls.
     worst_flag, worst_best: as `flag` and `best`, of the worst case.
 
-    layout: of `tables.build_table`, whose rows may have `worst`: column -> `cells` (paths of predictions, one per seed)
-    and `audits`. A summary's worst case is that of its columns; those without one count as they are.
-    numbers: measured from the layout.
+    layout: of `tables.build_table`. numbers: measured from it (`cells.measure`).
     """
-    if not any(row.get("worst") for row in layout["rows"]):
+    if not numbers.worst:
         return table
-    worst = measure(at_worst(layout))
-    found = {key: values for row in layout["rows"] for key, values in of_row(layout, row, numbers, worst)}
+    found = {
+        (row, column): values(numbers.rows[row][column], worst, layout["name"], column, row, "worst case")
+        for row, cells in numbers.worst.items()
+        for column, worst in cells.items()
+        if column in numbers.rows[row]
+    }
     records = [found.get(key, {}) for key in zip(table["row"], table["column"], strict=True)]
     beside = pd.DataFrame(records, columns=list(WORST_COLUMNS), index=table.index)
     beside = beside.astype(dict.fromkeys(WORST_NUMBERS, float)).fillna({"weak": False})
     low = beside["worst_low"] <= table["constant"]
     beside = beside.assign(worst_flag=low.map({True: NOT_ABOVE_CONSTANT, False: ""}), worst_best=False)
-    return with_best(table.join(beside.astype({"weak": bool})), layout, worst)
-
-
-def at_worst(layout: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the layout with the predictions of the worst cases in place of the columns', where there are any."""
-    rows = []
-    for row in layout["rows"]:
-        worst = {column: each["cells"] for column, each in row.get("worst", {}).items()}
-        rows.append({**row, "cells": row["cells"] | worst})
-    return {**layout, "rows": rows}
-
-
-def of_row(
-    layout: Mapping[str, Any], row: Mapping[str, Any], numbers: Numbers, worst: Numbers
-) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    """Yield (row, column) and the values of the row's columns with a worst case, and of its summaries."""
-    label, own = row["label"], numbers.rows[row["label"]]
-    summaries = [summary["column"] for summary in layout["summaries"]]
-    for column in [*row["worst"], *summaries] if row.get("worst") else []:
-        if column in own:
-            names = layout["name"], column, label, "worst case"
-            yield (label, column), values(own[column], worst.rows[label][column], *names)
+    return with_best(table.join(beside.astype({"weak": bool})), layout, numbers)
 
 
 def values(own: Measured, worst: Measured, *names: str) -> dict[str, Any]:
-    """Return the values of a worst case. Summaries without scores are not compared."""
+    """Return the values of a worst case. Summaries without scores are not compared; of a mean of columns no clips are
+    counted, its clips fall in some of the columns."""
     cell = worst.cell
     found = {"worst": cell.measured, "worst_low": cell.low, "worst_high": cell.high, "weak": False}
     pair = None if own.scores is None or worst.scores is None else compare(own.scores, worst.scores, *names)
     if pair is None:
         return found
-    found |= {"more_fall": float(pair.per_clip.sum()), "fall": pair.difference, "fall_low": pair.low}
+    more = {"more_fall": float(pair.per_clip.sum())} if pair.whole_clips else {}
+    found |= more | {"fall": pair.difference, "fall_low": pair.low}
     return found | {"fall_high": pair.high, "weak": pair.p < LEVEL and pair.difference > 0}
 
 
-def with_best(table: pd.DataFrame, layout: Mapping[str, Any], worst: Numbers) -> pd.DataFrame:
+def with_best(table: pd.DataFrame, layout: Mapping[str, Any], numbers: Numbers) -> pd.DataFrame:
     """Return the table with `worst_best` of its sound worst cases."""
     may = table["worst"].notna() & (table["worst_flag"] == "")
     sound = may & (with_faults(table, layout)["worst_faults"] == "")
-    return table.assign(worst_best=unbeaten(table.assign(measured=table["worst"]), sound, worst.rows))
+    return table.assign(worst_best=unbeaten(table.assign(measured=table["worst"]), sound, numbers.worst))
 
 
 def worst_note(table: pd.DataFrame) -> str:
