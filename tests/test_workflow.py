@@ -78,9 +78,9 @@ def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
     assert {job[2] for job in jobs if job[0] in ("attack", "predict_clean", "predict_transfer")} == {"at_af-s0"}
 
 
-def test_a_claim_reruns_the_table_of_claims_only_and_a_bad_one_nothing(finished, edit, tmp_path):
+def test_a_claim_reruns_the_table_of_claims_and_what_states_it_and_a_bad_one_nothing(finished, edit, tmp_path):
     edit("resources/paper/claims.csv", "MultiBN has the highest union of the defenses", "MultiBN is the best")
-    assert plan(finished) == {("claims",), ("opening",), ("report",)}
+    assert plan(finished) == {("claims",), ("opening",), ("summary",), ("report",)}
     mine = tmp_path / "mine.csv"
     mine.write_text((finished / "resources/paper/claims.csv").read_text().replace(",union,", ",unions,"))
     with pytest.raises(WorkflowError, match=r"mine\.csv, line 2: table 'multibn_white_box' has no column 'unions'"):

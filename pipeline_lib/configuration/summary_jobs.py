@@ -69,6 +69,7 @@ class SummaryJobs:
             "tables": [paths.table(study, "csv") for study in sorted(layouts)],  # as in the job's parameter
             "clips": self.layouts.clips_of_studies(),
             "audits": sorted({path for study in layouts for path in self.layouts.study_audits(study)}),
+            "claims": [paths.table("claims", "csv")] if self.layouts.claimed else [],
         }
         settings = {"layouts": layouts, "entries": self.layouts.entries}
         return self.described("summary", "summary", None, settings, [], files, {"summary": paths.summary()})

@@ -17,7 +17,7 @@ import pandas as pd
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting import formats
+from pipeline_lib.reporting import claim_records, formats
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.summary import FORMAT
@@ -138,15 +138,22 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     titles = {study: next(iter(summaries.values()))["studies"][study]["title"] for study in tables}
-    print("\n".join(formats.markdown(titles[study], NOTE, table) for study, table in tables.items()))
+    notes, claims = dict.fromkeys(tables, NOTE), claim_records.claims_side_by_side(summaries, tables)
+    if len(claims):
+        key = "claims"  # no study has this name: it is that of a table
+        titles[key], notes[key], tables[key] = claim_records.TITLE, claim_records.NOTE, claims
+    print("\n".join(formats.markdown(titles[study], notes[study], table) for study, table in tables.items()))
     if given.html:
-        parts = [f"<h2>{html.escape(titles[study])}</h2>\n{html_table(table)}" for study, table in tables.items()]
+        parts = [
+            f"<h2>{html.escape(titles[study])}</h2>\n{html_table(notes[study], table)}"
+            for study, table in tables.items()
+        ]
         publish(given.html, formats.page("Results side by side", "\n".join(parts)))
     return 0
 
 
-def html_table(table: pd.DataFrame) -> str:
-    return formats.html_table(NOTE, table.map(html.escape))
+def html_table(note: str, table: pd.DataFrame) -> str:
+    return formats.html_table(note, table.map(html.escape))
 
 
 if __name__ == "__main__":

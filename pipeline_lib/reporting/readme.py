@@ -8,7 +8,7 @@ FILES = {
         "tables/claims.*": "statements of the papers: which hold here (if the studies have any of their tables)",
         "tables/audit.*": "how well each attack has converged, and where gradients are masked",
         "figures/NAME.png, .pdf": "a figure; NAME.csv are its numbers and NAME.html its page, where its kind has them",
-        "summary.json": "all numbers of the tables",
+        "summary.json": "all numbers of the tables, and the claims",
         "tables/front.rst, opening.rst": "the first page of the report, as text",
     },
     "To compute with": {

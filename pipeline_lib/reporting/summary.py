@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.reporting.claim_records import claim_records
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.metrics import by_video, read_predictions
 from pipeline_lib.reporting.publish import publish
@@ -19,11 +20,15 @@ Layout = Mapping[str, Any]
 
 
 def build_summary(
-    layouts: Mapping[str, Layout], tables: Mapping[str, Path | str], entries: Mapping[str, Mapping[str, Any]]
+    layouts: Mapping[str, Layout],
+    tables: Mapping[str, Path | str],
+    entries: Mapping[str, Mapping[str, Any]],
+    claims: Path | str | None = None,
 ) -> dict[str, Any]:
-    """Return the summary, plain data: `format`, `attacks` and `models` (entries by name), `studies`, `records`.
+    """Return the summary, plain data: `format`, `attacks`, `models` (entries by name), `studies`, `claims`, `records`.
 
     layouts: study -> layout (`tables.build_table`). tables: study -> CSV of its table. entries: `attacks` and `models`.
+    claims: CSV of the table of claims, None without claims (`claim_records.claim_records`).
     A study has `title`, `dataset`, `columns`, `summaries` and `clips` (`clips_digest`). A record is a number: `study`,
     `row`, `column`, `entries` (target, attack and source for each seed; of a summary none: it is over the study's
     columns), `identity` (of the predictions, for each seed; of a summary, of all columns), `measured`, `low`, `high`,
@@ -34,6 +39,7 @@ def build_summary(
         "format": FORMAT,
         **{kind: dict(entries[kind]) for kind in ("attacks", "models")},
         "studies": {name: study(layout) for name, layout in layouts.items()},
+        "claims": [] if claims is None else claim_records(claims),
         "records": [record for name, layout in layouts.items() for record in records(layout, read_long(tables[name]))],
     }
 

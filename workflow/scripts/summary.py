@@ -9,4 +9,5 @@ with job(snakemake):
 
     layouts = snakemake.params.layouts
     tables = dict(zip(layouts, snakemake.input.tables, strict=True))
-    write_summary(build_summary(layouts, tables, snakemake.params.entries), Path(snakemake.output[0]))
+    claims = next(iter(snakemake.input.get("claims", [])), None)
+    write_summary(build_summary(layouts, tables, snakemake.params.entries, claims), Path(snakemake.output[0]))

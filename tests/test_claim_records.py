@@ -1,0 +1,67 @@
+"""Claims in the file of all numbers: what they state, and those of several runs side by side."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline_lib.reporting.claim_files import write_claims
+from pipeline_lib.reporting.claim_records import claim_records, claims_side_by_side
+from pipeline_lib.reporting.claims import FAILS, HOLDS, UNDECIDED
+from test_claim_outcomes import ROWS, line, table_of_claims
+from test_compare import compared, summary
+from test_tables import KINDS
+from test_worst_tables import with_worst
+
+__all__ = ["summary"]  # a fixture
+LINES = (
+    line("holds", "A", "pgd", "higher", "BB"),
+    line("open", "A", "clean", "higher", "BB"),
+    "gone,Work,Table 1,Words,study:elsewhere,A,pgd,higher,,B",
+)
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> list[dict[str, Any]]:
+    """Of a study in whose worst case BB is above A."""
+    (tmp_path / "claims").mkdir()
+    worst = {"A": ["1" * 2 + "0" * 58], "BB": ["1" * 10 + "0" * 50]}
+    layout = with_worst(tmp_path / "claims", ROWS, worst)
+    paths = {kind: tmp_path / f"claims.{ending}" for kind, ending in KINDS.items()}
+    write_claims(table_of_claims(layout, tmp_path, *LINES), **paths)
+    return claim_records(paths["csv"])
+
+
+def test_a_record_states_verdicts_clips_seeds_and_what_would_decide(claims: list[dict[str, Any]]) -> None:
+    holds, undecided = claims  # one is not computed
+    assert (holds["id"], holds["statement"], holds["studies"], holds["comparisons"]) == ("holds", "Words", ["study"], 1)
+    assert (holds["outcome"], holds["n"], holds["seeds"], holds["needed_clips"]) == (HOLDS, 60, [0], None)
+    assert (holds["worst"]["outcome"], holds["worst"]["difference"]) == (FAILS, pytest.approx(-100 * 8 / 60, abs=1e-4))
+    assert (undecided["outcome"], undecided["worst"], undecided["needed_seeds"]) == (UNDECIDED, None, None)
+    assert undecided["needed_clips"] > 60
+    assert json.loads(json.dumps(claims)) == claims
+
+
+def test_runs_show_their_claims_side_by_side(claims, summary, tmp_path, capsys) -> None:
+    mine, other = {**summary, "claims": claims}, {**copy.deepcopy(summary), "claims": claims[:1]}
+    status, out, err = compared(capsys, tmp_path, mine, other)
+    assert (status, err) == (0, "")
+    assert "### Claims of the papers" in out
+    _, text = [one for one in out.splitlines() if one.startswith("| Words")]
+    cells = [cell.strip() for cell in text.split("|")[2:-1]]
+    assert len(cells) == 4  # two attacks, two runs
+    assert cells[1:] == ["", "", ""]
+    assert cells[0].startswith("undecided; A \u2212 BB, clean: +3.3 [")
+    assert "decided by about" in cells[0]
+    assert cells[0].endswith("; n = 60, seeds 0")
+
+
+def test_claims_about_other_studies_are_left_out(claims) -> None:
+    for one in claims:
+        one["statement"] = one["id"]
+    table = claims_side_by_side({"a": {"claims": claims}, "b": {"claims": claims[:1]}}, ["study"])
+    assert table.index.tolist() == ["holds (Work, Table 1)", "open (Work, Table 1)"]
+    assert (table.loc["open (Work, Table 1)", "papers' attack, b"], table.shape) == ("", (2, 4))
+    assert claims_side_by_side({"a": {"claims": claims}, "b": {}}, ["elsewhere"]).empty
