@@ -5,12 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from configured import SCHEMA, resolved
+from configured import SCHEMA
 from pipeline_lib.configuration.jobs import Jobs
-from pipeline_lib.configuration.layouts import Layouts
-from pipeline_lib.configuration.paths import Paths
-from pipeline_lib.configuration.stacking import effective_config
-from pipeline_lib.configuration.structure import with_defaults
+from pipeline_lib.configuration.reading import config_of, jobs_of
 from pipeline_lib.provenance.descriptions import Description
 from planning import ROOT
 
@@ -75,10 +72,7 @@ def different(one: Path, other: Path) -> set[str]:
 
 def all_jobs(results: Path) -> tuple[Jobs, list[Description]]:
     """The jobs of the configuration, those that made the files of a finished folder of results."""
-    paths = Paths(str(results))
-    config = with_defaults(effective_config(ROOT / "config", [CONFIG], {"results": str(results)}), SCHEMA)
-    plan = resolved(config)
-    jobs = Jobs(plan, paths, Layouts(plan, paths, config["note"]), config["evaluation"], ROOT)
+    jobs = jobs_of(config_of([CONFIG], {"results": str(results)}), SCHEMA, ROOT)
     files = [str(path) for path in results.rglob("*") if path.is_file() or path.name == "rendered"]
     found = {job.record: job for path in files if (job := jobs.maker(path))}
     return jobs, list(found.values())

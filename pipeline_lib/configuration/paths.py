@@ -71,6 +71,10 @@ class Paths:
         """A figure, its numbers or its page, by ending."""
         return f"{self.results}/figures/{name}.{ending}"
 
+    def partial(self) -> str:
+        """The folder of the tables that were made before all results were there."""
+        return f"{self.results}/partial"
+
     def summary(self) -> str:
         """All numbers of the tables."""
         return f"{self.results}/summary.json"

@@ -7,8 +7,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from pipeline_lib.configuration.reading import add_options, pairs
 from pipeline_lib.errors import PipelineError
 
 BAD_INPUT = 2
@@ -20,8 +20,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m pipeline_lib.plan",
         description="Jobs, operations, hours, disk, memory and missing files of a study, without running anything.",
     )
-    made.add_argument("--configfile", nargs="+", type=Path, default=[], help="as of Snakemake; default: the demo")
-    made.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of Snakemake")
+    add_options(made)
     made.add_argument("--gpu", metavar="NAME", help="hours on this GPU (a100, h100, rtx4090, ...), not on this machine")
     made.add_argument("--html", type=Path, metavar="FILE", help="also write the plan as a page")
     return made
@@ -47,23 +46,13 @@ def run(given: argparse.Namespace) -> str:
     from pipeline_lib.reporting.publish import publish
 
     rate = rates.named(given.gpu) if given.gpu else None
-    planned = plan_of(given.configfile, config_of(given.config), Path.cwd())
+    planned = plan_of(given.configfile, pairs(given.config), Path.cwd())
     rate = rate or measured_here(planned)
     title = " ".join(map(str, given.configfile)) or "the demo"
     found = title, planned, summary_of(planned, rate), rate
     if given.html:
         publish(given.html, pages.page(*found))
     return pages.text(*found)
-
-
-def config_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """The mapping of `--config`. Raises PipelineError for a pair that Snakemake refuses."""
-    from snakemake.cli import parse_config
-
-    try:
-        return dict(parse_config(pairs))
-    except (ValueError, AssertionError) as error:
-        raise PipelineError(f"--config {' '.join(pairs)}: {error or 'give KEY=VALUE'}") from None
 
 
 if __name__ == "__main__":

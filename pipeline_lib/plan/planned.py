@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 from pipeline_lib.configuration.clip_numbers import Numbers, official_numbers
 from pipeline_lib.configuration.estimates import Estimates, Work
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.paths import Paths
-from pipeline_lib.configuration.stacking import effective_config, laid_over
-from pipeline_lib.configuration.structure import with_defaults
+from pipeline_lib.configuration.reading import config_of
+from pipeline_lib.configuration.stacking import laid_over
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
@@ -62,11 +61,7 @@ def plan_of(files: Sequence[Path], given: Mapping[str, Any], folder: Path) -> Pl
     Raises:
         PipelineError: a configuration that the workflow refuses.
     """
-    schema = yaml.load((ROOT / "workflow/schemas/config.schema.yaml").read_text(), yaml.CSafeLoader)
-    for file in files:
-        if not file.is_file():
-            raise PipelineError(f"--configfile {file}: there is no such file")
-    config = with_defaults(effective_config(ROOT / "config", files, given), schema)
+    config = config_of(files, given)
     if not isinstance(config.get("datasets"), dict) or not isinstance(config.get("models"), dict):
         raise PipelineError("config: `datasets` and `models` have to be named entries")
     with tempfile.NamedTemporaryFile(prefix="stand-in-") as empty:

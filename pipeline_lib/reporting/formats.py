@@ -23,6 +23,7 @@ LATEX_ESCAPES = {
 }
 
 ARROW = "\u2192"
+NOT_COMPUTED = "not computed"
 
 
 def number(value: float) -> str:
@@ -31,8 +32,9 @@ def number(value: float) -> str:
 
 
 def measured_text(record: Mapping[str, Any]) -> str:
+    """Return the number with its interval; of a partial table also NOT_COMPUTED, where the number is not there yet."""
     if pd.isna(record["measured"]):
-        return ""
+        return NOT_COMPUTED if record.get("absent") else ""
     if pd.isna(record["low"]):  # a size in millions has no interval
         return f"{record['measured']:.3g}"
     spread = "" if pd.isna(record.get("sd")) else f" sd {record['sd']:.1f}"
@@ -58,9 +60,9 @@ def paper_text(record: Mapping[str, Any]) -> str:
 
 
 def worst_text(record: Mapping[str, Any]) -> str:
-    """Return the worst case with its interval, empty if there is none."""
+    """Return the worst case with its interval, empty if there is none; NOT_COMPUTED as in `measured_text`."""
     if pd.isna(record.get("worst")):
-        return ""
+        return NOT_COMPUTED if record.get("worst_absent") else ""
     marks = marks_of(record.get("worst_faults"), record.get("worst_flag"))
     return f"{record['worst']:.1f}{marks} [{record['worst_low']:.1f}, {record['worst_high']:.1f}]"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.reporting.cell_details import details_of
-from pipeline_lib.reporting.formats import measured_text, paper_text, weak_text, worst_text
+from pipeline_lib.reporting.formats import NOT_COMPUTED, measured_text, paper_text, weak_text, worst_text
 from pipeline_lib.reporting.html_tables import HtmlCell
 from pipeline_lib.reporting.marks import kind_of, with_marks
 
@@ -14,7 +14,7 @@ from pipeline_lib.reporting.marks import kind_of, with_marks
 def html_cell(record: Mapping[str, Any], layout: Mapping[str, Any]) -> HtmlCell:
     """Return the number, bold if `best`, above its interval, the worst case (bold if `worst_best`) and the printed
     value; sorted by the number. Details: `cell_details.details_of`."""
-    measured, _, interval = measured_text(record).partition(" ")
+    measured, interval = parted(measured_text(record))
     number = with_marks(measured or "\u2013")
     parts = [f"<b>{number}</b>" if record["best"] else number]
     parts += [f"<small>{interval}</small>"] if interval else []
@@ -27,6 +27,12 @@ def html_cell(record: Mapping[str, Any], layout: Mapping[str, Any]) -> HtmlCell:
 
 
 def worst_html(record: Mapping[str, Any]) -> str:
-    worst, _, interval = worst_text(record).partition(" ")
+    worst, interval = parted(worst_text(record))
     number = with_marks(worst)
-    return f"worst {f'<b>{number}</b>' if record['worst_best'] else number} {interval}"
+    return f"worst {f'<b>{number}</b>' if record.get('worst_best') else number} {interval}"
+
+
+def parted(text: str) -> tuple[str, str]:
+    """Return a number and what is behind it."""
+    number, _, rest = (text, "", "") if text == NOT_COMPUTED else text.partition(" ")
+    return number, rest

@@ -44,7 +44,8 @@ def write_table(
     measured: what was measured, stated below the wide forms and beside the rows of the long one (`statements`,
     `long_form`). numbers: those of each seed are rows of the long form.
     """
-    publish(csv, long_form(table, numbers, measured or {}).round(4).to_csv(index=False, lineterminator="\n"))
+    long = spelled_out(long_form(table, numbers, measured or {}).round(4))
+    publish(csv, long.to_csv(index=False, lineterminator="\n"))
     below = statements_of(layout, measured or {})
     table = with_marked_rows(with_guesses(with_faults(table, layout), layout))
     name, about = layout["name"], caption(table, layout)
@@ -55,6 +56,15 @@ def write_table(
     cells = wide(table, lambda record: html_cell(record, layout))
     body = formats.html_table(facts(table, layout), cells, [*notes(table), BOLD, layout["note"]])
     publish(html, formats.page(title, f"{body}\n{as_html(below)}", STYLE))
+
+
+def spelled_out(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a partial table in long form with words in place of the numbers that are not computed."""
+    for name, absent in (("measured", "absent"), ("worst", "worst_absent")):
+        if absent in table and name in table:
+            words = table[name].astype(object).mask(table[absent].eq(True), formats.NOT_COMPUTED)
+            table = table.assign(**{name: words})
+    return table.drop(columns=["absent", "worst_absent"], errors="ignore")
 
 
 def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:

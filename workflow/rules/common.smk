@@ -2,7 +2,6 @@
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 # Of this file: in a module, the main Snakefile is another workflow's.
@@ -12,16 +11,11 @@ if not (ROOT / "pipeline_lib").is_dir():
 sys.path.insert(0, str(ROOT))
 
 from pipeline_lib.configuration import parameters
-from pipeline_lib.configuration.claim_cells import given_claims
-from pipeline_lib.configuration.config import read_config
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_rules
 from pipeline_lib.configuration.front_facts import front_facts, numbered_figure, numbered_study
-from pipeline_lib.configuration.initial_weights import check_weight_files
-from pipeline_lib.configuration.jobs import Jobs
-from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
-from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.patterns import pattern_before_another, pattern_of
+from pipeline_lib.configuration.reading import jobs_of, read_schema
 from pipeline_lib.configuration.requests import Requests, cores
 from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import with_defaults
@@ -40,18 +34,15 @@ LIMIT = workflow.global_resources.get("gpu")
 ALLOWED = getattr(LIMIT, "value", LIMIT)
 
 try:
-    SCHEMA = yaml.load((ROOT / "workflow/schemas/config.schema.yaml").read_text(), yaml.CSafeLoader)
+    SCHEMA = read_schema(ROOT)
     GIVEN = workflow.config_settings
     if workflow.modifier.parent_modifier is None:
         config = effective_config(ROOT / "config", GIVEN.configfiles, GIVEN.config)
     else:  # a module: Snakemake has merged files and command line into what the other workflow passes on
         config = effective_config(ROOT / "config", [], {}, with_types(config, GIVEN.config))
     config = with_defaults(config, SCHEMA)
-    PLAN = read_config(config, SCHEMA)
-    check_weight_files(PLAN)
-    PATHS = Paths(config["results"])
-    LAYOUTS = Layouts(PLAN, PATHS, config["note"], given_claims(config["claims"], ROOT / "resources/paper"))
-    LAYOUTS.claims
+    JOBS = jobs_of(config, SCHEMA, ROOT)
+    PLAN, PATHS, LAYOUTS = JOBS.plan, JOBS.paths, JOBS.layouts
     TRAINING_GPUS = gpus_per_job(config["device"], config["gpus"])
     if workflow.is_main_process:
         check_limit(ALLOWED, TRAINING_GPUS)
@@ -90,6 +81,8 @@ onsuccess:
 
 onerror:
     results_lock.release(Path(config["results"]))
+    if workflow.is_main_process:
+        show_partial_tables()
 
 
 TARGETS = pattern_of(all_targets(PLAN["models"]))
@@ -121,7 +114,16 @@ def begin_planning():
         results_lock.hold(Path(config["results"]), config["lock_wait"])
 
 
-JOBS = Jobs(PLAN, PATHS, LAYOUTS, config["evaluation"], ROOT, config["check"])
+def show_partial_tables():
+    """After a failure: the tables with what is there. The failure itself is what Snakemake reports."""
+    from pipeline_lib.reporting.partial import write_partial_tables
+
+    try:
+        logger.info(f"What is there as tables:\n{write_partial_tables(JOBS)}")
+    except Exception as error:
+        logger.info(f"There are no partial tables: {error}")
+
+
 PLANNING = Planning(workflow, JOBS, begin_planning)
 
 

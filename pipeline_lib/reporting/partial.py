@@ -1,0 +1,108 @@
+"""`python -m pipeline_lib.reporting.partial --configfile mine.yaml`: the tables with what is there.
+
+Into `results/partial`: each study's table, in which the rest is `not computed`, and README.md, which lists what is
+missing and the job that comes first. Only results of this configuration are used, and nothing is computed.
+
+Exit status: 0, or 2 for unsuitable input, in one sentence.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipeline_lib.configuration.jobs import Jobs
+from pipeline_lib.configuration.reading import add_options, given_jobs
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance.availability import Availability
+from pipeline_lib.provenance.comparison import Comparison
+from pipeline_lib.provenance.descriptions import Identities, below
+from pipeline_lib.provenance.origins import Origins
+from pipeline_lib.reporting.partial_layouts import Missing, PartialLayout, partial_layout
+from pipeline_lib.reporting.partial_tables import KINDS, NAME, write_partial
+from pipeline_lib.reporting.publish import publish
+from pipeline_lib.reporting.tables import read_paper
+
+BAD_INPUT = 2
+HEAD = """# Partial tables
+
+Made of the results that were there for this configuration. A cell that is not there is `not computed`. These are not
+the tables of the study: those are in `../tables`, once everything is computed.
+
+"""
+
+
+def write_partial_tables(jobs: Jobs) -> str:
+    """Write the partial tables of all studies; return a line for each, and one that states where they are."""
+    folder, availability = Path(jobs.paths.partial()), availability_of(jobs)
+    found = {name: partial_layout(layout, availability.reason) for name, layout in jobs.layouts.studies.items()}
+    printed = read_paper(jobs.root / "resources/paper")
+    for one in found.values():
+        write_partial(one, printed, origins_of_layout(one, jobs), folder)
+    publish(folder / "README.md", readme(found, availability, jobs))
+    names = {f"{NAME.format(name)}.{ending}" for name in found for ending in KINDS.values()} | {"README.md"}
+    for path in folder.iterdir():  # of studies that the configuration no longer has
+        if path.name not in names and path.is_file():
+            path.unlink()
+    lines = [f"{name}: {one.cells} of {one.planned} cells" for name, one in found.items()]
+    return "\n".join([*(lines or ["There is no study."]), f"Tables, and what is missing: {folder}/README.md"])
+
+
+def availability_of(jobs: Jobs) -> Availability:
+    """Which results of a configuration can be used."""
+    return Availability(Comparison(jobs.paths.results, Identities(jobs.maker)))
+
+
+def origins_of_layout(found: PartialLayout, jobs: Jobs) -> Origins:
+    """The records of the predictions of a layout."""
+    results, rows = jobs.paths.results, found.layout["rows"]
+    files = {path for row in rows for paths in row["cells"].values() for path in paths}
+    files |= {path for row in rows for one in row.get("worst", {}).values() for path in one["cells"]}
+    makers = {path: maker for path in files if (maker := jobs.maker(path))}
+    return Origins(results, {below(results, path): below(results, maker.record) for path, maker in makers.items()})
+
+
+def readme(found: Mapping[str, PartialLayout], availability: Availability, jobs: Jobs) -> str:
+    """Return the list of what is missing: by the job that comes first, and then by cell."""
+    parts = [f"- {name}: {one.cells} of {one.planned} cells" for name, one in found.items()] or ["There is no study."]
+    missing = [one for partial in found.values() for one in partial.missing]
+    if not missing:
+        return HEAD + "\n".join([*parts, "", "Nothing is missing: the same command of Snakemake makes the tables.", ""])
+    parts += ["", "## What is to be made first", ""]
+    parts += [f"- {line}" for line in first_jobs(missing, availability, jobs)]
+    for name, one in found.items():
+        if one.missing:
+            parts += ["", f"## Missing in {name}", ""]
+            parts += [f"- {cell.row} / {cell.column}: {cell.path}: {cell.reason}" for cell in one.missing]
+    return HEAD + "\n".join([*parts, ""])
+
+
+def first_jobs(missing: Sequence[Missing], availability: Availability, jobs: Jobs) -> Iterator[str]:
+    """Yield each job that comes first, with the number of files that wait for it and its log, if it has run."""
+    waiting: dict[str, set[str]] = {}
+    for one in missing:
+        if job := availability.first(one.path):
+            waiting.setdefault(job.record, set()).add(one.path)
+    for record, paths in sorted(waiting.items()):
+        name = below(jobs.paths.results, record).replace("identities/", "").removesuffix(".json")
+        log = Path(record.replace("/identities/", "/logs/")).with_suffix(".log")
+        yield f"{name}, for {len(paths)} files" + (f"; it has begun, see {log}" if log.exists() else "")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline_lib.reporting.partial",
+        description="The tables with what is there, in results/partial.",
+    )
+    add_options(parser)
+    try:
+        print(write_partial_tables(given_jobs(parser.parse_args(arguments))))
+    except PipelineError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

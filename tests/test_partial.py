@@ -1,0 +1,191 @@
+"""Partial tables: what is there, the rest `not computed`, and never a table that could be taken for the whole one."""
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from faulty import CONFIG, TABLES, output, start
+from pipeline_lib.jobs.recording import write_record
+from pipeline_lib.provenance.availability import NOT_MADE, Availability
+from pipeline_lib.provenance.comparison import OTHER_BYTES, OTHER_PLAN, Comparison
+from pipeline_lib.provenance.descriptions import Description, Identities
+from pipeline_lib.provenance.origins import Origins
+from pipeline_lib.provenance.records import record_of
+from pipeline_lib.reporting.partial import main
+from pipeline_lib.reporting.partial_layouts import partial_layout
+from pipeline_lib.reporting.partial_tables import write_partial
+from test_tables import KINDS, PAPER, layout_of, visible
+from test_worst_tables import ROWS, WORST, with_worst
+
+HALF = "11100000" * 5
+
+
+def lacking(*names):
+    """Why a file cannot be used: those whose names contain one of these are not there."""
+    return lambda path: NOT_MADE if any(name in path for name in names) else None
+
+
+def written(folder, layout, reason) -> dict[str, str]:
+    found = partial_layout(layout, reason)
+    write_partial(found, PAPER, Origins(str(folder), {}), folder)
+    return {kind: visible((folder / f"study-partial.{ending}").read_text()) for kind, ending in KINDS.items()}
+
+
+def measured_in(text: str, name: str = "measured") -> dict[tuple[str, str], str]:
+    """The pooled numbers of a CSV."""
+    rows = csv.DictReader(text.splitlines())
+    return {(row["row"], row["column"]): row[name] for row in rows if not row["seed"]}
+
+
+def test_what_is_not_computed_is_stated_in_each_format_and_never_empty_or_zero(tmp_path):
+    texts = written(tmp_path, layout_of(tmp_path, ROWS), lacking("2pgd0"))  # row AT, column pgd
+    found = measured_in(texts["csv"])
+    assert {key for key, value in found.items() if value == "not computed"} == {
+        ("AT", column) for column in ("pgd", "mean", "union")
+    }
+    assert found["AT", "clean"] == "75.0"
+    assert found["None", "mean"] == "62.5"
+    for kind in ("markdown", "latex", "html"):
+        assert "(partial: 3 of 4 cells)" in texts[kind]
+        assert "PARTIAL: 3 of 4 cells are computed" in texts[kind]
+        assert texts[kind].count("not computed") == 3
+    assert re.search(r"\| AT +\| 75\.0 \[[^|]*\| not computed *\| not computed *\| not computed *\|", texts["markdown"])
+    assert r"\label{tab:study-partial}" in texts["latex"]
+    with pytest.raises(ValueError, match="not computed"):
+        float(found["AT", "pgd"])
+    assert {row["table"] for row in csv.DictReader(texts["csv"].splitlines())} == {"study-partial"}
+
+
+def test_a_table_of_nothing_says_so(tmp_path):
+    texts = written(tmp_path, layout_of(tmp_path, ROWS), lacking(""))
+    assert set(measured_in(texts["csv"]).values()) == {"not computed"}
+    for kind in ("markdown", "latex", "html"):
+        assert "PARTIAL: 0 of 4 cells are computed; there is nothing yet." in texts[kind]
+
+
+def test_a_whole_table_has_the_numbers_of_the_study(tmp_path):
+    found = partial_layout(layout_of(tmp_path, ROWS), lacking())
+    assert (found.cells, found.planned, found.absent, found.missing) == (4, 4, set(), [])
+
+
+def test_a_row_keeps_the_seeds_with_the_most_columns_and_states_which_it_lacks(tmp_path):
+    seeds = {"None": {"clean": [HALF, HALF, HALF], "pgd": [HALF, HALF, HALF]}}
+    layout = layout_of(tmp_path, seeds)
+    found = partial_layout(layout, lacking("pgd1", "clean2", "pgd2"))
+    assert found.layout["rows"][0]["seeds"] == [0]
+    assert (found.cells, found.absent) == (2, set())
+    texts = written(tmp_path, layout, lacking("pgd1", "clean2", "pgd2"))
+    assert "None has seeds 0, not yet 1 2." in texts["markdown"]
+    only_clean = partial_layout(layout, lacking("pgd"))
+    assert only_clean.layout["rows"][0]["seeds"] == [0, 1, 2]
+    assert {column for _, column in only_clean.absent} == {"pgd", "mean", "union"}
+
+
+def test_a_worst_case_that_is_not_there_is_in_no_summary(tmp_path):
+    """The union of a row without its worst case would be that of the ordinary attack: too high."""
+    layout = with_worst(tmp_path, ROWS, WORST)
+    texts = written(tmp_path, layout, lacking("AT 0.csv"))
+    worst = measured_in(texts["csv"], "worst")
+    assert {key for key, value in worst.items() if value == "not computed"} == {
+        ("AT", column) for column in ("pgd", "mean", "union")
+    }
+    assert worst["None", "union"] == "25.0"
+    assert "50.0 [35.2, 64.8] \u2192 not computed" in texts["markdown"]
+    nothing = written(tmp_path, layout, lacking("AT 0.csv", "None 0.csv"))
+    assert set(measured_in(nothing["csv"], "worst").values()) == {"not computed", ""}
+    assert "(partial: 4 of 6 cells)" in nothing["html"]
+
+
+def test_a_size_that_is_not_there_is_stated(tmp_path):
+    layout = layout_of(tmp_path, ROWS)
+    for row, name in zip(layout["rows"], ("a.csv", "b.csv"), strict=True):
+        (tmp_path / name).write_text("parameters\n1500000\n")
+        row["history"] = str(tmp_path / name)
+    found = measured_in(written(tmp_path, layout, lacking("b.csv"))["csv"])
+    assert found["None", "parameters"] == "1.5"
+    assert found["AT", "parameters"] == "not computed"
+
+
+class Made:
+    """Three jobs in a row, each with a file: clips, weights, predictions."""
+
+    def __init__(self, folder: Path, **code: str) -> None:
+        self.results, names = f"{folder}/results", ("clips", "weights", "predictions")
+        self.jobs = {}
+        for before, name in zip((None, *names), names, strict=False):
+            path = f"{self.results}/{name}.csv"
+            inputs = {} if before is None else {before: f"{self.results}/{before}.csv"}
+            record = f"{self.results}/identities/{name}.json"
+            made = {"settings": {}, "inputs": inputs, "outputs": {name: path}, "record": record}
+            self.jobs[path] = Description(rule=name, code=code.get(name, "1"), **made)
+        self.identities = Identities(self.jobs.get)
+        self.availability = Availability(Comparison(self.results, self.identities))
+
+    def path(self, name: str) -> str:
+        return f"{self.results}/{name}.csv"
+
+    def write(self) -> None:
+        Path(self.results).mkdir()
+        for path, job in self.jobs.items():
+            Path(path).write_text(job.rule)
+            write_record(Path(job.record), record_of(self.identities.plain(job, self.results), Path(self.results)))
+
+
+def test_results_are_used_only_if_all_behind_them_are_those_of_the_configuration(tmp_path):
+    Made(tmp_path).write()
+    names = ("clips", "weights", "predictions")
+    assert [Made(tmp_path).availability.reason(Made(tmp_path).path(name)) for name in names] == [None] * 3
+    other = Made(tmp_path, weights="2")
+    assert [other.availability.reason(other.path(name)) for name in names] == [None, OTHER_PLAN, OTHER_PLAN]
+    assert other.availability.first(other.path("predictions")).rule == "weights"
+    Path(other.path("clips")).write_text("changed")
+    damaged = Made(tmp_path)
+    assert damaged.availability.reason(damaged.path("predictions")) == OTHER_BYTES
+    assert damaged.availability.first(damaged.path("predictions")).rule == "clips"
+    Path(damaged.path("clips")).unlink()  # as one does to save disk
+    thin = Made(tmp_path)
+    assert [thin.availability.reason(thin.path(name)) for name in names] == [NOT_MADE, None, None]
+
+
+def test_bad_input_is_named_with_status_2(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--configfile", "none.yaml"]) == 2
+    assert capsys.readouterr().err == "error: --configfile none.yaml: there is no such file\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def partial(folder: Path, *given: str) -> str:
+    command = [sys.executable, "-m", "pipeline_lib.reporting.partial", "--configfile", str(CONFIG), "--config"]
+    done = subprocess.run([*command, "results=results", *given], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_failed_row_does_not_keep_the_others_from_their_table(tmp_path):
+    run = start(tmp_path, "--keep-going", given=("training={finetune: {learning_rate: 1e30}}",))
+    assert run.wait(600) == 1
+    assert "faults: 3 of 6 cells\n" in output(tmp_path)
+    made = tmp_path / "results/partial"
+    assert not (tmp_path / "results/tables").exists()
+    found = measured_in((made / "faults-partial.csv").read_text())
+    assert {row for (row, _), value in found.items() if value == "not computed"} == {"AT"}
+    assert {row for (row, _), value in found.items() if value != "not computed"} == {"Standard"}
+    readme = (made / "README.md").read_text()
+    assert "- tiny/train/at_pgd-s0, for 5 files; it has begun, see results/tiny/logs/train/at_pgd-s0.log\n" in readme
+    assert partial(tmp_path).startswith("faults: 3 of 6 cells\n")  # at any learning rate
+    # Of another configuration nothing is used but what is the same in both.
+    other = partial(tmp_path, "attacks={pgd: {perturbation: {epsilon: 128/255}}}")
+    assert other.startswith("faults: 2 of 6 cells\n")
+    assert measured_in((made / "faults-partial.csv").read_text())["Standard", "pgd"] == "not computed"
+    # The whole table, once it is made, has the same numbers.
+    partial(tmp_path)
+    before = measured_in((made / "faults-partial.csv").read_text())
+    run = start(tmp_path, files=TABLES[:1])
+    assert run.wait(600) == 0, output(tmp_path)[-3000:]
+    whole = measured_in((tmp_path / "results/tables/faults.csv").read_text())
+    assert {key: value for key, value in before.items() if value != "not computed"}.items() <= whole.items()
