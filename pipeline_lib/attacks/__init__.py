@@ -30,6 +30,8 @@ _MODULES = {
     "starts": ["AtClean", "Constant", "GaussianNoise", "LogUniform", "UniformBox", "UniformNoise"],
     "steepest": ["Steepest"],
     "strongest": ["Strongest"],
+    "temporal_translation": ["TemporalTranslation"],
+    "translation_invariant": ["TranslationInvariant"],
     "variations.flicker": ["Flicker"],
     "variations.flow": ["SmallFlow"],
     "variations.gabor": ["Gabor"],

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from pipeline_lib.attacks.goals import Goal, Untargeted
 from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
-from pipeline_lib.attacks.norms import per_clip
+from pipeline_lib.attacks.norms import over_mean, per_clip
 from pipeline_lib.attacks.perturbations import Perturbation
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.regions import AllPixels, Region
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
-from pipeline_lib.entries.ranges import Count, method
+from pipeline_lib.entries.ranges import Count, NonNegative, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.precision import Precision, check_precision
@@ -39,6 +39,8 @@ class Ascent:
         than one, each costs one forward pass more.
     keep: the `last` iterate (the papers), or each clip's `best`, of largest loss among all iterates and the start: one
         forward pass more per ascent.
+    momentum: a step is along the sum of all gradients so far, each over its mean absolute value, in which earlier ones
+        decay by this factor (MI-FGSM, Dong et al., CVPR 2018, with 1). With 0 it is along the last gradient.
     unmasked_first_gradient: compute the first gradient at the start over the whole clip (the authors' AF), not only in
         the region.
     precision: of the passes; clips, gradients and bounds are float32.
@@ -58,6 +60,7 @@ class Ascent:
     goal: Goal = field(default_factory=Untargeted)
     restarts: Count = 1
     keep: Literal["last", "best"] = "last"
+    momentum: NonNegative = 0.0
     unmasked_first_gradient: bool = False
     precision: Precision = "fp32"
 
@@ -101,7 +104,7 @@ class Ascent:
         mask = self.place(loss, clips, generators)
         center = self.start.center(clips, mask)
         adversarial, point = self._start(clips, mask, generators)
-        overflow = torch.zeros((), device=clips.device)
+        overflow = direction = torch.zeros((), device=clips.device)
         outside = self._is_outside(adversarial, clips) if offer else None
         for _ in range(self.steps):
             losses, gradient = loss_and_gradient(loss, point)
@@ -110,7 +113,8 @@ class Ascent:
             if offer is not None and point is adversarial:
                 offer(adversarial, losses if outside is None else losses.masked_fill(outside, -torch.inf))
             outside = None  # every step ends inside the bound
-            point = adversarial = self.advance(adversarial, gradient, center, generators)
+            direction = over_mean(gradient) + direction * self.momentum if self.momentum else gradient
+            point = adversarial = self.advance(adversarial, direction, center, generators)
         return torch.where(mask, adversarial + overflow, clips)
 
     def _start(self, clips: Tensor, mask: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:

@@ -38,6 +38,12 @@ def unit(delta: Tensor, dims: Sequence[int]) -> Tensor:
     return scaled / l2_norm(scaled, dims).clamp_min(1)
 
 
+def over_mean(delta: Tensor) -> Tensor:
+    """delta over the mean absolute value of each clip; 0 for a zero clip."""
+    mean = delta.abs().mean(of_clip(delta), keepdim=True)
+    return delta / torch.where(mean == 0, 1, mean)
+
+
 def onto_l2_ball(delta: Tensor, radius: float, dims: Sequence[int]) -> Tensor:
     """The nearest point of the ball: a change outside of it is scaled."""
     return delta * (radius / l2_norm(delta, dims).clamp_min(radius))

@@ -1,4 +1,5 @@
-"""Attacks compared with the data sets that they are used on: the frames they need, and bounds as large as a clip."""
+"""Attacks compared with the data sets that they are used on: the frames and the pixels that they need, and bounds as
+large as a clip."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,8 +17,8 @@ def frames_of(plan: Plan, dataset: str) -> int:
 
 
 def check_lengths(plan: Plan) -> None:
-    """Raises PipelineError for an attack, of a cell or of a training, that needs longer clips than a data set has, or
-    has a bound that contains all clips of that size."""
+    """Raises PipelineError for an attack, of a cell or of a training, that needs longer clips or larger frames than a
+    data set has, or has a bound that contains all clips of that size."""
     for dataset, cell in used_cells(plan):
         if cell["attack"] != CLEAN:
             _check(f"attacks.{cell['attack']}", plan["attacks"][cell["attack"]], plan, dataset)
@@ -27,14 +28,19 @@ def check_lengths(plan: Plan) -> None:
 
 
 def _check(where: str, entry: Any, plan: Plan, dataset: str) -> None:
-    frames = frames_of(plan, dataset)
+    frames, size = frames_of(plan, dataset), plan["datasets"][dataset]["size"]
     for part in _entries(entry):
-        if declared(part, "at_least_frames") is not None:
-            needed = evaluated("at_least_frames", part, (frames, 0, 0))
-            if needed > frames:
-                name = str(part["method"]).rpartition(":")[2]
-                raise fail(where, f"{name} needs clips of {needed} frames or more; those of {dataset} have {frames}")
+        _check_least(where, part, "clips of {} frames or more; those", frames, dataset, "at_least_frames")
+        _check_least(where, part, "frames of {} pixels or more on each side; those", size, dataset, "at_least_pixels")
         _check_bound(where, part, plan, dataset)
+
+
+def _check_least(where: str, part: Mapping[str, Any], words: str, given: int, dataset: str, fact: str) -> None:
+    """Raises PipelineError for an entry whose class declares in `fact` that it needs more than what is given."""
+    needed = evaluated(fact, part, (given, given, given)) if declared(part, fact) is not None else 0
+    if needed > given:
+        name = str(part["method"]).rpartition(":")[2]
+        raise fail(where, f"{name} needs {words.format(needed)} of {dataset} have {given}")
 
 
 def _check_bound(where: str, part: Mapping[str, Any], plan: Plan, dataset: str) -> None:

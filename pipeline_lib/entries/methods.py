@@ -64,6 +64,8 @@ METHODS = {
     "gaussian_noise": "pipeline_lib.attacks.starts:GaussianNoise",
     "constant": "pipeline_lib.attacks.starts:Constant",
     "expectation": "pipeline_lib.attacks.expectation:Expectation",
+    "translation_invariant": "pipeline_lib.attacks.translation_invariant:TranslationInvariant",
+    "temporal_translation": "pipeline_lib.attacks.temporal_translation:TemporalTranslation",
     "log_uniform": "pipeline_lib.attacks.starts:LogUniform",
     "untargeted": "pipeline_lib.attacks.goals:Untargeted",
     "target_class": "pipeline_lib.attacks.goals:TargetClass",
