@@ -4,6 +4,10 @@ python benchmarks/decode.py --videos /data/UCF-101 --count 32
 
 torchcodec is measured where it can be imported: it needs ffmpeg's shared libraries, which --libraries makes of those in
 PyAV's wheel; run again with the LD_LIBRARY_PATH that it prints.
+
+python benchmarks/decode.py --listed 13320
+
+measures instead what a list of so many files costs before decoding: the check of each, and their facts while planning.
 """
 
 import argparse
@@ -22,9 +26,11 @@ import ffmpeg
 import numpy as np
 
 from pipeline_lib.clips.decode import Decoding
+from pipeline_lib.clips.readable import require_present
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.ffmpeg_binary import ffmpeg_binary, ffmpeg_version
+from pipeline_lib.provenance.file_facts import listed_facts
 
 SPEC = VideoFiles(size=112, sampling=UniformStride(frames=16))
 SCALE = "if(lt(iw,ih),112,trunc(112*iw/ih))", "if(lt(iw,ih),trunc(112*ih/iw),112)"
@@ -186,6 +192,21 @@ def table(seconds: dict[str, list[float]], pixels: dict[str, str], videos: int) 
     return "\n".join(lines)
 
 
+def listed(count: int, folder: Path) -> str:
+    """CPU seconds for a list of small files in 101 folders: checked (kind, size, permission), and their facts."""
+    names = [f"{number % 101:03}/{number}.avi" for number in range(count)]
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"RIFF")
+    lines = [f"{count} listed files, CPU seconds:"]
+    works = {"checked": lambda: require_present(names, folder, "train"), "facts": lambda: listed_facts(folder, names)}
+    for name, work in works.items():
+        start = time.process_time()
+        work()
+        lines.append(f"{name} {time.process_time() - start:.2f}")
+    return " ".join(lines)
+
+
 def main() -> None:
     """Print the table for a folder of videos, or for rendered ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -194,10 +215,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="ffmpeg processes or threads at a time")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--libraries", type=Path, help="link PyAV's libraries for torchcodec in this folder, and end")
+    parser.add_argument("--listed", type=int, help="what a list of so many files costs, and end")
     arguments = parser.parse_args()
     if arguments.libraries is not None:
         return shared_libraries(arguments.libraries)
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.listed is not None:
+            return print(listed(arguments.listed, Path(folder)))
         if arguments.videos is None:
             render(Path(folder), arguments.count)
         found = sorted(path for path in (arguments.videos or Path(folder)).rglob("*") if path.is_file())

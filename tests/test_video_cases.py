@@ -443,18 +443,3 @@ def test_a_name_that_is_not_utf8_is_stored_as_text(tmp_path: Path) -> None:
     name = b"caf\xe9.avi".decode("utf-8", "surrogateescape")
     encode(tmp_path / name, *B_FRAMES)
     assert stored(tmp_path, [Video(name, 0)]).videos == ["caf\\udce9.avi"]
-
-
-def test_many_listed_files_are_checked_in_seconds(tmp_path: Path) -> None:
-    import time
-
-    from pipeline_lib.clips.readable import require_present
-
-    names = [f"{number % 101:03}/{number}.avi" for number in range(13_320)]
-    for folder in range(101):
-        (tmp_path / f"{folder:03}").mkdir()
-    for name in names:
-        (tmp_path / name).write_bytes(b"RIFF")
-    start = time.process_time()
-    require_present(names, tmp_path, "train")
-    assert time.process_time() - start < 3

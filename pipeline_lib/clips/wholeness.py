@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline_lib.clips.cut_ends import cut_end, lacking
 from pipeline_lib.clips.fragments import missing_fragments
 from pipeline_lib.clips.program_streams import cut_packet
 
@@ -21,12 +22,8 @@ def missing(path: Path, count: int) -> str:
         if is_avi(head):
             return missing_in_avi(file, count)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"moof"):
-            return bytes_in_words(bytes_cut_off(path)) or missing_fragments(file)
-        return cut_packet(file) if head[:4] == b"\0\0\1\xba" else ""
-
-
-def bytes_in_words(count: int) -> str:
-    return f"{count} bytes are missing at the end of the file" if count else ""
+            return lacking(bytes_cut_off(path)) or missing_fragments(file)
+        return cut_packet(file) if head[:4] == b"\0\0\1\xba" else cut_end(file)
 
 
 def missing_in_avi(file: BinaryIO, count: int) -> str:
@@ -40,7 +37,7 @@ def missing_in_avi(file: BinaryIO, count: int) -> str:
         expected = stated - chunks_without_content(file)
         if count < expected - max(2, expected // 50):
             return f"the header states {stated}"
-    return bytes_in_words(bytes_cut_off_avi(file))
+    return lacking(bytes_cut_off_avi(file))
 
 
 def frames_in_header(path: Path) -> int | None:
