@@ -17,6 +17,7 @@ TABLES = ("tables/faults.md", "tables/audit.md", "summary.json")
 STRONGER = ("attacks={pgd: {perturbation: {epsilon: 128/255}}}",)
 THAT_DIFFER = {
     *("tiny/train/at_pgd-s0", "tiny/predict/at_pgd-s0/clean", "tiny/attack/at_pgd-s0/pgd", "tiny/attack/at_pgd-s0/roa"),
+    *("tiny/learn/at_pgd-s0/universal", "tiny/attack/at_pgd-s0/universal"),
     *("tiny/attack/standard-s0/pgd", "table/faults", "audit", "summary"),
 }
 SECONDS = 600

@@ -1,5 +1,6 @@
 """What runs again follows from the records of the results: not from `.snakemake`, and not from modification times."""
 
+import base64
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from pipeline_lib.provenance.comparison import flat
 from pipeline_lib.provenance.descriptions import Description, Identities
 from pipeline_lib.provenance.file_facts import listed_facts, result_facts
 from pipeline_lib.provenance.records import read_record
-from planning import execute, plan, with_all_that_follows
+from planning import copy_project, execute, plan, with_all_that_follows
 
 SET = "results/synthetic/adversarial/standard-s0/pgd.h5"
 RECORD = "results/synthetic/identities/attack/standard-s0/pgd.json"
@@ -215,6 +216,29 @@ def test_a_missing_target_is_made_beside_a_damaged_one(finished, keep):
     keep(SET).write_text("damaged")
     jobs = plan(finished, targets={"results/tables/multav.md", SET})
     assert jobs == {ATTACK, ("table", "multav")}
+
+
+def test_a_job_killed_beside_its_record_hides_nothing_that_is_missing(finished_project, tmp_path):
+    """Snakemake still marks it as unfinished: it would make this job again, and of the missing files none."""
+    project = copy_project(tmp_path)
+    for name in ("rendered", "clips", "identities/render.json", "identities/decode"):
+        path = Path("results/synthetic", name)
+        copy = shutil.copytree if (finished_project / path).is_dir() else shutil.copy
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        copy(finished_project / path, project / path)
+    missing = plan(project)
+    assert ("report",) in missing
+    mark_as_unfinished(project, "results/synthetic/clips/test.h5")
+    assert plan(project) == missing
+    (project / "results/synthetic/identities/decode/test.json").unlink()
+    assert plan(project) == missing | {("decode", "synthetic", "test")}
+
+
+def mark_as_unfinished(project: Path, result: str) -> None:
+    """As Snakemake does when it starts a job."""
+    mark = project / ".snakemake/incomplete" / base64.b64encode(result.encode()).decode()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def test_the_summary_names_the_keys_that_changed(finished, keep, caplog):

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import forcing, results_lock
+from pipeline_lib.jobs.planning import SNAKEMAKE
 from pipeline_lib.jobs.runs import run_folder
 
 HOLD = """
@@ -38,6 +39,15 @@ def test_a_second_workflow_is_refused_and_told_who_has_the_results(tmp_path, oth
     expected = f"process {other.pid} on {re.escape(socket.gethostname())} makes results in {tmp_path}"
     with pytest.raises(PipelineError, match=expected):
         results_lock.hold(tmp_path, 0)
+
+
+def test_the_workflow_says_so_in_one_line_and_ends(tmp_path, other, caplog):
+    with pytest.raises(SystemExit) as end:
+        results_lock.hold_or_exit(tmp_path, 0)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == SNAKEMAKE]
+    assert end.value.code == 1
+    assert f"process {other.pid} on" in line
+    assert "\n" not in line
 
 
 def test_it_waits_for_the_first_one_even_if_that_is_killed(tmp_path, other):

@@ -1,8 +1,9 @@
 """Makes Snakemake run the jobs whose results are not those of the configuration, and no others.
 
-Snakemake's own grounds for running a job again are switched off: modification times by `ancient` inputs, and what it
-keeps in `.snakemake` by an empty set of triggers. What remains are missing files, jobs forced by the user, and jobs
-whose records differ from the plan: these are forced here, with all that depends on them, while the graph is built.
+Snakemake's own grounds for running a job again are switched off: modification times by `ancient` inputs, what it keeps
+in `.snakemake` by an empty set of triggers, and its marks of unfinished jobs, as a job's record is written when all its
+results are complete. What remains are missing files, jobs forced by the user, and jobs whose records differ from the
+plan: these are forced here, with all that depends on them, while the graph is built.
 """
 
 import logging
@@ -81,8 +82,23 @@ class Planning:
         self.target_rules = frozenset(rule.name for rule in dag.targetrules)
         self.targets.update(map(str, dag.targetfiles))
         self.workflow.dag_settings.rerun_triggers = frozenset()
+        self._ignore_marks_of_unfinished_jobs()
         report_once(self.summary)
         self.begin()
+
+    def _ignore_marks_of_unfinished_jobs(self) -> None:
+        """Lets Snakemake see no marks of jobs that have records; those of the user's own rules count.
+
+        A job that was killed behind its record is marked. Snakemake would force it, and then look at no job that
+        depends on it, not even at a missing target.
+        """
+        persistence = self.workflow.persistence
+        marked = persistence.incomplete
+
+        async def incomplete(job: Any) -> list[Any]:
+            return [] if job.output and self.jobs.maker(str(job.output[0])) else await marked(job)
+
+        persistence.incomplete = incomplete
 
     def inputs(self, rule: str, wildcards: Mapping[str, str]) -> tuple[Mapping[str, str | Sequence[str]], bool]:
         """The input files of a job by name, and whether Snakemake makes its results again."""

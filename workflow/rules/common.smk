@@ -111,7 +111,7 @@ def cascade_of(wildcards):
 def begin_planning():
     """Takes the lock of the results, once, when the first job is planned; plans that make nothing do not."""
     if workflow.executor_plugin is not None and not workflow.dryrun and not workflow.touch:
-        results_lock.hold(Path(config["results"]), config["lock_wait"])
+        results_lock.hold_or_exit(Path(config["results"]), config["lock_wait"])
 
 
 def show_partial_tables():
