@@ -105,8 +105,10 @@ def test_a_moved_folder_of_results_is_what_it_was(undisturbed, tmp_path, way):
     assert different(tmp_path / "moved/results", undisturbed[STRONGER] / "results") == set()
 
 
-def test_another_clone_uses_the_results(whole, stronger, tmp_path):
-    clone = copy_project(tmp_path)
+def test_another_clone_uses_the_results_whatever_the_times_of_its_own_files(whole, stronger, tmp_path):
+    clone, next_year = copy_project(tmp_path), time.time() + 365 * 86400
+    for printed in clone.glob("resources/paper/*.csv"):  # input files that no job makes
+        os.utime(printed, (next_year, next_year))
     shutil.copytree(whole / "results", clone / "results")
     assert finish(clone, clone=clone) == set()
     assert finish(clone, clone=clone, given=STRONGER) == THAT_DIFFER
@@ -203,6 +205,19 @@ def test_kills_at_random_moments(whole, tmp_path):
             finish(folder)
         assert different(folder / "results", whole / "results") == set()
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("record", ["decode/test", "train/standard-s0", "attack/standard-s0/pgd"])
+def test_killed_behind_a_record_before_snakemake_knows_of_it(whole, tmp_path, record):
+    """Snakemake still marks the results as unfinished."""
+    process = start(tmp_path)
+    while not (tmp_path / f"results/tiny/identities/{record}.json").exists() and process.poll() is None:
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finish(tmp_path, "--unlock")
+    assert f"tiny/{record}" not in finish(tmp_path)
+    assert different(tmp_path / "results", whole / "results") == set()
 
 
 def flip_one(path: Path, chosen: random.Random) -> tuple[int, int]:

@@ -1,9 +1,7 @@
 """Records of results: one that is damaged counts as none, and a job does not read what its record does not describe."""
 
 import json
-import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -65,18 +63,3 @@ def test_an_input_without_a_record_is_used(tmp_path):
     """As with `--touch`, or files that another tool made; the plan makes them again, or the user wants them."""
     (tmp_path / "a").write_text("a")
     assert json.loads(make(tmp_path, "b", "a").read_text())["made_of"]["inputs"]["files"][0]["bytes"] is None
-
-
-def test_an_input_of_the_future_is_set_to_the_present(tmp_path):
-    """Snakemake refuses outputs that are older than an input; times in the past, and other files, stay as they are."""
-    make(tmp_path, "a")
-    make(tmp_path, "other")
-    later = time.time() + 86_400
-    for name in ("a", "other"):
-        os.utime(tmp_path / name, (later, later))
-    make(tmp_path, "b", "a")
-    assert (tmp_path / "a").stat().st_mtime <= time.time()
-    assert (tmp_path / "other").stat().st_mtime == pytest.approx(later)
-    os.utime(tmp_path / "a", (1, 1))
-    make(tmp_path, "b", "a")
-    assert (tmp_path / "a").stat().st_mtime == 1

@@ -1,9 +1,8 @@
 """Makes Snakemake run the jobs whose results are not those of the configuration, and no others.
 
-Snakemake's own grounds for running a job again are switched off: modification times by `ancient` inputs, what it keeps
-in `.snakemake` by an empty set of triggers, and its marks of unfinished jobs, as a job's record is written when all its
-results are complete. What remains are missing files, jobs forced by the user, and jobs whose records differ from the
-plan: these are forced here, with all that depends on them, while the graph is built.
+Snakemake's own grounds for running a job again are switched off (`snakemake_checks`), modification times by `ancient`
+inputs. What remains are missing files, jobs forced by the user, and jobs whose records differ from the plan: these are
+forced here, with all that depends on them, while the graph is built.
 """
 
 import logging
@@ -14,6 +13,11 @@ from typing import Any
 
 from pipeline_lib.configuration.jobs import SAME, Jobs
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.snakemake_checks import (
+    accept_times_of_the_future,
+    ignore_marks_of_unfinished_jobs,
+    ignore_triggers,
+)
 from pipeline_lib.provenance.comparison import (
     NO_IDENTITY,
     OTHER_BYTES,
@@ -81,28 +85,15 @@ class Planning:
         self.forced_files = frozenset(map(str, dag.forcefiles))
         self.target_rules = frozenset(rule.name for rule in dag.targetrules)
         self.targets.update(map(str, dag.targetfiles))
-        self.workflow.dag_settings.rerun_triggers = frozenset()
-        self._ignore_marks_of_unfinished_jobs()
+        ignore_triggers(self.workflow)
+        ignore_marks_of_unfinished_jobs(self.workflow, lambda path: self.jobs.maker(path) is not None)
         report_once(self.summary)
         self.begin()
-
-    def _ignore_marks_of_unfinished_jobs(self) -> None:
-        """Lets Snakemake see no marks of jobs that have records; those of the user's own rules count.
-
-        A job that was killed behind its record is marked. Snakemake would force it, and then look at no job that
-        depends on it, not even at a missing target.
-        """
-        persistence = self.workflow.persistence
-        marked = persistence.incomplete
-
-        async def incomplete(job: Any) -> list[Any]:
-            return [] if job.output and self.jobs.maker(str(job.output[0])) else await marked(job)
-
-        persistence.incomplete = incomplete
 
     def inputs(self, rule: str, wildcards: Mapping[str, str]) -> tuple[Mapping[str, str | Sequence[str]], bool]:
         """The input files of a job by name, and whether Snakemake makes its results again."""
         job = self.jobs.describe(rule, wildcards)
+        accept_times_of_the_future(self.workflow)
         if not self.workflow.is_main_process:
             return job.inputs, True
         self.start()

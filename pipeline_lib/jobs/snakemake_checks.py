@@ -1,0 +1,39 @@
+"""Snakemake's own grounds for making a result again or for refusing it, switched off: the records decide.
+
+Each function changes Snakemake's workflow of this process, after its graph of jobs was created.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+
+def ignore_triggers(workflow: Any) -> None:
+    """Nothing in `.snakemake` makes Snakemake run a job again."""
+    workflow.dag_settings.rerun_triggers = frozenset()
+
+
+def ignore_marks_of_unfinished_jobs(workflow: Any, has_record: Callable[[str], bool]) -> None:
+    """Lets Snakemake see no marks of jobs that have records; those of the user's own rules count.
+
+    A job that was killed behind its record is marked. Snakemake would force it, and then look at no job that depends
+    on it, not even at a missing target. has_record: whether a result has one, by its path.
+    """
+    persistence = workflow.persistence
+    marked = persistence.incomplete
+
+    async def incomplete(job: Any) -> list[Any]:
+        return [] if job.output and has_record(str(job.output[0])) else await marked(job)
+
+    persistence.incomplete = incomplete
+
+
+def accept_times_of_the_future(workflow: Any) -> None:
+    """After a job, Snakemake compares no times: it would refuse results as older than their input files.
+
+    Files are of the future after a clock was set back, or come from a machine whose clock is ahead.
+    """
+
+    async def nothing_to_compare(job: Any, outputs: Any) -> None:
+        return
+
+    workflow.dag.check_output_mtime = nothing_to_compare
