@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pipeline_lib.configuration.captions import study_caption
 from pipeline_lib.configuration.cascades import UNION, WORST
 from pipeline_lib.configuration.claim_cells import TABLE as CLAIMS
 from pipeline_lib.configuration.claim_cells import GivenClaims, resolve_claims, studies_of
@@ -42,7 +43,8 @@ class Layouts:
         overlap = OVERLAP if dataset["allow_overlap"] else ""
         note = " ".join(part for part in (dataset["note"], overlap, self.note) if part)
         rows = [self._with_unions(name, self._row(study, label, row)) for label, row in study["rows"].items()]
-        return {key: study[key] for key in kept} | {"name": name, "note": note, "rows": rows}
+        about = {"name": name, "note": note, "settings": study_caption(self.plan, name)}
+        return {key: study[key] for key in kept} | about | {"rows": rows}
 
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
         dataset, targets = study["dataset"], [cell["target"] for cells in row.values() for cell in cells]
@@ -126,7 +128,7 @@ class Layouts:
     @cached_property
     def claimed(self) -> dict[str, dict[str, Any]]:
         """What the claims compare: of the layout of each study that any of them is about, all but texts."""
-        texts = ("title", "note", "paper", "reference")
+        texts = ("title", "note", "settings", "paper", "reference")
         layouts = {name: self.studies[name] for name in studies_of(self.claims)}
         return {
             name: {key: value for key, value in layout.items() if key not in texts} for name, layout in layouts.items()

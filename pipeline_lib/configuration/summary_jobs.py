@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_lib.configuration import parameters
+from pipeline_lib.configuration.captions import figure_caption
 from pipeline_lib.configuration.claim_cells import printed_files
 from pipeline_lib.configuration.describing import Describing
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_inputs
@@ -79,7 +80,7 @@ class SummaryJobs:
         files = parameters.relative_to(
             self.described.paths.results, figure_files(self.plan, self.described.paths, figure)
         )
-        settings = {"entry": planned["entry"], "files": files, "caption": planned["caption"]}
+        settings = {"entry": planned["entry"], "files": files, "caption": figure_caption(self.plan, figure)}
         settings["order"] = digest(json.dumps([planned["entry"], files]))  # of rows and panels, which matters
         outputs = {ending: self.described.paths.figure(figure, ending) for ending in planned["endings"]}
         inputs = {"files": figure_inputs(self.plan, self.described.paths, figure)}

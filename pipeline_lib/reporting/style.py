@@ -54,27 +54,29 @@ METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
 }
+CAPTION = {"png": "Description", "pdf": "Subject"}
 
 
-def write_figure(figure: Any, files: Any, outputs: Mapping[str, str]) -> None:
+def write_figure(figure: Any, files: Any, outputs: Mapping[str, str], caption: str = "") -> None:
     """Write a figure of the configuration: `png` and `pdf`, and if in `outputs` its numbers (`csv`) and page (`html`).
 
     figure: an object with `draw(files)`, and `numbers(files)` or `page(files)` (configuration/figures.py).
-    files: the argument of these methods. outputs: ending -> path.
+    files: the argument of these methods. outputs: ending -> path. caption: written into the pictures' metadata.
     """
     with rc_context(STYLE):
-        save(figure.draw(files), Path(outputs["png"]).with_suffix(""))
+        save(figure.draw(files), Path(outputs["png"]).with_suffix(""), caption)
     if outputs.get("csv"):
         publish(outputs["csv"], figure.numbers(files).to_csv(index=False, lineterminator="\n"))
     if outputs.get("html"):
         publish(outputs["html"], figure.page(files))
 
 
-def save(figure: Figure, out: Path | str) -> None:
-    """Write the figure as `out`.png (200 dots per inch) and `out`.pdf."""
+def save(figure: Figure, out: Path | str, caption: str = "") -> None:
+    """Write the figure as `out`.png (200 dots per inch) and `out`.pdf, with its caption as their metadata."""
     for suffix, metadata in METADATA.items():
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
+        about = {CAPTION[suffix]: caption} if caption else {}
+        figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata | about)
         publish(f"{out}.{suffix}", buffer.getvalue())
 
 

@@ -11,6 +11,7 @@ if not (ROOT / "pipeline_lib").is_dir():
 sys.path.insert(0, str(ROOT))
 
 from pipeline_lib.configuration import parameters
+from pipeline_lib.configuration.captions import figure_caption
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_rules
 from pipeline_lib.configuration.front_facts import front_facts, numbered_figure, numbered_study
 from pipeline_lib.configuration.parameters import plain

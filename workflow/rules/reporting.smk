@@ -148,7 +148,7 @@ for FORM in figure_rules(PLAN):
             identity=identity,
             entry=lambda wildcards: PLAN["figures"][wildcards.figure]["entry"],
             files=lambda wildcards: figure_files(PLAN, PATHS, wildcards.figure),
-            caption=lambda wildcards: PLAN["figures"][wildcards.figure]["caption"],
+            caption=lambda wildcards: figure_caption(PLAN, wildcards.figure),
             code=lambda wildcards: code("figure.py", PLAN["figures"][wildcards.figure]["entry"]),
         script:
             "../scripts/figure.py"

@@ -6,4 +6,5 @@ with job(snakemake):
     from pipeline_lib.entries.building import build
     from pipeline_lib.reporting.style import write_figure
 
-    write_figure(build(snakemake.params.entry), snakemake.params.files, dict(snakemake.output.items()))
+    figure, outputs = build(snakemake.params.entry), dict(snakemake.output.items())
+    write_figure(figure, snakemake.params.files, outputs, snakemake.params.caption)
