@@ -231,6 +231,14 @@ INTERFACES = {
         "networks[.][a-z]+: .*file.py: class Net is an nn.Module",
     ),
     "stage": ([("networks.own", {"method": "own_file:Short"}), *EXTENDED], UNKNOWN_STAGE),
+    "stage by default": (
+        [
+            ("networks.own", {"method": "resnet_3d", "stages": 2}),
+            ("networks.more", {"method": "oudefend", "network": "own"}),
+            ("models.at_pgd.network", "more"),
+        ],
+        "networks.more: after: unknown stage 'layer3'; this network has layer1, layer2",
+    ),
     "our stage": ([("networks.own", {"method": "resnet_3d", "stages": 1}), *EXTENDED], UNKNOWN_STAGE),
     "features": (
         [("networks.own", {"method": "own_file:Flat"}), ("models.flat", FLAT), ("figures.f", FEATURES)],

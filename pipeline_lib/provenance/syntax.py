@@ -183,7 +183,9 @@ def _annotated(annotation: ast.expr, value: ast.expr | None, imported: dict[str,
     default, required = value, value is None
     if isinstance(value, ast.Call) and plain_name(value, imported) == "field":
         given = {keyword.arg: keyword.value for keyword in value.keywords}
-        default, required = given.get("default"), not {"default", "default_factory"} & given.keys()
+        factory = given.get("default_factory")
+        default = factory.body if isinstance(factory, ast.Lambda) else given.get("default")
+        required = not {"default", "default_factory"} & given.keys()
         if _literal(given.get("init")) is False:
             kind = "hidden"
     return Annotated(written(inner, imported), kind, required, _literal(default), made_by(value, imported))
