@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline_lib.clips.splits import Video, chosen, existing, known_split, numbered_lines, two_words
+from pipeline_lib.clips.splits import Video, chosen, existing, known_split, numbered_lines, of_classes, two_words
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
@@ -45,17 +45,15 @@ class ImageLists:
         index, listing = [existing(root, path) for path in self.list_files(root, split)]
         known = {name for _, name in numbered_lines(index)}
         labels = {name: label for label, name in enumerate(self.class_names(root))}
+
+        def parts(line: str, number: int) -> tuple[str, str]:
+            return path_and_class(line, known) or two_words(line, listing, number, "path class")
+
         images: dict[str, Video] = {}
-        for number, line in numbered_lines(listing):
-            path, name = path_and_class(line, known) or two_words(line, listing, number, "path class")
-            if name not in known:
-                raise PipelineError(
-                    f"{listing}, line {number}: {name!r} is not a class of {index.name}. Correct the list."
-                )
-            if path in images:
-                raise PipelineError(f"{listing}, line {number}: {path} is listed twice. Remove one of the lines.")
-            if name in labels:
-                images[path] = Video(path, labels[name])
+        for number, image in of_classes(listing, index, labels, parts):
+            if image.path in images:
+                raise PipelineError(f"{listing}, line {number}: {image.path} is listed twice. Remove one of the lines.")
+            images[image.path] = image
         return list(images.values())
 
     def video_root(self, root: Path) -> Path:

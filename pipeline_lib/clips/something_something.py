@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.clips.splits import Video, chosen, existing, known_split, numbered_lines
+from pipeline_lib.clips.splits import Video, chosen, existing, known_split, numbered_lines, of_classes
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 
@@ -93,20 +93,17 @@ class SomethingSomethingV1:
     def read(self, root: Path, split: str) -> list[Video]:
         """The folders of frames in the order of the list. PipelineError names the list and its wrong line."""
         index, listing = [existing(root, path) for path in self.list_files(root, split)]
-        known = {name for _, name in numbered_lines(index)}
         labels = {name: label for label, name in enumerate(self.class_names(root))}
-        videos = []
-        for number, line in numbered_lines(listing):
-            path, _, name = line.partition(";")
-            if name not in known:
-                raise PipelineError(f"{listing}, line {number}: expected `id;class` with a class of {index.name}.")
-            if name in labels:
-                videos.append(Video(path, labels[name]))
-        return videos
+        return [video for _, video in of_classes(listing, index, labels, _id_and_class)]
 
     def video_root(self, root: Path) -> Path:
         """The folder that the folders of frames are in."""
         return root / self.videos
+
+
+def _id_and_class(line: str, _: int) -> tuple[str, str]:
+    path, _, name = line.partition(";")
+    return path, name
 
 
 def _loaded(root: Path, path: Path, kind: type) -> Any:

@@ -1,7 +1,7 @@
 """The lists of data sets: which videos, which labels; and UCF101's official ones."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -167,6 +167,22 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, line.strip()
+
+
+def of_classes(
+    listing: Path, index: Path, labels: Mapping[str, int], parts: Callable[[str, int], tuple[str, str]]
+) -> Iterator[tuple[int, Video]]:
+    """The lines of a list whose class has a label, with their numbers.
+
+    parts: path and class of a line, by its text and number. Raises PipelineError for a class that is not in `index`.
+    """
+    known = {name for _, name in numbered_lines(index)}
+    for number, line in numbered_lines(listing):
+        path, name = parts(line, number)
+        if name not in known:
+            raise PipelineError(f"{listing}, line {number}: {name!r} is not a class of {index.name}. Correct the list.")
+        if name in labels:
+            yield number, Video(path, labels[name])
 
 
 def chosen(names: list[str], classes: Sequence[str] | None, source: Path) -> list[str]:
