@@ -26,7 +26,7 @@ BEFORE = {
     "templates": (
         "named entries",
         "Tables without a data set, which a study takes as its `base`: `multibn_table` (white-box), "
-        "`multibn_branches_table`, `multibn_selection_table`, `multibn_black_box_table`, `multibn_worst_case_table`, "
+        "`multibn_branches_table`, `multibn_selection_table`, `multibn_black_box_table`, "
         "`multav_table`, `oudefend_table`.",
     ),
 }

@@ -102,7 +102,7 @@ class SomethingSomethingV1:
 
 
 def _id_and_class(line: str, _: int) -> tuple[str, str]:
-    path, _, name = line.partition(";")
+    path, name = line.partition(";")[::2]
     return path, name
 
 
