@@ -94,10 +94,21 @@ def test_a_worst_case_that_is_not_there_is_in_no_summary(tmp_path):
         ("AT", column) for column in ("pgd", "mean", "union")
     }
     assert worst["None", "union"] == "25.0"
+    of_seeds = [row for row in csv.DictReader(texts["csv"].splitlines()) if row["seed"] and row["row"] == "AT"]
+    assert {row["worst"] for row in of_seeds} == {""}
     assert "50.0 [35.2, 64.8] \u2192 not computed" in texts["markdown"]
     nothing = written(tmp_path, layout, lacking("AT 0.csv", "None 0.csv"))
     assert set(measured_in(nothing["csv"], "worst").values()) == {"not computed", ""}
     assert "(partial: 4 of 6 cells)" in nothing["html"]
+
+
+def test_a_transfer_column_needs_the_audit_of_its_source(tmp_path):
+    layout = layout_of(tmp_path, ROWS)
+    (tmp_path / "of_source.csv").touch()
+    layout["rows"][1]["source_audits"] = {"clean": [], "pgd": [str(tmp_path / "of_source.csv")]}
+    found = partial_layout(layout, lacking("of_source"))
+    assert ("AT", "pgd") in found.absent
+    assert found.layout["rows"][1]["source_audits"] == {"clean": []}
 
 
 def test_a_size_that_is_not_there_is_stated(tmp_path):

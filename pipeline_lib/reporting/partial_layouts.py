@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 Reason = Callable[[str], str | None]
 """path -> why a file cannot be used, None if it can."""
 Cells = Mapping[str, Mapping[str, Sequence[str]]]
-"""column -> `cells` (predictions, one for each seed) and `audits`."""
+"""column -> `cells` (predictions, one for each seed), `audits`, and for columns `source_audits`."""
+
+AUDITS = ("audits", "source_audits")
 
 
 class Missing(NamedTuple):
@@ -75,8 +77,11 @@ def worst_of(row: Mapping[str, Any]) -> Cells:
 
 def columns_of(row: Mapping[str, Any]) -> Cells:
     """The columns of a row, as those of its worst cases are given."""
-    audits = row.get("audits", {})
-    return {column: {"cells": paths, "audits": audits.get(column, [])} for column, paths in row["cells"].items()}
+    beside = {name: row[name] for name in AUDITS if name in row}
+    return {
+        column: {"cells": paths, **{name: audits.get(column, []) for name, audits in beside.items()}}
+        for column, paths in row["cells"].items()
+    }
 
 
 def partial_row(row: Mapping[str, Any], reason: Reason) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def partial_row(row: Mapping[str, Any], reason: Reason) -> dict[str, Any]:
     return found | {
         "seeds": [row["seeds"][place] for place in places],
         "cells": {column: one["cells"] for column, one in columns.items()},
-        "audits": {column: one["audits"] for column, one in columns.items()},
+        **{name: {column: one[name] for column, one in columns.items()} for name in AUDITS if name in row},
         "entries": {
             column: at(row["entries"][column], places) for column in columns if column in row.get("entries", {})
         },

@@ -1,12 +1,13 @@
 """A study's table with what is there: the rest is `not computed`, and the table states how many cells it has."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline_lib.provenance.origins import Origins
-from pipeline_lib.reporting.cells import measure
+from pipeline_lib.reporting.cells import Numbers, measure
 from pipeline_lib.reporting.facts import facts_of
 from pipeline_lib.reporting.partial_layouts import PartialLayout
 from pipeline_lib.reporting.table_files import write_table
@@ -24,7 +25,7 @@ def write_partial(found: PartialLayout, printed: pd.DataFrame, origins: Origins,
     """
     layout = {**found.layout, **texts(found)}
     files: dict[str, Any] = {kind: folder / f"{layout['name']}.{ending}" for kind, ending in KINDS.items()}
-    numbers = measure(layout)
+    numbers = without(measure(layout), found.worst_absent)
     table = with_worst_cases(table_of(layout, printed, numbers), layout, numbers)
     table = marked(with_sizes(table, found, printed), found)
     write_table(table, layout, facts_of(layout, origins), numbers, **files)
@@ -62,23 +63,27 @@ def with_sizes(table: pd.DataFrame, found: PartialLayout, printed: pd.DataFrame)
     return both.sort_values("row", key=lambda rows: rows.map(order), kind="stable", ignore_index=True)
 
 
-def marked(table: pd.DataFrame, found: PartialLayout) -> pd.DataFrame:
-    """Return the table with `absent` and `worst_absent`: whether a number, or its worst case, is not computed.
+def without(numbers: Numbers, absent: set[tuple[str, str]]) -> Numbers:
+    """Return numbers without the worst cases that are not computed.
 
     A summary whose row lacks a worst case has none: its own would count that column without it.
     """
+    worst = {
+        row: {column: one for column, one in cells.items() if (row, column) not in absent}
+        for row, cells in numbers.worst.items()
+    }
+    return replace(numbers, worst=worst)
+
+
+def marked(table: pd.DataFrame, found: PartialLayout) -> pd.DataFrame:
+    """Return the table with `absent` and `worst_absent`: whether a number, or its worst case, is not computed."""
     names = found.absent | {(row, PARAMETERS) for row, column in found.absent if column is None}
     cells = list(zip(table["row"], table["column"], strict=True))
-    worst = pd.Series([cell in found.worst_absent for cell in cells], table.index)
-    table = table.assign(absent=[cell in names for cell in cells], worst_absent=worst)
-    if found.worst_absent:
-        none: dict[str, Any] = dict.fromkeys(WORST_NUMBERS, float("nan")) | {
-            "weak": False,
-            "worst_flag": "",
-            "worst_best": False,
-        }
-        table = table.assign(**{name: value for name, value in none.items() if name not in table})
-        table.loc[worst, list(WORST_NUMBERS)] = float("nan")
-        table.loc[worst, ["weak", "worst_best"]] = False
-        table.loc[worst, "worst_flag"] = ""
-    return table
+    table = table.assign(
+        absent=[cell in names for cell in cells], worst_absent=[cell in found.worst_absent for cell in cells]
+    )
+    if not found.worst_absent:
+        return table
+    none: dict[str, Any] = dict.fromkeys(WORST_NUMBERS, float("nan")) | {"weak": False, "worst_flag": ""}
+    none |= {"worst_best": False}
+    return table.assign(**{name: value for name, value in none.items() if name not in table})
