@@ -18,12 +18,16 @@ from pipeline_lib.clips.adversarial_store import (
     write_adversarial,
 )
 from pipeline_lib.clips.seal import block_size, seal
+from pipeline_lib.clips.status import Status
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
+from readme import ROOT, example
 from stores import FRAMES, SHAPE, write
 
 LARGER = np.random.default_rng(1).integers(0, 256, (12, 2, 6, 7, 3), dtype=np.uint8)
 ENTRY = {"source": "plain", "attack": {"b": 2, "a": 1}}
+
+FLOAT_LARGER = {"margin": 1, "storage": "float32"}
 
 
 @pytest.fixture
@@ -53,6 +57,26 @@ def test_frames_of_the_same_size_and_larger_ones_come_back(clean, tmp_path):
         place = into[:1]
         assert found.read_clean([3], place) is place
         assert (place == before).all()
+
+
+def test_the_documented_reader_reads_the_same(clean, tmp_path):
+    """With h5py and numpy only, from the clips of a store."""
+    names: dict = {}
+    block = example("python", "def read_set")
+    assert len([line for line in block.splitlines() if line.strip()]) <= 15
+    exec(block, names)
+    with h5py.File(clean.path) as store:
+        frames = store["frames"][:][store["status"][:] != Status.FAILED]
+    assert f"`/status`, {Status.FAILED} for videos" in (ROOT / "docs/reference/sets.md").read_text()
+    real = np.random.default_rng(2).random((12, 2, 6, 7, 3), np.float32)
+    for number, (made, more) in enumerate([(FRAMES[::-1].copy(), {}), (LARGER, {"margin": 1}), (real, FLOAT_LARGER)]):
+        path = written(clean, tmp_path / f"{number}.h5", made, **more)
+        found = names["read_set"](path, frames)
+        assert found.dtype == made.dtype
+        assert (found == made).all()
+        assert (AdversarialClips(path, clean).read(range(12)) == found).all()
+        with pytest.raises(ValueError, match="other clips"):
+            names["read_set"](path, frames[::-1])
 
 
 def test_larger_frames_in_float32_too(clean, tmp_path):

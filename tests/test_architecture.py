@@ -16,7 +16,7 @@ FLOORS = [
     {"models"},
     {"training", "evaluation"},
     {"reporting"},
-    {"check", "plan"},
+    {"check", "plan", "exchange"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # Libraries beside the standard one that floor 0 may use, inside functions only.

@@ -123,6 +123,7 @@ def test_commands_name_targets_scripts_and_files_that_exist():
 # A text in each block of Python -> the test that runs it.
 RUN = {
     "class Flicker": "test_own_attack.py",
+    "def read_set": "test_adversarial_store.py",
     "craft(network": "test_crafting.py",
     "check = evaluate": "test_documentation.py",
     "clip = read_clip": "test_documentation.py",

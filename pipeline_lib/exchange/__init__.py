@@ -1,0 +1,1 @@
+"""Results that laboratories exchange: published, verified, merged."""
