@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline_lib.configuration.datasets import resolve_datasets
+from pipeline_lib.configuration.ensembles import ensemble_of
 from pipeline_lib.configuration.entries import (
     CLEAN,
     Sections,
@@ -20,7 +21,7 @@ from pipeline_lib.configuration.lengths import check_lengths
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
 from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
 from pipeline_lib.configuration.sweeps import written_out
-from pipeline_lib.configuration.targets import INITIAL, branch_attacks
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS, branch_attacks
 from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
 from pipeline_lib.entries.facts import (
     field_named_by,
@@ -117,6 +118,10 @@ def _texts(entry: Any) -> Iterator[str]:
 
 def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], sections: Sections) -> dict:
     where = f"models.{name}"
+    if MEMBERS in entry:
+        return ensemble_of(
+            where, name, seed, config, lambda other, own: _model(other, config["models"][other], own, config, sections)
+        )
     training = lookup(f"{where}.training", entry["training"], config["training"], "training")
     model = {
         "network": _network(f"{where}.network", entry["network"], sections),

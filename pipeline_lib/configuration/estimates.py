@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from pipeline_lib.configuration.clip_numbers import Numbers, numbers_of
 from pipeline_lib.configuration.lengths import frames_of
 from pipeline_lib.configuration.studies import Plan
-from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.configuration.targets import MEMBERS, split_target
 from pipeline_lib.entries.facts import innermost, known_value, learning_of, value_of
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.jobs.costs import estimated_counts, examples, forwards, passes
-from pipeline_lib.jobs.counts import Counts, key_of
+from pipeline_lib.jobs.counts import Counts, key_of, sum_of
 
 MB = 1e6
 TRAINING = "pipeline_lib.training.task:Training"
@@ -74,7 +74,8 @@ class Estimates:
         """The counts of a target's network: those that were made, else closed forms."""
         model = split_target(target)[0]
         found = self.counts.get(self.key(dataset, model))
-        return found or estimated_counts(self.plan["models"][model]["network"], self.shape(dataset))
+        members = [self.counted(dataset, member) for member in self.plan["models"][model].get(MEMBERS, [])]
+        return found or sum_of(members) or estimated_counts(self.plan["models"][model]["network"], self.shape(dataset))
 
     def work(self, rule: str, wildcards: Mapping[str, str]) -> Work:
         """The work of a job; nothing for a rule that computes little."""

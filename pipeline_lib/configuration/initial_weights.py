@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline_lib.configuration.entries import fail, lookup
 from pipeline_lib.configuration.studies import used_models
-from pipeline_lib.configuration.targets import INITIAL, selects
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS, selects
 
 
 def seeds_of_entry(entry: Mapping[str, Any], config: Mapping[str, Any]) -> list[int]:
@@ -36,6 +36,10 @@ def _check_chain(where: str, chain: list[str], parent: str, config: Mapping[str,
     if parent in chain:
         raise fail(where, f"circular reference: {' <- '.join([*chain, parent])}")
     entry = lookup(where, parent, config["models"], "model")
+    if MEMBERS in entry:
+        raise fail(
+            where, f"{parent!r} is an ensemble, whose weights are those of several networks: name one of its members"
+        )
     for key in INITIAL:
         if isinstance(entry.get(key), str):
             _check_chain(where, [*chain, parent], entry[key], config)
@@ -49,6 +53,7 @@ def check_weight_files(plan: Mapping[str, dict]) -> None:
         model = min(todo)
         todo.remove(model)
         seen.add(model)
+        todo |= {*plan["models"][model].get(MEMBERS, [])} - seen
         for key in INITIAL:
             initial = plan["models"][model][key]
             if isinstance(initial, str):

@@ -102,6 +102,7 @@ class Jobs:
             "clips": self.paths.clips(dataset, "train"),
             "initial": initial,
             "selector": selector,
+            "members": self.inputs.member_weights(dataset, model),
             "test": self.inputs.selection_clips(dataset, model),
         }
         outputs = {"weights": self.paths.weights(dataset, model), "history": self.paths.history(dataset, model)}

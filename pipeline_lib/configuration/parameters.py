@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from pipeline_lib.configuration.studies import Plan
-from pipeline_lib.configuration.targets import INITIAL
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS
 from pipeline_lib.provenance.fingerprints import canonical
 
 
@@ -37,8 +37,8 @@ def tolerated(entry: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def model_entry(plan: Plan, model: str) -> dict[str, Any]:
-    """Parameters of a model: all but its initial weights, which are an input file."""
-    return plain({key: value for key, value in plan["models"][model].items() if key not in INITIAL})
+    """Parameters of a model: all but the models that its weights come from, which are input files."""
+    return plain({key: value for key, value in plan["models"][model].items() if key not in (*INITIAL, MEMBERS)})
 
 
 def attack_entry(plan: Plan, attack: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from pipeline_lib.entries.facts import declared, field_named_by, innermost
 
 # The keys of a model that name weights to start from: of the whole network, and of its selection module.
 INITIAL = ("initial", "selector_initial")
+# The key of an ensemble that names the models whose weights it has.
+MEMBERS = "members"
 
 
 def core_defense(model: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -32,6 +32,17 @@ class Counts:
     memory: Mapping[str, float]
 
 
+def sum_of(counts: Sequence[Counts]) -> Counts | None:
+    """The counts of networks that run on the same clips, with all activations kept; None without networks."""
+    if not counts:
+        return None
+    return Counts(
+        parameters=sum(one.parameters for one in counts),
+        operations={key: sum(one.operations[key] for one in counts) for key in counts[0].operations},
+        memory={key: sum(one.memory[key] for one in counts) for key in counts[0].memory},
+    )
+
+
 def key_of(network: Mapping[str, Any], defense: Mapping[str, Any], shape: Sequence[int]) -> str:
     """The key of a network that a defense extends, for clips of a shape: what its operations depend on."""
     return digest(canonical([network, _without_attacks(innermost(defense)), list(shape)]))

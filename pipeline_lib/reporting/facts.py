@@ -128,7 +128,8 @@ class Reader:
             elif file:
                 maker = self.origins.maker(trained, name)
                 words.append(f"{what} of {_name(file)}" + (f" ({self.training(maker)})" if maker else ""))
-        return "; ".join(words)
+        members = [_name(file) for file in trained["made_of"]["inputs"].get("members", [])]
+        return "; ".join([*words, *([f"weights of {', '.join(members)}"] if members else [])])
 
     def _epochs(self, trained: Record) -> str:
         entry, clips = settings_of(trained)["entry"]["training"], input_of(trained, "clips")

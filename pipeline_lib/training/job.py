@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.runs import publish, run_folder, stop_requests
 from pipeline_lib.models import checkpoint
+from pipeline_lib.models.ensemble import MeanLogits, load_members
 from pipeline_lib.models.trained import (
     check_same_classes,
     new_network,
@@ -39,16 +40,18 @@ TRAIN_AGAIN = "snakemake --forcerun train trains again"
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """The input files of a training. initial, selector: weights that the network and its selection module start from.
-    test: clips to select an epoch on, if the entry does so."""
+    members: those of an ensemble's members. test: clips to select an epoch on, if the entry does so."""
 
     clips: Path
     initial: Path | None = None
     selector: Path | None = None
+    members: tuple[Path, ...] = ()
     test: Path | None = None
 
     def digests(self) -> list[str]:
         files = [Clips(self.clips).checksum, file_digest(self.initial) if self.initial else ""]
         files += [f"selector {file_digest(self.selector)}"] if self.selector else []
+        files += [f"member {file_digest(member)}" for member in self.members]
         return [*files, *([Clips(self.test).checksum] if self.test else [])]
 
 
@@ -103,8 +106,9 @@ def _fit_in_processes(
     entry: dict[str, Any], inputs: Inputs, folder: Path, count: int, device: torch.device, stop: Callable[[], bool]
 ) -> None:
     """`fit` in several processes; restarts all from the last checkpoint if the memory of one was too small."""
-    files = {name: path and str(path) for name, path in asdict(inputs).items()}
-    call = {"entry": entry, "inputs": files, "folder": str(folder)}
+    files = {name: path and str(path) for name, path in asdict(inputs).items() if name != "members"}
+    members = [str(path) for path in inputs.members]
+    call = {"entry": entry, "inputs": files, "members": members, "folder": str(folder)}
     while True:
         try:
             return run_in_processes(f"{__name__}:fit_as_one_of_several", call, count=count, device=device, stop=stop)
@@ -113,12 +117,19 @@ def _fit_in_processes(
 
 
 def fit_as_one_of_several(
-    entry: dict[str, Any], inputs: dict[str, str | None], folder: str, *, device: torch.device, processes: Processes
+    entry: dict[str, Any],
+    inputs: dict[str, str | None],
+    members: list[str],
+    folder: str,
+    *,
+    device: torch.device,
+    processes: Processes,
 ) -> None:
     """`fit` in one of several processes; paths are passed as text."""
     files: Any = {name: path and Path(path) for name, path in inputs.items()}
+    given = Inputs(**files, members=tuple(map(Path, members)))
     with stop_requests() as stop:
-        fit(entry, Inputs(**files), Path(folder), device=device, stop=stop, processes=processes)
+        fit(entry, given, Path(folder), device=device, stop=stop, processes=processes)
 
 
 def fit(
@@ -135,6 +146,8 @@ def fit(
     network, defense = new_network(entry, len(data.classes))
     if inputs.initial:
         start_from(network, inputs.initial)
+    if inputs.members:
+        load_members(cast(MeanLogits, network), inputs.members, data.classes)
     if inputs.selector:
         start_selection_from(network, inputs.selector)
     count = parameter_count(network)

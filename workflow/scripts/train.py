@@ -13,6 +13,7 @@ with job(snakemake):
             clips=Path(snakemake.input.clips),
             initial=Path(snakemake.input.initial[0]) if snakemake.input.initial else None,
             selector=Path(snakemake.input.selector[0]) if snakemake.input.selector else None,
+            members=tuple(map(Path, snakemake.input.members)),
             test=Path(snakemake.input.test[0]) if snakemake.input.test else None,
         ),
         Outputs(
