@@ -126,9 +126,26 @@ def recorded(**fields) -> RecordedLoss:
 def test_a_trace_ends_with_the_live_clips():
     loss = recorded(losses=[torch.tensor([1.0, 2.0])], correct=[torch.tensor([True, False])])
     final = Scores(predictions=np.array([1, 1]), losses=np.array([3.0, 4.0]), selections=np.array([-1, -1]))
-    found = trace_of(loss, final, np.array([0, 1]))
+    clean = final._replace(losses=np.array([0.5, 0.5]))
+    found = trace_of(loss, clean, final, np.array([0, 1]))
     assert found.loss.tolist() == [[1.0, 3.0], [2.0, 4.0]]
     assert found.correct.tolist() == [[True, False], [False, True]]
+
+
+def test_the_trace_of_a_search_has_a_step_for_each_query_and_keeps_what_did_not_change():
+    """Logits of two classes: cross-entropy log(1 + exp(difference))."""
+    loss, two = recorded(losses=[torch.zeros(2)], correct=[torch.zeros(2)]), torch.tensor([0, 1])
+    loss.kept(two, torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    loss.kept(two[:0], torch.zeros(0, 2))
+    loss.kept(two[1:], torch.tensor([[2.0, 0.0]]))
+    clean, final = (
+        Scores(np.array(p), np.array([v, v]), np.array([-1, -1])) for p, v in (([0, 1], 0.25), ([0, 0], 3.0))
+    )
+    found = trace_of(loss, clean, final, np.array([0, 1]))
+    once = np.log1p(np.exp(-1))
+    np.testing.assert_allclose(found.loss, [[0.25, once, once, 3.0], [0.25, once, once, 3.0]], rtol=1e-6)
+    assert found.correct.tolist() == [[True] * 4, [True, True, True, False]]
+    assert loss.losses[2].tolist() == pytest.approx([once, np.log1p(np.exp(2))])
 
 
 def test_a_recorded_loss_notes_gradients_and_what_came_before_only_without_any():

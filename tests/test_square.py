@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import tiny
 from oracles import oracle
 from pipeline_lib.attacks import (
     AdditiveL1,
@@ -29,9 +30,11 @@ from pipeline_lib.attacks.squares import Anywhere, InRegion, fraction_at
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.recording import RecordedLoss
 from pipeline_lib.jobs.costs import passes
 from pipeline_lib.randomness.draws import drawing, present_generators
 from pipeline_lib.randomness.generators import clip_generators
+from sets import attacked, rows_of
 
 DRAW = torch.Generator().manual_seed(0)
 VIDEOS = torch.randint(0, 256, (4, 3, 2, 6, 6), generator=DRAW) / 255
@@ -184,6 +187,40 @@ def test_a_clip_that_falls_takes_no_more_queries(network):
     fallen = (network(found).argmax(1) != labels) & (network(attack.quantize(found, MANY)).argmax(1) != labels)
     assert counts[-1] <= 60 - counts[0] + int((~fallen).sum()) + 5
     assert 0 < (~fallen).sum() < 51
+
+
+def test_every_query_is_recorded_and_needs_the_answers_of_the_network_only(network):
+    """On the lattice, the clips of each query are those that the earlier ones left correct."""
+    labels = network(MANY).argmax(1)
+    counts = []
+
+    def answers(clips: Tensor) -> Tensor:
+        """As of a service: no graph, and no gradient."""
+        counts.append(len(clips))
+        return network(clips.detach()).detach()
+
+    loss = goal_loss(answers, MANY, labels, Margin(), exact=network)
+    recorded = RecordedLoss(answers, labels)
+    loss.kept = recorded.kept
+    attack = square(AdditiveLinf(epsilon=16 / 255, step_size=0.01), 30)
+    found = run(attack, loss, MANY)
+    correct = [int(answer.sum()) for answer in recorded.correct]
+    assert [60, *correct[:-1]] == counts[:30]
+    assert correct[-1] == int((network(found).argmax(1) == labels).sum()) < 50
+    assert torch.equal(found, craft(network, MANY, labels, attack))
+
+
+def test_its_set_has_the_curve_of_accuracy_over_queries(made, tmp_path):
+    wide = {"perturbation": tiny.PGD["perturbation"] | {"epsilon": 100 / 255}}
+    entry = {"method": "pipeline_lib.attacks.square:Square", "inside": tiny.PGD | wide, "queries": 12}
+    out = attacked(made, tmp_path, entry)
+    (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
+    accuracies = [float(row["accuracy"]) for row in trace]
+    assert [int(row["step"]) for row in trace] == [*range(int(audit["iterations"]) + 1)]
+    assert len(trace) <= 13
+    assert accuracies[0] == float(audit["clean_accuracy"])
+    assert accuracies[-1] == float(audit["live_accuracy"]) < accuracies[0]
+    assert accuracies == sorted(accuracies, reverse=True)
 
 
 def test_without_a_gradient_it_finds_what_pgd_does_not(network):

@@ -1,5 +1,6 @@
 """The loss that an attack maximizes, which also records on which clips the network is wrong."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,10 @@ from pipeline_lib.randomness.draws import drawing_rows
 
 def unchanged(loss: Loss) -> Loss:
     return loss
+
+
+def unrecorded(rows: Tensor, logits: Tensor) -> None:
+    """In place of `GoalLoss.kept`, where nobody records a search."""
 
 
 class LastLogits:
@@ -38,6 +43,8 @@ class GoalLoss:
 
     maximized: the function, which calls `last`. transform: applied to each goal's loss (`loss` of an entry).
     exact: the model in the precision of the evaluation.
+    kept: called by a search after each of its queries, with the indices of the clips whose new candidate is their best
+        one so far, and the logits of these candidates.
     passes: number of gradients, counted per clip.
     """
 
@@ -48,6 +55,7 @@ class GoalLoss:
     labels: Tensor
     goal: Goal
     transform: LossTransform = unchanged
+    kept: Callable[[Tensor, Tensor], None] = unrecorded
     passes: int = field(default=0, init=False)
 
     def __call__(self, clips: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ class Square:
 
     inside: the attack whose bound, region and center are used: `additive_linf` or `ratio_linf`, or `additive_l2` with
         all pixels. Its steps, goal and first iterate are not used.
-    queries: largest number of forward passes. Each clip that fools the network costs one more.
+    queries: largest number of forward passes. Each clip that fools the network costs one more. The set's trace has the
+        accuracy after each query.
     fraction: of the region, what the first squares cover (p of AutoAttack). It is halved nine times.
     goal: the caller makes the loss from it; by default the margin.
     """
@@ -81,6 +82,7 @@ class Square:
             better = finished | (losses > highest[rows])
             best[rows[better]] = (candidates + per_clip(0 * losses, candidates))[better]
             highest[rows[better]] = losses[better].to(highest)
+            report(loss, part, rows, better)
             if isinstance(loss, GoalLoss) and finished.any():
                 rows, search = rows[~finished], search.of(~finished)
                 if not len(rows):
@@ -138,6 +140,12 @@ class Square:
     def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """As of the attack whose set it is."""
         return self.inside.ratio_to_bound(adversarial, clean)
+
+
+def report(loss: Loss, part: Loss, rows: Tensor, better: Tensor) -> None:
+    """Passes on which of the clips `rows` have a new best candidate after a query, and the logits of these."""
+    if isinstance(loss, GoalLoss) and isinstance(part, GoalLoss) and part.last.logits is not None:
+        loss.kept(rows[better], part.last.logits[better])
 
 
 def as_videos(clips: Tensor) -> Tensor:

@@ -26,11 +26,15 @@ def with_learned_gradient(attacked: AttackedClips, zero_elements: float) -> Atta
     return attacked._replace(first_step=attacked.first_step._replace(**zero))
 
 
-def trace_of(recorded: RecordedLoss, final: Scores, labels: np.ndarray) -> Trace:
-    """The trace of an attack's recorded loss and of the final live clips."""
-    losses = [*(loss.cpu().numpy() for loss in recorded.losses), final.losses]
-    correct = [*(answer.cpu().numpy() for answer in recorded.correct), final.predictions == labels]
-    return Trace(np.stack(losses, 1), np.stack(correct, 1))
+def trace_of(recorded: RecordedLoss, clean: Scores, final: Scores, labels: np.ndarray) -> Trace:
+    """The trace of an attack's recorded loss and of the final live clips. That of a search begins with the clean clips,
+    and ends with the final ones instead of the candidates kept after its last query."""
+    inner = slice(0, -1 if recorded.is_search else None)
+    losses = [loss.cpu().numpy() for loss in recorded.losses[inner]]
+    correct = [answer.cpu().numpy() for answer in recorded.correct[inner]]
+    if recorded.is_search:
+        losses, correct = [clean.losses, *losses], [clean.predictions == labels, *correct]
+    return Trace(np.stack([*losses, final.losses], 1), np.stack([*correct, final.predictions == labels], 1))
 
 
 def require_finite(videos: Sequence[str], what: str, *values: Tensor) -> None:

@@ -79,7 +79,7 @@ def attack_clips(
     require_finite(videos, "the loss as evaluated is", *losses)
     facts = AttackedClips(
         first_step=first_step,
-        trace=trace_of(recorded, of_live, data.labels[rows]),
+        trace=trace_of(recorded, of_clean, of_live, data.labels[rows]),
         bound=bound_facts(crafting.attack, live, stored, clean),
         clean=of_clean,
         live=of_live,
@@ -116,6 +116,7 @@ def _attacked(
             labels=labels,
             goal=goal_of(crafting.attack),
             transform=crafting.loss_transform,
+            kept=recorded.kept,
         )
         # A copy: the audit needs the clean clips, and an attack may write into its argument.
         live = crafting.attack(objective, clean.clone(), crafting.draws(videos)).detach()

@@ -16,7 +16,8 @@ class RecordedLoss:
     """A criterion of the logits, by default cross-entropy to the true labels, with a record of its calls.
 
     It records cross-entropies and correctness of each call with a gradient (of the first call if there is none; not of
-    clips that an attack only tries), and one clip of the first call. Recording needs no additional pass.
+    clips that an attack only tries), and one clip of the first call. Of a search without gradients it records those of
+    each clip's best candidate after every query. Recording needs no additional pass.
     """
 
     model: Model
@@ -26,6 +27,7 @@ class RecordedLoss:
     correct: list[Tensor] = field(default_factory=list)
     first_clip: Tensor | None = None
     has_gradient: bool = False
+    is_search: bool = False
 
     def __call__(self, clips: Tensor) -> Tensor:
         logits = self.model(clips).float()
@@ -43,6 +45,16 @@ class RecordedLoss:
             self.losses.append(losses.detach())
             self.correct.append(logits.detach().argmax(1) == self.labels)
         return losses if self.criterion is None else self.criterion(logits)
+
+    def kept(self, rows: Tensor, logits: Tensor) -> None:
+        """Records a query, after which the clips `rows` have a new best candidate with these logits. The first query
+        has one for every clip."""
+        if not self.is_search:
+            self.is_search, self.losses, self.correct = True, [], []
+        labels, logits = self.labels[rows], logits.float()
+        new = F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
+        for found, values in zip((self.losses, self.correct), new, strict=True):
+            found.append(found[-1].index_put((rows,), values) if found else values)
 
 
 @dataclass
