@@ -18,13 +18,13 @@ ERRORS = {
     "unknown key": (
         "models.avg.netwrok",
         "tiny",
-        r"models.avg: unknown key 'netwrok'; known: defense, initial, network",
+        r"models.avg: unknown key 'netwrok'; known: defense, initial, members, network",
     ),
     "unknown method": ("attacks.pgd.method", "pdg", r"attacks.pgd.method: unknown method 'pdg'; known: .*ascent"),
     "unknown field": (
         "attacks.pgd.stepz",
         3,
-        r"attacks.pgd.stepz: unknown key; known: goal, keep, perturbation, precision, region",
+        r"attacks.pgd.stepz: unknown key; known: goal, keep, momentum, perturbation, precision, region",
     ),
     "nested field": ("attacks.pgd.perturbation.eps", 3, r"attacks.pgd.perturbation.eps: unknown key; known: epsilon"),
     "missing field": ("attacks.pgd.perturbation", {"method": "additive_linf", "epsilon": 1}, "step_size: missing"),
@@ -86,7 +86,7 @@ ERRORS = {
     "swept field": (
         "attacks.mine",
         {"base": "pgd", "sweep": {"stepz": [3]}},
-        "attacks.mine_3.stepz: unknown key; known: goal, keep, perturbation",
+        "attacks.mine_3.stepz: unknown key; known: goal, keep, momentum, perturbation",
     ),
     "sweep as a column": ("studies.multav.columns.x", "swept", "columns.x: unknown attack 'swept'"),
     "storage": (

@@ -75,6 +75,7 @@ def test_only_what_extends_the_demo_computes_its_tables(overlay):
     theirs = {study["dataset"] for study in own if study}
     embedded = {"synthetic", "shapes"}
     demo = (
+        "black_box",
         "demo",
         "demo_detached",
         "demo_more",
