@@ -16,12 +16,13 @@ from pipeline_lib.configuration.entries import (
     resolve_fields,
 )
 from pipeline_lib.configuration.figures import resolve_figures
+from pipeline_lib.configuration.generators import check_generator, check_rows, generator_networks, generator_of
 from pipeline_lib.configuration.initial_weights import check_selection, initial_of, seeds_of_entry
 from pipeline_lib.configuration.lengths import check_lengths
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
 from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
 from pipeline_lib.configuration.sweeps import written_out
-from pipeline_lib.configuration.targets import INITIAL, MEMBERS, branch_attacks
+from pipeline_lib.configuration.targets import GENERATOR, INITIAL, MEMBERS, branch_attacks
 from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
 from pipeline_lib.entries.facts import (
     field_named_by,
@@ -58,7 +59,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     """All entries by kind: datasets, attacks (sweeps expanded), models (seeds expanded), studies and figures."""
     check_precision("evaluation.precision", config["evaluation"]["precision"])
     written, sweeps = written_out(config["attacks"])
-    sections = {"Attack": written, "Network": config["networks"]}
+    sections = {"Attack": written, "Network": config["networks"], "Generator": generator_networks(config)}
     attacks = {name: resolve_attack(f"attacks.{name}", entry, sections) for name, entry in written.items()}
     if CLEAN in attacks:
         raise fail(f"attacks.{CLEAN}", "this name is reserved for clips without an attack")
@@ -68,6 +69,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     plan["studies"] = resolve_studies(config, plan)
     plan["figures"] = resolve_figures(config, sweeps, plan)
     _check_interfaces(plan)
+    check_rows(plan)
     check_lengths(plan)
     return plan
 
@@ -132,7 +134,9 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
         "seed": seed,
     }
     check_selection(where, entry, model)
-    return model | {key: initial_of(f"{where}.{key}", name, entry.get(key), seed, config) for key in INITIAL}
+    check_generator(where, model)
+    named = {**entry, GENERATOR: generator_of(entry["defense"])}
+    return model | {key: initial_of(f"{where}.{key}", name, named.get(key), seed, config) for key in INITIAL}
 
 
 def _network(where: str, name: str, sections: Sections) -> dict:

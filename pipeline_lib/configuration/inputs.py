@@ -10,7 +10,7 @@ from typing import Any
 from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import Plan
-from pipeline_lib.configuration.targets import MEMBERS, split_target
+from pipeline_lib.configuration.targets import GENERATOR, MEMBERS, split_target
 from pipeline_lib.entries.building import build, load
 from pipeline_lib.entries.facts import learning_of
 from pipeline_lib.errors import PipelineError
@@ -92,6 +92,10 @@ class Inputs:
     def member_weights(self, dataset: str, model: str) -> list[str]:
         """The weights of the members of an ensemble, in order; none for other models."""
         return [self.paths.weights(dataset, member) for member in self.plan["models"][model].get(MEMBERS, [])]
+
+    def generator_weights(self, dataset: str, model: str) -> list[str]:
+        """The weights of the generator of a model's transform, if any."""
+        return self._weights_to_start_from(dataset, model, GENERATOR)
 
     def _weights_to_start_from(self, dataset: str, model: str, key: str) -> list[str]:
         initial = self.plan["models"][model][key]

@@ -103,6 +103,7 @@ class Jobs:
             "initial": initial,
             "selector": selector,
             "members": self.inputs.member_weights(dataset, model),
+            "generator": self.inputs.generator_weights(dataset, model),
             "test": self.inputs.selection_clips(dataset, model),
         }
         outputs = {"weights": self.paths.weights(dataset, model), "history": self.paths.history(dataset, model)}

@@ -12,8 +12,10 @@ from typing import Any
 from pipeline_lib.configuration.entries import fail, known
 from pipeline_lib.entries.facts import declared, field_named_by, innermost
 
-# The keys of a model that name weights to start from: of the whole network, and of its selection module.
-INITIAL = ("initial", "selector_initial")
+# The keys of a model that name weights to start from: of the whole network, and of its selection module. The last one
+# is not written: a transform names the model that is its generator.
+GENERATOR = "generator"
+INITIAL = ("initial", "selector_initial", GENERATOR)
 # The key of an ensemble that names the models whose weights it has.
 MEMBERS = "members"
 
@@ -94,7 +96,10 @@ def trained(target: str, models: Mapping[str, dict]) -> str:
 
 
 def selector_models(targets: Iterable[str], models: Mapping[str, dict]) -> list[str]:
-    """The models in whose trainings the targets' selection modules learned, sorted; of targets without one, none."""
+    """The models in whose trainings the targets' selection modules and generators learned, sorted; of targets without,
+    none."""
+    targets = list(targets)
     views = [(target, *split_target(target)) for target in targets]
     origins = {trained(target, models) for target, model, branch in views if branch is None and selects(models[model])}
+    origins |= {made for target in targets if (made := models[split_target(target)[0]].get(GENERATOR))}
     return sorted(origins & models.keys())  # weights of a file have no training here

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,12 @@ from torch import Tensor, nn
 from pipeline_lib.defenses.objective import Defense, Draw, Objective
 from pipeline_lib.defenses.update import Figures, MakeOptimizer, Update, optimizers_of, updated
 from pipeline_lib.entries.ranges import method
+from pipeline_lib.networks.extension import Fixed
 from pipeline_lib.randomness.draws import drawing
-from pipeline_lib.transforms.bpda import Backward, Transform, transformed
+from pipeline_lib.transforms.bpda import Backward, Deterministic, Generator, Stochastic, Transform, transformed
+
+GENERATOR = "generator"  # the name of its module in the extended network
+NO_CLASSES = 0
 
 
 @method
@@ -34,6 +38,9 @@ class Transformed:
 
     def extend(self, network: nn.Module) -> nn.Module:
         extended = self.defense.extend(network)
+        made_by = generator_of(self.transform)
+        if made_by is not None:
+            extended.add_module(GENERATOR, Fixed(made_by(NO_CLASSES)))
         # Of two transforms, the outer one is applied first.
         extended.register_forward_pre_hook(PreHook(self.transform, self.backward), prepend=True)
         return extended
@@ -63,4 +70,16 @@ class PreHook:
     def __call__(self, network: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
         # The transform is computed in fp32 in every precision: only the network after it is in bf16.
         with torch.autocast(arguments[0].device.type, enabled=False):
-            return (transformed(self.transform, arguments[0], self.backward),)
+            return (transformed(with_weights(self.transform, network), arguments[0], self.backward),)
+
+
+def generator_of(transform: Transform) -> Generator | None:
+    """The network of a transform's generator, without weights; None for a transform without one."""
+    return getattr(transform, transform.generated_by) if hasattr(transform, "generated_by") else None
+
+
+def with_weights(transform: Any, network: nn.Module) -> Deterministic | Stochastic:
+    """The transform, by the generator inside the network if it needs one."""
+    if generator_of(transform) is None:
+        return transform
+    return transform.learned(cast(Fixed, network.get_submodule(GENERATOR)).block)

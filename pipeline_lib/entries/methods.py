@@ -36,6 +36,9 @@ METHODS = {
     "channel_normalization": "pipeline_lib.networks.normalization:ChannelNormalization",
     "oudefend": "pipeline_lib.networks.oudefend:OUDefend",
     "feature_denoising": "pipeline_lib.networks.denoise:FeatureDenoising",
+    # generators
+    "pixelcnn": "pipeline_lib.networks.generators.pixelcnn:PixelCNN",
+    "wgan": "pipeline_lib.networks.generators.wgan:Wgan",
     # attacks
     "ascent": "pipeline_lib.attacks.ascent:Ascent",
     "steepest": "pipeline_lib.attacks.steepest:Steepest",
@@ -109,6 +112,9 @@ METHODS = {
     "softmax": "pipeline_lib.networks.bn_selector:Softmax",
     "gumbel_softmax": "pipeline_lib.networks.bn_selector:GumbelSoftmax",
     "transformed": "pipeline_lib.defenses.transformed:Transformed",
+    # trainings of generators
+    "maximum_likelihood": "pipeline_lib.defenses.generators.maximum_likelihood:MaximumLikelihood",
+    "wasserstein": "pipeline_lib.defenses.generators.wasserstein:Wasserstein",
     # transforms of the input
     "halftone": "pipeline_lib.transforms.halftone:Halftone",
     "halftone_integer": "pipeline_lib.transforms.halftone:HalftoneInteger",
@@ -128,6 +134,8 @@ METHODS = {
     "swirl": "pipeline_lib.transforms.geometry:Swirl",
     "resize_and_pad": "pipeline_lib.transforms.geometry:ResizeAndPad",
     "noise_injection": "pipeline_lib.transforms.noise:NoiseInjection",
+    "pixel_defend": "pipeline_lib.transforms.pixel_defend:PixelDefend",
+    "defense_gan": "pipeline_lib.transforms.defense_gan:DefenseGan",
     # losses that attacks maximize instead of the cross-entropy
     "adaptive": "pipeline_lib.defenses.adaptive:Adaptive",
     # optimizers

@@ -8,6 +8,7 @@ from torch import nn
 
 from pipeline_lib.attacks.protocols import Model
 from pipeline_lib.defenses.objective import Defense
+from pipeline_lib.defenses.transformed import GENERATOR
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
@@ -70,6 +71,15 @@ def start_selection_from(network: nn.Module, initial: Path) -> None:
         load_initial(network.get_submodule("selector"), weights)
     except (PipelineError, AttributeError) as error:
         raise PipelineError(f"{initial}: of the selection module: {error}") from error
+
+
+def start_generator_from(network: nn.Module, initial: Path) -> None:
+    """Loads the weights of the trained generator of a transform in front of the network."""
+    weights = checkpoint.load_foreign(initial)
+    try:
+        network.get_submodule(f"{GENERATOR}.block").load_state_dict(weights)
+    except (RuntimeError, AttributeError) as error:
+        raise PipelineError(f"{initial}: not the weights of this transform's generator ({error})") from error
 
 
 def load_model(path: Path, device: torch.device) -> Trained:

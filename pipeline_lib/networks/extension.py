@@ -5,7 +5,7 @@ Stages are the `nn.Sequential`s `layer1`, `layer2`, ... of a ResNet, here as in 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -38,6 +38,26 @@ class Added(nn.Module):
         if features.dim() == 4:
             return self.block(features.unsqueeze(2)).squeeze(2)
         return self.block(features)
+
+
+class Fixed(Added):
+    """A trained network that another one uses and never trains, such as a generator of its transform.
+
+    Its weights are in the state dict, and its parameters are not among the network's: no optimizer, count or precision
+    of the network applies to them. Called as a layer, as an `nn.Sequential` calls every part, it changes nothing.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+    def named_modules(
+        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """This module, without those inside."""
+        known = set() if memo is None else memo
+        if self not in known:
+            known.add(self)
+            yield prefix, self
 
 
 def stages_of(network: nn.Module) -> dict[str, nn.Sequential]:

@@ -6,7 +6,7 @@ DAGGER = "\u2020"  # no measure of robustness according to an audit
 CONSTANT_MARK = "\u2021"  # not above a constant answer
 ROW_MARK = "\u00a7"  # the row's model has learned nothing
 WEAK_MARK = "\u00b6"  # a weak attack
-GUESS_MARK = "\u2016"  # a selection module that only guesses
+GUESS_MARK = "\u2016"  # a selection module or a generator that only guesses
 
 # Mark -> class of its color in `page_style.STYLE`, and its meaning in a few words.
 MARKS = {
@@ -14,7 +14,7 @@ MARKS = {
     CONSTANT_MARK: ("constant", "not above a constant answer"),
     ROW_MARK: ("constant", "the model has learned nothing"),
     WEAK_MARK: ("weak", "weak attack"),
-    GUESS_MARK: ("guess", "the selection module does not select"),
+    GUESS_MARK: ("guess", "the selection module does not select, or the generator only guesses"),
 }
 
 

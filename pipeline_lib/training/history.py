@@ -6,10 +6,21 @@ from typing import Any
 
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.runs import atomic_write
-from pipeline_lib.records.selectors import GUESS, LOSS, guesses, model_epoch
+from pipeline_lib.records.selectors import PARTS, guessing_part, model_epoch
 
 # Of every history. After them come the figures of the defense's objective, `parameters` and `run`.
 COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "selection_accuracy")
+
+WARNINGS = {
+    "selection module": (
+        "the selection module does not select: its loss is %.3f, and a guess between two types has %.3f; "
+        "increase selector_warm_up, give selector_initial, or choose a selector with a finer stem"
+    ),
+    "generator": (
+        "the generator has learned nothing: its loss is %.3f, and that of a guess is %.3f; train it for more epochs or "
+        "with another learning rate"
+    ),
+}
 
 
 def write_history(model: dict[str, Any], output: Path) -> None:
@@ -29,15 +40,11 @@ def write_history(model: dict[str, Any], output: Path) -> None:
 
 
 def warn_of_guesses(epochs: list[dict[str, Any]]) -> None:
-    """Warns if the selection module of a model with these epochs does not select."""
-    if guesses(epochs):
-        row = model_epoch(epochs)
-        LOGGER.warning(
-            "the selection module does not select: its loss is %.3f, and a guess between two types has %.3f; "
-            "increase selector_warm_up, give selector_initial, or choose a selector with a finer stem",
-            row[LOSS],
-            row[GUESS],
-        )
+    """Warns if the selection module of a model with these epochs does not select, or a generator is a guess."""
+    part = guessing_part(epochs)
+    if part:
+        row, (loss, guess) = model_epoch(epochs), PARTS[part]
+        LOGGER.warning(WARNINGS[part], row[loss], row[guess])
 
 
 def _words(facts: dict[str, Any]) -> str:

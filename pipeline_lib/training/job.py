@@ -21,6 +21,7 @@ from pipeline_lib.models.trained import (
     new_network,
     parameter_count,
     start_from,
+    start_generator_from,
     start_selection_from,
 )
 from pipeline_lib.networks.synchronized import synchronize
@@ -39,19 +40,22 @@ TRAIN_AGAIN = "snakemake --forcerun train trains again"
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The input files of a training. initial, selector: weights that the network and its selection module start from.
-    members: those of an ensemble's members. test: clips to select an epoch on, if the entry does so."""
+    """The input files of a training. initial, selector, generator: weights of the network, its selection module and the
+    generator of its transform to start from. members: those of an ensemble's members. test: clips to select an epoch
+    on, if the entry does so."""
 
     clips: Path
     initial: Path | None = None
     selector: Path | None = None
     members: tuple[Path, ...] = ()
+    generator: Path | None = None
     test: Path | None = None
 
     def digests(self) -> list[str]:
         files = [Clips(self.clips).checksum, file_digest(self.initial) if self.initial else ""]
         files += [f"selector {file_digest(self.selector)}"] if self.selector else []
         files += [f"member {file_digest(member)}" for member in self.members]
+        files += [f"generator {file_digest(self.generator)}"] if self.generator else []
         return [*files, *([Clips(self.test).checksum] if self.test else [])]
 
 
@@ -150,6 +154,8 @@ def fit(
         load_members(cast(MeanLogits, network), inputs.members, data.classes)
     if inputs.selector:
         start_selection_from(network, inputs.selector)
+    if inputs.generator:
+        start_generator_from(network, inputs.generator)
     count = parameter_count(network)
     rows, selection = _chosen_rows(data, settings, inputs.test)
     task = Task(

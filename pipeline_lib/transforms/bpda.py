@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.randomness.draws import present_generators
@@ -34,10 +34,34 @@ class Stochastic(Protocol):
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor: ...
 
 
-Transform = Deterministic | Stochastic
+class Generative(Protocol):
+    """A transform that needs a trained generator: a model of the configuration, which it names.
+
+    generated_by: the name of the field with the generator's network, annotated as `Generator`.
+    needs: what the generator must be, as `generates` of its network's class states.
+    """
+
+    differentiable: ClassVar[bool]
+    stochastic: ClassVar[bool]
+    generated_by: ClassVar[str]
+    needs: ClassVar[str]
+
+    def learned(self, generator: nn.Module) -> "Deterministic | Stochastic":
+        """The transform by a generator with its trained weights."""
 
 
-def transformed(transform: Transform, clips: Tensor, backward: Backward = "bpda") -> Tensor:
+class Generator(Protocol):
+    """The network of a generator. In a configuration, the name of the model that is trained: `generator: pixelcnn`."""
+
+    generates: ClassVar[str]
+
+    def __call__(self, classes: int) -> nn.Module: ...
+
+
+Transform = Deterministic | Stochastic | Generative
+
+
+def transformed(transform: Deterministic | Stochastic, clips: Tensor, backward: Backward = "bpda") -> Tensor:
     """The transform of clips, with the gradient for attacks.
 
     A differentiable transform is differentiated exactly. For any other, `bpda` returns the gradient unchanged,

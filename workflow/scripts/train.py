@@ -14,6 +14,7 @@ with job(snakemake):
             initial=Path(snakemake.input.initial[0]) if snakemake.input.initial else None,
             selector=Path(snakemake.input.selector[0]) if snakemake.input.selector else None,
             members=tuple(map(Path, snakemake.input.members)),
+            generator=Path(snakemake.input.generator[0]) if snakemake.input.generator else None,
             test=Path(snakemake.input.test[0]) if snakemake.input.test else None,
         ),
         Outputs(

@@ -1,0 +1,75 @@
+"""Generators: models that make images, which transforms of other models name and purify with."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from pipeline_lib.configuration.entries import fail
+from pipeline_lib.configuration.studies import Plan, used_cells
+from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, layers
+from pipeline_lib.errors import PipelineError
+
+
+def generator_networks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The networks of the models that are generators, by the model's name: what a field annotated as `Generator` may
+    name. A network is one by the fact `generates` of its class."""
+    found = {name: _network(entry["network"], config["networks"]) for name, entry in config["models"].items()}
+    return {name: network for name, network in found.items() if _generates(network)}
+
+
+def _network(written: str, networks: Mapping[str, Any]) -> Any:
+    """The entry of a network, through names of others; for circular ones, which are refused elsewhere, a name."""
+    entry: Any = written
+    for _ in networks:
+        entry = networks.get(entry) if isinstance(entry, str) else entry
+    return entry
+
+
+def _generates(network: Any) -> bool:
+    with suppress(PipelineError):  # a wrong entry is refused where it is resolved
+        return isinstance(network, Mapping) and declared(network, "generates") is not None
+    return False
+
+
+def check_generator(where: str, model: Mapping[str, Any]) -> None:
+    """Raises PipelineError unless a resolved model's network and defense are both of the same kind of generator, or
+    neither is one, and its transform names a generator of the kind that it needs."""
+    made, trained = (declared(innermost(model[key]), "generates") for key in ("network", "defense"))
+    if made != trained:
+        raise fail(
+            f"{where}.defense",
+            f"the network generates {made or 'nothing'}, and the defense trains one that generates "
+            f"{trained or 'nothing'}: maximum_likelihood trains pixelcnn, and wasserstein trains wgan",
+        )
+    transforms = [known_value(layer, "transform") for layer in layers(model["defense"])]
+    purifying = [one for one in transforms if isinstance(one, Mapping) and field_named_by(one, "generated_by")]
+    if purifying and made:
+        raise fail(f"{where}.defense", "a generator is trained on clips as they are: remove the transform with another")
+    if len(purifying) > 1:
+        raise fail(f"{where}.defense", "two transforms have a generator: name one")
+    for one in purifying:
+        _check_kind(where, one)
+
+
+def _check_kind(where: str, transform: Mapping[str, Any]) -> None:
+    needed, given = declared(transform, "needs"), declared(field_named_by(transform, "generated_by"), "generates")
+    if needed != given:
+        raise fail(f"{where}.defense.transform", f"it needs a generator of {needed}; the one named is of {given}")
+
+
+def generator_of(defense: Mapping[str, Any]) -> str | None:
+    """The model that a transform of a defense, as written in the configuration, names as its generator."""
+    transforms = (known_value(layer, "transform") for layer in layers(defense))
+    names = (field_named_by(one, "generated_by") for one in transforms if isinstance(one, Mapping))
+    return next((name for name in names if isinstance(name, str)), None)
+
+
+def check_rows(plan: Plan) -> None:
+    """Raises PipelineError for a study or figure with predictions of a generator, which has no classes."""
+    for _, cell in used_cells(plan):
+        for key in ("target", "source"):
+            model = split_target(cell[key])[0] if cell[key] else None
+            if model and declared(innermost(plan["models"][model]["network"]), "generates"):
+                name = model.rpartition("-s")[0]
+                raise fail(f"models.{name}", "it is a generator, and has no classes: no row, column or source is one")

@@ -1,0 +1,1 @@
+"""Generative models of images, which a transform of the input purifies with. They have no classes."""

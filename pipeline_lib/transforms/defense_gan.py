@@ -1,0 +1,104 @@
+"""Defense-GAN: images are replaced by the nearest ones that a generator makes (Samangouei et al., ICLR 2018)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_lib.entries.ranges import Count, Fraction, Positive, method
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.randomness.noise import noise_like
+from pipeline_lib.transforms.bpda import Generator, Stochastic
+from pipeline_lib.transforms.layout import on_frames
+
+Generate = Callable[[Tensor], Tensor]
+"""Latents (M, L) to images (M, C, H, W) in [0, 1]."""
+
+
+@method
+class DefenseGan:
+    """G(z) for the z with the smallest mean squared error to the image, after gradient descent from random latents.
+
+    An approximate projection has no useful gradient: Athalye et al. (ICML 2018) pass it by BPDA. Its latents are normal
+    and random, so the attack averages the gradient over several draws (EOT). Frames of a clip start from the same ones.
+
+    generator: a model trained by `wasserstein` (`wgan`).
+    restarts: first latents of each image; the paper's are 10. steps: of descent from each of them; the paper's are 200.
+    step_size: of the descent on the mean squared error of values in [0, 1]; momentum: the paper's code has 0.7.
+    """
+
+    differentiable: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = True
+    generated_by: ClassVar[str] = "generator"
+    needs: ClassVar[str] = "images of latents"
+
+    generator: Generator
+    restarts: Count = 10
+    steps: Count = 200
+    step_size: Positive = 10.0
+    momentum: Fraction = 0.7
+
+    def learned(self, generator: nn.Module) -> Stochastic:
+        return Projection(generator, self)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Clips to the generator's images nearest to their frames, from random latents."""
+
+    differentiable: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = True
+
+    generator: Any
+    how: DefenseGan
+
+    def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        first = normal_latents(clips, (self.how.restarts, self.generator.latents), generators)
+        frames = 1 if clips.dim() == 4 else clips.shape[2]
+        start = first.repeat_interleave(frames, 0)
+        return on_frames(lambda images: self._nearest(images, start), clips.detach())
+
+    def _nearest(self, images: Tensor, latents: Tensor) -> Tensor:
+        if images.shape[-1] != self.generator.size or images.shape[-2] != self.generator.size:
+            size = self.generator.size
+            raise PipelineError(f"the generator makes images of {size} x {size}; frames are {tuple(images.shape[-2:])}")
+        how = self.how
+        return projected(
+            self.generator.generate, images, latents, steps=how.steps, step_size=how.step_size, momentum=how.momentum
+        )
+
+
+def normal_latents(clips: Tensor, shape: tuple[int, ...], generators: Sequence[torch.Generator]) -> Tensor:
+    """(N, *shape): normal numbers from one generator per clip."""
+    empty = clips.new_empty((len(clips), *shape))
+    return noise_like(empty, generators, lambda latents, generator: latents.normal_(generator=generator))
+
+
+def projected(
+    generate: Generate, images: Tensor, latents: Tensor, *, steps: int, step_size: float, momentum: float = 0.7
+) -> Tensor:
+    """(N, C, H, W): for each image the nearest one after gradient descent from each of its latents (N, R, L).
+
+    Descent on each pair's mean squared error, so that no result depends on the batch.
+    """
+    count, restarts, length = latents.shape
+    targets = images.repeat_interleave(restarts, 0)
+    place = latents.reshape(-1, length).detach().clone()
+    speed = torch.zeros_like(place)
+    for _ in range(steps):
+        with torch.enable_grad():
+            leaf = place.requires_grad_()
+            (gradient,) = torch.autograd.grad(errors(generate(leaf), targets).sum(), leaf)
+        speed = momentum * speed - step_size * gradient
+        place = (place + speed).detach()
+    with torch.no_grad():
+        made = generate(place)
+        best = errors(made, targets).view(count, restarts).argmin(1)
+    return made.view(count, restarts, *made.shape[1:])[torch.arange(count, device=made.device), best].clamp(0, 1)
+
+
+def errors(made: Tensor, images: Tensor) -> Tensor:
+    """(N,): mean squared errors."""
+    return (made - images).square().flatten(1).mean(1)
