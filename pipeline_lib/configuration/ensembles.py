@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline_lib.configuration.entries import fail, lookup
 from pipeline_lib.configuration.initial_weights import initial_of
-from pipeline_lib.configuration.targets import MEMBERS, views
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS, views
 from pipeline_lib.entries.methods import METHODS
 
 ENSEMBLE, MEMBER = (f"pipeline_lib.models.ensemble:{name}" for name in ("Ensemble", "Member"))
@@ -44,10 +44,8 @@ def ensemble_of(
         "defense": {"method": METHODS["standard"]},
         "training": dict(UNTRAINED),
         "seed": seed,
-        "initial": None,
-        "selector_initial": None,
         MEMBERS: members,
-    }
+    } | dict.fromkeys(INITIAL)
 
 
 def _split(model: str) -> tuple[str, int]:

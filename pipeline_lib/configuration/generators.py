@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.studies import Plan, used_cells
-from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.configuration.targets import MEMBERS, split_target
 from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, layers
 from pipeline_lib.errors import PipelineError
 
@@ -14,7 +14,8 @@ from pipeline_lib.errors import PipelineError
 def generator_networks(config: Mapping[str, Any]) -> dict[str, Any]:
     """The networks of the models that are generators, by the model's name: what a field annotated as `Generator` may
     name. A network is one by the fact `generates` of its class."""
-    found = {name: _network(entry["network"], config["networks"]) for name, entry in config["models"].items()}
+    entries = {name: entry["network"] for name, entry in config["models"].items() if "network" in entry}
+    found = {name: _network(network, config["networks"]) for name, network in entries.items()}
     return {name: network for name, network in found.items() if _generates(network)}
 
 
@@ -70,6 +71,7 @@ def check_rows(plan: Plan) -> None:
     for _, cell in used_cells(plan):
         for key in ("target", "source"):
             model = split_target(cell[key])[0] if cell[key] else None
-            if model and declared(innermost(plan["models"][model]["network"]), "generates"):
-                name = model.rpartition("-s")[0]
-                raise fail(f"models.{name}", "it is a generator, and has no classes: no row, column or source is one")
+            for one in [model, *plan["models"][model].get(MEMBERS, [])] if model else []:
+                if declared(innermost(plan["models"][one]["network"]), "generates"):
+                    name = one.rpartition("-s")[0]
+                    raise fail(f"models.{name}", "it is a generator, and has no classes: it cannot be a row or a source")

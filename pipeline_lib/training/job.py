@@ -40,9 +40,8 @@ TRAIN_AGAIN = "snakemake --forcerun train trains again"
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The input files of a training. initial, selector, generator: weights of the network, its selection module and the
-    generator of its transform to start from. members: those of an ensemble's members. test: clips to select an epoch
-    on, if the entry does so."""
+    """The input files of a training. initial, selector, generator, members: weights of the network, its selection module,
+    the generator of its transform, an ensemble's members. test: clips to select an epoch on, if the entry does so."""
 
     clips: Path
     initial: Path | None = None

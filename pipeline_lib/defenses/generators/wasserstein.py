@@ -15,8 +15,8 @@ from pipeline_lib.records.selectors import GENERATOR_GUESS, GENERATOR_LOSS
 from pipeline_lib.transforms.defense_gan import normal_latents, projected
 
 GENERATOR, CRITIC = "generator", "critic"
-# Of the figures: how near the generator comes to some images of the batch.
-PROJECTED, STEPS, STEP_SIZE = 8, 20, 10.0
+# Of the figures: how near the generator comes to some images of the batch, from the latents at 0.
+PROJECTED, STEPS, STEP_SIZE = 4, 20, 10.0
 
 
 @method
@@ -27,8 +27,8 @@ class Wasserstein:
     generator: minimizes -D(G(z)).
     Each of the critic's steps has latents of its own; the paper also draws a new batch of images for each.
 
-    Figures of the history: the squared error of the projections of some images (Defense-GAN's, 20 steps), and that of
-    the batch's mean image, a guess. The accuracy is the critic's: 50 if it cannot tell images from generated ones.
+    Figures of the history: the squared error of Defense-GAN's projections of four images (20 steps), and that of the
+    batch's mean image, a guess. The accuracy is the critic's: 50 if it cannot tell images from generated ones.
 
     critic_steps: of each batch.
     penalty: weight of the gradient penalty.
@@ -46,16 +46,16 @@ class Wasserstein:
         return {GENERATOR: make(network.generator.parameters()), CRITIC: make(network.critic.parameters())}
 
     def objective(self, network: Any, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        """The critic's loss, with the figures of the generator."""
-        return self._criticism(network, clips, draw, "critic")
+        """The critic's loss."""
+        return self._criticism(network, clips, draw, CRITIC)
 
     def step(self, update: Update) -> Figures:
         for number in range(self.critic_steps):
-            figures = update.gradients(self._critic(f"critic {number}"))
+            figures = update.gradients(self._critic(f"{CRITIC} {number}"))
             update.descend(CRITIC)
-        update.gradients(generated_score)
+        made = update.gradients(generated_score)
         update.descend(GENERATOR)
-        return figures
+        return Figures(figures.loss, figures.accuracy, made.others)
 
     def _critic(self, name: str) -> Callable[[Any, Tensor, Tensor, Draw], Objective]:
         return lambda network, clips, labels, draw: self._criticism(network, clips, draw, name)
@@ -71,13 +71,15 @@ class Wasserstein:
         middle = (real_scores.mean() + made_scores.mean()) / 2
         scores = torch.cat([real_scores, made_scores]) - middle
         labels = torch.cat([torch.ones_like(real_scores), torch.zeros_like(made_scores)]).long()
-        return Objective(loss, torch.stack([-scores, scores], 1), labels, distance(network, real, draw))
+        return Objective(loss, torch.stack([-scores, scores], 1), labels)
 
 
 def generated_score(network: Any, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-    """The generator's objective: the negative score of what it makes."""
-    scores = network(network.generate(latents_of(network, clips, draw(GENERATOR)))).squeeze(1)
-    return Objective(-scores.mean(), torch.stack([-scores, scores], 1), torch.ones_like(scores).long())
+    """The generator's objective, the negative score of what it makes, with its figures."""
+    images = images_of(network, clips)
+    scores = network(network.generate(latents_of(network, images, draw(GENERATOR)))).squeeze(1)
+    labels = torch.ones_like(scores).long()
+    return Objective(-scores.mean(), torch.stack([-scores, scores], 1), labels, distance(network, images))
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, made: Tensor, places: Tensor) -> Tensor:
@@ -88,12 +90,12 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, made: Ten
     return (gradient.flatten(1).norm(dim=1) - 1) ** 2
 
 
-def distance(network: Any, images: Tensor, draw: Draw) -> dict[str, Tensor]:
-    """Mean squared errors of some images' projections, and of their mean image."""
+def distance(network: Any, images: Tensor) -> dict[str, Tensor]:
+    """Mean squared errors of some images' projections, and of the mean image."""
     some = images[:PROJECTED]
-    first = latents_of(network, some, draw("projection")[:PROJECTED])
-    nearest = projected(network.generate, some, first[:, None], steps=STEPS, step_size=STEP_SIZE)
-    return {GENERATOR_LOSS: (nearest - some).square().mean(), GENERATOR_GUESS: some.var(0, unbiased=False).mean()}
+    first = images.new_zeros(len(some), 1, network.latents)
+    nearest = projected(network.generate, some, first, steps=STEPS, step_size=STEP_SIZE)
+    return {GENERATOR_LOSS: (nearest - some).square().mean(), GENERATOR_GUESS: images.var(0, unbiased=False).mean()}
 
 
 def latents_of(network: Any, images: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
