@@ -83,6 +83,7 @@ def test_only_what_extends_the_demo_computes_its_tables(overlay):
         "demo_sweeps",
         "demo_worst_case",
         "evening",
+        "generative",
         "transforms",
         "unforeseen",
     )
