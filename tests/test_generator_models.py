@@ -137,5 +137,7 @@ def test_what_fits_no_generator_is_refused_before_any_job(path, value, message):
 
 def test_a_generator_is_no_row():
     config = stacked("generative", given={"studies": {"generative": {"rows": {"PixelCNN": "pixelcnn"}}}})
-    with pytest.raises(PipelineError, match=r"models.pixelcnn: it is a generator, and has no classes: it cannot be a row"):
+    with pytest.raises(
+        PipelineError, match=r"models.pixelcnn: it is a generator, and has no classes: it cannot be a row"
+    ):
         resolved(config)

@@ -74,4 +74,6 @@ def check_rows(plan: Plan) -> None:
             for one in [model, *plan["models"][model].get(MEMBERS, [])] if model else []:
                 if declared(innermost(plan["models"][one]["network"]), "generates"):
                     name = one.rpartition("-s")[0]
-                    raise fail(f"models.{name}", "it is a generator, and has no classes: it cannot be a row or a source")
+                    raise fail(
+                        f"models.{name}", "it is a generator, and has no classes: it cannot be a row or a source"
+                    )

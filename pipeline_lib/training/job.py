@@ -40,8 +40,8 @@ TRAIN_AGAIN = "snakemake --forcerun train trains again"
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The input files of a training. initial, selector, generator, members: weights of the network, its selection module,
-    the generator of its transform, an ensemble's members. test: clips to select an epoch on, if the entry does so."""
+    """The input files of a training. initial, selector, generator, members: weights of the network, of its selection
+    module, of its transform's generator, of an ensemble's members. test: clips to select an epoch on, if any."""
 
     clips: Path
     initial: Path | None = None
