@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline_lib.reporting.figures.chart import draw_table
 from pipeline_lib.reporting.figures.features import Features, draw_features
 from pipeline_lib.reporting.figures.iterations import Iterations, draw_iterations
 from pipeline_lib.reporting.figures.masking import draw_masking
-from pipeline_lib.reporting.figures.perturbations import draw_perturbations
+from pipeline_lib.reporting.figures.perturbations import draw_perturbations, draw_row
 from pipeline_lib.reporting.figures.sweep import build_sweeps, draw_sweeps
 from pipeline_lib.reporting.figures.training_curves import TrainingCurves, draw_training
 from pipeline_lib.reporting.metrics import wilson
@@ -99,6 +100,7 @@ def sheet(parts: int) -> pd.DataFrame:
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "perturbations": lambda: draw_perturbations(examples()),
+    "a row of perturbations": lambda: draw_row(examples() * 4),
     "iterations": lambda: draw_iterations(curves(), 300),
     "sweeps": lambda: draw_sweeps(swept(), "Bounds of four attacks and lambda"),
     "training": lambda: draw_training(histories()),
@@ -110,13 +112,15 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
-def drawn(name: str) -> Figure:
-    with rc_context(STYLE):
+@cache
+def drawn(name: str, inches: float = PAGE) -> Figure:
+    with rc_context(STYLE | {"figure.figsize": (inches, 3)}):
         figure = FIGURES[name]()
         figure.draw_without_rendering()
     return figure
 
 
+@cache
 def texts_of(figure: Figure) -> list[Text]:
     """The texts that are really drawn: a tick outside of its axis has a label too."""
     seen: list[Text] = []
@@ -132,9 +136,13 @@ def texts_of(figure: Figure) -> list[Text]:
     return seen
 
 
+WIDTHS = pytest.mark.parametrize("inches", [PAGE, 3.4], ids=["page", "column"])
+
+
+@WIDTHS
 @pytest.mark.parametrize("name", FIGURES)
-def test_no_text_is_clipped(name: str) -> None:
-    figure = drawn(name)
+def test_no_text_is_clipped(name: str, inches: float) -> None:
+    figure = drawn(name, inches)
     page = figure.bbox.padded(0.5)
     for text in texts_of(figure):
         box = text.get_window_extent()
@@ -142,9 +150,10 @@ def test_no_text_is_clipped(name: str) -> None:
         assert page.y0 <= box.y0 <= box.y1 <= page.y1, text.get_text()
 
 
+@WIDTHS
 @pytest.mark.parametrize("name", FIGURES)
-def test_no_texts_overlap(name: str) -> None:
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(drawn(name))]
+def test_no_texts_overlap(name: str, inches: float) -> None:
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(drawn(name, inches))]
     for index, (first, box) in enumerate(boxes):
         for second, other in boxes[index + 1 :]:
             assert not box.padded(-0.5).overlaps(other.padded(-0.5)), (first, second)
@@ -262,10 +271,11 @@ def test_each_model_has_a_panel_with_its_own_curves_and_validation_beside_traini
     ]
 
 
+@WIDTHS
 @pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_as_wide_as_a_page_with_text_of_a_paper(name: str) -> None:
-    figure = drawn(name)
-    assert figure.get_figwidth() == PAGE
+def test_figures_are_as_wide_as_the_style_with_text_of_a_paper(name: str, inches: float) -> None:
+    figure = drawn(name, inches)
+    assert figure.get_figwidth() == inches
     assert all(5.9 <= text.get_fontsize() <= 9 for text in texts_of(figure))
 
 

@@ -8,6 +8,7 @@ from pipeline_lib.configuration.entries import CLEAN, fail, lookup, resolve
 from pipeline_lib.configuration.files import Cell, File, files_in, misplaced, with_paths
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import cell, used_models
+from pipeline_lib.configuration.styles import style_of
 from pipeline_lib.configuration.sweeps import Sweep
 from pipeline_lib.configuration.targets import selector_models, split_target, targets_of
 from pipeline_lib.entries.building import build
@@ -110,8 +111,8 @@ class FigureKind(Protocol):
 
 def resolve_figures(config: Plan, sweeps: Mapping[str, Sweep], plan: Plan) -> dict[str, dict[str, Any]]:
     """The figures by name: those of the configuration, a chart of each study, and the training curves of each data set.
-    Each has `entry` (resolved), `needs`, `caption`, and the `endings` of the files that it writes."""
-    entries = dict(plan) | {"sweeps": sweeps}
+    Each has `entry` (resolved), `needs`, `caption`, the `endings` of the files that it writes, and its `style`."""
+    entries = dict(plan) | {"sweeps": sweeps, "style": config.get("style", [])}
     figures: dict[str, dict[str, Any]] = {}
     for name, entry in config["figures"].items():
         figures[name] = _resolved(f"figures.{name}", entry, entries)
@@ -135,12 +136,13 @@ def _automatic(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def _resolved(where: str, written: Any, entries: Plan) -> dict[str, Any]:
-    entry = resolve(where, written, {})
+    style = style_of(where, written, entries["style"])
+    entry = resolve(where, {key: value for key, value in written.items() if key != "style"}, {})
     figure = _build(where, entry)
     lookup(f"{where}.dataset", figure.dataset, entries["datasets"], "dataset")
     needs = _needs(where, entry, figure, FigurePlan(where=where, dataset=figure.dataset, entries=entries))
     endings = [*PICTURES, *(ending for method, ending in EXTRAS.items() if hasattr(figure, method))]
-    return {"entry": entry, "needs": needs, "caption": figure.caption, "endings": endings}
+    return {"entry": entry, "needs": needs, "caption": figure.caption, "endings": endings, "style": style}
 
 
 def _build(where: str, entry: Mapping[str, Any]) -> Any:

@@ -81,6 +81,7 @@ class SummaryJobs:
             self.described.paths.results, figure_files(self.plan, self.described.paths, figure)
         )
         settings = {"entry": planned["entry"], "files": files, "caption": figure_caption(self.plan, figure)}
+        settings |= {"style": planned["style"]} if planned["style"] else {}
         settings["order"] = digest(json.dumps([planned["entry"], files]))  # of rows and panels, which matters
         outputs = {ending: self.described.paths.figure(figure, ending) for ending in planned["endings"]}
         inputs = {"files": figure_inputs(self.plan, self.described.paths, figure)}

@@ -1,7 +1,8 @@
 """Shared by all figures: colors, line styles, and writing them deterministically."""
 
 import io
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline_lib.reporting.publish import publish
 
-# Width of figures in inches: that of a page.
+# Width of figures in inches: that of a page. The style `column`, or `figure.figsize` of a style sheet, changes it.
 PAGE = 7.2
 INK, MUTED, FAINT = "#1c2530", "#5b6673", "#e3e7ec"
 # Okabe and Ito's palette for color-blind readers, without the light yellow.
@@ -48,6 +49,8 @@ STYLE: Any = {
     "legend.handlelength": 2.8,
     "legend.title_fontsize": 7,
     "figure.facecolor": "white",
+    "figure.figsize": (PAGE, 4.8),
+    "savefig.dpi": 200,
     "pdf.fonttype": 42,
 }
 METADATA: dict[str, dict[str, Any]] = {
@@ -57,13 +60,20 @@ METADATA: dict[str, dict[str, Any]] = {
 CAPTION = {"png": "Description", "pdf": "Subject"}
 
 
-def write_figure(figure: Any, files: Any, outputs: Mapping[str, str], caption: str = "") -> None:
+def write_figure(
+    figure: Any,
+    files: Any,
+    outputs: Mapping[str, str],
+    caption: str = "",
+    style: Mapping[str, str] | None = None,
+) -> None:
     """Write a figure of the configuration: `png` and `pdf`, and if in `outputs` its numbers (`csv`) and page (`html`).
 
     figure: an object with `draw(files)`, and `numbers(files)` or `page(files)` (configuration/figures.py).
     files: the argument of these methods. outputs: ending -> path. caption: written into the pictures' metadata.
+    style: settings of matplotlib on top of `STYLE`, as texts (configuration/styles.py).
     """
-    with rc_context(STYLE):
+    with rc_context(STYLE | dict(style or {})):
         save(figure.draw(files), Path(outputs["png"]).with_suffix(""), caption)
     if outputs.get("csv"):
         publish(outputs["csv"], figure.numbers(files).to_csv(index=False, lineterminator="\n"))
@@ -72,17 +82,42 @@ def write_figure(figure: Any, files: Any, outputs: Mapping[str, str], caption: s
 
 
 def save(figure: Figure, out: Path | str, caption: str = "") -> None:
-    """Write the figure as `out`.png (200 dots per inch) and `out`.pdf, with its caption as their metadata."""
+    """Write the figure as `out`.png (`savefig.dpi` dots per inch) and `out`.pdf, with its caption as their metadata."""
     for suffix, metadata in METADATA.items():
         buffer = io.BytesIO()
         about = {CAPTION[suffix]: caption} if caption else {}
-        figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata | about)
+        figure.savefig(buffer, format=suffix, metadata=metadata | about)
         publish(f"{out}.{suffix}", buffer.getvalue())
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of `width` x `height` inches, independent of pyplot's global state."""
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
+def width() -> float:
+    """Return the width of figures in inches, that of the style."""
+    return float(rcParams["figure.figsize"][0])
+
+
+def title_size() -> float:
+    """Return the size of titles in points, that of the style."""
+    return float(rcParams["axes.titlesize"])
+
+
+def across(panels: int, inches: float) -> int:
+    """Return how many panels of at least `inches` stand side by side, if all lines but the last have as many."""
+    return max(1, min(panels, int(width() / inches + 1e-6)))
+
+
+def wrapped(text: str, inches: float, size: float = 8) -> str:
+    """Return the text in lines that fit `inches` in letters of `size` points (bold ones are wider: a point more)."""
+    return textwrap.fill(text, max(8, int(inches * 125 / size)))
+
+
+def legend_columns(labels: Iterable[str]) -> int:
+    """Return how many labels of a legend, each with its line, fit side by side."""
+    return max(1, min(3, int(width() / (0.6 + 0.056 * max(map(len, labels), default=0)))))
+
+
+def new_figure(inches: float, height: float) -> Figure:
+    """Return an empty figure of `inches` x `height` inches, independent of pyplot's global state."""
+    figure = Figure(figsize=(inches, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
     FigureCanvasAgg(figure)
     return figure
 

@@ -147,6 +147,7 @@ for FORM in figure_rules(PLAN):
         params:
             identity=identity,
             entry=lambda wildcards: PLAN["figures"][wildcards.figure]["entry"],
+            style=lambda wildcards: PLAN["figures"][wildcards.figure]["style"],
             files=lambda wildcards: figure_files(PLAN, PATHS, wildcards.figure),
             caption=lambda wildcards: figure_caption(PLAN, wildcards.figure),
             code=lambda wildcards: code("figure.py", PLAN["figures"][wildcards.figure]["entry"]),

@@ -6,5 +6,5 @@ with job(snakemake):
     from pipeline_lib.entries.building import build
     from pipeline_lib.reporting.style import write_figure
 
-    figure, outputs = build(snakemake.params.entry), dict(snakemake.output.items())
-    write_figure(figure, snakemake.params.files, outputs, snakemake.params.caption)
+    given, outputs = snakemake.params, dict(snakemake.output.items())
+    write_figure(build(given.entry), given.files, outputs, given.caption, given.style)

@@ -12,6 +12,7 @@ from pipeline_lib.configuration.files import Cell
 
 WORST = "#a83200"
 LETTERS = 24  # of a label in one line
+LABELS, PANEL = 1.4, 0.8  # inches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,35 +24,37 @@ if TYPE_CHECKING:
 def draw_table(table: pd.DataFrame, title: str = "", note: str = "", quantity: str = "accuracy (%)") -> Figure:
     """Return a table in long form as panels per column and lines per row, 0 to 100 % on every axis.
 
+    Columns that do not fit side by side follow below.
+
     table: of `tables.build_table`, or of `faults.with_faults`, which marks numbers. title: default, the table's name.
     note: at the bottom. quantity: what the numbers are, with its unit.
     """
-    from pipeline_lib.reporting.style import PAGE, new_figure
+    from pipeline_lib.reporting.style import legend_columns, new_figure, width, wrapped
     from pipeline_lib.reporting.tables import PARAMETERS
 
     table = table[table["column"] != PARAMETERS]
     rows, columns = list(table["row"].unique()), list(table["column"].unique())
-    width = max(PAGE, 1.4 + 0.8 * len(columns))
-    heading = textwrap.fill(f"{title or table['table'].iloc[0]}: {quantity}", int(18 * width))
+    down = -(-len(columns) // max(1, int((width() - LABELS) / PANEL)))
+    side = -(-len(columns) // down)
+    heading, note = wrapped(f"{title or table['table'].iloc[0]}: {quantity}", width(), 10), wrapped(note, width())
     lines = sum(textwrap.fill(row, LETTERS).count("\n") for row in rows)
-    height = (0.36 if "worst" in table else 0.25) * len(rows) + 0.1 * lines + 1.1 + 0.13 * len(note) / (18 * width)
-    figure = new_figure(width, height + 0.2 * heading.count("\n"))
-    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.1})[0]
+    height = (0.36 if "worst" in table else 0.25) * len(rows) + 0.1 * lines + 0.5
+    kinds = table_legend(table)
+    columns_of_legend = legend_columns([str(kind.get_label()) for kind in kinds])
+    below = 0.3 + 0.13 * (note.count("\n") + 1) + 0.15 * -(-len(kinds) // columns_of_legend)
+    figure = new_figure(width(), down * height + below + 0.2 * heading.count("\n") + 0.15)
+    panels = list(figure.subplots(down, side, sharey=True, squeeze=False, gridspec_kw={"wspace": 0.1}).flat)
+    for unused in panels[len(columns) :]:
+        unused.set_visible(False)
     for record in table.to_dict("records"):
         panel, height = panels[columns.index(record["column"])], rows.index(record["row"])
         draw_cell(panel, height, record, "bold" if record["best"] else "normal")
         draw_worst(panel, height, record)
-    for panel, column in zip(panels, columns, strict=True):
-        finish_column(panel, column, rows)
+    for panel, column in zip(panels, columns, strict=False):
+        finish_column(panel, column, rows, side)
     figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=9)
-    kinds = table_legend(table)
-    figure.legend(
-        handles=kinds,
-        loc="outside lower left",
-        ncols=len(kinds),
-        title=textwrap.fill(note, int(13 * width)) or None,
-        alignment="left",
-    )
+    place: dict[str, Any] = {"loc": "outside lower left", "alignment": "left", "ncols": columns_of_legend}
+    figure.legend(handles=kinds, title=note or None, **place)
     return figure
 
 
@@ -88,13 +91,14 @@ def annotate(panel: Axes, height: int, above: float, text: str, **style: Any) ->
     panel.annotate(text, xytext=(25, above), ha="right", va="center", size=7, **place, **style)
 
 
-def finish_column(panel: Axes, column: str, rows: Sequence[str]) -> None:
+def finish_column(panel: Axes, column: str, rows: Sequence[str], side: int) -> None:
+    """Set titles and axes of a panel, one of `side` panels side by side."""
     from pipeline_lib.reporting.style import INK
 
     panel.set_title(textwrap.fill(column.replace("_", " "), 11), size=8)
     panel.set_xlim(0, 100)
     panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_xticks([0, 50, 100])
+    panel.set_xticks([0, 50, 100], ["0", "50" if side <= 5 else "", "100"])
     panel.set_yticks(range(len(rows)), [textwrap.fill(row, LETTERS) for row in rows], color=INK, size=7.5)
     panel.tick_params(length=0)
     panel.tick_params(axis="x", labelsize=6)

@@ -24,11 +24,12 @@ def draw_features(curves: Sequence[tuple[str, pd.DataFrame]], below: str = "") -
     curves: (label, table with columns stage, mean_square_difference and relative). below: the attack and
     the data set, for the axes.
     """
-    from pipeline_lib.reporting.style import PAGE, finish_panel, line_styles, new_figure
+    from pipeline_lib.reporting.style import across, finish_panel, legend_columns, line_styles, new_figure, width
 
     stages = max((list(curve["stage"]) for _, curve in curves), key=len)
-    figure = new_figure(PAGE, 2.5 + 0.16 * -(-len(curves) // 3))
-    panels = figure.subplots(1, 2)
+    side, columns = across(2, 2.9), legend_columns([label for label, _ in curves])
+    figure = new_figure(width(), 2.5 * 2 // side + 0.16 * -(-len(curves) // columns))
+    panels = list(figure.subplots(2 // side, side).flat)
     for (label, curve), line in zip(curves, line_styles(len(curves)), strict=True):
         places = [stages.index(stage) for stage in curve["stage"]]
         for panel, column in zip(panels, TITLES, strict=True):
@@ -37,7 +38,7 @@ def draw_features(curves: Sequence[tuple[str, pd.DataFrame]], below: str = "") -
         finish_panel(panel, title, f"stage of the network {below}".strip())
         crowded = sum(map(len, stages)) > LETTERS
         panel.set_xticks(range(len(stages)), stages, rotation=90 if crowded else 0)
-    figure.legend(loc="outside upper left", ncols=3)
+    figure.legend(loc="outside upper left", ncols=columns)
     return figure
 
 

@@ -24,10 +24,12 @@ def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int, attack: 
     import numpy as np
 
     from pipeline_lib.reporting.metrics import wilson
-    from pipeline_lib.reporting.style import PAGE, finish_panel, line_styles, new_figure
+    from pipeline_lib.reporting.style import across, finish_panel, legend_columns, line_styles, new_figure, width
 
-    figure = new_figure(PAGE, 2.9)
-    accuracy, loss = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    side = across(2, 2.9)
+    figure = new_figure(width(), 2.9 if side == 2 else 4.6)
+    ratios: Any = {"width_ratios": (1.4, 1)} if side == 2 else {"height_ratios": (1.4, 1)}
+    accuracy, loss = figure.subplots(2 // side, side, **ratios)
     for (label, curve), line in zip(curves, line_styles(len(curves)), strict=True):
         low, high = np.array([wilson(percent, n) for percent in curve["accuracy"]]).T
         accuracy.fill_between(curve["step"], low, high, color=line["color"], alpha=0.12, linewidth=0)
@@ -35,11 +37,13 @@ def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int, attack: 
         loss.plot(curve["step"], curve["loss"], **line)
     iterations = sorted({int(step) for _, curve in curves for step in curve["step"]})
     quantity = " ".join(filter(None, ("accuracy (%)", dataset and f"on {dataset}")))
-    for panel, title, inches in ((accuracy, quantity, 3.3), (loss, "loss", 2.2)):
+    room = (0.46 * width(), 0.3 * width()) if side == 2 else (width() - 0.8,) * 2
+    for panel, title, inches in ((accuracy, quantity, room[0]), (loss, "loss", room[1])):
         finish_panel(panel, title, " ".join(filter(None, ("iterations", attack and f"of {attack}"))))
         scale_iterations(panel, iterations, inches)
     accuracy.set_ylim(0, 100)
-    figure.legend(loc="outside upper left", title=f"shaded: 95 % interval for n = {n} clips", alignment="left", ncols=3)
+    columns: Any = {"alignment": "left", "ncols": legend_columns([label for label, _ in curves])}
+    figure.legend(loc="outside upper left", title=f"shaded: 95 % interval for n = {n} clips", **columns)
     return figure
 
 

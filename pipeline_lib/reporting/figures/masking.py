@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,28 +23,28 @@ LABELS = {
     "eot": "with EOT",
     "transfer": "transfer",
 }
-
-
 BELOW = {"bound": "bound epsilon (of the range [0, 1])", "steps": "iterations"}
 
 
 def draw_masking(sheet: pd.DataFrame, title: str, where: str = "") -> Figure:
     """Return a figure of the attack's forms, bounds and steps, and the verdict. where: attack and data set in words."""
     from pipeline_lib.reporting.masking import signs_of_masking, signs_without_bpda_or_eot, verdict
-    from pipeline_lib.reporting.style import INK, PAGE, new_figure
+    from pipeline_lib.reporting.style import INK, across, new_figure, width, wrapped
 
     curves = [part for part in ("bound", "steps") if (sheet["part"] == part).any()]
-    widths = [3.2, *(max(2.7, 0.45 * (sheet["part"] == part).sum()) for part in curves)]
-    figure = new_figure(PAGE, 2.8)
-    panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    sizes = [3.2, *(max(2.7, 0.45 * (sheet["part"] == part).sum()) for part in curves)]
+    one_line = across(len(sizes), 2.3) == len(sizes)
+    figure = new_figure(width(), 2.8 if one_line else 1.6 * len(sizes) + 1)
+    down, ratios = (1, {"width_ratios": sizes}) if one_line else (len(sizes), {"height_ratios": [1] * len(sizes)})
+    panels = list(figure.subplots(down, len(sizes) // down, squeeze=False, **ratios).flat)
     draw_forms(panels[0], sheet[sheet["part"].isin(LABELS)])
     for panel, part in zip(panels[1:], curves, strict=True):
         draw_curve(panel, sheet[sheet["part"] == part], BELOW[part])
-    heading = textwrap.fill(f"{title}: accuracy (%) {where}".strip(), 95)
+    heading = wrapped(f"{title}: accuracy (%) {where}".strip(), width(), 10)
     figure.suptitle(heading, x=0.01, ha="left", weight="bold", size=9)
     signs = "; ".join([*signs_of_masking(sheet), *signs_without_bpda_or_eot(sheet)])
     words = f"Verdict: {verdict(sheet)}" + (f". {signs[0].upper()}{signs[1:]}." if signs else ".")
-    figure.supxlabel(textwrap.fill(words, 118), x=0.01, ha="left", size=8, color=INK)
+    figure.supxlabel(wrapped(words, width()), x=0.01, ha="left", size=8, color=INK)
     return figure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline_lib.configuration.figures import FigurePlan
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipeline_lib.reporting.gallery import Example
 
 FRAMES_PER_SECOND = 5
+LABELS, FRAME = 1.15, 1.0  # inches: labels beside a row, the smallest frame of a column
+WRONG = "#b3261e"
 
 
 def attack_examples(
@@ -51,23 +53,62 @@ def attack_examples(
 def draw_perturbations(examples: Sequence[Example]) -> Figure:
     """Return a figure with a row per example: its middle frame clean, adversarial, and 15 times their difference."""
     from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
-    from pipeline_lib.reporting.style import MUTED, PAGE, new_figure
+    from pipeline_lib.reporting.style import MUTED, new_figure, width, wrapped
 
-    figure = new_figure(PAGE, 1.85 * len(examples) + 0.4)
+    side = (width() - LABELS) / 3
+    words = [wrapped(change_in_words(*middle_frames(example)), side, 7) for example in examples]
+    figure = new_figure(width(), sum(0.95 * side + 0.2 + 0.12 * text.count("\n") for text in words) + 0.4)
     axes = figure.subplots(len(examples), 3, squeeze=False)
     for heading, panel in zip(("clean", "adversarial", f"difference \u00d7 {MAGNIFICATION}"), axes[0], strict=True):
-        panel.set_title(heading, loc="center")
-    for panels, (label, clean, adversarial) in zip(axes, examples, strict=True):
-        middle = len(clean) // 2
-        frames = clean[middle], adversarial[middle]
+        panel.set_title(wrapped(heading, side), loc="center")
+    for panels, example, change in zip(axes, examples, words, strict=True):
+        frames = middle_frames(example)
         for panel, image in zip(panels, (*frames, magnified_difference(*frames)), strict=True):
             show_frame(panel, image)
-        panels[2].set_xlabel(change_in_words(*frames), fontsize=7, color=MUTED, labelpad=2)
-        attack, _, classes = label.replace(" \u2192 ", " \u2192\n").partition("\n")
+        panels[2].set_xlabel(change, fontsize=7, color=MUTED, labelpad=2)
+        attack, _, classes = example[0].replace(" \u2192 ", " \u2192\n").partition("\n")
         place: dict[str, Any] = {"xy": (-0.08, 0.5), "xycoords": "axes fraction", "textcoords": "offset points"}
         panels[0].annotate(attack, xytext=(0, 1), ha="right", va="bottom", weight="bold", fontsize=8, **place)
         panels[0].annotate(classes, xytext=(0, -2), ha="right", va="top", fontsize=7, color=MUTED, **place)
     return figure
+
+
+def draw_row(examples: Sequence[Example], clean: str = "clean") -> Figure:
+    """Return a figure with a column per example: its middle frame, and below 15 times its difference to the clean one.
+
+    The clean frame is at the left, below the heading `clean`. Columns that do not fit side by side follow below.
+    """
+    from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
+    from pipeline_lib.reporting.style import INK, across, new_figure, title_size, width, wrapped
+
+    side = across(1 + len(examples), FRAME)
+    lines = -(-(1 + len(examples)) // side)
+    figure = new_figure(width(), lines * (2 * width() / side + 0.4))
+    axes = figure.subplots(2 * lines, side, squeeze=False)
+    for panel in axes.flat:
+        panel.axis("off")
+    (first, below), *places = (
+        (axes[2 * (at // side), at % side], axes[2 * (at // side) + 1, at % side]) for at in range(1 + len(examples))
+    )
+    show_frame(first, middle_frames(examples[0])[0])
+    first.set_title(clean, loc="center", weight="normal")
+    below.text(0.98, 0.5, f"change,\n{MAGNIFICATION} times", ha="right", va="center", transform=below.transAxes)
+    for (frame, change), example in zip(places, examples, strict=True):
+        frames = middle_frames(example)
+        show_frame(frame, frames[1])
+        show_frame(change, magnified_difference(*frames))
+        attack, _, classes = example[0].partition("\n")
+        truth, _, predicted = classes.partition(" \u2192 ")
+        color = WRONG if predicted != truth else INK
+        lines_of = (wrapped(text, width() / side, title_size()) for text in (attack, predicted) if text)
+        frame.set_title("\n".join(lines_of), loc="center", weight="normal", color=color)
+    return figure
+
+
+def middle_frames(example: Example) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle frames of the clean and of the adversarial clip."""
+    _, clean, adversarial = example
+    return clean[len(clean) // 2], adversarial[len(clean) // 2]
 
 
 def show_frame(panel: Axes, image: np.ndarray) -> None:
@@ -75,13 +116,14 @@ def show_frame(panel: Axes, image: np.ndarray) -> None:
     panel.set_xticks([])
     panel.set_yticks([])
     panel.spines[:].set_visible(False)
+    panel.set_axis_on()
 
 
 def changes(label: str, clean: np.ndarray, adversarial: np.ndarray) -> dict[str, Any]:
     """Return the change of a clip's middle frame as numbers."""
     attack, _, classes = label.partition("\n")
-    middle = len(clean) // 2
-    change = abs(adversarial[middle].astype(int) - clean[middle].astype(int))
+    before, after = middle_frames((label, clean, adversarial))
+    change = abs(after.astype(int) - before.astype(int))
     changed = float((change.max(axis=-1) > 0).mean())
     return {"attack": attack, "classes": classes, "largest_change": int(change.max()), "changed_pixels": changed}
 
@@ -97,12 +139,14 @@ class Perturbations:
 
     dataset: name of the data set.
     source: the model.
-    attacks: label -> attack.
+    attacks: their names.
+    layout: `rows` (a row for each attack), or `columns` (a column for each, as papers print it).
     """
 
     dataset: str
     source: str
     attacks: list[str]
+    layout: Literal["rows", "columns"] = "rows"
 
     caption: ClassVar[str] = (
         "One test clip under every attack: clean, adversarial, and 15 times their difference. The figure shows one "
@@ -120,7 +164,8 @@ class Perturbations:
         }
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
-        return draw_perturbations(self._examples(files))
+        drawing = {"rows": draw_perturbations, "columns": draw_row}[self.layout]
+        return drawing(self._examples(files))
 
     def page(self, files: Mapping[str, Any]) -> str:
         """The page with the clips as videos (or images)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("panel", "key", "row", "value", "position", "measured", "low", "high", "n", "seeds")
-PANELS_PER_LINE = 4
+PANEL = 1.7  # inches
 
 
 def build_sweeps(panels: Mapping[str, Any]) -> pd.DataFrame:
@@ -49,13 +48,13 @@ def draw_sweeps(table: pd.DataFrame, title: str = "", dataset: str = "") -> Figu
 
     dataset: for the heading.
     """
-    from pipeline_lib.reporting.style import PAGE, line_styles, new_figure
+    from pipeline_lib.reporting.style import across, legend_columns, line_styles, new_figure, width, wrapped
 
     names, rows = list(table["panel"].unique()), list(table["row"].unique())
-    across = min(len(names), PANELS_PER_LINE)
-    down = -(-len(names) // across)
-    figure = new_figure(PAGE, 2.0 * down + 0.7)
-    panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
+    side = across(len(names), PANEL)
+    down = -(-len(names) // side)
+    figure = new_figure(width(), 2.0 * down + 0.7)
+    panels = figure.subplots(down, side, sharey=True, squeeze=False).flat
     styles = dict(zip(rows, line_styles(len(rows)), strict=True))
     for name, panel in zip(names, panels, strict=False):
         draw_panel(panel, table[table["panel"] == name], styles)
@@ -64,13 +63,13 @@ def draw_sweeps(table: pd.DataFrame, title: str = "", dataset: str = "") -> Figu
         unused.set_visible(False)
     figure.axes[0].set_ylim(0, 100)
     words = f"{title or 'Sweep'}: accuracy (%)" + (f" on {dataset}" if dataset else "")
-    figure.suptitle(textwrap.fill(words, 95), x=0.01, ha="left", weight="bold", size=9)
+    figure.suptitle(wrapped(words, width(), 10), x=0.01, ha="left", weight="bold", size=9)
     clips = " to ".join(map(str, sorted({table["n"].min(), table["n"].max()})))
     lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}
     figure.legend(
         handles=[lines[row] for row in rows],
         loc="outside lower left",
-        ncols=3,
+        ncols=legend_columns(rows),
         title=f"shaded: 95 % interval for n = {clips} clips",
         alignment="left",
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS_PER_LINE = 5
+PANEL = 1.4  # inches
 # Column of a history -> its label in the figure.
 CURVES = {
     "accuracy": "training accuracy",
@@ -30,24 +30,24 @@ def draw_training(histories: Sequence[tuple[str, pd.DataFrame]], dataset: str = 
     histories: (label, table with columns epoch, loss, accuracy in percent, and if there are validation clips
     selection_accuracy in percent). dataset: named below the panels.
     """
-    from pipeline_lib.reporting.style import PAGE, new_figure
+    from pipeline_lib.reporting.style import across, legend_columns, new_figure, width
 
     # Models without epochs have no curve; an empty one would break the figure's layout.
     histories = [(label, history) for label, history in histories if len(history)]
-    across = max(1, min(len(histories), PANELS_PER_LINE))
-    down = max(1, -(-len(histories) // across))
-    figure = new_figure(PAGE, 1.25 * down + 0.6)
-    panels = list(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flat)
+    side = across(len(histories), PANEL)
+    down = max(1, -(-len(histories) // side))
+    figure = new_figure(width(), 1.25 * down + 0.6)
+    panels = list(figure.subplots(down, side, sharex=True, sharey=True, squeeze=False).flat)
     most = max((history["loss"].max() for _, history in histories), default=1.0)
     lines: dict[str, Any] = {}
     for place, (label, history) in enumerate(histories):
         losses = draw_model(panels[place], label, history, most, lines)
-        losses.tick_params(labelright=(place + 1) % across == 0 or place + 1 == len(histories))
-    finish_panels(panels, len(histories), across)
+        losses.tick_params(labelright=(place + 1) % side == 0 or place + 1 == len(histories))
+    finish_panels(panels, len(histories), side)
     figure.supxlabel(" ".join(filter(None, ("epoch", dataset and f"of training on {dataset}"))), size=8)
     figure.supylabel("accuracy (%)", size=8)
     if lines:
-        figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=3)
+        figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=legend_columns(lines))
     return figure
 
 
@@ -70,7 +70,7 @@ def draw_model(panel: Axes, label: str, history: pd.DataFrame, most: float, line
     return losses
 
 
-def finish_panels(panels: Sequence[Axes], used: int, across: int) -> None:
+def finish_panels(panels: Sequence[Axes], used: int, side: int) -> None:
     """Set the axes of the used panels, and hide the others."""
     from matplotlib.ticker import MaxNLocator
 
@@ -80,7 +80,7 @@ def finish_panels(panels: Sequence[Axes], used: int, across: int) -> None:
         panel.set_yticks([0, 50, 100])
         panel.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         panel.grid(axis="y")
-        panel.tick_params(length=0, labelbottom=place + across >= used)
+        panel.tick_params(length=0, labelbottom=place + side >= used)
 
 
 @dataclass(frozen=True, kw_only=True)
