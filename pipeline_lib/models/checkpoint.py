@@ -1,5 +1,6 @@
 """Checkpoints: weights and plain data, written atomically, the same bytes for the same content."""
 
+import json
 import os
 import pickle
 import re
@@ -15,12 +16,14 @@ from torch import Tensor, nn
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import reason_of
+from pipeline_lib.models import safetensors
 
 COMMENT_MARK = b"CRC-32: "
 COMMENT_SIZE = len(COMMENT_MARK) + 4
 READ_SIZE = 1 << 20
 FOLDER = 0x10  # the MS-DOS attribute of a folder
 REMAKE = "Move it away and run again"
+NO_WEIGHTS = "no weights of torch, cut off, or holding more than tensors and plain values"
 
 
 def save(path: Path, network: nn.Module, *, entry: Mapping[str, object], **extra: object) -> None:
@@ -90,13 +93,13 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     """The weights in a file of this pipeline or of other programs, on the CPU. Runs no code of the file.
 
     Accepts {"state_dict": weights, ...} (Hara et al. and most training code), plain state dicts (torchvision) and files
-    of `save`, as zip archives or as pickles of torch before 1.6. DataParallel's prefix `module.` is removed.
+    of `save`, as zip archives or as pickles of torch before 1.6, and safetensors. DataParallel's prefix `module.` is
+    removed.
 
     Raises:
         PipelineError: a missing or damaged file, one with more than tensors and plain values, or one without weights.
     """
-    content = read(path, "no weights of torch, cut off, or holding more than tensors and plain values")
-    state = weights_in(content)
+    state = safetensors.read(path)[0] if path.suffix == safetensors.ENDING else weights_in(read(path, NO_WEIGHTS))
     if not isinstance(state, dict) or not state:
         raise PipelineError(f"{path}: no weights: expected names and tensors, alone or under 'state_dict'")
     for name, value in state.items():
@@ -105,6 +108,19 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     check_finite(state, path)
     wrapped = all(name.startswith("module.") for name in state)
     return {name.removeprefix("module.") if wrapped else name: value for name, value in state.items()}
+
+
+def classes_in(path: Path) -> list[str] | None:
+    """The names of the classes that weights were trained for, if their file states them: one of `save`, or published.
+
+    Raises:
+        PipelineError: as `load_foreign`.
+    """
+    if path.suffix == safetensors.ENDING:
+        text = safetensors.read(path)[1].get("classes")
+        return None if text is None else [str(name) for name in json.loads(text)]
+    content = read(path, NO_WEIGHTS)
+    return list(content["classes"]) if is_own(content) and "classes" in content else None
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -61,6 +61,20 @@ def start_from(network: nn.Module, initial: Path) -> None:
         raise PipelineError(f"{initial}: {error}") from error
 
 
+def check_initial_classes(initial: Path, classes: list[str]) -> None:
+    """Raises PipelineError if weights that are evaluated as they are were trained for other classes, as far as their
+    file states them: an answer would have another meaning."""
+    stated = checkpoint.classes_in(initial)
+    if stated is None or stated == classes:
+        return
+    pairs = zip(stated, classes, strict=False)
+    first = next((f"{one!r} instead of {other!r}" for one, other in pairs if one != other), "their number")
+    raise PipelineError(
+        f"{initial}: trained for {len(stated)} classes other than the {len(classes)} of the clips (the first "
+        f"difference: {first}), and a model of 0 epochs uses them as they are"
+    )
+
+
 def start_selection_from(network: nn.Module, initial: Path) -> None:
     """Loads weights into the selection module: of another model's, or of a network trained for other classes.
 
