@@ -28,9 +28,11 @@ def all_files(jobs: Jobs) -> list[str]:
     return [path for files in FILES.values() for path in files(jobs)]
 
 
-def write_results(folder: Path, made: Path, attacked: Path, given: Mapping[str, Any] = {}) -> Jobs:
+def write_results(
+    folder: Path, made: Path, attacked: Path, given: Mapping[str, Any] = {}, jobs: Jobs | None = None
+) -> Jobs:
     """Results of all jobs but tables. made: with clips and a model, of conftest. attacked: with a set on the model."""
-    jobs = jobs_in(folder, given)
+    jobs = jobs or jobs_in(folder, given)
     for path in all_files(jobs):
         put(Path(path), source_of(path, made, attacked))
     for split in ("train", "test"):
@@ -51,8 +53,8 @@ def record(jobs: Jobs) -> None:
 
 def source_of(path: str, made: Path, attacked: Path) -> Path:
     ending = Path(path).name.partition(".")[2]
-    if "/models/" in path:
-        return made / f"plain.{ending}"
+    if "/models/" in path or ending == "learned.pt":  # a pattern is an archive of tensors, too
+        return made / f"plain.{ending[-3:].strip('.')}"
     return attacked / ("predictions.csv" if "/predictions/" in path else OF_SETS[ending])
 
 

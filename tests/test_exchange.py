@@ -59,7 +59,8 @@ def usable(folder: Path) -> list[str]:
 
 def test_what_is_published_has_everything_but_clips(published, laboratory):
     names = contents(published).keys()
-    assert {name.partition(".")[2] for name in names if "/adversarial/" in name} == {"h5", "audit.csv", "trace.csv"}
+    endings = {name.partition(".")[2] for name in names if "/adversarial/" in name}
+    assert endings == {"h5", "audit.csv", "trace.csv", "learned.pt"}
     assert not [name for name in names if name.endswith(".h5") and "/adversarial/" not in name]
     assert "tiny/identities/render.json" in names
     weights = published / "tiny/models/at_pgd-s0.safetensors"

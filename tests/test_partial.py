@@ -180,18 +180,18 @@ def partial(folder: Path, *given: str) -> str:
 def test_a_failed_row_does_not_keep_the_others_from_their_table(tmp_path):
     run = start(tmp_path, "--keep-going", given=("training={finetune: {learning_rate: 1e30}}",))
     assert run.wait(600) == 1
-    assert "faults: 3 of 6 cells\n" in output(tmp_path)
+    assert "faults: 4 of 8 cells\n" in output(tmp_path)
     made = tmp_path / "results/partial"
     assert not (tmp_path / "results/tables").exists()
     found = measured_in((made / "faults-partial.csv").read_text())
     assert {row for (row, _), value in found.items() if value == "not computed"} == {"AT"}
     assert {row for (row, _), value in found.items() if value != "not computed"} == {"Standard"}
     readme = (made / "README.md").read_text()
-    assert "- tiny/train/at_pgd-s0, for 5 files; it has begun, see results/tiny/logs/train/at_pgd-s0.log\n" in readme
-    assert partial(tmp_path).startswith("faults: 3 of 6 cells\n")  # at any learning rate
+    assert "- tiny/train/at_pgd-s0, for 7 files; it has begun, see results/tiny/logs/train/at_pgd-s0.log\n" in readme
+    assert partial(tmp_path).startswith("faults: 4 of 8 cells\n")  # at any learning rate
     # Of another configuration nothing is used but what is the same in both.
     other = partial(tmp_path, "attacks={pgd: {perturbation: {epsilon: 128/255}}}")
-    assert other.startswith("faults: 2 of 6 cells\n")
+    assert other.startswith("faults: 3 of 8 cells\n")
     assert measured_in((made / "faults-partial.csv").read_text())["Standard", "pgd"] == "not computed"
     # The whole table, once it is made, has the same numbers.
     partial(tmp_path)

@@ -12,7 +12,7 @@ is rounded, so that clean + difference would be other values; `/delta` is the di
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from pipeline_lib.entries.storages import LATTICE, Storage
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import reason_of
+from pipeline_lib.provenance.comparison import flat
+from pipeline_lib.provenance.fingerprints import canonical
 
 FORMAT = 2
 KIND = "an adversarial set"
@@ -91,6 +93,19 @@ def write_adversarial(
                 file.attrs["storage"] = storage
             file.attrs["complete"] = True
         seal(temporary, ranges, block_size(len(clean)))
+
+
+def require_attack(path: Path, entry: Mapping[str, Any]) -> None:
+    """Raises PipelineError for a file that is no whole adversarial set, or one that another attack made.
+
+    entry: of the attack, as a job receives it.
+    """
+    with reading(path, KIND, FORMAT) as file:
+        found, expected = flat(json.loads(file.attrs["entry"])["attack"]), flat(json.loads(canonical(entry)))
+    keys = [key for key in dict.fromkeys([*expected, *found]) if found.get(key) != expected.get(key)]
+    if keys:
+        values = f"{keys[0]} is {found.get(keys[0])} in the file, {expected.get(keys[0])} here"
+        raise PipelineError(f"{path}: made by another attack: {values}")
 
 
 def _delta(file: h5py.File, clean: Clips, margin: int, size: int) -> h5py.Dataset:

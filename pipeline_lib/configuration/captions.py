@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.files import files_in
+from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.phrases import Phrases, given_fields, plain_words
 from pipeline_lib.entries.storages import LATTICE, storage_of
@@ -67,10 +68,15 @@ def shown(dataset: str, cells: Iterable[Mapping[str, Any]], others: Iterable[str
     for cell in cells:
         models[split_target(cell["target"])[0]] = None
         if cell["attack"] != CLEAN:
-            source = None if cell["source"] == cell["target"] else _name(split_target(cell["source"])[0])
+            source = None if cell["source"] == cell["target"] else _source(cell["source"])
             attacks[cell["attack"], source] = None
     tested, names = bool(models), list(models | dict.fromkeys(others))
     return Shown(dataset=dataset, tested=tested, attacks=list(attacks), models=names)
+
+
+def _source(source: str) -> str:
+    """The model that an attack was made on, or the name of a set that the user gives."""
+    return source if is_given(source) else _name(split_target(source)[0])
 
 
 def in_words(what: Shown, plan: Plan) -> str:

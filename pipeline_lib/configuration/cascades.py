@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline_lib.configuration.entries import CLEAN, fail, known
+from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.sweeps import slug
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.bounds import strongest_of
@@ -62,7 +63,8 @@ def _of_row(where: str, label: str, row: Cells, entry: Mapping[str, Any], plan: 
         cells = {column: each[seed] for column, each in row.items()}
         clean = [cell for cell in cells.values() if cell["attack"] == CLEAN]
         attacks = {column: cell for column, cell in cells.items() if cell["attack"] != CLEAN}
-        models = sorted({split_target(cell[key])[0] for cell in attacks.values() for key in ("target", "source")})
+        names = {cell[key] for cell in attacks.values() for key in ("target", "source")}
+        models = sorted({name if is_given(name) else split_target(name)[0] for name in names})
         if len(models) != 1 or any(cell["source"] != cell["target"] for cell in attacks.values()):
             raise fail(
                 where, f"a cascade attacks one model itself, and this row has {', '.join(models) or 'no attack'}"

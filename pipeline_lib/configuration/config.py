@@ -17,6 +17,7 @@ from pipeline_lib.configuration.entries import (
 )
 from pipeline_lib.configuration.figures import resolve_figures
 from pipeline_lib.configuration.generators import check_generator, check_rows, generator_networks, generator_of
+from pipeline_lib.configuration.given_sets import given_sets
 from pipeline_lib.configuration.initial_weights import check_selection, initial_of, seeds_of_entry
 from pipeline_lib.configuration.lengths import check_lengths
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
@@ -65,7 +66,8 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
         raise fail(f"attacks.{CLEAN}", "this name is reserved for clips without an attack")
     attacks |= implied_attacks(config, attacks, sections)
     models = dict(_models(config, sections))
-    plan = {"datasets": resolve_datasets(config), "attacks": attacks, "models": models}
+    plan: dict[str, dict] = {"datasets": resolve_datasets(config), "attacks": attacks, "models": models}
+    plan["sets"] = given_sets(config["studies"])
     plan["studies"] = resolve_studies(config, plan)
     plan["figures"] = resolve_figures(config, sweeps, plan)
     _check_interfaces(plan)

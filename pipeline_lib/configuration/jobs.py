@@ -152,10 +152,15 @@ class Jobs:
         return self.described("predict_clean", name, dataset, self._viewed(target), [], files, outputs)
 
     def predict_transfer(self, dataset: str, target: str, source: str, attack: str) -> Description:
-        files = self._tested(dataset, target) | {"adversarial": self.paths.adversarial(dataset, source, attack)}
+        adversarial, settings, sources = self.paths.adversarial(dataset, source, attack), self._viewed(target), {}
+        if source in self.plan["sets"]:
+            adversarial = self.plan["sets"][source]
+            settings |= {"attack": parameters.attack_entry(self.plan, attack)}
+            sources = {"adversarial": content_facts(Path(adversarial))}
+        files = self._tested(dataset, target) | {"adversarial": adversarial}
         outputs = {"predictions": self.paths.prediction(dataset, target, source, attack)}
         name = f"predict/{target}/{source}/{attack}"
-        return self.described("predict_transfer", name, dataset, self._viewed(target), [], files, outputs)
+        return self.described("predict_transfer", name, dataset, settings, [], files, outputs, sources)
 
     def features(self, dataset: str, source: str, attack: str) -> Description:
         files = self._tested(dataset, source) | {"adversarial": self.paths.adversarial(dataset, source, attack)}

@@ -10,6 +10,7 @@ from pipeline_lib.configuration.cascades import UNION, WORST
 from pipeline_lib.configuration.claim_cells import TABLE as CLAIMS
 from pipeline_lib.configuration.claim_cells import GivenClaims, resolve_claims, studies_of
 from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
@@ -89,7 +90,8 @@ class Layouts:
 
     def source_audits(self, dataset: str, cells: list[Cell]) -> list[str]:
         """The audits of sets made on another target (transfer): without a gradient it makes no adversarial sets."""
-        made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] != cell["target"]]
+        made = [cell for cell in cells if cell["source"] != cell["target"] and cell["attack"] != CLEAN]
+        made = [cell for cell in made if not is_given(cell["source"])]  # a file comes without an audit
         return [self.paths.adversarial(dataset, cell["source"], cell["attack"], "audit.csv") for cell in made]
 
     def selector_histories(self, dataset: str, cells: list[Cell]) -> list[str]:
@@ -145,7 +147,8 @@ class Layouts:
         parts = [rows for study in studies for rows in (*study["rows"].values(), *study.get("worst", {}).values())]
         cells = [cell for columns in parts for cells in columns.values() for cell in cells]
         attacks = sorted({cell["attack"] for cell in cells} - {CLEAN})
-        models = sorted({split_target(cell[key])[0] for cell in cells for key in ("target", "source") if cell[key]})
+        targets = {cell[key] for cell in cells for key in ("target", "source") if cell[key]}
+        models = sorted({split_target(target)[0] for target in targets if not is_given(target)})
         return {
             "attacks": {name: self.plan["attacks"][name] for name in attacks},
             "models": {name: model_entry(self.plan, name) for name in models},
@@ -155,7 +158,8 @@ class Layouts:
     def audited_sets(self) -> list[dict[str, str]]:
         """Data set, source, attack and storage of every adversarial set that the studies and figures use, sorted; and
         the attack of its worst case as `worst`, if a study shows one."""
-        cells = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used_cells(self.plan)}
+        used = [(dataset, cell) for dataset, cell in used_cells(self.plan) if not is_given(cell["source"])]
+        cells = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used}
         worst = self._worst_attacks()
         return [
             {

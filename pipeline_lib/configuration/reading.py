@@ -7,12 +7,15 @@ from typing import Any
 
 from pipeline_lib.configuration.claim_cells import given_claims
 from pipeline_lib.configuration.config import read_config
+from pipeline_lib.configuration.given_sets import check_set_file, is_given
 from pipeline_lib.configuration.initial_weights import check_weight_files
 from pipeline_lib.configuration.jobs import Jobs
 from pipeline_lib.configuration.layouts import Layouts
+from pipeline_lib.configuration.parameters import attack_entry
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import Schema, with_defaults
+from pipeline_lib.configuration.studies import used_cells
 from pipeline_lib.errors import PipelineError
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +30,9 @@ def jobs_of(config: Mapping[str, Any], schema: Schema, root: Path) -> Jobs:
     """
     plan = read_config(config, schema)
     check_weight_files(plan)
+    for name, attack in {(cell["source"], cell["attack"]): None for _, cell in used_cells(plan)}:
+        if is_given(name):
+            check_set_file(plan["sets"][name], attack, attack_entry(plan, attack))
     paths = Paths(config["results"])
     layouts = Layouts(plan, paths, config["note"], given_claims(config["claims"], root / "resources/paper"))
     _ = layouts.claims  # their cells have to exist

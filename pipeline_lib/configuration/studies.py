@@ -6,6 +6,7 @@ from typing import Any
 from pipeline_lib.configuration.cascades import cascades_of, with_cascades
 from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.files import File, files_in
+from pipeline_lib.configuration.given_sets import Written, check_source, is_given, name_of_set
 from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
 from pipeline_lib.configuration.worst_cases import NOTHING, beside_of, worst_cells
@@ -15,10 +16,12 @@ ROW_KEYS = ("target", "attack", "source")
 Plan = Mapping[str, Any]
 
 
-def cell(where: str, target: str, attack: str, source: str | None, plan: Plan) -> dict[str, str | None]:
+def cell(where: str, target: str, attack: str, source: Written | None, plan: Plan) -> dict[str, str | None]:
     """A cell: predictions of `target` on clips of `attack` made on `source` (as written; the target itself if None)."""
     if attack == CLEAN:
         return {"target": target, "attack": CLEAN, "source": None}
+    if isinstance(source, Mapping):
+        return {"target": target, "attack": attack, "source": name_of_set(source["file"])}
     models = plan["models"]
     made_on = target if source is None else source_for(target, targets_of(f"{where}.source", source, models), models)
     check_loss(where, attack, made_on, plan)
@@ -89,7 +92,7 @@ def _worst(where: str, entry: Mapping[str, Any], rows: Mapping[str, dict], plan:
     return worst if any(worst.values()) else {}
 
 
-def _column(where: str, given: str | Mapping[str, str], plan: Plan) -> dict[str, str]:
+def _column(where: str, given: str | Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """A column's attack and source, as far as the column gives them."""
     column = {"attack": given} if isinstance(given, str) else dict(given)
     _check_names(where, column, plan)
@@ -100,7 +103,9 @@ def _check_names(where: str, given: Mapping[str, Any], plan: Plan) -> None:
     attacks = given.get("attack", {})
     for name in [attacks] if isinstance(attacks, str) else attacks.values():
         lookup(where, name, plan["attacks"] | {CLEAN: {}}, "attack")
-    if "source" in given:
+    if isinstance(given.get("source"), Mapping):
+        check_source(f"{where}.source", given["source"])
+    elif "source" in given:
         targets_of(f"{where}.source", given["source"], plan["models"])
 
 
@@ -199,7 +204,7 @@ def used_cascades(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
 def used_models(plan: Plan, dataset: str | None = None) -> list[str]:
     """The models and sources that the studies and figures (of a data set) need, without the models they start from."""
     used = [one for name, one in used_cells(plan) if dataset in (None, name)]
-    targets = {one[key] for one in used for key in ("target", "source") if one[key]}
+    targets = {one[key] for one in used for key in ("target", "source") if one[key] and not is_given(one[key])}
     targets |= {cascade["model"] for name, cascade in used_cascades(plan) if dataset in (None, name)}
     histories = [file.arguments for file in _files_of_figures(plan) if file.kind == "history"]
     targets |= {model for name, model in histories if dataset in (None, name)}

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting import claim_records, formats
@@ -81,7 +82,9 @@ def attack_of(summary: Summary, entry: Mapping[str, str]) -> dict[str, Any]:
     if entry["attack"] == CLEAN:
         return {}
     attack, source = summary["attacks"][entry["attack"]], entry["source"]
-    return attack if source == entry["target"] else {**attack, "source": summary["models"][split_target(source)[0]]}
+    if source == entry["target"]:
+        return attack
+    return {**attack, "source": source if is_given(source) else summary["models"][split_target(source)[0]]}
 
 
 def differing(one: Any, other: Any, place: str = "") -> str:

@@ -92,6 +92,8 @@ class Reader:
             steps = "; ".join(f"{step['attack']} ({self.whole(step['entry'])})" for step in attacks)
             return f"correct on the clean clip and under each of: {steps}; {_run(record, steps)}"
         made = attack_record(self.origins, record)
+        if digest := given_digest(record, "adversarial"):
+            return f"{self.whole(settings_of(record)['attack'])}; a set from a file with SHA-256 {digest}"
         if made is None:
             return CLEAN_CLIPS if input_of(record, "adversarial") is None else "an attack without a record"
         entry = settings_of(made)["entry"]

@@ -93,7 +93,7 @@ wildcard_constraints:
     dataset=pattern_of(PLAN["datasets"]),
     split="train|test",
     model=pattern_of(PLAN["models"]),
-    source=TARGETS,
+    source=pattern_of([*all_targets(PLAN["models"]), *PLAN["sets"]]),
     target=TARGETS,
     attack=pattern_of(PLAN["attacks"]),
     study=pattern_of(PLAN["studies"]),

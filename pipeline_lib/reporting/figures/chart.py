@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline_lib.configuration.figures import FigurePlan
 from pipeline_lib.configuration.files import Cell
+from pipeline_lib.configuration.given_sets import is_given
 
 WORST = "#a83200"
 LETTERS = 24  # of a label in one line
@@ -200,4 +201,4 @@ def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
 def _source_audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The audits of sets made on another target (transfer)."""
     shown = [Cell(dataset, **cell) for cell in cells]
-    return [cell.audit for cell in shown if cell.source not in (None, cell.target)]
+    return [cell.audit for cell in shown if cell.source not in (None, cell.target) and not is_given(cell.source)]
