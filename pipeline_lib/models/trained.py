@@ -52,8 +52,13 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def start_from(network: nn.Module, initial: Path) -> None:
-    """Loads weights of another model or program for fine-tuning; BatchNorms are copied into every branch."""
+def start_from(network: nn.Module, initial: Path, classes: list[str] | None = None) -> None:
+    """Loads weights of another model or program for fine-tuning; BatchNorms are copied into every branch.
+
+    classes: of the clips, for weights that are evaluated as they are: those that a file states have to be the same.
+    """
+    if classes is not None:
+        check_initial_classes(initial, classes)
     weights = checkpoint.load_foreign(initial)
     try:
         load_initial(network_for_weights(network, weights), weights)

@@ -17,7 +17,6 @@ from pipeline_lib.jobs.runs import publish, run_folder, stop_requests
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.ensemble import MeanLogits, load_members
 from pipeline_lib.models.trained import (
-    check_initial_classes,
     check_same_classes,
     new_network,
     parameter_count,
@@ -149,9 +148,7 @@ def fit(
     data, settings = Clips(inputs.clips), build(entry["training"] | {"method": "pipeline_lib.training.task:Training"})
     network, defense = new_network(entry, len(data.classes))
     if inputs.initial:
-        start_from(network, inputs.initial)
-        if not entry["training"]["epochs"]:
-            check_initial_classes(inputs.initial, data.classes)
+        start_from(network, inputs.initial, None if entry["training"]["epochs"] else data.classes)
     if inputs.members:
         load_members(cast(MeanLogits, network), inputs.members, data.classes)
     if inputs.selector:
