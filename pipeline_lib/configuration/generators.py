@@ -5,8 +5,9 @@ from contextlib import suppress
 from typing import Any
 
 from pipeline_lib.configuration.entries import fail
+from pipeline_lib.configuration.given_sets import models_of
 from pipeline_lib.configuration.studies import Plan, used_cells
-from pipeline_lib.configuration.targets import MEMBERS, split_target
+from pipeline_lib.configuration.targets import MEMBERS
 from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, layers
 from pipeline_lib.errors import PipelineError
 
@@ -69,9 +70,8 @@ def generator_of(defense: Mapping[str, Any]) -> str | None:
 def check_rows(plan: Plan) -> None:
     """Raises PipelineError for a study or figure with predictions of a generator, which has no classes."""
     for _, cell in used_cells(plan):
-        for key in ("target", "source"):
-            model = split_target(cell[key])[0] if cell[key] else None
-            for one in [model, *plan["models"][model].get(MEMBERS, [])] if model else []:
+        for model in models_of(cell):
+            for one in [model, *plan["models"][model].get(MEMBERS, [])]:
                 if declared(innermost(plan["models"][one]["network"]), "generates"):
                     name = one.rpartition("-s")[0]
                     raise fail(

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.sweeps import slug
+from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import load
 from pipeline_lib.errors import PipelineError
 
@@ -19,6 +20,12 @@ Written = str | Mapping[str, str]
 def is_given(source: str | None) -> bool:
     """Whether the source of a resolved cell is a file."""
     return source is not None and "-" not in source
+
+
+def models_of(cell: Mapping[str, Any]) -> list[str]:
+    """The models of a resolved cell: of its target, and of its source if that is one."""
+    targets = [cell[key] for key in ("target", "source") if cell[key] and not is_given(cell[key])]
+    return [split_target(target)[0] for target in targets]
 
 
 def name_of_set(path: str) -> str:

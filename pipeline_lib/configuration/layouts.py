@@ -10,7 +10,7 @@ from pipeline_lib.configuration.cascades import UNION, WORST
 from pipeline_lib.configuration.claim_cells import TABLE as CLAIMS
 from pipeline_lib.configuration.claim_cells import GivenClaims, resolve_claims, studies_of
 from pipeline_lib.configuration.entries import CLEAN
-from pipeline_lib.configuration.given_sets import is_given
+from pipeline_lib.configuration.given_sets import is_given, models_of
 from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
@@ -147,8 +147,7 @@ class Layouts:
         parts = [rows for study in studies for rows in (*study["rows"].values(), *study.get("worst", {}).values())]
         cells = [cell for columns in parts for cells in columns.values() for cell in cells]
         attacks = sorted({cell["attack"] for cell in cells} - {CLEAN})
-        targets = {cell[key] for cell in cells for key in ("target", "source") if cell[key]}
-        models = sorted({split_target(target)[0] for target in targets if not is_given(target)})
+        models = sorted({model for cell in cells for model in models_of(cell)})
         return {
             "attacks": {name: self.plan["attacks"][name] for name in attacks},
             "models": {name: model_entry(self.plan, name) for name in models},

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline_lib.configuration.cascades import cascades_of, with_cascades
 from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.files import File, files_in
-from pipeline_lib.configuration.given_sets import Written, check_source, is_given, name_of_set
+from pipeline_lib.configuration.given_sets import Written, check_source, models_of, name_of_set
 from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
 from pipeline_lib.configuration.worst_cases import NOTHING, beside_of, worst_cells
@@ -204,11 +204,10 @@ def used_cascades(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
 def used_models(plan: Plan, dataset: str | None = None) -> list[str]:
     """The models and sources that the studies and figures (of a data set) need, without the models they start from."""
     used = [one for name, one in used_cells(plan) if dataset in (None, name)]
-    targets = {one[key] for one in used for key in ("target", "source") if one[key] and not is_given(one[key])}
-    targets |= {cascade["model"] for name, cascade in used_cascades(plan) if dataset in (None, name)}
+    models = {model for one in used for model in models_of(one)}
+    models |= {cascade["model"] for name, cascade in used_cascades(plan) if dataset in (None, name)}
     histories = [file.arguments for file in _files_of_figures(plan) if file.kind == "history"]
-    targets |= {model for name, model in histories if dataset in (None, name)}
-    return sorted({split_target(target)[0] for target in targets})
+    return sorted(models | {str(model) for name, model in histories if dataset in (None, name)})
 
 
 def _files_of_figures(plan: Plan) -> Iterator[File]:
