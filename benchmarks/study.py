@@ -6,7 +6,7 @@ of the workflow, one row at a time, within a time limit.
 
 A data set may also be given as finished clip stores: --clips FOLDER with `train.h5` and `test.h5`. Only white-box
 columns are computed. The table has each column's accuracy, their mean, and the percentage of clips that are classified
-correctly in every column (union).
+correctly in every column (union); where the study has worst cases, a second row has the same for them.
 """
 
 import argparse
@@ -133,9 +133,14 @@ class Study:
         )
         print(f"  {attack} on {target} in {time.monotonic() - start:.1f} s", flush=True)
 
-    def row(self, label: str) -> str:
-        cells = {name: cell[0] for name, cell in self.study["rows"][label].items()}
-        found = [self.correct(cell["target"], cell["attack"]) for cell in cells.values()]
+    def row(self, label: str) -> list[str]:
+        """The table's row for the attacks, and one for the worst cases if the study has them."""
+        cells = self.study["rows"][label]
+        worst = self.study.get("worst", {}).get(label, {})
+        return [self._line(label, cells), *([self._line(f"{label}, worst case", cells | worst)] if worst else [])]
+
+    def _line(self, label: str, cells: dict[str, Any]) -> str:
+        found = [self.correct(cell["target"], cell["attack"]) for [cell, *_] in cells.values()]
         accuracies = [100 * column.mean() for column in found]
         numbers = [*accuracies, np.mean(accuracies), 100 * np.all(found, axis=0).mean()]
         return f"| {label} | " + " | ".join(f"{number:.1f}" for number in numbers) + f" | {len(found[0])} |"
@@ -151,7 +156,7 @@ def rows(study: Study, wanted: list[str], deadline: float) -> Iterator[str]:
         if time.monotonic() > deadline:
             yield f"| {label} | not started: out of time |"
         else:
-            yield study.row(label)
+            yield from study.row(label)
 
 
 def main() -> None:

@@ -45,8 +45,10 @@ def test_a_study_is_computed_without_snakemake(tmp_path):
         ).stdout
         for _ in range(2)
     )
-    table = [line for line in second.splitlines() if line.startswith("| ")][-3:]
+    table = [line for line in second.splitlines() if line.startswith("| ")][-5:]
     assert table[0] == "| row | clean | pgd | roa | af | spa | mean | union | n |"
+    labels = [line.split(" | ")[0] for line in table[1:]]
+    assert labels == ["| No Defense", "| No Defense, worst case", "| MultiBN-manual", "| MultiBN-manual, worst case"]
     assert first.endswith("\n".join(table) + "\n")
     assert "trained multibn_manual-s0" in first
     assert "trained" not in second
