@@ -6,7 +6,15 @@ import pytest
 
 from configured import CONFIG, resolved
 from pipeline_lib.attacks.framing import Adam
-from pipeline_lib.configuration.requests import CUDA_PROCESS_MB, MARGIN, Requests, cores
+from pipeline_lib.configuration.requests import (
+    CUDA_PROCESS_MB,
+    GPU_TFLOPS,
+    MARGIN,
+    TERA,
+    Requests,
+    cores,
+    reached,
+)
 from pipeline_lib.entries.facts import value_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.costs import minutes
@@ -19,25 +27,30 @@ ATTACKS = {
     "long_framing": FRAMING | {"learning": {"method": "adam", "epochs": 600, "batch_size": 320}},
 }
 PLAN = resolved(CONFIG | {"attacks": CONFIG["attacks"] | ATTACKS})
-SHAPE = (8, 32, 32)
 
 
-def requests(**changes: int) -> Requests:
-    return Requests(plan=PLAN, **({"batch_size": 36, "training_processes": 1} | changes))
+SYNTHETIC = {"dataset": "synthetic"}
+STANDARD, AT_PGD, AVG = (SYNTHETIC | {"model": f"{name}-s0"} for name in ("standard", "at_pgd", "avg"))
+TARGET, SOURCE = (SYNTHETIC | {role: "standard-s0"} for role in ("target", "source"))
+JOBS = {
+    "train": AVG,
+    "predict_clean": SYNTHETIC | {"target": "multibn-s0-lp"},
+    "attack": SOURCE | {"attack": "pgd_20"},
+    "learn": SOURCE | {"attack": "framing"},
+}
+
+
+def requests(**changes: float) -> Requests:
+    return Requests(plan=PLAN, **({"batch_size": 36, "training_processes": 1, "tflops": 0.01} | changes))
 
 
 def all_requests(attempt: int) -> dict[str, int]:
     own = requests()
     return {
-        "decoding_memory": own.decoding_memory(attempt),
-        "decoding_minutes": own.decoding_minutes(attempt),
-        "training_memory": own.training_memory("synthetic", "avg-s0", attempt),
-        "training_minutes": own.training_minutes("synthetic", "avg-s0", attempt),
-        "prediction_memory": own.prediction_memory("synthetic", "multibn-s0-lp", attempt),
-        "prediction_minutes": own.prediction_minutes("synthetic", attempt),
-        "attack_minutes": own.attack_minutes("synthetic", "pgd_20", attempt),
-        "learning_memory": own.learning_memory("synthetic", "standard-s0", "framing", attempt),
-        "learning_minutes": own.learning_minutes("synthetic", "framing", attempt),
+        "decoding memory": own.decoding_memory(attempt),
+        "decoding minutes": own.decoding_minutes(attempt),
+        **{f"{rule} memory": own.memory(rule, wildcards, attempt) for rule, wildcards in JOBS.items()},
+        **{f"{rule} minutes": own.minutes(rule, wildcards, attempt) for rule, wildcards in JOBS.items()},
     }
 
 
@@ -48,41 +61,58 @@ def test_a_repeated_job_asks_for_as_many_times_more(kind):
 
 
 def test_images_are_clips_of_one_frame():
-    assert (requests().shape("synthetic"), requests().shape("shapes")) == (SHAPE, (1, 32, 32))
+    estimates = requests().estimates
+    assert (estimates.shape("synthetic"), estimates.shape("shapes")) == ((8, 32, 32), (1, 32, 32))
 
 
-def test_a_training_asks_for_its_batch_its_processes_and_its_epochs():
-    memory = {
-        count: requests(training_processes=count, on_gpu=True).training_memory("synthetic", "standard-s0", 1)
-        for count in (1, 3)
-    }
+def test_a_training_asks_for_its_batch_and_its_processes():
+    memory = {count: requests(training_processes=count, on_gpu=True).memory("train", STANDARD, 1) for count in (1, 3)}
     assert memory[3] - memory[1] == pytest.approx(2 * MARGIN * CUDA_PROCESS_MB, abs=2)
-    alone, thrice = (requests().training_memory("synthetic", f"{model}-s0", 1) for model in ("at_pgd", "avg"))
-    assert thrice > alone  # the clean clips and two examples of each pass at once
-    scratch, finetune = (CONFIG["training"][name]["epochs"] for name in ("scratch", "finetune"))
-    assert requests().training_minutes("synthetic", "standard-s0", 1) == minutes(scratch, SHAPE, 1)
-    assert requests().training_minutes("synthetic", "at_pgd-s0", 1) == minutes(finetune * (1 + 3 + 1), SHAPE, 1)
+    # The clean clips and two examples of each pass at once.
+    assert requests().memory("train", AVG, 1) > requests().memory("train", AT_PGD, 1)
 
 
-def test_a_prediction_asks_for_the_batch_of_the_evaluation_and_an_attack_for_its_steps():
-    small, large, all_clips = (
-        requests(batch_size=size).prediction_memory("synthetic", "standard-s0", 1) for size in (18, 36, 3600)
-    )
-    assert small < large
-    assert all_clips > large
+def test_a_prediction_asks_for_the_batch_of_the_evaluation():
+    small, large, all_clips = (requests(batch_size=size).memory("predict_clean", TARGET, 1) for size in (18, 36, 3600))
+    assert small < large < all_clips
     clips = requests().estimates.numbers["synthetic"].test  # fewer than 3,600
-    assert all_clips == requests(batch_size=clips).prediction_memory("synthetic", "standard-s0", 1)
-    assert requests(counts=read_counts([SHIPPED])).prediction_memory("synthetic", "standard-s0", 1) != small
-    assert requests().prediction_minutes("synthetic", 1) == minutes(1, SHAPE, 1)
-    assert requests().attack_minutes("synthetic", "pgd_20", 1) == minutes(1 + 20 + 1, SHAPE, 1)
+    assert all_clips == requests(batch_size=clips).memory("predict_clean", TARGET, 1)
+    assert requests(counts=read_counts([SHIPPED])).memory("predict_clean", TARGET, 1) != small
 
 
-def test_learning_asks_by_its_own_epochs_and_batch_size_or_those_of_the_class():
-    default = Adam()
-    assert requests().learning_minutes("synthetic", "framing", 1) == minutes(default.epochs, SHAPE, 1)
-    assert requests().learning_minutes("synthetic", "long_framing", 1) == minutes(600, SHAPE, 1)
-    short, long = (requests().learning_memory("synthetic", "standard-s0", name, 1) for name in ATTACKS)
-    assert (short < long) == (default.batch_size < 320)
+@pytest.mark.parametrize("rule", JOBS)
+def test_minutes_are_those_of_the_operations_at_the_rate_of_the_device(rule):
+    """A job of a second's operations asks for little more than the time to start; at a rate near 0, for a day."""
+    work = requests().estimates.work(rule, JOBS[rule])
+    seconds = [work.operations / (rate * TERA) for rate in (0.01, 0.02)]
+    slow, fast = (requests(tflops=rate).minutes(rule, JOBS[rule], 1) for rate in (0.01, 0.02))
+    assert (slow, fast) == tuple(minutes(one, 1) for one in seconds)
+    assert requests(tflops=1e-12).minutes(rule, JOBS[rule], 1) == 24 * 60
+
+
+def test_a_training_on_several_gpus_takes_less_time():
+    slow = {"tflops": 1e-4}
+    assert requests(**slow, training_processes=2).minutes("train", AVG, 1) < requests(**slow).minutes("train", AVG, 1)
+
+
+def test_longer_trainings_and_attacks_ask_for_more_time():
+    slow = requests(tflops=1e-4)
+    assert slow.minutes("attack", SOURCE | {"attack": "pgd_20"}, 1) > slow.minutes(
+        "attack", SOURCE | {"attack": "pgd"}, 1
+    )
+    assert slow.minutes("learn", SOURCE | {"attack": "long_framing"}, 1) > slow.minutes("learn", JOBS["learn"], 1)
+
+
+@pytest.mark.parametrize(
+    ("tflops", "gpus", "threads", "expected"), [(3.0, 1, 4, 3.0), (None, 1, 4, GPU_TFLOPS), (None, 0, 4, 0.04)]
+)
+def test_the_rate_is_as_configured_or_that_of_the_kind_of_device(tflops, gpus, threads, expected):
+    assert reached(tflops, gpus, threads) == expected
+
+
+def test_learning_asks_by_its_own_batch_size_or_that_of_the_class():
+    short, long = (requests().memory("learn", SOURCE | {"attack": name}, 1) for name in ATTACKS)
+    assert (short < long) == (Adam().batch_size < 320)
 
 
 def test_a_field_without_a_default_has_no_value():

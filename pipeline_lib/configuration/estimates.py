@@ -88,6 +88,7 @@ class Estimates:
             "predict_clean": self._predict,
             "predict_transfer": self._predict,
             "features": self._features,
+            "check": self._check,
         }
         return known[rule](**wildcards) if rule in known else Work()
 
@@ -167,6 +168,10 @@ class Estimates:
     def _features(self, dataset: str, source: str, attack: str) -> Work:
         one = self._predict(dataset, source)
         return one._replace(operations=2 * one.operations, memory=2 * one.memory - PROCESS_MB)
+
+    def _check(self, dataset: str, target: str) -> Work:
+        """Its time is its budget."""
+        return Work(memory=self.attack_memory(dataset, target), model=split_target(target)[0])
 
 
 def _selects(training: Mapping[str, Any], how: str) -> bool:

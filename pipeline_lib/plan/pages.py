@@ -4,7 +4,7 @@ import html
 
 import pandas as pd
 
-from pipeline_lib.plan.planned import Planned
+from pipeline_lib.plan.planned import Job, Planned
 from pipeline_lib.plan.rates import Rate
 from pipeline_lib.plan.summary import GB, PETA, Row, Summary
 from pipeline_lib.reporting import formats
@@ -30,12 +30,12 @@ def table(summary: Summary) -> pd.DataFrame:
 
 def sections(planned: Planned, summary: Summary, rate: Rate) -> dict[str, list[str]]:
     """Sentences below the table, by heading; those without any are left out."""
-    hours, name = summary.longest
+    hours, longest = summary.longest
     total = summary.total
     found = {
         "time": [
             f"{total.hours:.3g} hours for {total.operations / PETA:.4g} PFLOP on {rate.words}.",
-            f"The longest job: {name}, {hours:.3g} hours." if hours else "",
+            f"The longest job: {longest.name}, {hours:.3g} hours{_requested(longest)}." if longest and hours else "",
         ],
         "disk": [
             f"{kind}: {left / GB:.3g} GB to write" + (f", {done / GB:.3g} GB there" if done else "")
@@ -43,7 +43,7 @@ def sections(planned: Planned, summary: Summary, rate: Rate) -> dict[str, list[s
         ],
         "memory": [
             f"{job.name}: {job.work.memory / 1000:.3g} GB"
-            + (f" (asks a cluster for {job.asked['mem_mb'] / 1000:.3g} GB)" if "mem_mb" in job.asked else "")
+            + (f" (asks a cluster for {job.asked.memory / 1000:.3g} GB)" if job.asked else "")
             for job in summary.largest
         ],
         "missing": list(planned.missing),
@@ -53,6 +53,10 @@ def sections(planned: Planned, summary: Summary, rate: Rate) -> dict[str, list[s
     if not total.done:
         found.pop("skipped")
     return {heading: kept for heading, lines in found.items() if (kept := [line for line in lines if line])}
+
+
+def _requested(job: Job) -> str:
+    return f" (asks a cluster for {job.asked.minutes / 60:.3g} hours, by the key `tflops`)" if job.asked else ""
 
 
 def _numbers(planned: Planned) -> list[str]:

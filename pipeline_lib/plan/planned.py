@@ -13,6 +13,7 @@ from pipeline_lib.configuration.estimates import Estimates, Work
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.reading import config_of
+from pipeline_lib.configuration.requests import Requests
 from pipeline_lib.configuration.stacking import laid_over
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build
@@ -24,17 +25,23 @@ from pipeline_lib.reporting.publish import publish
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("all", "results")
-ASKED = ("mem_mb", "runtime", "gpu")
+
+
+class Asked(NamedTuple):
+    """What a job requests of a cluster: MB and minutes."""
+
+    memory: int
+    minutes: int
 
 
 class Job(NamedTuple):
-    """A job of the graph: rule, wildcards, whether it has to run, its work, and what it requests of a cluster."""
+    """A job of the graph: rule, wildcards, whether it has to run, its work, and what it requests if it computes."""
 
     rule: str
     wildcards: Mapping[str, str]
     left: bool
     work: Work
-    asked: Mapping[str, Any]
+    asked: Asked | None
 
     @property
     def name(self) -> str:
@@ -84,8 +91,9 @@ def _planned(
             if new := count_missing(estimates, _networks(jobs), uncounted):
                 _keep(new, counts_file(config["results"]))
                 estimates = replace(estimates, counts=before | new)
+            requests = replace(workflow.globals["REQUESTS"], counts=estimates.counts, given=numbers)
             return Planned(
-                jobs=[_job(one, is_left, estimates) for one, is_left in jobs],
+                jobs=[_job(one, is_left, requests) for one, is_left in jobs],
                 estimates=estimates,
                 config=config,
                 missing=[*_missing(missing, numbers), *_absent(plan, config, missing)],
@@ -105,10 +113,13 @@ def _stands_in(job: Any, missing: StandIns) -> bool:
     return job.rule.name == "render" and job.wildcards_dict["dataset"] in missing.datasets
 
 
-def _job(job: Any, left: bool, estimates: Estimates) -> Job:
-    wildcards = dict(job.wildcards_dict)
-    asked = {key: value for key in ASKED if left and (value := job.resources.get(key)) is not None}
-    return Job(job.rule.name, wildcards, left, estimates.work(job.rule.name, wildcards), asked)
+def _job(job: Any, left: bool, requests: Requests) -> Job:
+    rule, wildcards = job.rule.name, dict(job.wildcards_dict)
+    work = requests.estimates.work(rule, wildcards)
+    asked = (
+        Asked(requests.memory(rule, wildcards, 1), requests.minutes(rule, wildcards, 1)) if work.operations else None
+    )
+    return Job(rule, wildcards, left, work, asked)
 
 
 def _networks(jobs: Iterable[tuple[Any, bool]]) -> set[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 
 from pipeline_lib.entries.facts import value_of
 from pipeline_lib.plan.planned import Job, Planned
@@ -28,14 +29,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A plan and a rate in numbers. longest: of one job, in hours, with its name. disk: bytes by kind of file, done
+    """A plan and a rate in numbers. longest: of one job, in hours, and the job. disk: bytes by kind of file, done
     and left."""
 
     rows: list[Row]
     total: Row
     disk: dict[str, tuple[float, float]]
     largest: list[Job]
-    longest: tuple[float, str]
+    longest: tuple[float, Job | None]
 
 
 def summary_of(planned: Planned, rate: Rate) -> Summary:
@@ -50,7 +51,9 @@ def summary_of(planned: Planned, rate: Rate) -> Summary:
         total=_row("total", planned.jobs, planned, rate),
         disk=_disk(planned.jobs),
         largest=[job for _, job in largest[:LARGEST]],
-        longest=max(((hours(job, planned, rate) * rate.jobs, job.name) for job in left), default=(0.0, "")),
+        longest=max(
+            ((hours(job, planned, rate) * rate.jobs, job) for job in left), key=itemgetter(0), default=(0.0, None)
+        ),
     )
 
 

@@ -15,8 +15,8 @@ rule learn:
     threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.learning_memory(**wildcards, attempt=attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.learning_minutes(wildcards.dataset, wildcards.attack, attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.memory("learn", wildcards, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.minutes("learn", wildcards, attempt),
     params:
         identity=identity,
         entry=lambda wildcards: parameters.learned_entry(PLAN, wildcards.attack),
@@ -43,8 +43,8 @@ rule attack:
     threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.source, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.attack_minutes(wildcards.dataset, wildcards.attack, attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.memory("attack", wildcards, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.minutes("attack", wildcards, attempt),
     params:
         identity=identity,
         entry=lambda wildcards: parameters.attack_entry(PLAN, wildcards.attack),
@@ -69,10 +69,8 @@ rule union:
     threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(
-            wildcards.dataset, cascade_of(wildcards)["model"], attempt
-        ),
-        runtime=lambda wildcards, attempt: REQUESTS.cascade_minutes(**wildcards, attempt=attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.memory("union", wildcards, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.minutes("union", wildcards, attempt),
     params:
         identity=identity,
         attacks=lambda wildcards: parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade),

@@ -17,7 +17,7 @@ from pipeline_lib.configuration.front_facts import front_facts, numbered_figure,
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.patterns import pattern_before_another, pattern_of
 from pipeline_lib.configuration.reading import jobs_of, read_schema
-from pipeline_lib.configuration.requests import Requests, cores
+from pipeline_lib.configuration.requests import Requests, cores, reached
 from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.targets import all_targets, split_target
@@ -58,6 +58,7 @@ REQUESTS = Requests(
     plan=PLAN,
     batch_size=BATCH_SIZE,
     training_processes=max(1, TRAINING_GPUS),
+    tflops=reached(config["tflops"], GPUS, config["threads"]),
     on_gpu=bool(GPUS),
     counts=COUNTS,
 )

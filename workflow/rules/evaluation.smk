@@ -14,8 +14,8 @@ rule predict_clean:
     threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.target, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.prediction_minutes(wildcards.dataset, attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.memory("predict_clean", wildcards, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.minutes("predict_clean", wildcards, attempt),
     params:
         identity=identity,
         branch=lambda wildcards: split_target(wildcards.target)[1],
@@ -50,8 +50,8 @@ rule features:
     threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.source, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.prediction_minutes(wildcards.dataset, attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.memory("features", wildcards, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.minutes("features", wildcards, attempt),
     params:
         identity=identity,
         branch=lambda wildcards: split_target(wildcards.source)[1],
@@ -76,7 +76,7 @@ rule check:
     threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.target, attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.memory("check", wildcards, attempt),
         runtime=lambda wildcards, attempt: REQUESTS.check_minutes(config["check"]["budget"], attempt),
     params:
         identity=identity,

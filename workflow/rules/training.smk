@@ -15,8 +15,8 @@ rule train:
     threads: TRAINING_CORES
     resources:
         gpu=TRAINING_GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.training_memory(wildcards.dataset, wildcards.model, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.training_minutes(wildcards.dataset, wildcards.model, attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.memory("train", wildcards, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.minutes("train", wildcards, attempt),
     params:
         identity=identity,
         entry=lambda wildcards: parameters.model_entry(PLAN, wildcards.model),
