@@ -16,6 +16,7 @@ from pipeline_lib.jobs.locks import waiting_at_most
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.recording import recorded
 from pipeline_lib.jobs.runs import STOPPED
+from pipeline_lib.jobs.used import measured
 from pipeline_lib.jobs.warm import leave, run_in_warm_process
 
 
@@ -39,6 +40,7 @@ def job(snakemake: Any) -> Iterator[None]:
                 reserved_gpus(int(snakemake.resources.get("gpu", 0)), snakemake.config["gpu_share"]),
                 marked_by(forced),
                 recorded(identity, results),
+                measured(snakemake),
             ):
                 yield
         except SystemExit as end:

@@ -8,6 +8,7 @@ FILES = {
         "tables/claims.*": "statements of the papers: which hold here (if the studies have any of their tables)",
         "tables/audit.*": "how well each attack has converged, and where gradients are masked",
         "figures/NAME.png, .pdf": "a figure; NAME.csv are its numbers and NAME.html its page, where its kind has them",
+        "partial/STUDY-partial.*": "a table of what was there, after a failed run or on request (partial/README.md)",
         "summary.json": "all numbers of the tables, and the claims",
         "tables/front.rst, opening.rst": "the first page of the report, as text",
     },
@@ -25,7 +26,7 @@ FILES = {
     },
     "Of the workflow": {
         "identities, DATASET/identities": "what each result is made of, which plans follow: copy them, too",
-        "logs, DATASET/logs": "a log for each job",
+        "logs, DATASET/logs": "a log for each job; logs/used.csv: what each asked for and used",
         ".runs": "states of trainings and sets, and finished models of earlier configurations; may be deleted",
     },
 }

@@ -23,7 +23,7 @@ from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.targets import all_targets, split_target
 from pipeline_lib.configuration.yaml_files import with_types
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs import forcing, results_lock, warm
+from pipeline_lib.jobs import forcing, results_lock, used, warm
 from pipeline_lib.jobs.counts import SHIPPED, counts_file, read_counts
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
 from pipeline_lib.jobs.logs import LOGGER
@@ -79,11 +79,14 @@ onstart:
 
 onsuccess:
     results_lock.release(Path(config["results"]))
+    if workflow.is_main_process:
+        used.write_table(Path(config["results"]))
 
 
 onerror:
     results_lock.release(Path(config["results"]))
     if workflow.is_main_process:
+        used.write_table(Path(config["results"]))
         show_partial_tables()
 
 
