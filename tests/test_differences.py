@@ -10,7 +10,10 @@ from scipy.stats import binomtest
 from pipeline_lib.reporting.cells import measure
 from pipeline_lib.reporting.difference_files import write_differences
 from pipeline_lib.reporting.differences import COLUMNS, build_differences
-from pipeline_lib.reporting.tables import table_of
+from pipeline_lib.reporting.formats import pair_text
+from pipeline_lib.reporting.pairs import PAIR_NUMBERS, PAIR_TEXTS, pair_notes, with_pairs
+from pipeline_lib.reporting.table_files import write_table
+from pipeline_lib.reporting.tables import read_table, table_of
 from pipeline_lib.reporting.worst_cases import with_worst_cases
 from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, layout_of, summaries
@@ -147,6 +150,55 @@ def test_worst_cases_have_tables_of_their_own(tmp_path: Path) -> None:
     ]
     assert "In the worst case: both numbers under the strongest attack" in texts["html"]
     assert r"\label{tab:study-differences-row-above-worst-case}" in texts["latex"]
+
+
+PAIRED = {"TRADES 6": "AT-PGD"}
+
+
+def test_pairs_are_compared_in_every_column_but_those_of_the_same_predictions(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS, reference=PAIRED)
+    layout["rows"][2]["cells"]["clean"] = layout["rows"][1]["cells"]["clean"]
+    found = differences(layout).query("against == 'pair'")
+    assert found["column"].tolist() == ["pgd", "mean", "union"]
+    assert {*zip(found["row"], found["other"], strict=True)} == {("TRADES 6", "AT-PGD")}
+    best = differences(layout).query("against == 'best' and row == 'TRADES 6' and column == 'pgd'")
+    assert found["difference"].iloc[0] == best["difference"].iloc[0] == -10
+    assert found["p_holm"].iloc[0] < best["p_holm"].iloc[0] * 3  # corrected for the pairs only
+    assert f"| TRADES 6 {MINUS} AT-PGD |" in " ".join(written(tmp_path, layout)["markdown"].split())
+
+
+def test_a_table_shows_the_differences_of_its_pairs_and_of_the_printed_values(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS, reference=PAIRED)
+    values = [("printed", "AT-PGD", "pgd", 41.61), ("printed", "TRADES 6", "pgd", 47.0)]
+    paper = pd.concat([PAPER, pd.DataFrame(values, columns=PAPER.columns)])
+    numbers = measure(layout)
+    table = table_of(layout, paper, numbers)
+    found = with_pairs(table, build_differences(layout, table, numbers))
+    (record,) = found[(found["row"] == "TRADES 6") & (found["column"] == "pgd")].to_dict("records")
+    assert (record["other"], record["minus"], round(record["paper_minus"], 2)) == ("AT-PGD", -10, 5.39)
+    assert found[found["row"] != "TRADES 6"]["minus"].isna().all()
+    pd.testing.assert_frame_equal(found[table.columns], table)
+    paths = {kind: tmp_path / f"t.{ending}" for kind, ending in KINDS.items()}
+    write_table(found, layout, None, numbers, **paths)
+    texts = {kind: path.read_text() for kind, path in paths.items()}
+    cell = pair_text(record)
+    assert cell.startswith(f"{MINUS}10.0 [")
+    assert cell.endswith(", paper +5.39")
+    assert all(f"({cell})" in texts[kind] for kind in ("markdown", "html"))
+    assert cell in texts["latex"]
+    assert "(difference)" in texts["latex"]
+    assert all(f"TRADES 6 {MINUS} AT-PGD. An asterisk" in texts[kind] for kind in ("markdown", "latex", "html"))
+    read = read_table(paths["csv"])
+    pd.testing.assert_frame_equal(read[["row", "column", *PAIR_TEXTS]], found[["row", "column", *PAIR_TEXTS]])
+    pd.testing.assert_frame_equal(read[[*PAIR_NUMBERS]], found[[*PAIR_NUMBERS]].astype(float).round(4))
+
+
+def test_a_table_without_pairs_stays_as_it_is(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS, reference="None")
+    numbers = measure(layout)
+    table = table_of(layout, PAPER, numbers)
+    assert with_pairs(table, build_differences(layout, table, numbers)) is table
+    assert pair_notes(table) == []
 
 
 def test_one_row_has_nothing_to_be_compared_with(tmp_path: Path) -> None:

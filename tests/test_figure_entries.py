@@ -25,6 +25,7 @@ from test_studies import PLAN
 
 SWEEPS = {"pgd_steps": Sweep("steps", {"pgd": 1, "roa": "5/2"})}
 SWEEP = {"method": "sweep", "title": "T", "dataset": "d", "panels": {"PGD": "pgd_steps"}, "rows": {"Plain": "plain"}}
+MAPS = {"method": "feature_maps", "dataset": "d", "attack": "pgd", "rows": {"R": "plain"}, "stage": "layer1"}
 PATHS = Paths("r")
 
 
@@ -69,6 +70,9 @@ def test_a_swept_transfer():
         (SWEEP | {"rows": {}}, "figures.f.rows: has 0 entries, and needs at least 1"),
         (SWEEP | {"dataset": "x"}, "figures.f.dataset: unknown dataset 'x'; known: d"),
         ({"method": "iterations", "dataset": "d", "attack": "x", "rows": {"R": "plain"}}, "f.attack: unknown attack"),
+        (MAPS | {"clip": -1}, "figures.f.clip: -1 is below 0"),
+        (MAPS | {"channels": [0, -1]}, "figures.f.channels: -1 is below 0, the first channel"),
+        (MAPS | {"attack": "x"}, "figures.f.attack: unknown attack 'x'"),
         ({"method": "features", "dataset": "d", "attack": "clean", "rows": {"R": "plain"}}, "f.attack: unknown attack"),
         (
             {"method": "perturbations", "dataset": "d", "source": "plain", "attacks": ["pgd", "x"]},
@@ -171,7 +175,7 @@ def test_mistakes_in_the_class_of_an_own_kind_are_named_with_its_file(beside, ol
 
 def test_planning_figures_loads_nothing_that_draws_or_calculates():
     kinds = sorted({target.partition(":")[0] for target in METHODS.values() if ".reporting." in target})
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     lines = [*(f"import {kind}" for kind in kinds), "from configured import CONFIG, resolved", "resolved(CONFIG)"]
     heavy = "sys.exit(bool({'numpy', 'pandas', 'matplotlib', 'torch'} & sys.modules.keys()))"
     code = "\n".join(["import sys", *lines, heavy])

@@ -30,6 +30,15 @@ def test_a_figure_of_features_adds_its_jobs_only(finished):
     assert jobs == measured | {("figure_csv", "stages"), ("report",)}  # the sets are those of a study
 
 
+def test_feature_maps_are_a_job_for_each_row_of_one_stage_and_clip(finished):
+    new = {"method": "feature_maps", "dataset": "synthetic", "attack": "roa", "stage": "layer2", "clip": 3}
+    jobs = plan(finished, {"figures": {"maps": new | {"rows": {"A": "standard", "B": "multibn_manual/physical"}}}})
+    targets = ("standard-s0", "multibn_manual-s0-physical")
+    made = {("feature_maps", "synthetic", target, "roa", "layer2", "3") for target in targets}
+    assert computing(jobs) == made
+    assert rules(jobs) == {"feature_maps", "figure_csv", "report"}
+
+
 def test_a_masking_sheet_adds_the_sets_that_no_study_has(finished):
     sheet = {
         "method": "masking",
@@ -104,7 +113,7 @@ def test_a_sweep_is_its_entries_written_by_hand(swept):
     ("kind", "old", "new", "redrawn"),
     [
         ("iterations", "0.065 * len", "0.07 * len", {("figure_csv", "iterations_pgd")}),
-        ("perturbations", "FRAMES_PER_SECOND = 5", "FRAMES_PER_SECOND = 6", {"examples", "shapes"}),
+        ("perturbations", "FRAMES_PER_SECOND = 5", "FRAMES_PER_SECOND = 6", {"examples", "multav", "shapes"}),
         ("masking", "width_ratios=widths", "width_ratios=list(widths)", {("figure_csv", "masking_shapes")}),
     ],
 )

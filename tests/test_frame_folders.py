@@ -8,7 +8,7 @@ from PIL import Image
 from pipeline_lib.clips.class_folders import ClassFolders
 from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.clips.frame_folders import FrameFolders
-from pipeline_lib.clips.sampling import UniformStride
+from pipeline_lib.clips.sampling import UniformStride, Windows
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.store import Clips
 
@@ -88,3 +88,21 @@ def test_a_store_of_folders_of_frames(tmp_path):
     assert SPEC.problem(tmp_path / "data/train/a/x") == ""
     (tmp_path / "file").touch()
     assert SPEC.problem(tmp_path / "file") == ": not a folder of frames"
+
+
+def test_several_clips_of_each_video_have_names_of_their_own(tmp_path):
+    for split, count in (("train", 9), ("test", 7)):
+        for name in ("a", "b"):
+            frames(tmp_path / split / "walk" / name, *(f"{number}.png" for number in range(count)))
+    lists = ClassFolders(items="folders")
+    decoder = FrameFolders(size=8, sampling=Windows(frames=2, clips=3))
+    assert decoder.clips_per_video == 3
+    for workers in (1, 4):
+        store = tmp_path / f"{workers}.h5"
+        decode_to_store(store, tmp_path, "test", lists, decoder, Decoding(), workers)
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "4.h5").read_bytes()
+    clips = Clips(tmp_path / "1.h5")
+    assert clips.videos == [f"test/walk/{name}#clip={clip}" for name in ("a", "b") for clip in (1, 2, 3)]
+    assert clips.labels.tolist() == [0] * 6
+    shown = clips.read(range(6))[:, :, 0, 0, 0]
+    assert shown.tolist() == [[0, 10], [20, 30], [40, 50]] * 2

@@ -20,6 +20,7 @@ CELL = {"target": "multibn-s0", "source": "standard-s0", "attack": "pgd"}
         (PATHS.adversarial("d", "standard-s0", "pgd", "audit.csv"), "out/d/adversarial/standard-s0/pgd.audit.csv"),
         (PATHS.prediction("d", **CELL), "out/d/predictions/multibn-s0/standard-s0/pgd.csv"),
         (PATHS.features("d", "standard-s0", "pgd"), "out/d/features/standard-s0/pgd.csv"),
+        (PATHS.feature_maps("d", "standard-s0", "pgd", "layer1", 0), "out/d/feature_maps/standard-s0/pgd/layer1-0.npz"),
         (PATHS.table("audit", "csv"), "out/tables/audit.csv"),
         (PATHS.figure("chart_multav", "pdf"), "out/figures/chart_multav.pdf"),
         (PATHS.differences("multav", "csv"), "out/tables/differences/multav.csv"),

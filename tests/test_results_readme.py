@@ -18,6 +18,8 @@ NAMES = {
     "study": "STUDY",
     "cascade": "*",
     "ending": "csv",
+    "stage": "STAGE",
+    "clip": "CLIP",
 }
 LISTED = [path for files in FILES.values() for path in files]
 METHODS = [name for name, _ in inspect.getmembers(Paths, inspect.isfunction) if not name.startswith("_")]

@@ -1,7 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 
-from pipeline_lib.clips.sampling import CenterWindow, Linspace, UniformStride
+from pipeline_lib.clips.sampling import CenterWindow, Linspace, UniformStride, Windows, clips_of
 
 SAMPLINGS = [UniformStride(frames=8), Linspace(frames=8), CenterWindow(frames=8), CenterWindow(frames=8, stride=3)]
 
@@ -62,3 +64,33 @@ def test_center_window_loops_a_short_video() -> None:
 def test_a_video_without_frames_is_an_error(sampling: UniformStride) -> None:
     with pytest.raises(ValueError, match="at least one frame"):
         sampling(0)
+
+
+def framings_protocol(count: int, frames: int, clips: int) -> list[list[int]]:
+    """The loader of validation clips in Hara et al.'s code, literally, with frame numbers from 1, and its padding."""
+    step = max(1, math.ceil((count - 1 - frames) / (clips - 1)))
+    found = [list(range(start, min(count + 1, start + frames))) for start in range(1, count, step)]
+    for numbers in found:
+        for number in numbers:
+            if len(numbers) >= frames:
+                break
+            numbers.append(number)
+    return [[number - 1 for number in numbers] for numbers in found]
+
+
+@pytest.mark.parametrize("clips", [2, 3, 5])
+def test_windows_are_the_clips_of_the_framings_protocol(clips: int) -> None:
+    several = clips_of(Windows(frames=16, clips=clips))
+    for count in range(3 * 16 + 1, 300):
+        assert [one(count).tolist() for one in several] == framings_protocol(count, 16, clips)[:clips]
+
+
+def test_windows_of_short_videos_exist_and_one_window_is_the_beginning() -> None:
+    for count in range(1, 49):
+        for number, one in enumerate(clips_of(Windows(frames=16))):
+            assert one.frames == len(one(count)) == 16
+            assert set(one(count)) <= set(range(count))
+            assert count > 17 or one(count)[0] == 0 or number
+    assert clips_of(Windows(frames=4, clips=1))[0](9).tolist() == Windows(frames=4)(9).tolist() == [0, 1, 2, 3]
+    stride = UniformStride(frames=8)
+    assert clips_of(stride) == [stride]

@@ -139,6 +139,19 @@ def test_the_reference_is_a_row():
     assert resolve_studies({"studies": {"s": study}}, PLAN)["s"]["reference"] == "R"
 
 
+def test_a_reference_may_be_a_row_for_each_of_some():
+    columns, rows = {"c": "pgd"}, {"Mult": "plain", "Add": "plain"}
+    study = written(columns, rows, reference={"Mult": "Add"})
+    assert resolve_studies({"studies": {"s": study}}, PLAN)["s"]["reference"] == {"Mult": "Add"}
+    for reference, message in (
+        ({"Mult": "X"}, "studies.s.reference.Mult: unknown row 'X'; known: Add, Mult"),
+        ({"X": "Add"}, "studies.s.reference.X: unknown row 'X'; known: Add, Mult"),
+        ({"Add": "Add"}, "studies.s.reference.Add: a row is not compared with itself: name another one"),
+    ):
+        with pytest.raises(PipelineError, match=re.escape(message)):
+            rows_of(columns, rows, reference=reference)
+
+
 def test_an_aimed_attack_needs_a_selecting_source_that_knows_its_type():
     rows = rows_of(
         {"c": "aimed"}, {"Soft": "soft", "Wrapped": "wrapped", "Other": {"target": "plain", "source": "soft"}}

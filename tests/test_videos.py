@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline_lib.clips.decode import Decoding, Part
 from pipeline_lib.clips.ffmpeg_command import Limits, Request
 from pipeline_lib.clips.ffmpeg_process import run_ffmpeg
-from pipeline_lib.clips.sampling import Linspace, UniformStride
+from pipeline_lib.clips.sampling import Linspace, UniformStride, Windows
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.clips.videos import VideoFiles, decode_batch
 from pipeline_lib.errors import PipelineError
@@ -88,6 +88,18 @@ def test_batches_and_workers_change_nothing(videos: dict[str, Path], videos_per_
         assert (one.frames == other.frames).all()
         assert (one.index == other.index).all()
         assert (one.status, one.message) == (other.status, other.message)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_several_clips_of_each_video_follow_each_other(videos: dict[str, Path], workers: int) -> None:
+    paths = [videos["packed.avi"], videos["small.avi"]]
+    spec = VideoFiles(size=24, sampling=Windows(frames=8, clips=3))
+    clips = decode(*paths, spec=spec, workers=workers)
+    assert [clip.index[0] for clip in clips] == [0, 16, 32] * 2  # of 41 frames
+    for path, several in zip(paths, (clips[:3], clips[3:]), strict=True):
+        frames = every_frame(path, 24)
+        for clip in several:
+            assert (clip.frames == frames[clip.index[0] :][:8]).all()
 
 
 def test_repeated_and_unordered_frames(good: Path) -> None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -55,7 +55,7 @@ class Decoder(Protocol):
     """Decodes one kind of file to clips: videos, images, or records of a larger file.
 
     Optional: `decode_parts`, as `decode`, of `Part`s with an interval; `problem(path)`, what is wrong with a listed
-    path (None if nothing is), where it is no regular file.
+    path (None if nothing is), where it is no regular file; `clips_per_video`, if `decode` gives several of each path.
     """
 
     @property
@@ -92,15 +92,16 @@ def decode_to_store(
     `decoding`. PipelineError names the line of a list that is wrong, or the files that are missing or failed and are
     not in `decoding.tolerate`.
     """
-    items = lists.read(root, split)
+    videos = lists.read(root, split)
+    items = numbered(videos, getattr(decoder, "clips_per_video", 1))
     folder = lists.video_root(root)
-    listed = [item.path for item in items if item.path not in decoding.tolerate]
+    listed = [item.path for item in videos if item.path not in decoding.tolerate]
     require_present(listed, folder, split, getattr(decoder, "problem", problem))
     statuses: list[Status] = []
     write_store(
         out,
         items,
-        recorded(decoded(decoder, folder, items, decoding, workers), statuses),
+        recorded(decoded(decoder, folder, videos, decoding, workers), statuses),
         shape=decoder.shape,
         classes=lists.class_names(root),
         spec=decoder.described(),
@@ -109,6 +110,13 @@ def decode_to_store(
         progress=progress,
     )
     report(f"{split} clips of {printable(str(root))}", [item.name for item in items], statuses)
+
+
+def numbered(videos: Sequence[Video], clips: int) -> list[Video]:
+    """The clips of videos, in their order: each video, or as many as there are clips of it."""
+    if clips == 1:
+        return list(videos)
+    return [replace(video, clip=number + 1) for video in videos for number in range(clips)]
 
 
 def decoded(
@@ -142,6 +150,12 @@ def in_order(
             yield from pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def in_turn(streams: Sequence[Iterator[DecodedClip]]) -> Iterator[DecodedClip]:
+    """The first clip of each stream, then the second of each, and so on: the clips of each video in their order."""
+    for clips in zip(*streams, strict=True):
+        yield from clips
 
 
 def failed(shape: Sequence[int], message: str) -> DecodedClip:

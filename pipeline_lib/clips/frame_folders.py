@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import PIL
 
-from pipeline_lib.clips.decode import Decoding, failed, in_order
+from pipeline_lib.clips.decode import Decoding, failed, in_order, in_turn
 from pipeline_lib.clips.folders import is_image
 from pipeline_lib.clips.images import fitted, opened
 from pipeline_lib.clips.listed_paths import entries
-from pipeline_lib.clips.sampling import Sampling
+from pipeline_lib.clips.sampling import Sampling, clips_of
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
@@ -42,8 +42,15 @@ class FrameFolders:
     def shape(self) -> tuple[int, int, int, int]:
         return self.sampling.frames, self.size, self.size, 3
 
+    @property
+    def clips_per_video(self) -> int:
+        return len(clips_of(self.sampling))
+
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of the folders in their order, from `workers` threads: Pillow releases the GIL."""
+        if self.clips_per_video > 1:
+            each = [dataclasses.replace(self, sampling=one) for one in clips_of(self.sampling)]
+            return in_turn([spec.decode(paths, decoding, max(1, workers // len(each))) for spec in each])
 
         def decode_some(some: Sequence[Path]) -> list[DecodedClip]:
             return [self._decoded(path, decoding) for path in some]

@@ -1,6 +1,9 @@
 """Selects the frames of a clip: functions from a video's number of frames to frame numbers."""
 
-from typing import Protocol
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -57,6 +60,55 @@ class CenterWindow:
         span = (self.frames - 1) * self.stride + 1
         start = max(0, (count - span) // 2)
         return looped(start + np.arange(self.frames) * self.stride, count)
+
+
+@method
+class Windows:
+    """Several clips of each video, of consecutive frames: the first begins with the video, the last ends with it.
+
+    The starts are those of Hara et al.'s validation clips, which adversarial framing (Zajac et al., 2019) is tested on:
+    ceil((count - 1 - frames) / (clips - 1)) frames apart. A clip that the video is too short for is looped, as there.
+    Called, it gives the first clip.
+
+    frames: number of frames of a clip (the framing's authors: 16).
+    clips: of each video (theirs: 3).
+    """
+
+    clips_by: ClassVar[str] = "clips"
+
+    frames: Count
+    clips: Count = 3
+
+    def __call__(self, count: int) -> np.ndarray:
+        return self.of_video(0, count)
+
+    def of_video(self, number: int, count: int) -> np.ndarray:
+        """The frames of one of the clips (0 is the first)."""
+        step = max(0, math.ceil((count - 1 - self.frames) / max(1, self.clips - 1)))
+        start = min(number * step, max(0, count - 1))
+        return start + looped(np.arange(self.frames), count - start)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One of the clips that `Windows` takes of a video."""
+
+    windows: Windows
+    number: int
+
+    @property
+    def frames(self) -> int:
+        return self.windows.frames
+
+    def __call__(self, count: int) -> np.ndarray:
+        return self.windows.of_video(self.number, count)
+
+
+def clips_of(sampling: Sampling) -> Sequence[Sampling]:
+    """The samplings of each clip of a video: one, except for `Windows`."""
+    if isinstance(sampling, Windows):
+        return [Window(sampling, number) for number in range(sampling.clips)]
+    return [sampling]
 
 
 def looped(index: np.ndarray, count: int) -> np.ndarray:

@@ -18,20 +18,22 @@ class Video:
     """A video of a list: its path relative to the folder of videos (with `/`), and its label (0 is the first class).
 
     start, end: seconds; the clip is taken from the frames at `start` <= time < `end`. None is that end of the video.
+    clip: which one of several clips of the video; 1 is the first.
     """
 
     path: str
     label: int
     start: float | None = None
     end: float | None = None
+    clip: int | None = None
 
     @property
     def name(self) -> str:
-        """The path, and the interval as in a URI of the W3C's Media Fragments (`a.mp4#t=3,5.5`)."""
-        if self.start is None and self.end is None:
-            return self.path
+        """The path, and the interval as in a URI of the W3C's Media Fragments (`a.mp4#t=3,5.5`); and the clip."""
         start, end = ("" if time is None else f"{time:g}" for time in (self.start, self.end))
-        return f"{self.path}#t={start}" + (f",{end}" if end else "")
+        fragments = [f"t={start}" + (f",{end}" if end else "")] if start or end else []
+        fragments += [] if self.clip is None else [f"clip={self.clip}"]
+        return f"{self.path}#{'&'.join(fragments)}" if fragments else self.path
 
 
 class Lists(Protocol):

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline_lib.clips.containers import advice, whitelist
-from pipeline_lib.clips.decode import Decoding, Part, failed, in_order
+from pipeline_lib.clips.decode import Decoding, Part, failed, in_order, in_turn
 from pipeline_lib.clips.exact import decode_exactly
 from pipeline_lib.clips.ffmpeg_command import Limits, Request
 from pipeline_lib.clips.ffmpeg_process import Output, Received, descriptors
 from pipeline_lib.clips.messages import only_about_earlier_frames
 from pipeline_lib.clips.readable import in_words, why_unreadable
-from pipeline_lib.clips.sampling import Sampling
+from pipeline_lib.clips.sampling import Sampling, clips_of
 from pipeline_lib.clips.status import DecodedClip, Status, printable
 from pipeline_lib.clips.times import evenly_spaced, reaches
 from pipeline_lib.clips.wholeness import frames_in_header, missing
@@ -44,12 +44,19 @@ class VideoFiles:
     def shape(self) -> tuple[int, int, int, int]:
         return self.sampling.frames, self.size, self.size, 3
 
+    @property
+    def clips_per_video(self) -> int:
+        return len(clips_of(self.sampling))
+
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of `paths` in their order, from `workers` ffmpeg processes at a time."""
         return self.decode_parts([Part(path) for path in paths], decoding, workers)
 
     def decode_parts(self, parts: Sequence[Part], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of videos or of intervals of them, in their order."""
+        if self.clips_per_video > 1:
+            each = [dataclasses.replace(self, sampling=one) for one in clips_of(self.sampling)]
+            return in_turn([spec.decode_parts(parts, decoding, max(1, workers // len(each))) for spec in each])
         step = decoding.videos_per_process
         processes = workers_within_open_files(workers, descriptors(step), f"an ffmpeg process of {step} videos")
         return in_order(lambda some: decode_batch(some, self, decoding), parts, step, processes)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline_lib.entries.building import build
-from pipeline_lib.entries.facts import known_value, target_of
+from pipeline_lib.entries.facts import field_named_by, known_value, target_of
 
 # Official lists: training and test clips, classes.
 OFFICIAL = {
@@ -32,6 +32,13 @@ class Numbers(NamedTuple):
 
 def numbers_of(entry: Mapping[str, Any]) -> Numbers:
     """The numbers of a data set's resolved entry."""
+    found = _videos_of(entry)
+    clips = field_named_by(entry["sampling"], "clips_by") if "sampling" in entry else None
+    return found._replace(train=found.train * (clips or 1), test=found.test * (clips or 1))
+
+
+def _videos_of(entry: Mapping[str, Any]) -> Numbers:
+    """The numbers of videos or images."""
     if "root" in entry:
         try:
             lists, root = build(entry["lists"]), Path(entry["root"])

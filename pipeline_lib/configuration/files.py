@@ -41,6 +41,10 @@ class Cell(NamedTuple):
         """Distances between the source's features of clean and of adversarial clips, stage by stage."""
         return File("features", (self.dataset, *self._made()), self._on_source())
 
+    def feature_maps(self, stage: str, clip: int) -> "File":
+        """What a stage of the source makes of one test clip (0 is the first), clean and under the attack."""
+        return File("feature_maps", (self.dataset, *self._made(), stage, str(clip)), self._on_source())
+
     def _of_set(self, ending: str) -> "File":
         return File("adversarial", (self.dataset, *self._made(), ending), self._on_source())
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration import parameters
+from pipeline_lib.configuration import given_files, parameters
 from pipeline_lib.configuration.describing import Describing
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.layouts import Layouts
@@ -109,6 +109,7 @@ class Jobs:
         outputs = {"weights": self.paths.weights(dataset, model), "history": self.paths.history(dataset, model)}
         given = {"initial": initial, "selector": selector}
         sources = {name: self._given(paths[0]) for name, paths in given.items() if paths and self._given(paths[0])}
+        files, sources = files | given_files.inputs_of(entry), sources | given_files.facts_of(entry)
         return self.described("train", f"train/{model}", dataset, {"entry": entry}, [entry], files, outputs, sources)
 
     def _given(self, path: str) -> dict[str, Any] | None:
@@ -132,11 +133,15 @@ class Jobs:
         settings = {"entry": entry, "branch": split_target(source)[1], "evaluation": plain(self.evaluation)}
         files = self._tested(dataset, source)
         files["learned"] = self.inputs.learned_pattern(dataset, source, attack)
+        files |= given_files.inputs_of(entry)
         outputs = {
             name: self.paths.adversarial(dataset, source, attack, ending) for name, ending in SET_ENDINGS.items()
         }
         outputs["predictions"] = self.paths.prediction(dataset, source, source, attack)
-        return self.described("attack", f"attack/{source}/{attack}", dataset, settings, [entry], files, outputs)
+        sources = given_files.facts_of(entry)
+        return self.described(
+            "attack", f"attack/{source}/{attack}", dataset, settings, [entry], files, outputs, sources
+        )
 
     def union(self, dataset: str, study: str, cascade: str) -> Description:
         attacks = parameters.cascade_entry(self.plan, study, cascade)
@@ -167,6 +172,13 @@ class Jobs:
         outputs = {"features": self.paths.features(dataset, source, attack)}
         name = f"features/{source}/{attack}"
         return self.described("features", name, dataset, self._viewed(source), [], files, outputs)
+
+    def feature_maps(self, dataset: str, source: str, attack: str, stage: str, clip: str) -> Description:
+        settings = {"branch": split_target(source)[1], "stage": stage, "clip": clip}
+        files = self._tested(dataset, source) | {"adversarial": self.paths.adversarial(dataset, source, attack)}
+        outputs = {"maps": self.paths.feature_maps(dataset, source, attack, stage, clip)}
+        name = f"feature_maps/{source}/{attack}/{stage}-{clip}"
+        return self.described("feature_maps", name, dataset, settings, [], files, outputs)
 
     def check(self, dataset: str, target: str) -> Description:
         settings = {"branch": split_target(target)[1], "check": plain(self.checks)}

@@ -1,12 +1,12 @@
 """Attacks compared with the data sets that they are used on: the frames and the pixels that they need, and bounds as
 large as a clip."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline_lib.configuration.entries import CLEAN, fail
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
-from pipeline_lib.entries.facts import declared
+from pipeline_lib.entries.facts import declared, entries_in
 from pipeline_lib.jobs.costs import evaluated
 
 
@@ -29,7 +29,7 @@ def check_lengths(plan: Plan) -> None:
 
 def _check(where: str, entry: Any, plan: Plan, dataset: str) -> None:
     frames, size = frames_of(plan, dataset), plan["datasets"][dataset]["size"]
-    for part in _entries(entry):
+    for part in entries_in(entry):
         _check_least(where, part, "clips of {} frames or more; those", frames, dataset, "at_least_frames")
         _check_least(where, part, "frames of {} pixels or more on each side; those", size, dataset, "at_least_pixels")
         _check_bound(where, part, plan, dataset)
@@ -51,15 +51,3 @@ def _check_bound(where: str, part: Mapping[str, Any], plan: Plan, dataset: str) 
         name, epsilon = str(part["method"]).rpartition(":")[2], part["epsilon"]
         words = f"{name} has the epsilon {epsilon:g}, larger than the distance between any two clips of {dataset}"
         raise fail(where, f"{words}: pixels are on the [0, 1] scale, on which 8 gray levels are 8/255")
-
-
-def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
-    """All entries with a method in an entry, itself included."""
-    if isinstance(value, Mapping):
-        if "method" in value:
-            yield value
-        for inner in value.values():
-            yield from _entries(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _entries(inner)

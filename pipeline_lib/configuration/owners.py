@@ -67,6 +67,10 @@ def _of_dataset(dataset: str, folder: str, rest: list[str]) -> Owner | None:
             return Owner("union", {"dataset": dataset, "study": study, "cascade": _stem(name)})
         case "features", [source, name]:
             return Owner("features", {"dataset": dataset, "source": source, "attack": _stem(name)})
+        case "feature_maps", [source, attack, name]:
+            stage, _, clip = _stem(name).partition("-")
+            made = {"dataset": dataset, "source": source, "attack": attack}
+            return Owner("feature_maps", made | {"stage": stage, "clip": clip})
     return None
 
 

@@ -55,6 +55,10 @@ class Paths:
         """Distances between a source's features of clean and of adversarial clips, stage by stage."""
         return f"{self.results}/{dataset}/features/{source}/{attack}.csv"
 
+    def feature_maps(self, dataset: str, source: str, attack: str, stage: str, clip: int | str) -> str:
+        """What a stage of a source makes of one test clip, clean and under an attack."""
+        return f"{self.results}/{dataset}/feature_maps/{source}/{attack}/{stage}-{clip}.npz"
+
     def check(self, dataset: str, target: str, ending: str) -> str:
         """A check of a target, in one of the formats of CHECK_ENDINGS."""
         return f"{self.results}/{dataset}/checks/{target}.{ending}"

@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline_lib.configuration.claim_cells import given_claims
 from pipeline_lib.configuration.config import read_config
+from pipeline_lib.configuration.given_files import check_given_files
 from pipeline_lib.configuration.given_sets import check_set_file, is_given
-from pipeline_lib.configuration.initial_weights import check_weight_files
 from pipeline_lib.configuration.jobs import Jobs
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import attack_entry
@@ -26,10 +26,10 @@ def jobs_of(config: Mapping[str, Any], schema: Schema, root: Path) -> Jobs:
     """The jobs of a configuration with defaults. root: the folder of the workflow.
 
     Raises:
-        PipelineError: a configuration that the schema or the plan refuses, or a missing file of weights.
+        PipelineError: a configuration that the schema or the plan refuses, or a missing file that entries name.
     """
     plan = read_config(config, schema)
-    check_weight_files(plan)
+    check_given_files(plan)
     for name, attack in {(cell["source"], cell["attack"]): None for _, cell in used_cells(plan)}:
         if is_given(name):
             check_set_file(plan["sets"][name], attack, attack_entry(plan, attack))

@@ -95,6 +95,24 @@ def margin_of(attack: Any) -> int:
     return next((getattr(layer, name) for layer, name in names if isinstance(name, str)), 0)
 
 
+def entries_in(value: Any) -> Iterator[Mapping[str, Any]]:
+    """All entries with a method in an entry, itself included."""
+    if isinstance(value, Mapping):
+        if "method" in value:
+            yield value
+        for inner in value.values():
+            yield from entries_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from entries_in(inner)
+
+
+def files_of(entry: Any) -> list[str]:
+    """The files that the methods in an entry read: the values of the fields that their classes name in `reads_file`."""
+    found = (field_named_by(part, "reads_file") for part in entries_in(entry))
+    return sorted({path for path in found if path is not None})
+
+
 def stages_of_entry(entry: Entry) -> list[str] | None:
     """The stages of a network, by `stage_count` of its class (a number or the name of a field); None if undeclared."""
     network = innermost(entry)

@@ -24,6 +24,7 @@ METHODS = {
     "uniform_stride": "pipeline_lib.clips.sampling:UniformStride",
     "linspace": "pipeline_lib.clips.sampling:Linspace",
     "center_window": "pipeline_lib.clips.sampling:CenterWindow",
+    "windows": "pipeline_lib.clips.sampling:Windows",
     # augmentation in training
     "unchanged": "pipeline_lib.clips.augmentation:Unchanged",
     "crop_and_flip": "pipeline_lib.clips.augmentation:CropAndFlip",
@@ -55,6 +56,7 @@ METHODS = {
     "fixed_pattern": "pipeline_lib.attacks.framing:FixedPattern",
     "universal_framing": "pipeline_lib.attacks.framing:UniversalFraming",
     "adam": "pipeline_lib.attacks.framing:Adam",
+    "framing_file": "pipeline_lib.attacks.framing_file:FramingFile",
     "all_pixels": "pipeline_lib.attacks.regions:AllPixels",
     "random_rectangle": "pipeline_lib.attacks.regions:RandomRectangle",
     "border": "pipeline_lib.attacks.regions:Border",
@@ -149,6 +151,7 @@ METHODS = {
     "iterations": "pipeline_lib.reporting.figures.iterations:Iterations",
     "sweep": "pipeline_lib.reporting.figures.sweep:SweepCurves",
     "features": "pipeline_lib.reporting.figures.features:Features",
+    "feature_maps": "pipeline_lib.reporting.figures.feature_maps:MapsOfFeatures",
     "masking": "pipeline_lib.reporting.figures.masking:Masking",
     "chart": "pipeline_lib.reporting.figures.chart:Chart",
     "training_curves": "pipeline_lib.reporting.figures.training_curves:TrainingCurves",

@@ -51,10 +51,19 @@ def measure_features(source: Source, *, clips: Path, adversarial: Path, output: 
     write_features(output, totals, len(clean))
 
 
-def pair(model: Model, clean: Tensor, adversarial: Tensor, videos: list[str]) -> None:
-    """One forward pass of clean clips and their adversarial ones, with the same random numbers for both."""
+def pair(model: Model, clean: Tensor, adversarial: Tensor, videos: list[str]) -> Tensor:
+    """The logits of clean clips and then their adversarial ones, of one forward pass with the same random numbers for
+    both."""
     with torch.inference_mode(), drawing(prediction_draws([*videos, *videos])):
-        model(torch.cat([clean, adversarial]))
+        return model(torch.cat([clean, adversarial]))
+
+
+def target_stages(network: nn.Module) -> dict[str, nn.Sequential]:
+    """The stages of a network, of the target of one that selects. Raises PipelineError for a network without stages."""
+    stages = stages_of(network.target if isinstance(network, SelectedNetwork) else network)
+    if not stages:
+        raise PipelineError(f"features: {NO_STAGES}")
+    return stages
 
 
 @contextmanager
@@ -64,9 +73,7 @@ def comparing(network: nn.Module, totals: Totals) -> Iterator[None]:
     The values are computed during the pass: a later layer may overwrite the features. Raises PipelineError for a
     network without stages.
     """
-    stages = stages_of(network.target if isinstance(network, SelectedNetwork) else network)
-    if not stages:
-        raise PipelineError(f"features: {NO_STAGES}")
+    stages = target_stages(network)
     with ExitStack() as hooks:
         first = next(iter(stages.values()))
         hooks.callback(first.register_forward_pre_hook(lambda _, given: add(totals, STEM, given[0])).remove)

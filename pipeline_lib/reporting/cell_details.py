@@ -34,6 +34,7 @@ def details_of(record: Mapping[Any, Any], layout: Mapping[str, Any]) -> Details:
         ("no measure", record.get("faults", "")),
         ("chance", record.get("flag", "")),
         *worst_details(record),
+        *pair_details(record),
         *paper_details(record),
     ]
     return [(term, text) for term, text in found if text]
@@ -59,6 +60,16 @@ def worst_details(record: Mapping[Any, Any]) -> Details:
     text = f"{record['worst']:.2f} % ({record['worst_low']:.2f} to {record['worst_high']:.2f})"
     trouble = ", ".join(filter(None, (record.get("worst_faults", ""), record["worst_flag"])))
     return [("worst case", text), ("papers' attack to worst case", fall_text(record)), ("of the worst case", trouble)]
+
+
+def pair_details(record: Mapping[Any, Any]) -> Details:
+    """Return the difference to the row's pair with its interval and p."""
+    if pd.isna(record.get("minus")):
+        return []
+    text = f"{record['minus']:+.2f} points"
+    if not pd.isna(record["minus_low"]):
+        text += f" ({record['minus_low']:.2f} to {record['minus_high']:.2f}), p = {record['minus_p']:.3g} by Holm"
+    return [(f"minus {record['other']}", text)]
 
 
 def paper_details(record: Mapping[Any, Any]) -> Details:

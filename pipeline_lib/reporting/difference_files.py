@@ -9,10 +9,16 @@ import pandas as pd
 
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.best import LEVEL
-from pipeline_lib.reporting.differences import ABOVE, BEST, REFERENCE, WORST
+from pipeline_lib.reporting.differences import ABOVE, BEST, PAIR, REFERENCE, WORST
+from pipeline_lib.reporting.formats import difference_text, interval_text
 from pipeline_lib.reporting.publish import publish
 
-HEADINGS = {BEST: "against the best of each column", ABOVE: "against the row above", REFERENCE: "against {}"}
+HEADINGS = {
+    BEST: "against the best of each column",
+    ABOVE: "against the row above",
+    REFERENCE: "against {}",
+    PAIR: "in pairs",
+}
 ABOUT = (
     "Differences in points of percent over the same clips and seeds, row minus the other, with their 95 % intervals "
     "(Bonett and Price; of means a bootstrap over clips) and p, exact over clips (McNemar for one seed). An asterisk, "
@@ -74,22 +80,11 @@ def wide(records: pd.DataFrame, cell: Callable[[Mapping[Any, Any]], str]) -> pd.
     cells: dict[str, dict[str, str]] = {}
     for record in records.to_dict("records"):
         row, column, other = record["row"], record["column"], record["other"]
-        row = f"{row} \u2212 {other}" if record["against"] == ABOVE else row
+        row = f"{row} \u2212 {other}" if record["against"] in (ABOVE, PAIR) else row
         column = f"{column} (best: {other})" if record["against"] == BEST else column
         cells.setdefault(row, {})[column] = cell(record)
     columns = dict.fromkeys(column for row in cells.values() for column in row)
     return pd.DataFrame.from_dict(cells, orient="index", columns=list(columns)).fillna("").rename_axis("model")
-
-
-def difference_text(record: Mapping[str, Any]) -> str:
-    """Return for example `+4.4*`: signed, with a dagger for faults and an asterisk for a decided difference."""
-    marks = (formats.DAGGER if record["faults"] else "") + ("*" if record["p_holm"] < LEVEL else "")
-    points = round(record["difference"], 1)
-    return f"{points:+.1f}{marks}".replace("-", "\u2212") if points else f"0.0{marks}"
-
-
-def interval_text(record: Mapping[str, Any]) -> str:
-    return "" if pd.isna(record["low"]) else f"[{record['low']:.1f}, {record['high']:.1f}]".replace("-", "\u2212")
 
 
 def p_text(record: Mapping[str, Any]) -> str:

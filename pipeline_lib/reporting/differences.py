@@ -1,4 +1,4 @@
-"""The table of differences of a study: each row against the best, the row above it, and a reference.
+"""The table of differences of a study: each row against the best, the row above it, and a reference or its pair.
 
 Under the papers' attacks and, of numbers that have one, in the worst case.
 """
@@ -15,7 +15,7 @@ from pipeline_lib.reporting.cells import Measured, Numbers
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.paired import compare, holm
 
-BEST, ABOVE, REFERENCE = "best", "row above", "reference"
+BEST, ABOVE, REFERENCE, PAIR = "best", "row above", "reference", "pair"
 OWN, WORST = "papers' attack", "worst case"
 COLUMNS = (
     *("table", "under", "against", "row", "other", "column"),
@@ -38,10 +38,10 @@ def build_differences(layout: Mapping[str, Any], table: pd.DataFrame, numbers: N
     """Return the differences in long form: `COLUMNS`, row minus other in points, missing values empty.
 
     table: of `tables.build_table` with the same layout and numbers. under: `OWN`, or `WORST` for two rows with a worst
-    case in the column. against: `BEST` (of the column, among sound numbers without a flag), `ABOVE`, or
-    `REFERENCE` (the layout's `reference`, if it has one). p: of `paired.compare`; p_holm: corrected for all p under the
-    same that are against the same. A summary without scores has a difference only. faults: of either number, according
-    to an audit.
+    case in the column. against: `BEST` (of the column, among sound numbers without a flag), `ABOVE`, and `REFERENCE` or
+    `PAIR` (the layout's `reference`: one row, or one for each of some). p: of `paired.compare`; p_holm: corrected for
+    all p under the same that are against the same. A summary without scores has a difference only. faults: of either
+    number, according to an audit.
     """
     records = [
         record for compared in all_compared(layout, table, numbers) for record in differences_of(layout, compared)
@@ -83,8 +83,13 @@ def pairs(layout: Mapping[str, Any], best: Mapping[str, str]) -> Iterator[tuple[
         yield from ((BEST, row, best[column], column) for column in columns if column in best)
     for above, row in pairwise(labels):
         yield from ((ABOVE, row, above, column) for column in columns)
-    if reference is not None:
+    if isinstance(reference, str):
         yield from ((REFERENCE, row, reference, column) for row in labels for column in columns)
+    elif reference is not None:
+        cells = {row["label"]: row["cells"] for row in layout["rows"]}
+        for row, other in ((row, reference[row]) for row in labels if row in reference):
+            same = {column for column, paths in cells[row].items() if paths == cells[other].get(column)}
+            yield from ((PAIR, row, other, column) for column in columns if column not in same)
 
 
 def difference(first: Measured, second: Measured, named: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from pipeline_lib.reporting.best import LEVEL
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
 from pipeline_lib.reporting.html_tables import legend, scrolled_table
 from pipeline_lib.reporting.marks import CONSTANT_MARK, DAGGER, GUESS_MARK, WEAK_MARK, with_marks
@@ -81,22 +82,47 @@ def fall_text(record: Mapping[str, Any]) -> str:
     return f"{record['more_fall']:.3g} clips more fall" + (f" (mean of {seeds} seeds)" if seeds > 1 else "")
 
 
+def difference_text(record: Mapping[str, Any]) -> str:
+    """Return for example `+4.4*`: signed, with a dagger for faults and an asterisk for a decided difference."""
+    marks = (DAGGER if record["faults"] else "") + ("*" if record["p_holm"] < LEVEL else "")
+    points = round(record["difference"], 1)
+    return f"{points:+.1f}{marks}".replace("-", "\u2212") if points else f"0.0{marks}"
+
+
+def interval_text(record: Mapping[str, Any]) -> str:
+    return "" if pd.isna(record["low"]) else f"[{record['low']:.1f}, {record['high']:.1f}]".replace("-", "\u2212")
+
+
+def pair_text(record: Mapping[str, Any]) -> str:
+    """Return the difference to the row's pair, for example `+5.4* [3.1, 7.7], paper +5.39`; empty if there is none."""
+    if pd.isna(record.get("minus")):
+        return ""
+    names = {"difference": "minus", "low": "minus_low", "high": "minus_high", "p_holm": "minus_p"}
+    own = {name: record[column] for name, column in names.items()} | {"faults": record["minus_faults"]}
+    here = " ".join(filter(None, (difference_text(own), interval_text(own))))
+    printed = record["paper_minus"]
+    return here if pd.isna(printed) else f"{here}, paper {printed:+.2f}".replace("paper -", "paper \u2212")
+
+
 def text_cell(record: Mapping[str, Any]) -> str:
-    """Return for example `49.0 [45.1, 52.9] \u2192 20.4 [13.9, 28.9] (paper 49.0)`; missing values are left out."""
+    """Return for example `49.0 [45.1, 52.9] \u2192 20.4 [13.9, 28.9] (+5.4 [3.1, 7.7]) (paper 49.0)`; missing values
+    are left out."""
     worst = f"{ARROW} {worst_text(record)}" if worst_text(record) else ""
-    return " ".join(filter(None, (measured_text(record), worst, paper_text(record))))
+    pair = f"({pair_text(record)})" if pair_text(record) else ""
+    return " ".join(filter(None, (measured_text(record), worst, pair, paper_text(record))))
 
 
 def with_rows_below(wide: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured rows; below each one a row "(worst case)" and a row "(paper)", if it has such values.
+    """Return the measured rows; below each, rows "(worst case)", "(difference)" and "(paper)", if it has such values.
 
     wide: cells are records of the long form. For pages, on which cells with all values are too wide.
     """
     worst = wide.map(worst_text).rename(index=lambda _: "(worst case)")
+    pairs = wide.map(pair_text).rename(index=lambda _: "(difference)")
     printed = wide.map(lambda record: paper_text(record)[7:-1]).rename(index=lambda _: "(paper)")
     rows = []
     for row in range(len(wide)):
-        below = [each.iloc[[row]] for each in (worst, printed)]
+        below = [each.iloc[[row]] for each in (worst, pairs, printed)]
         rows += [wide.map(measured_text).iloc[[row]], *(each for each in below if (each != "").any(axis=None))]
     return pd.concat(rows).rename_axis(str(wide.index.name))
 

@@ -40,6 +40,7 @@ td.guess { background: var(--guess-back); }
 .mark.weak { color: var(--weak); } .mark.guess { color: var(--guess); }
 small { display: block; font-size: .8rem; font-weight: 400; color: var(--faint); }
 small.worst { color: var(--worst); }
+small.pair { color: var(--ink); }
 small.paper { color: var(--paper); }
 .legend { list-style: none; padding: 0; margin: .8rem 0; max-width: 60rem; color: var(--muted); font-size: .9rem; }
 .legend li { margin: .25rem 0; overflow-wrap: anywhere; }

@@ -149,6 +149,15 @@ def finish_panel(panel: Axes, quantity: str, below: str) -> None:
     panel.tick_params(length=0)
 
 
+def show_frame(panel: Axes, image: np.ndarray, **colors: Any) -> None:
+    """Draw a picture without axes. colors: those of `imshow`, of a picture without channels."""
+    panel.imshow(image, interpolation="nearest", **colors)
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.spines[:].set_visible(False)
+    panel.set_axis_on()
+
+
 def square_root_axis(panel: Axes, low: float, high: float) -> None:
     """Set a square-root x-axis from `low` to `high`, which enlarges small values."""
     panel.set_xscale("function", functions=(lambda value: np.sqrt(np.maximum(value, 0)), np.square))

@@ -14,6 +14,7 @@ from pipeline_lib.reporting.facts import Facts
 from pipeline_lib.reporting.faults import fault_note, with_faults
 from pipeline_lib.reporting.html_cells import html_cell
 from pipeline_lib.reporting.long_form import long_form
+from pipeline_lib.reporting.pairs import pair_notes
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.selectors import guess_note, with_guesses
 from pipeline_lib.reporting.statements import STYLE, as_html, as_markdown, statements_of, with_latex
@@ -88,7 +89,7 @@ def facts(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
 
 def notes(table: pd.DataFrame) -> list[str]:
     """Return the explanations of what the table shows beside its numbers, one for each mark."""
-    found = [*worst_notes(table), fault_note(table), *chance_notes(table), guess_note(table)]
+    found = [*worst_notes(table), *pair_notes(table), fault_note(table), *chance_notes(table), guess_note(table)]
     return [note for note in found if note]
 
 

@@ -13,6 +13,7 @@ from pipeline_lib.reporting.cells import Measured, Numbers, measure
 from pipeline_lib.reporting.chance import Chance, chance_of, clean_columns, flags
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.long_form import BESIDE
+from pipeline_lib.reporting.pairs import PAIR_NUMBERS, PAIR_TEXTS
 from pipeline_lib.reporting.worst_cases import WORST_NUMBERS, with_worst_cases
 
 COLUMNS = (
@@ -48,9 +49,9 @@ def read_table(path: Path | str) -> pd.DataFrame:
 
 def read_long(path: Path | str) -> pd.DataFrame:
     """Return all rows and columns of a CSV of `write_table`: pooled, and of each seed (`long_form`)."""
-    texts = ("table", "row", "column", "seeds", "flag", "worst_flag", *BESIDE)
+    texts = ("table", "row", "column", "seeds", "flag", "worst_flag", *PAIR_TEXTS, *BESIDE)
     types: Any = {**dict.fromkeys(texts, str), "n": "Int64", "best": bool}
-    empty = {name: [""] for name in (*NUMBERS, *WORST_NUMBERS, "n")}
+    empty = {name: [""] for name in (*NUMBERS, *WORST_NUMBERS, *PAIR_NUMBERS, "n")}
     found = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=empty)
     return found.assign(**{name: "" for name in BESIDE if name not in found})  # a file by hand may lack them
 

@@ -1,4 +1,4 @@
-# Predictions on clean clips and on adversarial sets made on another model (transfer); features of both; checks.
+# Predictions on clean clips and on adversarial sets made on another model (transfer); features and maps of both; checks.
 
 
 rule predict_clean:
@@ -59,6 +59,32 @@ rule features:
         code=code("features.py"),
     script:
         "../scripts/features.py"
+
+
+# What one stage of the set's source makes of one test clip, clean and adversarial.
+rule feature_maps:
+    input:
+        unpack(inputs_of("feature_maps")),
+    output:
+        PATHS.feature_maps("{dataset}", "{source}", "{attack}", "{stage}", "{clip}"),
+    log:
+        PATHS.log("feature_maps/{source}/{attack}/{stage}-{clip}", "{dataset}"),
+    wildcard_constraints:
+        stage="[a-z]+[0-9]*",
+        clip="[0-9]+",
+    conda:
+        "../../environment.yml"
+    threads: CORES
+    resources:
+        gpu=GPUS,
+        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.source, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.prediction_minutes(wildcards.dataset, attempt),
+    params:
+        identity=identity,
+        branch=lambda wildcards: split_target(wildcards.source)[1],
+        code=code("feature_maps.py"),
+    script:
+        "../scripts/feature_maps.py"
 
 
 # Is a model robust? The check of `python -m pipeline_lib.check`, on the test clips; made only where it is asked for.

@@ -12,7 +12,6 @@ from pipeline_lib.configuration.figures import FigurePlan
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from pipeline_lib.reporting.gallery import Example
@@ -53,7 +52,7 @@ def attack_examples(
 def draw_perturbations(examples: Sequence[Example]) -> Figure:
     """Return a figure with a row per example: its middle frame clean, adversarial, and 15 times their difference."""
     from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
-    from pipeline_lib.reporting.style import MUTED, new_figure, width, wrapped
+    from pipeline_lib.reporting.style import MUTED, new_figure, show_frame, width, wrapped
 
     side = (width() - LABELS) / 3
     words = [wrapped(change_in_words(*middle_frames(example)), side, 7) for example in examples]
@@ -79,7 +78,7 @@ def draw_row(examples: Sequence[Example], clean: str = "clean") -> Figure:
     The clean frame is at the left, below the heading `clean`. Columns that do not fit side by side follow below.
     """
     from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
-    from pipeline_lib.reporting.style import INK, across, new_figure, title_size, width, wrapped
+    from pipeline_lib.reporting.style import INK, across, new_figure, show_frame, title_size, width, wrapped
 
     side = across(1 + len(examples), FRAME)
     lines = -(-(1 + len(examples)) // side)
@@ -109,14 +108,6 @@ def middle_frames(example: Example) -> tuple[np.ndarray, np.ndarray]:
     """Return the middle frames of the clean and of the adversarial clip."""
     _, clean, adversarial = example
     return clean[len(clean) // 2], adversarial[len(clean) // 2]
-
-
-def show_frame(panel: Axes, image: np.ndarray) -> None:
-    panel.imshow(image, interpolation="nearest")
-    panel.set_xticks([])
-    panel.set_yticks([])
-    panel.spines[:].set_visible(False)
-    panel.set_axis_on()
 
 
 def changes(label: str, clean: np.ndarray, adversarial: np.ndarray) -> dict[str, Any]:
