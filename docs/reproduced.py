@@ -1,4 +1,4 @@
-"""The page that lists every printed table, the configurations that make it, and its state."""
+"""The page that lists every printed table and figure, the configurations that make them, and their state."""
 
 import csv
 from collections import Counter
@@ -14,7 +14,24 @@ def page() -> str:
         lines = [line(row, cells[row["table"]]) for row in csv.DictReader(file)]
     head = ["| printed table | work | numbers | at paper scale | trainings | small | state |"]
     head += ["|---|---|---:|---|---:|---|---|"]
-    return "\n".join([INTRODUCTION, *head, *lines, ""])
+    return "\n".join([INTRODUCTION, *head, *lines, "", *figures(), ""])
+
+
+def figures() -> list[str]:
+    """The table of printed figures."""
+    with (RESOURCES / "reproduced_figures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    head = ["| printed figure | work | at paper scale | small | state |", "|---|---|---|---|---|"]
+    cells = [
+        (row["figure"], row["work"], *map(named, (row["paper_scale"], row["small"])), row["state"]) for row in rows
+    ]
+    return [*head, *(f"| {' | '.join(each)} |" for each in cells)]
+
+
+def named(place: str) -> str:
+    """A configuration and the name of its figure, given as `configuration/figure`."""
+    config, _, figure = place.partition("/")
+    return f"`config/{config}.yaml`: `{figure}`" if figure else ""
 
 
 def rows_of_papers() -> list[dict[str, str]]:

@@ -30,8 +30,15 @@ def give_data(folder: Path) -> str:
         (batches / name).touch()
     (batches / "batches.meta.txt").write_text("".join(f"class{i}\n" for i in range(10)))
     (folder / "weights").mkdir()
-    for name in ("resnext-101", "wideresnet-50", "resnet-18"):
-        (folder / f"weights/{name}-kinetics.pth").touch()
+    for name in (
+        "resnext-101-kinetics",
+        "wideresnet-50-kinetics",
+        "resnet-18-kinetics",
+        "resnext-101-kinetics-ucf101_split1",
+    ):
+        (folder / f"weights/{name}.pth").touch()
+    (folder / "framings").mkdir()
+    (folder / "framings/framing_logits.npz").touch()
     return str(folder / "data")
 
 
@@ -78,6 +85,7 @@ def test_only_what_extends_the_demo_computes_its_tables(overlay):
         "black_box",
         "demo",
         "demo_detached",
+        "demo_halftone",
         "demo_more",
         "demo_storage",
         "demo_sweeps",

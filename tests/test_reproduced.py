@@ -109,3 +109,25 @@ def test_small_studies_keep_the_printed_order(table):
         for key, shown in (("row", list(study["rows"])), ("column", columns_of(study))):
             common = [name for name in shown if name in printed(table, key)]
             assert table not in study["paper"] or common == [name for name in printed(table, key) if name in common]
+
+
+FIGURES = rows_of(ROOT / "resources/reproduced_figures.csv")
+
+
+@pytest.mark.parametrize("place", sorted({row[key] for row in FIGURES for key in ("paper_scale", "small") if row[key]}))
+def test_every_listed_figure_is_one_of_its_configuration(place):
+    config, _, figure = place.partition("/")
+    assert figure in plan_of(config)["figures"]
+
+
+def test_multav_has_its_printed_figures():
+    """Fig. 1: five MultAV forms and PGD in two norms. Fig. 2: one clip, two models, three frames."""
+    for config in ("multav", "demo_more"):
+        figures = plan_of(config)["figures"]
+        shown = [
+            figures[name]["entry"] for name in ("perturbations_examples", "perturbations_multav") if name in figures
+        ]
+        forms = {f"multav_{form}" for form in ("linf", "l2", "roa", "af", "spa")} | {"pgd", "pgd_l2"}
+        assert any(forms <= set(entry["attacks"]) for entry in shown)
+        maps = figures["feature_maps_multav"]["entry"]
+        assert (list(maps["rows"]), maps.get("frames", 3)) == (["Mult", "Add"], 3)

@@ -32,9 +32,13 @@ class Numbers(NamedTuple):
 
 def numbers_of(entry: Mapping[str, Any]) -> Numbers:
     """The numbers of a data set's resolved entry."""
-    found = _videos_of(entry)
+    return clips_of(entry, _videos_of(entry))
+
+
+def clips_of(entry: Mapping[str, Any], videos: Numbers) -> Numbers:
+    """The numbers of clips, from those of videos: some samplings take several of each."""
     clips = field_named_by(entry["sampling"], "clips_by") if "sampling" in entry else None
-    return found._replace(train=found.train * (clips or 1), test=found.test * (clips or 1))
+    return videos._replace(train=videos.train * (clips or 1), test=videos.test * (clips or 1))
 
 
 def _videos_of(entry: Mapping[str, Any]) -> Numbers:

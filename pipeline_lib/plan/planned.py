@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from snakemake.exceptions import WorkflowError
 
-from pipeline_lib.configuration.clip_numbers import Numbers, official_numbers
+from pipeline_lib.configuration.clip_numbers import Numbers, clips_of, official_numbers
 from pipeline_lib.configuration.estimates import Estimates, Work
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.paths import Paths
@@ -79,7 +79,8 @@ def plan_of(files: Sequence[Path], given: Mapping[str, Any], folder: Path) -> Pl
 def _planned(
     files: Sequence[Path], given: Mapping[str, Any], folder: Path, config: Mapping[str, Any], missing: StandIns
 ) -> Planned:
-    numbers = {name: official_numbers(config["datasets"][name]["lists"]) for name in missing.datasets}
+    entries = {name: config["datasets"][name] for name in missing.datasets}
+    numbers = {name: clips_of(entry, official_numbers(entry["lists"])) for name, entry in entries.items()}
     size, uncounted = config["evaluation"]["batch_size"], list[str]()
     try:
         with dry_run(ROOT / "Snakefile", folder, given, files) as workflow:

@@ -28,7 +28,8 @@ def with_pairs(table: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
 
     differences: of `differences.build_differences` for the same layout. other: the row that is subtracted. minus,
     minus_low, minus_high: points with the paired 95 % interval; minus_p: after Holm's correction. paper_minus: the
-    difference of the printed values. All are under the papers' attacks. minus_faults: of either number, according to an audit.
+    difference of the printed values. minus_faults: of either number, according to an audit. All are under the papers'
+    attacks, none in the worst case.
     """
     found = differences[(differences["against"] == PAIR) & (differences["under"] == OWN)]
     if found.empty:

@@ -22,7 +22,7 @@ FILES = {
         "DATASET/unions/STUDY/*.csv": "the same for the union of a study's attacks (`union: cascade`)",
         "DATASET/checks/TARGET.*": "is this model robust? The verdict, with its reasons",
         "DATASET/features/SOURCE/ATTACK.csv": "distances between features of clean and adversarial clips, by stage",
-        "DATASET/feature_maps/SOURCE/ATTACK/STAGE-CLIP.npz": "what a stage makes of one clip, clean and under the attack",
+        "DATASET/feature_maps/SOURCE/ATTACK/STAGE-CLIP.npz": "what a stage makes of one clip and its attacked one",
         "DATASET/rendered, downloaded": "files of data sets that are rendered or downloaded",
     },
     "Of the workflow": {
