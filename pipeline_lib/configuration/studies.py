@@ -7,6 +7,7 @@ from pipeline_lib.configuration.cascades import cascades_of, with_cascades
 from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.files import File, files_in
 from pipeline_lib.configuration.given_sets import Written, check_source, models_of, name_of_set
+from pipeline_lib.configuration.references import check_reference
 from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
 from pipeline_lib.configuration.worst_cases import NOTHING, beside_of, worst_cells
@@ -60,7 +61,7 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
     _check_names(where, {"source": source} if source else {}, plan)
     rows = {label: _row(f"{where}.rows.{label}", row, columns, source, plan) for label, row in entry["rows"].items()}
     types, reference = entry.get("types"), entry.get("reference")
-    _check_reference(f"{where}.reference", reference, rows)
+    check_reference(f"{where}.reference", reference, rows)
     if types is not None:
         _check_types(where, types, columns, rows, plan)
     return {
@@ -74,17 +75,6 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
         "summaries": resolve_summaries(f"{where}.summaries", entry["summaries"], columns),
         "rows": rows,
     }
-
-
-def _check_reference(where: str, reference: str | Mapping[str, str] | None, rows: Mapping[str, Any]) -> None:
-    """Raises PipelineError unless the reference is a row, or each row of a mapping has another one."""
-    if isinstance(reference, str):
-        lookup(where, reference, rows, "row")
-    for row, other in {} if reference is None or isinstance(reference, str) else reference.items():
-        lookup(f"{where}.{row}", row, rows, "row")
-        lookup(f"{where}.{row}", other, rows, "row")
-        if row == other:
-            raise fail(f"{where}.{row}", "a row is not compared with itself: name another one")
 
 
 def _worst(where: str, entry: Mapping[str, Any], rows: Mapping[str, dict], plan: Plan, beside: Any) -> dict[str, dict]:
