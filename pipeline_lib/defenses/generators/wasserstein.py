@@ -15,8 +15,9 @@ from pipeline_lib.records.selectors import GENERATOR_GUESS, GENERATOR_LOSS
 from pipeline_lib.transforms.defense_gan import normal_latents, projected
 
 GENERATOR, CRITIC = "generator", "critic"
-# Of the figures: how near the generator comes to some images of the batch, from the latents at 0.
-PROJECTED, STEPS, STEP_SIZE = 4, 20, 10.0
+# Of the figures: how near the generator comes to some images of a batch from the latents at 0, every so many batches.
+PROJECTED, STEPS, STEP_SIZE, EVERY = 8, 20, 100.0, 10
+FIGURES, BATCHES = "figures", "batches"  # in the memory between steps
 
 
 @method
@@ -27,8 +28,9 @@ class Wasserstein:
     generator: minimizes -D(G(z)).
     Each of the critic's steps has latents of its own; the paper also draws a new batch of images for each.
 
-    Figures of the history: the squared error of Defense-GAN's projections of four images (20 steps), and that of the
-    batch's mean image, a guess. The accuracy is the critic's: 50 if it cannot tell images from generated ones.
+    Figures of the history: the squared error of Defense-GAN's projections of eight images (20 steps, in every tenth
+    batch), and that of the batch's mean image, a guess. The accuracy is the critic's: 50 if it cannot tell images from
+    generated ones.
 
     critic_steps: of each batch.
     penalty: weight of the gradient penalty.
@@ -53,9 +55,19 @@ class Wasserstein:
         for number in range(self.critic_steps):
             figures = update.gradients(self._critic(f"{CRITIC} {number}"))
             update.descend(CRITIC)
-        made = update.gradients(generated_score)
+        others = self._generator_step(update)
+        return Figures(figures.loss, figures.accuracy, others)
+
+    def _generator_step(self, update: Update) -> dict[str, float]:
+        """Figures of the generator: new ones, or those of an earlier batch."""
+        memory = update.memory
+        batches = int(memory.get(BATCHES, torch.tensor(0)))
+        made = update.gradients(generated_score if batches % EVERY else measured_score)
         update.descend(GENERATOR)
-        return Figures(figures.loss, figures.accuracy, made.others)
+        if made.others:
+            memory[FIGURES] = torch.tensor([made.others[name] for name in (GENERATOR_LOSS, GENERATOR_GUESS)])
+        memory[BATCHES] = torch.tensor(batches + 1)
+        return dict(zip((GENERATOR_LOSS, GENERATOR_GUESS), memory[FIGURES].tolist(), strict=True))
 
     def _critic(self, name: str) -> Callable[[Any, Tensor, Tensor, Draw], Objective]:
         return lambda network, clips, labels, draw: self._criticism(network, clips, draw, name)
@@ -75,11 +87,15 @@ class Wasserstein:
 
 
 def generated_score(network: Any, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-    """The generator's objective, the negative score of what it makes, with its figures."""
-    images = images_of(network, clips)
-    scores = network(network.generate(latents_of(network, images, draw(GENERATOR)))).squeeze(1)
-    labels = torch.ones_like(scores).long()
-    return Objective(-scores.mean(), torch.stack([-scores, scores], 1), labels, distance(network, images))
+    """The generator's objective: the negative score of what it makes."""
+    scores = network(network.generate(latents_of(network, clips, draw(GENERATOR)))).squeeze(1)
+    return Objective(-scores.mean(), torch.stack([-scores, scores], 1), torch.ones_like(scores).long())
+
+
+def measured_score(network: Any, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
+    """The generator's objective, with its figures."""
+    figures = distance(network, images_of(network, clips))
+    return generated_score(network, clips, labels, draw)._replace(figures=figures)
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, made: Tensor, places: Tensor) -> Tensor:
