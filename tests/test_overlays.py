@@ -91,6 +91,7 @@ def test_only_what_extends_the_demo_computes_its_tables(overlay):
         "demo_sweeps",
         "demo_worst_case",
         "evening",
+        "diffusion",
         "generative",
         "transforms",
         "unforeseen",

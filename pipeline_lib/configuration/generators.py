@@ -42,7 +42,7 @@ def check_generator(where: str, model: Mapping[str, Any]) -> None:
         raise fail(
             f"{where}.defense",
             f"the network generates {made or 'nothing'}, and the defense trains one that generates "
-            f"{trained or 'nothing'}: maximum_likelihood trains pixelcnn, and wasserstein trains wgan",
+            f"{trained or 'nothing'}: maximum_likelihood trains pixelcnn, wasserstein wgan, denoising diffusion",
         )
     transforms = [known_value(layer, "transform") for layer in layers(model["defense"])]
     purifying = [one for one in transforms if isinstance(one, Mapping) and field_named_by(one, "generated_by")]

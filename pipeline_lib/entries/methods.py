@@ -39,6 +39,7 @@ METHODS = {
     "feature_denoising": "pipeline_lib.networks.denoise:FeatureDenoising",
     # generators
     "pixelcnn": "pipeline_lib.networks.generators.pixelcnn:PixelCNN",
+    "diffusion": "pipeline_lib.networks.generators.diffusion:Diffusion",
     "wgan": "pipeline_lib.networks.generators.wgan:Wgan",
     # attacks
     "ascent": "pipeline_lib.attacks.ascent:Ascent",
@@ -116,6 +117,7 @@ METHODS = {
     "transformed": "pipeline_lib.defenses.transformed:Transformed",
     # trainings of generators
     "maximum_likelihood": "pipeline_lib.defenses.generators.maximum_likelihood:MaximumLikelihood",
+    "denoising": "pipeline_lib.defenses.generators.denoising:Denoising",
     "wasserstein": "pipeline_lib.defenses.generators.wasserstein:Wasserstein",
     # transforms of the input
     "halftone": "pipeline_lib.transforms.halftone:Halftone",
@@ -137,6 +139,7 @@ METHODS = {
     "resize_and_pad": "pipeline_lib.transforms.geometry:ResizeAndPad",
     "noise_injection": "pipeline_lib.transforms.noise:NoiseInjection",
     "pixel_defend": "pipeline_lib.transforms.pixel_defend:PixelDefend",
+    "diffusion_purification": "pipeline_lib.transforms.diffusion_purification:DiffusionPurification",
     "defense_gan": "pipeline_lib.transforms.defense_gan:DefenseGan",
     # losses that attacks maximize instead of the cross-entropy
     "adaptive": "pipeline_lib.defenses.adaptive:Adaptive",

@@ -47,6 +47,9 @@ class Fixed(Added):
     of the network applies to them. Called as a layer, as an `nn.Sequential` calls every part, it changes nothing.
     """
 
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__(block.requires_grad_(False))
+
     def forward(self, features: Tensor) -> Tensor:
         return features
 

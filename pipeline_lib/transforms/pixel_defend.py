@@ -57,16 +57,15 @@ def most_probable(generator: Any, images: Tensor, epsilon: float) -> Tensor:
     generator: has `in_order(images, choose)` of `networks.generators.pixelcnn`. Where no level is within epsilon, the
     nearest is taken.
     """
-    values = images * TOP
-    nearest = values.round()
+    nearest = (images * TOP).round()
+    lowest = ((images - epsilon) * TOP - ROUNDING).ceil().clamp(0, TOP).minimum(nearest)
+    highest = ((images + epsilon) * TOP + ROUNDING).floor().clamp(0, TOP).maximum(nearest)
     reach = int(epsilon * TOP + ROUNDING) + 1
     offsets = torch.arange(-reach, reach + 1, device=images.device)
 
     def choose(row: int, column: int, channel: int, log_probabilities: Callable[[Tensor], Tensor]) -> Tensor:
-        own, middle = values[:, channel, row, column, None], nearest[:, channel, row, column, None]
-        levels = (middle + offsets).clamp(0, TOP)
-        allowed = ((levels - own).abs() <= epsilon * TOP + ROUNDING) | (levels == middle)
-        scores = log_probabilities(levels).masked_fill(~allowed, -torch.inf)
-        return levels.gather(1, scores.argmax(1, keepdim=True)).squeeze(1)
+        low, middle, high = (each[:, channel, row, column, None] for each in (lowest, nearest, highest))
+        levels = torch.minimum(torch.maximum(middle + offsets, low), high)
+        return levels.gather(1, log_probabilities(levels).argmax(1, keepdim=True)).squeeze(1)
 
     return generator.in_order(images, choose)

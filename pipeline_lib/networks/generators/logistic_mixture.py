@@ -65,8 +65,8 @@ def discretized_logistic(levels: Tensor, mean: Tensor, log_scale: Tensor) -> Ten
     computed, and the probabilities of all levels sum to 1.
     """
     inverse = (-log_scale).exp()
+    bin_width = 2 / 255 * inverse
     above = inverse * (scaled(levels) + 1 / 255 - mean)
-    below = inverse * (scaled(levels) - 1 / 255 - mean)
-    up_to, beyond = F.logsigmoid(above), F.logsigmoid(-below)
-    inside = up_to + beyond + torch.log(-torch.expm1(below - above))
+    up_to, beyond = F.logsigmoid(above), F.logsigmoid(bin_width - above)
+    inside = up_to + beyond + torch.log(-torch.expm1(-bin_width))
     return torch.where(levels == 0, up_to, torch.where(levels == LEVELS - 1, beyond, inside))

@@ -54,6 +54,10 @@ class Part(NamedTuple):
         return framed[:, :, rows, self.left + 2 - left : self.right + 2 + right]
 
 
+Seen = Callable[[int, Tensor], Tensor]
+"""(block, its activated input in a part) -> the framed map of that input, which a convolution sees around the part."""
+
+
 class Gated(nn.Module):
     """features + a * sigmoid(b), where (a, b) is a convolution of the window around the features, plus an offset."""
 
@@ -62,7 +66,7 @@ class Gated(nn.Module):
         self.convolution = nn.Conv2d(width, 2 * width, kernel)
 
     def forward(self, features: Tensor, window: Tensor, offset: Tensor | float = 0.0) -> Tensor:
-        own, gate = (self.convolution(F.elu(window)) + offset).chunk(2, 1)
+        own, gate = (self.convolution(window) + offset).chunk(2, 1)
         return features + own * gate.sigmoid()
 
 
@@ -73,10 +77,10 @@ class PixelCNNNetwork(nn.Module):
         # The channel of ones tells the frame from dark pixels.
         self.first_above = nn.Conv2d(CHANNELS + 1, width, (2, 3))
         self.first_left = nn.Conv2d(CHANNELS + 1, width, (1, 2))
-        self.first_other = nn.Conv2d(width, width, 1)
         self.above = nn.ModuleList(Gated(width, (2, 3)) for _ in range(blocks))
         self.left = nn.ModuleList(Gated(width, (2, 2)) for _ in range(blocks))
-        self.offsets = nn.ModuleList(nn.Conv2d(width, 2 * width, 1) for _ in range(blocks))
+        # From the stack `above` to the first features and to each block of the stack `left`.
+        self.offsets = nn.ModuleList(nn.Conv2d(width, width * (1 + (n > 0)), 1) for n in range(blocks + 1))
         self.last = nn.Conv2d(width, mixtures * PER_COMPONENT, 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -90,64 +94,63 @@ class PixelCNNNetwork(nn.Module):
 
     def parameters_of(self, values: Tensor) -> Tensor:
         """(N, K * PER_COMPONENT, H, W): the mixtures of all pixels, of values (N, 3, H, W) in [-1, 1]."""
-        whole = Part(0, values.shape[2], 0, values.shape[3])
-        pixels = F.pad(with_ones(values), FRAME)
-        above = [self._first_above(pixels, whole)]
-        for number in range(len(self.above)):
-            above.append(self._above(number, F.pad(above[-1], FRAME), whole))
-        left = self._first_left(pixels, above[0], whole)
-        for number in range(len(self.left)):
-            left = self._left(number, F.pad(left, FRAME), above[number + 1], whole)
-        return self.last(F.elu(left))
+        whole, pixels = Part(0, values.shape[2], 0, values.shape[3]), F.pad(with_ones(values), FRAME)
+        added = self._from_above(pixels, whole, framed)
+        return self._mixtures(pixels, added, whole, framed)
 
-    def _first_above(self, pixels: Tensor, part: Part) -> Tensor:
-        return self.first_above(part.window(pixels, up=2, left=1, down=-1, right=1))
+    def _from_above(self, pixels: Tensor, part: Part, seen: Seen) -> list[Tensor]:
+        """What the stack `above` adds to the stack `left` in some rows."""
+        features = self.first_above(part.window(pixels, up=2, left=1, down=-1, right=1))
+        active = F.elu(features)
+        added = [self.offsets[0](active)]
+        for number, block in enumerate(self.above):
+            features = block(features, part.window(seen(number, active), up=1, left=1, right=1))
+            active = F.elu(features)
+            added.append(self.offsets[number + 1](active))
+        return added
 
-    def _above(self, number: int, framed: Tensor, part: Part) -> Tensor:
-        window = part.window(framed, up=1, left=1, right=1)
-        return self.above[number](part.window(framed, 0, 0), window)
-
-    def _first_left(self, pixels: Tensor, above: Tensor, part: Part) -> Tensor:
-        return self.first_left(part.window(pixels, up=0, left=2, right=-1)) + self.first_other(above)
-
-    def _left(self, number: int, framed: Tensor, above: Tensor, part: Part) -> Tensor:
-        offset = self.offsets[number](F.elu(above))
-        return self.left[number](part.window(framed, 0, 0), part.window(framed, up=1, left=1), offset)
+    def _mixtures(self, pixels: Tensor, added: list[Tensor], part: Part, seen: Seen) -> Tensor:
+        """The parameters of a part's pixels by the stack `left`, given what the stack `above` adds there."""
+        features = self.first_left(part.window(pixels, up=0, left=2, right=-1)) + added[0]
+        for number, block in enumerate(self.left):
+            window = part.window(seen(number, F.elu(features)), up=1, left=1)
+            features = block(features, window, added[number + 1])
+        return self.last(F.elu(features))
 
     @torch.no_grad()
     def in_order(self, images: Tensor, choose: Choose) -> Tensor:
         """Images of chosen levels (N, 3, H, W), float32 in [0, 1]: each channel of each pixel is chosen by its
         probabilities given the ones before it. The shape and the device are those of `images`, which are not read.
 
-            A row costs one pass of the stack `above`, and a pixel one pass of a single pixel.
+        A row costs one pass of the stack `above`, and a pixel one pass of a single pixel.
         """
-        count, _, height, width = images.shape
-        pixels = F.pad(with_ones(torch.zeros_like(images)), FRAME)
-        maps = [images.new_zeros(count, self.width, height + 2, width + 3) for _ in range(2 * len(self.left) + 1)]
-        above, left = maps[: len(self.above) + 1], maps[len(self.above) + 1 :]
-        result = torch.empty_like(images)
+        height, width = images.shape[2:]
+        pixels, result = F.pad(with_ones(torch.zeros_like(images)), FRAME), torch.empty_like(images)
+        above, left = ([self._empty_map(images) for _ in stack] for stack in (self.above, self.left))
         for row in range(height):
-            self._fill_row(pixels, above, Part(row, row + 1, 0, width))
+            rows = Part(row, row + 1, 0, width)
+            added = self._from_above(pixels, rows, partial(kept, above, rows))
             for column in range(width):
-                part = Part(row, row + 1, column, column + 1)
-                mixture = Mixture.of(self._pixel(pixels, above, left, part)[:, :, 0, 0])
-                chosen = chosen_pixel(mixture, row, column, choose)
+                own, part = [each[..., column : column + 1] for each in added], Part(row, row + 1, column, column + 1)
+                found = self._mixtures(pixels, own, part, partial(kept, left, part))
+                chosen = chosen_pixel(Mixture.of(found[:, :, 0, 0]), row, column, choose)
                 result[:, :, row, column] = chosen / 255
                 pixels[:, :CHANNELS, row + 2, column + 2] = scaled(chosen)
         return result
 
-    def _fill_row(self, pixels: Tensor, above: list[Tensor], part: Part) -> None:
-        part.window(above[0], 0, 0).copy_(self._first_above(pixels, part))
-        for number in range(len(self.above)):
-            part.window(above[number + 1], 0, 0).copy_(self._above(number, above[number], part))
+    def _empty_map(self, images: Tensor) -> Tensor:
+        return F.pad(images.new_zeros(len(images), self.width, *images.shape[2:]), FRAME)
 
-    def _pixel(self, pixels: Tensor, above: list[Tensor], left: list[Tensor], part: Part) -> Tensor:
-        """The mixture of one pixel, from what was computed for the pixels before it."""
-        features = self._first_left(pixels, part.window(above[0], 0, 0), part)
-        for number in range(len(self.left)):
-            part.window(left[number], 0, 0).copy_(features)
-            features = self._left(number, left[number], part.window(above[number + 1], 0, 0), part)
-        return self.last(F.elu(features))
+
+def framed(number: int, active: Tensor) -> Tensor:
+    """The map of features that are known everywhere."""
+    return F.pad(active, FRAME)
+
+
+def kept(maps: list[Tensor], part: Part, number: int, active: Tensor) -> Tensor:
+    """The map of features that become known part by part."""
+    part.window(maps[number], 0, 0).copy_(active)
+    return maps[number]
 
 
 def with_ones(values: Tensor) -> Tensor:

@@ -1,0 +1,102 @@
+"""Purification by a diffusion model: the schedule's closed form, a perfect denoiser, random numbers and gradients."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline_lib.defenses.generators.denoising import Denoising
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.networks.generators.diffusion import TIMES, Diffusion, DiffusionNetwork
+from pipeline_lib.randomness.draws import drawing
+from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.transforms.bpda import transformed
+from pipeline_lib.transforms.diffusion_purification import DiffusionPurification
+
+SMALL = Diffusion(width=8, levels=2)
+BETAS = torch.linspace(1e-4, 0.02, TIMES, dtype=torch.float64)
+PRODUCTS = (1 - BETAS).cumprod(0)
+
+
+def uniform(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class KnowsOneImage(nn.Module):
+    """The exact noise prediction for data that is always one image."""
+
+    def __init__(self, image: torch.Tensor) -> None:
+        super().__init__()
+        self.image = image
+
+    def forward(self, noisy: torch.Tensor, times: torch.Tensor) -> SimpleNamespace:
+        product = PRODUCTS[times].float().view(-1, 1, 1, 1)
+        return SimpleNamespace(sample=(noisy - product.sqrt() * (2 * self.image - 1)) / (1 - product).sqrt())
+
+
+class PredictsNothing(nn.Module):
+    def forward(self, noisy: torch.Tensor, times: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=torch.zeros_like(noisy))
+
+
+@pytest.fixture
+def network() -> DiffusionNetwork:
+    pytest.importorskip("diffusers")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return SMALL(0).eval()
+
+
+def purified(network: nn.Module, clips: torch.Tensor, *names: str, **how) -> torch.Tensor:
+    transform = DiffusionPurification(generator=SMALL, **how).learned(network)
+    with drawing(clip_generators(0, names)):
+        return transformed(transform, clips)
+
+
+def test_a_perfect_denoiser_returns_the_only_image_there_is(network):
+    image, clips = 0.1 + 0.8 * uniform(1, 3, 8, 8), uniform(2, 3, 8, 8, seed=1)
+    network.unet = KnowsOneImage(image)
+    for how in ({"fraction": 0.1, "steps": 1}, {"fraction": 0.3, "steps": 6}):
+        found = purified(network, clips, "a", "b", **how)
+        torch.testing.assert_close(found, image.expand(2, -1, -1, -1), atol=1e-4, rtol=0)
+
+
+def test_noise_is_added_by_the_schedule_and_a_perfect_denoiser_has_no_loss(network):
+    images, times = uniform(2, 3, 8, 8), torch.tensor([0, 600])
+    noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    product = PRODUCTS[times].float().view(-1, 1, 1, 1)
+    expected = product.sqrt() * (2 * images - 1) + (1 - product).sqrt() * noise
+    torch.testing.assert_close(network.noised(images, times, noise), expected)
+    network.unet = KnowsOneImage(images[:1])
+    same, labels = images[:1].expand(6, -1, -1, -1), torch.zeros(6, dtype=torch.long)
+
+    def loss_of(model: nn.Module) -> float:
+        made = Denoising().objective(model, same, labels, lambda name: clip_generators(0, list("abcdef")))
+        return made.loss.item()
+
+    assert loss_of(network) < 1e-4
+    network.unet = PredictsNothing()
+    assert loss_of(network) == pytest.approx(1.0, abs=0.1)  # the variance of the noise, a guess
+
+
+def test_draws_belong_to_a_clip_and_the_gradient_is_exact(network):
+    clips = 0.3 + 0.4 * uniform(2, 3, 2, 8, 8)
+    both = purified(network, clips, "a", "b")
+    torch.testing.assert_close(purified(network, clips[1:], "b"), both[1:], atol=1e-5, rtol=0)
+    assert torch.equal(purified(network, clips, "a", "b"), both)
+    assert not torch.allclose(purified(network, clips, "c", "d"), both, atol=1e-3)
+    exact = clips.double().requires_grad_()
+    network.double()
+    direction = torch.randn(clips.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    (gradient,) = torch.autograd.grad(purified(network, exact, "a", "b").sum(), exact)
+    with torch.no_grad():
+        ahead, behind = (purified(network, exact + step * direction, "a", "b").sum() for step in (1e-5, -1e-5))
+    assert (gradient * direction).sum().item() == pytest.approx(((ahead - behind) / 2e-5).item(), rel=1e-3)
+
+
+def test_without_the_library_the_error_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(PipelineError, match="needs the library diffusers: pip install"):
+        Diffusion()(0)
