@@ -16,8 +16,10 @@ from pipeline_lib.provenance.descriptions import Description, Identities
 from pipeline_lib.provenance.origins import Origins
 from pipeline_lib.provenance.records import record_of
 from pipeline_lib.reporting.partial import main
+from pipeline_lib.reporting.partial_audits import write_partial_audit
 from pipeline_lib.reporting.partial_layouts import partial_layout
 from pipeline_lib.reporting.partial_tables import write_partial
+from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, layout_of, visible
 from test_worst_tables import ROWS, WORST, with_worst
 
@@ -160,6 +162,22 @@ def test_results_are_used_only_if_all_behind_them_are_those_of_the_configuration
     Path(damaged.path("clips")).unlink()  # as one does to save disk
     thin = Made(tmp_path)
     assert [thin.availability.reason(thin.path(name)) for name in names] == [NOT_MADE, None, None]
+
+
+def test_sets_that_are_not_made_are_in_the_audit_as_not_computed(tmp_path):
+    sets = [audit_entry(tmp_path, attack="a", end_loss=float("nan")), audit_entry(tmp_path, attack="b")]
+    Path(sets[1]["audit"]).rename(tmp_path / "b.csv")
+    sets[1]["audit"] = str(tmp_path / "b.csv")
+    for number, lacks in enumerate((("b.csv",), ("",))):
+        write_partial_audit(sets, lacking(*lacks), "About.", tmp_path)
+        rows = list(csv.DictReader((tmp_path / "audit-partial.csv").read_text().splitlines()))
+        assert [row["attack"] for row in rows] == ["a", "b"]
+        assert {value for key, value in rows[1].items() if key not in sets[1]} == {"not computed"}
+        assert rows[0]["verdict"] == ("not computed" if number else "not finite")
+        text = (tmp_path / "audit-partial.md").read_text()
+        assert f"### audit (partial: {1 - number} of 2 sets)" in text
+        assert f"PARTIAL: {1 - number} of 2 sets are made" in text
+        assert text.count("not computed") > 20 * (1 + number)
 
 
 def test_bad_input_is_named_with_status_2(tmp_path, capsys, monkeypatch):

@@ -18,6 +18,8 @@ from pipeline_lib.provenance.availability import Availability
 from pipeline_lib.provenance.comparison import Comparison
 from pipeline_lib.provenance.descriptions import Identities, below
 from pipeline_lib.provenance.origins import Origins
+from pipeline_lib.reporting import partial_audits
+from pipeline_lib.reporting.partial_audits import write_partial_audit
 from pipeline_lib.reporting.partial_layouts import Missing, PartialLayout, partial_layout
 from pipeline_lib.reporting.partial_tables import KINDS, NAME, write_partial
 from pipeline_lib.reporting.publish import publish
@@ -39,8 +41,13 @@ def write_partial_tables(jobs: Jobs) -> str:
     printed = read_paper(jobs.root / "resources/paper")
     for one in found.values():
         write_partial(one, printed, origins_of_layout(one, jobs), folder)
+    layouts = jobs.layouts
+    sets = [{**one, "audit": path} for one, path in zip(layouts.audited_sets, layouts.audits(), strict=True)]
+    caption = " ".join((jobs.root / "workflow/report/audit.rst").read_text().partition("\n\n")[0].split())
+    write_partial_audit(sets, availability.reason, caption, folder)
     publish(folder / "README.md", readme(found, availability, jobs))
     names = {f"{NAME.format(name)}.{ending}" for name in found for ending in KINDS.values()} | {"README.md"}
+    names |= {f"{partial_audits.NAME}.{ending}" for ending in partial_audits.ENDINGS}
     for path in folder.iterdir():  # of studies that the configuration no longer has
         if path.name not in names and path.is_file():
             path.unlink()
