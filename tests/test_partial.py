@@ -205,7 +205,7 @@ def test_a_failed_row_does_not_keep_the_others_from_their_table(tmp_path):
     assert {row for (row, _), value in found.items() if value == "not computed"} == {"AT"}
     assert {row for (row, _), value in found.items() if value != "not computed"} == {"Standard"}
     readme = (made / "README.md").read_text()
-    assert "- tiny/train/at_pgd-s0, for 7 files; it has begun, see results/tiny/logs/train/at_pgd-s0.log\n" in readme
+    assert "- tiny/train/at_pgd-s0, for 7 files; its last log is results/tiny/logs/train/at_pgd-s0.log\n" in readme
     assert partial(tmp_path).startswith("faults: 4 of 8 cells\n")  # at any learning rate
     # Of another configuration nothing is used but what is the same in both.
     other = partial(tmp_path, "attacks={pgd: {perturbation: {epsilon: 128/255}}}")

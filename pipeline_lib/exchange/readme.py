@@ -29,7 +29,12 @@ and numpy.
 def readme(content: Mapping[str, Any], folder: Path) -> str:
     """The text. content: of `published.json`. folder: with the files and records."""
     records = [record for record in records_in(folder).values() if any_output(folder, record)]
-    parts = [f"# {content['title']}", "", f"License of these files: {content['license']}. That of the workflow: MIT.", ""]
+    parts = [
+        f"# {content['title']}",
+        "",
+        f"License of these files: {content['license']}. That of the workflow: MIT.",
+        "",
+    ]
     parts += [
         "The videos or images belong to the makers of the data sets, whose terms apply; they are not included.",
         "",

@@ -93,7 +93,7 @@ def first_jobs(missing: Sequence[Missing], availability: Availability, jobs: Job
     for record, paths in sorted(waiting.items()):
         name = below(jobs.paths.results, record).replace("identities/", "").removesuffix(".json")
         log = Path(record.replace("/identities/", "/logs/")).with_suffix(".log")
-        yield f"{name}, for {len(paths)} files" + (f"; it has begun, see {log}" if log.exists() else "")
+        yield f"{name}, for {len(paths)} files" + (f"; its last log is {log}" if log.exists() else "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
