@@ -14,6 +14,7 @@ from pipeline_lib.errors import PipelineError
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 # Keys of paths in which `~` is the home folder: the section, and the keys inside each of its entries.
 PATHS = (("datasets", "root"), ("models", "initial", "file"), ("models", "selector_initial", "file"))
+LARGEST_FILE = 5_000_000  # bytes; the largest one of this project has 11,000, and YAML takes seconds for each million
 SECTIONS = ("datasets", "networks", "attacks", "training", "models", "studies", "figures")
 
 
@@ -21,6 +22,8 @@ def read_file(path: Path) -> dict[str, Any]:
     """The content of a configuration file, checked. PipelineError names file, line and key."""
     import yaml
 
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise PipelineError(f"{path}: {size:,} bytes are too many for a configuration: at most {LARGEST_FILE:,}")
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
