@@ -43,7 +43,7 @@ test-gpu: $(VENV)/.installed
 # Kills at random moments, results moved, shared, merged and damaged: some minutes. `make faults N=200` kills 200 times and
 # flips 2,000 bits, SEED=1 at other moments and places.
 faults: $(VENV)/.installed
-	FAULTS=$(or $(N),0) FAULTS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -m faults
+	FAULTS=$(or $(N),0) FAULTS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -m faults tests/test_faults*.py
 
 # Ten minutes on a GPU: correctness, rates, and with GPU_OPTIONS="--cifar10 DIR" CIFAR-10. Needs torch, but no installation.
 gpu:
