@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections import Counter
 from itertools import accumulate
 from pathlib import Path
@@ -59,6 +60,32 @@ def finished(tmp_path_factory) -> Path:
     project = copy_project(tmp_path_factory.mktemp("project"))
     pretend_finished(project)
     return project
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> dict[tuple[str, ...], Path]:
+    """By what is given to the configuration: a folder in which all ran, and nothing happened."""
+    from faulty import STRONGER, finish
+
+    found = {}
+    for given in ((), STRONGER):
+        found[given] = tmp_path_factory.mktemp("undisturbed")
+        began = time.monotonic()
+        finish(found[given], given=given)
+        (found[given] / "seconds").write_text(str(time.monotonic() - began))
+    return found
+
+
+@pytest.fixture
+def whole(undisturbed) -> Path:
+    return undisturbed[()]
+
+
+@pytest.fixture
+def stronger(undisturbed) -> Path:
+    from faulty import STRONGER
+
+    return undisturbed[STRONGER]
 
 
 MUTANT_SECONDS = 5.0

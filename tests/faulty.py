@@ -1,5 +1,6 @@
 """Workflows of a few tiny jobs as processes, in any folder and by any user: which jobs ran, and what they left."""
 
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,9 @@ THAT_DIFFER = {
     *("tiny/attack/standard-s0/pgd", "table/faults", "audit", "summary"),
 }
 SECONDS = 600
+MORE = int(os.environ.get("FAULTS", "0"))
+KILLS, FLIPS = MORE or 5, 10 * MORE or 300
+SEED = int(os.environ.get("FAULTS_SEED", "0"))
 
 
 def start(

@@ -1,13 +1,8 @@
-"""Results are killed, moved, shared, merged and damaged: exactly the jobs that differ run, and make the same bytes.
-
-`make faults N=200` kills and flips more often than the default.
-"""
+"""Results are moved, shared and merged: exactly the jobs that differ run, and make the same bytes."""
 
 import os
-import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,48 +15,15 @@ import pytest
 from faulty import (
     STRONGER,
     THAT_DIFFER,
-    all_jobs,
-    contents,
     different,
     finish,
     jobs_in,
     output,
     start,
 )
-from pipeline_lib.errors import PipelineError
-from pipeline_lib.provenance.comparison import Comparison
-from pipeline_lib.provenance.descriptions import Identities
-from pipeline_lib.provenance.records import require_recorded_bytes
 from planning import copy_project
-from stores import flip
 
 pytestmark = pytest.mark.faults
-
-MORE = int(os.environ.get("FAULTS", "0"))
-KILLS, FLIPS = MORE or 5, 10 * MORE or 300
-SEED = int(os.environ.get("FAULTS_SEED", "0"))
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory) -> dict[tuple[str, ...], Path]:
-    """By what is given to the configuration: a folder in which all ran, and nothing happened."""
-    found = {}
-    for given in ((), STRONGER):
-        found[given] = tmp_path_factory.mktemp("undisturbed")
-        began = time.monotonic()
-        finish(found[given], given=given)
-        (found[given] / "seconds").write_text(str(time.monotonic() - began))
-    return found
-
-
-@pytest.fixture
-def whole(undisturbed) -> Path:
-    return undisturbed[()]
-
-
-@pytest.fixture
-def stronger(undisturbed) -> Path:
-    return undisturbed[STRONGER]
 
 
 def copied(*options: str) -> Callable[[Path, Path], None]:
@@ -183,78 +145,3 @@ def test_a_file_made_again_alone_has_its_former_bytes(whole, tmp_path):
     finish(tmp_path / "again", files=files)
     assert finish(tmp_path / "again") == set()
     assert different(tmp_path / "again/results", whole / "results") == set()
-
-
-def test_kills_at_random_moments(whole, tmp_path):
-    chosen, seconds, kills = random.Random(SEED), float((whole / "seconds").read_text()), 0
-    while kills < KILLS:
-        folder = tmp_path / f"after {kills} kills"
-        while kills < KILLS:
-            process = start(folder)
-            try:
-                process.wait(chosen.uniform(0.05, 1) * seconds)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                finish(folder, "--unlock")
-                kills += 1
-                continue
-            assert process.returncode == 0, output(folder)[-3000:]
-            break
-        else:
-            finish(folder)
-        assert different(folder / "results", whole / "results") == set()
-        shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize("record", ["decode/test", "train/standard-s0", "attack/standard-s0/pgd"])
-def test_killed_behind_a_record_before_snakemake_knows_of_it(whole, tmp_path, record):
-    """Snakemake still marks the results as unfinished."""
-    process = start(tmp_path)
-    while not (tmp_path / f"results/tiny/identities/{record}.json").exists() and process.poll() is None:
-        time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    finish(tmp_path, "--unlock")
-    assert f"tiny/{record}" not in finish(tmp_path)
-    assert different(tmp_path / "results", whole / "results") == set()
-
-
-def flip_one(path: Path, chosen: random.Random) -> tuple[int, int]:
-    where = chosen.randrange(path.stat().st_size), chosen.randrange(8)
-    flip(path, *where)
-    return where
-
-
-def test_every_flipped_bit_is_seen_by_the_plan_and_by_the_jobs_that_read_the_file(whole, tmp_path):
-    results = Path(shutil.copytree(whole / "results", tmp_path / "results"))
-    jobs, every = all_jobs(results)
-    identities, chosen = Identities(jobs.maker), random.Random(SEED)
-    files = sorted({path for job in every for path in [job.record, *job.outputs.values()] if Path(path).is_file()})
-    readers = {path: [job for job in every for paths in job.input_files().values() if path in paths] for path in files}
-    plain = {job.record: identities.plain(job, str(results)) for job in every}
-    for _ in range(FLIPS):
-        path = chosen.choice(files)
-        where = flip_one(Path(path), chosen)
-        found = {job.record for job in every if Comparison(str(results), identities).difference(job)}
-        assert any(path in (record, *job.outputs.values()) for job in every if (record := job.record) in found), path
-        for job in readers[path]:
-            with pytest.raises(PipelineError, match=f"{path} is not the file that .* describes.* Run again"):
-                require_recorded_bytes(plain[job.record], results)
-        flip(Path(path), *where)
-    assert not [job for job in every if Comparison(str(results), identities).difference(job)]
-
-
-@pytest.mark.parametrize("ending", [".h5", ".pt", ".csv", ".json", ".md"])
-def test_damaged_files_are_made_again_by_the_next_run(whole, tmp_path, ending):
-    """One bit in every file of a kind, in place: also in what hard links share."""
-    folder, chosen = tmp_path / "damaged", random.Random(SEED)
-    subprocess.run(["cp", "-a", str(whole), str(folder)], check=True)
-    hit = [folder / "results" / name for name in contents(folder / "results") if name.endswith(ending)]
-    hit += [path for path in folder.glob("results/**/identities/**/*.json") if ending == ".json"]
-    for path in hit:
-        flip_one(path, chosen)
-    assert hit
-    assert finish(folder)
-    assert different(folder / "results", whole / "results") == set()
-    assert finish(folder) == set()
