@@ -13,6 +13,7 @@ from pipeline_lib.attacks.regions import Border
 from pipeline_lib.configuration.given_files import check_given_files, facts_of, inputs_of
 from pipeline_lib.entries.facts import files_of
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.plan.stand_ins import stand_ins
 
 WIDTH, SIDE = 2, 9  # of the framing, of the whole picture
 STRIPS = np.random.default_rng(0).normal(size=(3, WIDTH, SIDE - WIDTH, 4)).astype(np.float32)
@@ -105,3 +106,15 @@ def test_the_content_of_the_file_counts(tmp_path):
     written(tmp_path, w2=STRIPS + 1)
     assert facts_of(entry) != before
     assert inputs_of({"method": "fixed_pattern"}) == facts_of({"method": "fixed_pattern"}) == {}
+
+
+def test_a_plan_is_made_without_the_framings_and_names_their_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    empty = tmp_path / "empty"
+    empty.touch()
+    missing = stand_ins(stacked("framing_published", given=GIVEN), empty)
+    attacks = [f"published_framing_{width}" for width in (1, 2, 3, 4)]
+    assert missing.files == {"framings/framing_logits.npz": attacks}
+    assert missing.config["attacks"] == {name: {"start": {"file": str(empty)}} for name in attacks}
+    plan = resolved(stacked("framing_published", given=GIVEN | missing.config))
+    check_given_files(plan)

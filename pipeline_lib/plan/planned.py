@@ -155,10 +155,14 @@ def _missing(missing: StandIns, numbers: Mapping[str, Numbers]) -> list[str]:
         f"test clips ({'the official lists' if numbers[name].source == 'official' else 'an assumption'})"
         for name, reason in missing.datasets.items()
     ]
-    return said + [
-        f"weights {file}, for {len(models)} models ({', '.join(models[:3])}{', ...' if len(models) > 3 else ''})"
-        for file, models in missing.weights.items()
-    ]
+    return (
+        said
+        + [
+            f"weights {file}, for {len(models)} models ({', '.join(models[:3])}{', ...' if len(models) > 3 else ''})"
+            for file, models in missing.weights.items()
+        ]
+        + [f"file {file}, for the attacks {', '.join(attacks)}" for file, attacks in missing.files.items()]
+    )
 
 
 def _absent(plan: Mapping[str, Any], config: Mapping[str, Any], missing: StandIns) -> list[str]:
