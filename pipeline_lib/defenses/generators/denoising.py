@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pipeline_lib.defenses.objective import Draw, Objective
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.networks.generators.diffusion import TIMES
+from pipeline_lib.networks.generators.frames import as_images
 from pipeline_lib.randomness.noise import noise_like
 from pipeline_lib.records.selectors import GENERATOR_GUESS, GENERATOR_LOSS
 
@@ -26,11 +27,11 @@ class Denoising:
         return network
 
     def objective(self, network: Any, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        images = clips if clips.dim() == 4 else clips[:, :, 0]
-        generators = draw("noise")
-        times = torch.cat([torch.randint(TIMES, (1,), generator=generator) for generator in generators])
-        noise = noise_like(images, generators, lambda one, generator: one.normal_(generator=generator))
-        times = times.to(images.device)
-        errors = (network.predicted(network.noised(images, times, noise), times) - noise).square().mean((1, 2, 3))
+        generators, images = draw("noise"), as_images(clips)
+        drawn = torch.cat([torch.randint(TIMES, (1,), generator=generator) for generator in generators])
+        times = drawn.repeat_interleave(len(images) // len(clips)).to(images.device)
+        noise = as_images(noise_like(clips, generators, lambda one, generator: one.normal_(generator=generator)))
+        predicted = network.predicted(network.noised(images, times, noise), times)
+        errors = (predicted - noise).square().flatten(1).mean(1).view(len(clips), -1).mean(1)
         figures = {GENERATOR_LOSS: errors.mean(), GENERATOR_GUESS: torch.ones_like(errors[0])}
         return Objective(errors.mean(), torch.stack([1 - errors, errors - 1], 1), torch.zeros_like(labels), figures)

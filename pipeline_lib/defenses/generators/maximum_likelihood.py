@@ -26,8 +26,7 @@ class MaximumLikelihood:
         return network
 
     def objective(self, network: nn.Module, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        images = clips if clips.dim() == 4 else clips.transpose(1, 2).flatten(0, 1)
-        bits = -network(images).squeeze(1).view(len(clips), -1).mean(1) / math.log(2)
+        bits = -network(clips).squeeze(1).view(len(clips), -1).mean(1) / math.log(2)
         figures = {GENERATOR_LOSS: bits.mean(), GENERATOR_GUESS: torch.full_like(bits[0], BITS)}
         logits = torch.stack([BITS - bits, bits - BITS], 1)
         return Objective(bits.mean(), logits, torch.zeros_like(labels), figures)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.networks.generators.frames import as_images
 
 TIMES = 1000
 NEEDED = "a diffusion model needs the library diffusers: pip install 'diffusers>=0.35'"
@@ -50,9 +51,9 @@ class DiffusionNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 1): the mean of the noise that is predicted at the first time."""
-        return self.predicted(2 * images - 1, torch.zeros(len(images), dtype=torch.long, device=images.device)).mean(
-            (1, 2, 3)
-        )[:, None]
+        images = as_images(images)
+        times = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        return self.predicted(2 * images - 1, times).flatten(1).mean(1, keepdim=True)
 
     def predicted(self, noisy: Tensor, times: Tensor) -> Tensor:
         """The noise in noisy images on the scale from -1 to 1, at times (N,)."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline_lib.entries.ranges import Count, method
+from pipeline_lib.networks.generators.frames import as_images
 from pipeline_lib.networks.generators.logistic_mixture import CHANNELS, PER_COMPONENT, Mixture, scaled
 
 # Around feature maps: left, right, top, bottom. Every convolution is one without padding on a part of such a map, the
@@ -25,7 +26,7 @@ Choose = Callable[[int, int, int, Callable[[Tensor], Tensor]], Tensor]
 
 @method
 class PixelCNN:
-    """(N, 3, H, W) -> (N, 1), the log-likelihood in nats per value. Of any size of images.
+    """Images (N, 3, H, W), or frames of clips -> (N, 1), the log-likelihood in nats per value. Of any size of images.
 
     width: channels of the feature maps. blocks: gated residual blocks of each stack. mixtures: logistics of a pixel.
     """
@@ -84,6 +85,7 @@ class PixelCNNNetwork(nn.Module):
         self.last = nn.Conv2d(width, mixtures * PER_COMPONENT, 1)
 
     def forward(self, images: Tensor) -> Tensor:
+        images = as_images(images)
         return self.log_likelihood(images)[:, None] / images[0].numel()
 
     def log_likelihood(self, images: Tensor) -> Tensor:
