@@ -167,6 +167,17 @@ def test_the_warm_process_ends_with_the_one_that_started_it(tmp_path):
     assert not Path(json.loads(there)[1]).parent.exists()
 
 
+def test_folders_of_killed_workflows_are_removed_and_no_others(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left, other, foreign = (tmp_path / name for name in (f"warm-{ended.pid}-a", f"warm-{os.getpid()}-b", "warm-up-c"))
+    for folder in (left, other, foreign):
+        folder.mkdir()
+        (folder / "socket").touch()
+    warm.remove_left(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([other, foreign])
+
+
 OWN_JOB = """
 import sys, types
 sys.path[:0] = [{root!r}, {folder!r}]

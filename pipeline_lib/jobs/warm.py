@@ -11,6 +11,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,7 +48,8 @@ def start() -> None:
         return
     # A socket's path has at most 107 characters, which the temporary folders of clusters exceed.
     folder = tempfile.gettempdir() if len(tempfile.gettempdir()) < 80 else "/tmp"
-    address = str(Path(tempfile.mkdtemp(prefix="warm-", dir=folder), "socket"))
+    remove_left(Path(folder))
+    address = str(Path(tempfile.mkdtemp(prefix=f"warm-{os.getpid()}-", dir=folder), "socket"))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen(64)  # from now on jobs can connect, and wait for the end of its imports
@@ -57,6 +59,14 @@ def start() -> None:
         quiet: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         _started.append(subprocess.Popen(command, pass_fds=[number], env=environment, **quiet))
     os.environ[VARIABLE] = json.dumps([sys.prefix, address])
+
+
+def remove_left(folder: Path) -> None:
+    """Removes the folders of killed workflows: their names have the number of a process that has ended."""
+    for left in folder.glob("warm-*-*"):
+        number = left.name.split("-")[1]
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            shutil.rmtree(left, ignore_errors=True)  # another user's stays
 
 
 def disable() -> None:
