@@ -153,11 +153,6 @@ def test_files_that_are_missing_or_no_claims_are_named(tmp_path: Path) -> None:
         read_claims(claim_files(["paper", str(same)], FOLDER))
 
 
-def test_a_study_cannot_have_the_name_of_the_table_of_claims() -> None:
-    with pytest.raises(PipelineError, match=r"config: studies\.claims: this name is reserved"):
-        resolve_claims([], {"claims": {}}, {})
-
-
 def test_a_table_of_claims_is_made_only_for_studies_that_they_are_about() -> None:
     with_claims, without = layouts("demo"), layouts("transforms")
     assert "out/tables/claims.html" in with_claims.tables()

@@ -144,6 +144,16 @@ ERRORS = {
     ),
     "unknown column attack": ("studies.multav.columns.x", "x", r"columns.x: unknown attack 'x'; known: .*clean"),
     "reserved name": ("attacks.clean", CONFIG["attacks"]["pgd"], "reserved for clips without an attack"),
+    "study like a table of our own": (
+        "studies.audit",
+        CONFIG["studies"]["multav"],
+        "studies.audit: this name is reserved, as are audit, claims, front, opening",
+    ),
+    "figure like a page of our own": (
+        "figures.opening",
+        next(iter(CONFIG["figures"].values())),
+        "figures.opening: this name is reserved",
+    ),
     "bad name": ("attacks.My-Attack", CONFIG["attacks"]["pgd"], "My-Attack"),
     "root and render": ("datasets.synthetic.root", "/data", "datasets.synthetic: give either 'root'"),
     "sampling and images": (

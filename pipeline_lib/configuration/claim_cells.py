@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.configuration.claims import EXTREMES, FILE, Claim, Line, claim_files, read_claims
-from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.messages import known
 from pipeline_lib.entries.methods import SUMMARIES
 from pipeline_lib.errors import PipelineError
@@ -59,8 +58,6 @@ def resolve_claims(claims: Iterable[Claim], layouts: Layouts, printed: Printed) 
 
     Raises PipelineError, with file and line, for cells that neither the printed table nor a study of it has.
     """
-    if TABLE in layouts:
-        raise fail(f"studies.{TABLE}", "this name is reserved for the table of claims")
     tables = Tables(layouts, printed)
     return [
         {**claim.about, "comparisons": [one for line in claim.lines for one in comparisons(line, tables)]}

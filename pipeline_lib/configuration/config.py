@@ -46,6 +46,9 @@ from pipeline_lib.jobs.costs import passes
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance.fingerprints import canonical
 
+# In the folder of tables, of no study.
+OWN_TABLES = {"audit", "claims", "front", "opening"}
+
 ANY_SHAPE = (40, 112, 112)
 
 
@@ -64,6 +67,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     attacks = {name: resolve_attack(f"attacks.{name}", entry, sections) for name, entry in written.items()}
     if CLEAN in attacks:
         raise fail(f"attacks.{CLEAN}", "this name is reserved for clips without an attack")
+    _check_own_tables(config)
     attacks |= implied_attacks(config, attacks, sections)
     models = dict(_models(config, sections))
     plan: dict[str, dict] = {"datasets": resolve_datasets(config), "attacks": attacks, "models": models}
@@ -74,6 +78,13 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, dict]:
     check_rows(plan)
     check_lengths(plan)
     return plan
+
+
+def _check_own_tables(config: Mapping[str, Any]) -> None:
+    """Raises PipelineError for a study or figure with the name of a table or page that is always made."""
+    for section in ("studies", "figures"):
+        for name in sorted(OWN_TABLES & {*config[section]}):
+            raise fail(f"{section}.{name}", f"this name is reserved, as are {', '.join(sorted(OWN_TABLES))}")
 
 
 def _check_interfaces(plan: Mapping[str, Any]) -> None:
