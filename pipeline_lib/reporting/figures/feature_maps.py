@@ -92,7 +92,7 @@ def draw_maps(lines: Sequence[Line], where: str) -> Figure:
 
     across = 1 + len(lines[0].pictures)
     side = min(LARGEST, (width() - LABELS) / across)
-    figure = new_figure(width(), (side + 0.06) * len(lines) + 0.7)
+    figure = new_figure(width(), side * len(lines) + 0.7)
     panels = figure.subplots(len(lines), across, squeeze=False)
     headings = ["attacked frame", *(picture.quantity for picture in lines[0].pictures)]
     for panel, heading in zip(panels[0], headings, strict=True):
@@ -121,10 +121,13 @@ def name_line(panel: Axes, line: Line, first: bool) -> None:
 
     place: dict[str, Any] = {"xy": (-0.08, 0.5), "xycoords": "axes fraction", "textcoords": "offset points"}
     right: dict[str, Any] = {"ha": "right", "fontsize": 7, "color": MUTED, **place}
-    panel.annotate(f"frame {line.frame + 1}", xytext=(0, -22 if first else 0), va="top", **right)
-    if first:
-        panel.annotate(line.label, xytext=(0, 6), ha="right", va="bottom", weight="bold", fontsize=8, **place)
-        panel.annotate(f"{line.maps.truth} \u2192\n{line.maps.answers[1]}", xytext=(0, 4), va="top", **right)
+    frame = f"frame {line.frame + 1}"
+    if not first:
+        panel.annotate(frame, xytext=(0, 0), va="center", **right)
+        return
+    answer = f"{line.maps.truth} \u2192\n{line.maps.answers[1]}"
+    panel.annotate(line.label, xytext=(0, 10), ha="right", va="bottom", weight="bold", fontsize=8, **place)
+    panel.annotate(f"{answer}\n{frame}", xytext=(0, 8), va="top", **right)
 
 
 def numbers_of(line: Line) -> Iterator[dict[str, Any]]:

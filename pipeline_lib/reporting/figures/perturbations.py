@@ -80,8 +80,8 @@ def draw_row(examples: Sequence[Example], clean: str = "clean") -> Figure:
     from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
     from pipeline_lib.reporting.style import INK, across, new_figure, show_frame, title_size, width, wrapped
 
-    side = across(1 + len(examples), FRAME)
-    lines = -(-(1 + len(examples)) // side)
+    lines = -(-(1 + len(examples)) // across(1 + len(examples), FRAME))
+    side = -(-(1 + len(examples)) // lines)
     figure = new_figure(width(), lines * (2 * width() / side + 0.4))
     axes = figure.subplots(2 * lines, side, squeeze=False)
     for panel in axes.flat:
