@@ -88,6 +88,7 @@ class Estimates:
             "predict_clean": self._predict,
             "predict_transfer": self._predict,
             "features": self._features,
+            "feature_maps": self._feature_maps,
             "check": self._check,
         }
         return known[rule](**wildcards) if rule in known else Work()
@@ -168,6 +169,11 @@ class Estimates:
     def _features(self, dataset: str, source: str, attack: str) -> Work:
         one = self._predict(dataset, source)
         return one._replace(operations=2 * one.operations, memory=2 * one.memory - PROCESS_MB)
+
+    def _feature_maps(self, dataset: str, source: str, attack: str, stage: str, clip: str) -> Work:
+        """Features of one clip, clean and attacked."""
+        every = self._features(dataset, source, attack)
+        return every._replace(operations=every.operations / max(1, self.numbers[dataset].test))
 
     def _check(self, dataset: str, target: str) -> Work:
         """Its time is its budget."""

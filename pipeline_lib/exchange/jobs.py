@@ -16,7 +16,7 @@ Record = Mapping[str, Any]
 # From the first to the last: what the results of a rule are made of is before it.
 RULES = (
     *("render", "download", "decode", "train", "learn", "attack"),
-    *("predict_clean", "predict_transfer", "union", "features", "check"),
+    *("predict_clean", "predict_transfer", "union", "features", "feature_maps", "check"),
 )
 
 

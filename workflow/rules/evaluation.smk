@@ -77,8 +77,8 @@ rule feature_maps:
     threads: CORES
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.prediction_memory(wildcards.dataset, wildcards.source, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.prediction_minutes(wildcards.dataset, attempt),
+        mem_mb=lambda wildcards, attempt: REQUESTS.memory("feature_maps", wildcards, attempt),
+        runtime=lambda wildcards, attempt: REQUESTS.minutes("feature_maps", wildcards, attempt),
     params:
         identity=identity,
         branch=lambda wildcards: split_target(wildcards.source)[1],
