@@ -138,6 +138,15 @@ def test_eot_averages_over_the_latents_and_a_seed_gives_the_same_bytes():
         torch.testing.assert_close(model(images[1:])[:, 0], losses(1)[0, 1:])
 
 
+@pytest.mark.parametrize(("transform", "network"), CASES)
+def test_predictions_in_inference_mode_are_those_of_an_attack(transform, network):
+    model, images = purifying(transform, made(network)), uniform(2, 3, 8, 8)
+    with drawing(clip_generators(0, ["a", "b"])):
+        attacked = model(images.clone().requires_grad_()).detach()
+    with drawing(clip_generators(0, ["a", "b"])), torch.inference_mode():
+        torch.testing.assert_close(model(images.clone()), attacked)
+
+
 def test_a_generator_is_no_part_of_what_is_trained():
     model = purifying(*CASES[1][:1], made(SMALL_GAN))
     assert [name for name, _ in model.named_parameters()] == ["1.weight", "1.bias"]

@@ -84,15 +84,15 @@ def projected(
     Descent on each pair's mean squared error, so that no result depends on the batch.
     """
     count, restarts, length = latents.shape
-    targets = images.repeat_interleave(restarts, 0)
-    place = latents.reshape(-1, length).detach().clone()
-    speed = torch.zeros_like(place)
-    for _ in range(steps):
-        with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():  # also where the caller, who predicts, needs no gradients
+        targets = images.detach().clone().repeat_interleave(restarts, 0)
+        place = latents.detach().clone().reshape(-1, length)
+        speed = torch.zeros_like(place)
+        for _ in range(steps):
             leaf = place.requires_grad_()
             (gradient,) = torch.autograd.grad(errors(generate(leaf), targets).sum(), leaf)
-        speed = momentum * speed - step_size * gradient
-        place = (place + speed).detach()
+            speed = momentum * speed - step_size * gradient
+            place = (place + speed).detach()
     with torch.no_grad():
         made = generate(place)
         best = errors(made, targets).view(count, restarts).argmin(1)
