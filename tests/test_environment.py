@@ -18,9 +18,9 @@ def parsed(requirement: str) -> tuple[str, str]:
 
 def test_both_files_ask_for_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # `make mutants` and `make docs` install their own, and one network is left to those who want it.
-    optional = project["optional-dependencies"]
-    extras = [packages for name, packages in optional.items() if name not in ("mutants", "docs", "diffusion")]
+    # `make mutants` and `make docs` install their own; one network and the browser are left to those who want them.
+    optional, apart = project["optional-dependencies"], ("mutants", "docs", "diffusion", "browser")
+    extras = [packages for name, packages in optional.items() if name not in apart]
     pip = dict(map(parsed, sum(extras, project["dependencies"])))
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     (from_pip,) = [entry["pip"] for entry in entries if isinstance(entry, dict)]

@@ -11,7 +11,7 @@ from jinja2 import Environment
 from pipeline_lib.configuration.front_facts import figure_title, front_facts, numbered
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.reporting.audits import build_audit
-from pipeline_lib.reporting.front import front_page, sections
+from pipeline_lib.reporting.front import compact, front_page, sections
 from pipeline_lib.reporting.tables import build_table
 from test_audit_table import audit_entry
 from test_tables import PAPER, layout_of
@@ -78,6 +78,18 @@ def test_without_a_study_the_page_states_that_there_is_none(tmp_path: Path) -> N
     assert "There is no result." in page
     assert "No audit has an exception" in page
     assert "0 adversarial sets of 0 clips" in page
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (["clean", "a", "b", "c"], ["clean", "a", "b", "c"]),
+        (["clean", "a", "b", "c", "mean", "union"], ["clean", "mean", "union"]),
+        (["clean", *"abcdefghi"], ["clean", *"abcdefg"]),
+    ],
+)
+def test_the_first_page_has_a_table_s_summaries_or_its_first_columns(columns: list[str], shown: list[str]) -> None:
+    assert compact(pd.DataFrame({"column": columns})) == shown
 
 
 def test_sections_are_read_back() -> None:

@@ -10,7 +10,7 @@ from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, logging_to
 from pipeline_lib.reporting.publish import publish
-from pipeline_lib.reporting.report import make_report
+from pipeline_lib.reporting.report import make_report, with_script
 
 
 def test_a_full_disk_at_a_table_says_how_much_is_needed(tmp_path):
@@ -57,6 +57,11 @@ def test_a_report_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, messag
     with pytest.raises(PipelineError, match=rf"report\.html: {expected}"):
         make_report("Snakefile", {}, tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_is_added_at_the_end_of_the_page():
+    page = with_script("<body>'</body>' in a text</body></html>", "1 < 2;")
+    assert page == "<body>'</body>' in a text<script>\n1 < 2;</script>\n</body></html>"
 
 
 @pytest.mark.slow

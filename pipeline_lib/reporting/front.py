@@ -18,6 +18,7 @@ from pipeline_lib.reporting.worst_cases import worst_notes
 
 SHOWN = 12  # exceptions in the list; the table of audits has all
 CLAIMS, MADE = "Claims of the papers", "Determinism and precision"
+MOST = 8  # columns without summaries
 COMPACT = ("mean", "avg_all", "acc_all", "avg_adv", "acc_adv", "union", "lowest")
 
 
@@ -124,9 +125,10 @@ def headline(studies: Sequence[Mapping[str, Any]], tables: Mapping[str, pd.DataF
 
 
 def compact(table: pd.DataFrame) -> list[str]:
-    """Return the columns of the first page: the first one and the summaries; all, if there are no summaries."""
+    """Return the columns of the first page: the first one and the summaries; the first ones, if there are none."""
     columns = [column for column in table["column"].unique() if column != PARAMETERS]
-    return [column for column in columns if column == columns[0] or column in COMPACT] if len(columns) > 4 else columns
+    short = [column for column in columns if column == columns[0] or column in COMPACT]
+    return short if len(columns) > 4 and len(short) > 1 else columns[:MOST]
 
 
 def number(cells: pd.DataFrame, column: str) -> str:

@@ -15,10 +15,17 @@ from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import NO_SPACE
 
 
-def make_report(snakefile: str, config: dict[str, Any], output: Path, stylesheet: str | None = None) -> None:
+def make_report(
+    snakefile: str,
+    config: dict[str, Any],
+    output: Path,
+    stylesheet: str | None = None,
+    script: str | None = None,
+) -> None:
     """Writes one self-contained HTML file with all outputs that the rules mark for the report.
 
-    config: the effective configuration, including overlays and the command line. stylesheet: a CSS file for the page.
+    config: the effective configuration, including overlays and the command line. stylesheet, script: a
+    CSS and a JavaScript file for the page.
 
     Raises:
         PipelineError: with Snakemake's own message.
@@ -40,9 +47,17 @@ def make_report(snakefile: str, config: dict[str, Any], output: Path, stylesheet
             if finished.returncode or not page.exists():
                 require_space(finished.stderr)
                 raise PipelineError(f"{output}: snakemake --report failed: {finished.stderr.strip()[-2000:]}")
+            if script:
+                page.write_text(with_script(page.read_text(), Path(script).read_text()))
             page.replace(temporary)
     finally:
         remove_pages(output)
+
+
+def with_script(page: str, script: str) -> str:
+    """Return an HTML page with a script at its end."""
+    before, end, after = page.rpartition("</body>")
+    return f"{before}<script>\n{script}</script>\n{end}{after}"
 
 
 def remove_pages(output: Path) -> None:

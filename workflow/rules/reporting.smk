@@ -191,6 +191,7 @@ rule report:
         identity=identity,
         snakefile=str(ROOT / "Snakefile"),
         stylesheet=str(ROOT / "workflow/report/report.css"),
+        page_script=str(ROOT / "workflow/report/report.js"),
         front=plain(front_facts(PLAN, PATHS)),
         tables={study: PATHS.table(study, "csv") for study in PLAN["studies"]},
         audit=PATHS.table("audit", "csv"),

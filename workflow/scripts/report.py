@@ -14,4 +14,4 @@ with job(snakemake):
     opening = Path(snakemake.input.opening[0]).read_text()
     publish(snakemake.output.front, front_page(given.front, given.tables, given.audit, opening))
     publish(snakemake.output.readme, readme())
-    make_report(given.snakefile, snakemake.config, Path(snakemake.output.page), given.stylesheet)
+    make_report(given.snakefile, snakemake.config, Path(snakemake.output.page), given.stylesheet, given.page_script)
