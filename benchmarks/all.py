@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-OF_NETWORKS = ("attack", "training", "variants", "loop", "evaluation")
+OF_NETWORKS = ("attack", "training", "variants", "loop", "evaluation", "identities")
 OTHERS = ("decode", "transforms", "workflow")
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from configured import CONFIG, resolved
+from pipeline_lib.clips.synthetic import SyntheticActions, planned, write_lists
 from pipeline_lib.configuration import parameters
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.errors import PipelineError
+from planning import copy_project, plan, pretend_finished
 
 GIVEN = {"lists": {"method": "cifar10"}, "images": {"method": "cifar10_records"}, "size": 32, "note": ""}
 FRAMING = {"method": "universal_framing", "learning": {"method": "adam"}, "width": 1, "storage": "float32"}
@@ -122,3 +124,23 @@ def test_leaks_between_the_lists_are_refused_while_planning(tmp_path):
         inputs(datasets={"given": entry}).raw_data("given", "train")
     allowed = inputs(datasets={"given": entry | {"allow_overlap": True}})
     assert allowed.raw_data("given", "test") == [str(tmp_path / "manifest.csv")]
+
+
+@pytest.mark.slow
+def test_a_replaced_video_is_decoded_again_and_only_what_depends_on_it_runs(tmp_path):
+    design, root = SyntheticActions(train_per_class=2, test_per_class=1), tmp_path / "data"
+    write_lists(design, root)
+    videos = {split: [root / "UCF-101" / one.path for one in planned(design, split)] for split in ("train", "test")}
+    for path in videos["train"] + videos["test"]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    (folder := tmp_path / "project").mkdir()
+    project = copy_project(folder)
+    given = {"datasets": {"synthetic": {"render": None, "root": str(root)}}}
+    pretend_finished(project, given)
+    assert plan(project, given) == set()
+    videos["test"][0].write_text("the whole video")
+    jobs = plan(project, given)
+    assert {job for job in jobs if job[0] in ("decode", "train", "learn")} == {("decode", "synthetic", "test")}
+    assert ("attack", "synthetic", "standard-s0", "pgd") in jobs
+    assert {job[1] for job in jobs if job[0] == "attack"} == {"synthetic"}
