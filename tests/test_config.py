@@ -8,6 +8,7 @@ import yaml
 
 from configured import CONFIG, ROOT, changed, resolved, stacked
 from pipeline_lib.configuration.initial_weights import check_weight_files
+from pipeline_lib.configuration.styles import STYLES
 from pipeline_lib.configuration.targets import split_target, views
 from pipeline_lib.errors import PipelineError
 from planning import laid_over
@@ -131,6 +132,9 @@ def test_the_examples_of_the_documentation_resolve():
     given = functools.reduce(laid_over, examples, {})
     for study in given["studies"].values():
         study["dataset"] = "synthetic"
+    # A sheet is a file beside the configuration; and the demo has other models.
+    given["style"] = [style for style in given["style"] if style in STYLES]
+    given["figures"]["maps"] |= {"dataset": "synthetic", "rows": {"Mult": "at_multav_linf", "Add": "at_pgd"}}
     plan = resolved(stacked("demo", given=given))
     assert plan["attacks"]["pgd_bound_16_255"]["start"]["radius"] == 16 / 255
     matrix = plan["studies"]["multibn_transfer"]["rows"]

@@ -114,7 +114,7 @@ def test_a_sweep_is_its_entries_written_by_hand(swept):
     [
         ("iterations", "0.065 * len", "0.07 * len", {("figure_csv", "iterations_pgd")}),
         ("perturbations", "FRAMES_PER_SECOND = 5", "FRAMES_PER_SECOND = 6", {"examples", "multav", "shapes"}),
-        ("masking", "width_ratios=widths", "width_ratios=list(widths)", {("figure_csv", "masking_shapes")}),
+        ("masking", "[1] * len(sizes)", "[2] * len(sizes)", {("figure_csv", "masking_shapes")}),
     ],
 )
 def test_changed_code_of_a_kind_redraws_its_own_figures(finished, edit, kind, old, new, redrawn):

@@ -95,8 +95,8 @@ def test_a_learned_pattern_does_not_depend_on_how_its_sets_are_stored():
 def test_what_a_model_starts_from_is_a_file_and_no_parameter():
     plan = inputs().plan
     entry = parameters.model_entry(plan, "at_af-s0")
-    assert entry | {"initial": "standard-s0", "selector_initial": None} == plan["models"]["at_af-s0"]
-    assert not {"initial", "selector_initial"} & entry.keys()
+    assert entry | {"initial": "standard-s0", "selector_initial": None, "generator": None} == plan["models"]["at_af-s0"]
+    assert not {"initial", "selector_initial", "generator"} & entry.keys()
 
 
 def test_clips_depend_on_their_decoder_and_on_what_may_fail_but_not_on_how_they_are_decoded():

@@ -178,7 +178,7 @@ def test_a_ready_made_model_that_does_not_fit_ones_own_network_is_left_out_unles
     models = resolved(stacked("small", given=MINE | shallow | {"studies": {"mine": study}}))["models"]
     assert "at_pgd-s0" in models
     assert "denoise_3d-s0" not in models
-    with pytest.raises(PipelineError, match=r"networks.backbone_denoise_3d: after: unknown stage 'layer3'"):
+    with pytest.raises(PipelineError, match=r"networks.backbone_(oudefend|denoise_3d): after: unknown stage 'layer3'"):
         resolved(stacked("small", given=MINE | shallow | {"studies": {"mine": study | {"base": "oudefend_table"}}}))
 
 

@@ -176,7 +176,9 @@ def _training(model: Plan) -> str:
         return f"{words} from {_name(initial)}"
     if initial:
         path = Path(initial["file"])
-        return f"{words} from {path.name}, SHA-256 {content_facts(path)['sha256'][:DIGEST]}"
+        # A plan may be made without the weights; the job that needs them says that they are missing.
+        digest = f", SHA-256 {content_facts(path)['sha256'][:DIGEST]}" if path.is_file() else ""
+        return f"{words} from {path.name}{digest}"
     return words
 
 

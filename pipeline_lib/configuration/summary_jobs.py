@@ -80,8 +80,12 @@ class SummaryJobs:
         files = parameters.relative_to(
             self.described.paths.results, figure_files(self.plan, self.described.paths, figure)
         )
-        settings = {"entry": planned["entry"], "files": files, "caption": figure_caption(self.plan, figure)}
-        settings |= {"style": planned["style"]} if planned["style"] else {}
+        settings = {
+            "entry": planned["entry"],
+            "style": planned["style"],
+            "files": files,
+            "caption": figure_caption(self.plan, figure),
+        }
         settings["order"] = digest(json.dumps([planned["entry"], files]))  # of rows and panels, which matters
         outputs = {ending: self.described.paths.figure(figure, ending) for ending in planned["endings"]}
         inputs = {"files": figure_inputs(self.plan, self.described.paths, figure)}

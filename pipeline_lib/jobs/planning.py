@@ -146,9 +146,10 @@ class Planning:
         return "\n  ".join(lines)
 
     def _changes(self) -> list[str]:
-        """The keys that differ, each with its old and new value, and the first result that it changes."""
+        """The keys that differ, each with its old and new value, and the first result that it changes: those of jobs of
+        a data set before those of tables and figures, which repeat them in words."""
         found: dict[str, str] = {}
-        for record, why in self.different.items():
+        for record, why in sorted(self.different.items(), key=lambda one: _is_summary(self.results, one[0])):
             if why == OTHER_PLAN:
                 for key, (old, new) in self.comparison.changes(self.planned[record]).items():
                     found.setdefault(f"{key}: {_shown(old)} -> {_shown(new)}", record)
@@ -162,6 +163,11 @@ def _shown(value: Any) -> str:
 
 def _name(results: str, record: str) -> str:
     return below(results, record).replace("identities/", "").removesuffix(".json")
+
+
+def _is_summary(results: str, record: str) -> bool:
+    """Whether a record is that of a table, figure or page, which belong to no data set."""
+    return below(results, record).startswith("identities/")
 
 
 def report_once(text: Callable[[], str | None]) -> None:
