@@ -2,10 +2,11 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from pipeline_lib.jobs.used import COLUMNS, measured, peak_mb, write_table
@@ -23,9 +24,7 @@ def table(results: Path) -> list[dict[str, str]]:
 
 def test_a_jobs_memory_and_time_are_beside_its_log_and_in_the_table(tmp_path):
     with measured(job(tmp_path / "tiny/logs/train/a-s0.log", mem_mb=4000, runtime=30)):
-        before = peak_mb()
-        assert np.ones(int(before * 1e6), np.uint8).all()  # more than what was freed before
-        assert peak_mb() > before + 10
+        pass
     with measured(job(tmp_path / "logs/audit.log")):
         pass
     write_table(tmp_path)
@@ -34,9 +33,16 @@ def test_a_jobs_memory_and_time_are_beside_its_log_and_in_the_table(tmp_path):
     assert (train["job"], train["rule"], train["threads"]) == ("tiny/train/a-s0", "train", "2")
     assert (train["asked_mb"], train["asked_minutes"]) == ("4000", "30")
     assert float(train["asked_by_used"]) == pytest.approx(4000 / float(train["peak_mb"]), abs=0.01)
-    assert before < float(train["peak_mb"]) <= peak_mb() + 1
+    assert 10 < float(train["peak_mb"]) <= peak_mb() + 1
     assert 0 <= float(train["seconds"]) < 60
     assert (audit["job"], audit["asked_mb"], audit["asked_by_used"]) == ("audit", "", "")
+
+
+def test_the_peak_contains_what_was_in_use_for_a_moment():
+    code = "from pipeline_lib.jobs.used import peak_mb; before = peak_mb(); used = b'x' * 80_000_000; del used; "
+    code += "print(peak_mb() - before)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 75 < float(found) < 85
 
 
 def test_a_failed_job_leaves_nothing_and_damaged_files_are_left_out(tmp_path):
