@@ -13,9 +13,13 @@ from torch import nn
 import tiny
 from pipeline_lib.check import measurements
 from pipeline_lib.check.__main__ import main
-from pipeline_lib.check.clips import Reading, clips_of
-from pipeline_lib.check.models import load_weights, model_of
+from pipeline_lib.check.clips import Reading, clips_of, numbered_as
+from pipeline_lib.check.models import classes_of_checkpoint, load_weights, model_of
+from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.models import checkpoint
+from pipeline_lib.models.trained import new_network
+from pipeline_lib.networks.multi_batchnorm import through
 
 MODEL = """
 import torch
@@ -150,6 +154,59 @@ def test_safetensors_are_weights(tmp_path):
     library.save_file(source.state_dict(), str(tmp_path / "weights.safetensors"))
     load_weights(target, tmp_path / "weights.safetensors")
     assert torch.equal(target[1].weight, source[1].weight)
+
+
+def saved(path, branches=(), classes=("dark", "bright")):
+    """A checkpoint of this pipeline: a network of two classes, the second of which is brighter."""
+    bound = {"method": METHODS["additive_linf"], "epsilon": 0.1, "step_size": 0.1}
+    attack = {"method": METHODS["ascent"], "perturbation": bound, "steps": 1}
+    branched = {
+        "method": METHODS["multibn_manual"],
+        "branches": {name: [] if name == "clean" else [attack] for name in branches},
+    }
+    entry = {
+        "network": {"method": METHODS["resnet_3d"], "depth": 10, "width": 2},
+        "defense": branched if branches else {"method": METHODS["standard"]},
+        "training": {"epochs": 0},
+        "seed": 0,
+    }
+    network, _ = new_network(entry, len(classes))
+    checkpoint.save(path, network, entry=entry, classes=list(classes))
+    return network
+
+
+def test_a_model_of_a_study_is_its_checkpoint(tmp_path):
+    path, clips = tmp_path / "plain-s0.pt", torch.rand(2, 3, 4, 16, 16)
+    network = saved(path)
+    assert torch.equal(model_of(str(path), {}, 2, None)(clips), network.eval()(clips))
+    assert classes_of_checkpoint(str(path)) == ["dark", "bright"]
+    with pytest.raises(PipelineError, match="has no branch 'lp': it has no branches"):
+        model_of(str(path), {}, 2, None, "lp")
+
+
+def test_a_model_with_branches_is_checked_through_one(tmp_path):
+    path, clips = tmp_path / "branched-s0.pt", torch.rand(2, 3, 4, 16, 16)
+    network = saved(path, branches=("clean", "lp"))
+    assert torch.equal(model_of(str(path), {}, 2, None, "lp")(clips), through(network.eval(), "lp")(clips))
+    with pytest.raises(PipelineError, match=r"does not choose one: give --branch clean\|lp"):
+        model_of(str(path), {}, 2, None)
+    with pytest.raises(PipelineError, match="no branch 'af': its branches are clean, lp"):
+        model_of(str(path), {}, 2, None, "af")
+
+
+def test_labels_are_in_the_order_of_the_models_classes(tmp_path):
+    """Folders are in alphabetical order, and may be some of the model's classes."""
+    for label, name in enumerate(["bright", "dark"]):
+        image(tmp_path / name / "0.png", 100 * label)
+    data = clips_of(tmp_path, Reading(size=8))
+    assert data.labels.tolist() == [0, 1]
+    found = numbered_as(data, ["dark", "other", "bright"], "m.pt")
+    assert (found.labels.tolist(), found.classes) == ([2, 0], ["dark", "other", "bright"])
+    assert numbered_as(data, None, "m.pt") is data
+    with pytest.raises(
+        PipelineError, match="class 'bright' of the clips is none of the 2 of model 'm.pt', first 'dark'"
+    ):
+        numbered_as(data, ["dark", "black"], "m.pt")
 
 
 class Harmful:

@@ -1,6 +1,7 @@
 """The clips of the command: a folder of class folders, a manifest `path,label`, or a clip store."""
 
 import csv
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,23 @@ def clips_of(path: Path, reading: Reading) -> Labeled:
     frames = decoded([files[row] for row in rows], reading)
     names = [str(files[row]) for row in rows]
     return _labeled(frames, np.array([labels[row] for row in rows]), names, classes)
+
+
+def numbered_as(data: Labeled, classes: list[str] | None, model: str) -> Labeled:
+    """The clips with labels in a model's order of classes; as they are where that is not known, or labels are numbers.
+
+    Raises:
+        PipelineError: a class of the clips that the model does not have.
+    """
+    if classes is None or data.classes == classes or all(name.isdigit() for name in data.classes):
+        return data
+    unknown = [name for name in data.classes if name not in classes]
+    if unknown:
+        raise PipelineError(
+            f"class {unknown[0]!r} of the clips is none of the {len(classes)} of model {model!r}, first {classes[0]!r}"
+        )
+    places = torch.tensor([classes.index(name) for name in data.classes])
+    return dataclasses.replace(data, labels=places[data.labels], classes=classes)
 
 
 def listed_folder(folder: Path) -> tuple[list[Path], list[int], list[str]]:

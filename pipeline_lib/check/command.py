@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from pipeline_lib.check.clips import Labeled, Reading, clips_of
+from pipeline_lib.check.clips import Labeled, Reading, clips_of, numbered_as
 from pipeline_lib.check.command_line import require_positive, settings
 from pipeline_lib.check.evaluating import evaluate
 from pipeline_lib.check.files import CheckFiles, write_files
 from pipeline_lib.check.measuring import Bar
-from pipeline_lib.check.models import attribute_of, model_of, normalized
+from pipeline_lib.check.models import attribute_of, classes_of_checkpoint, model_of, normalized
 from pipeline_lib.check.options import Options
 from pipeline_lib.check.threats import parsed
 from pipeline_lib.records.checks import Check
@@ -31,9 +31,10 @@ def run(given: argparse.Namespace) -> Check:
     reading = Reading(
         frames=given.frames, size=given.size, most=given.most, seed=given.seed, workers=torch.get_num_threads()
     )
-    data = clips_of(given.clips, reading)
+    names = classes_of_checkpoint(given.model)
+    data = numbered_as(clips_of(given.clips, reading), names, given.model)
     classes = given.classes or len(data.classes)
-    network = model_of(given.model, settings(given.set), classes, given.weights)
+    network = model_of(given.model, settings(given.set), classes, given.weights, given.branch)
     check = evaluate(
         normalized(network, given.mean, given.std),
         data.clips,
@@ -71,6 +72,7 @@ def about(given: argparse.Namespace, data: Labeled) -> dict[str, str]:
     return {
         "model": given.model,
         "weights": str(given.weights or "of the model"),
+        **({"branch": given.branch} if given.branch else {}),
         "clips": f"{given.clips}: {len(data.labels)} of {shape}, {len(data.classes)} classes",
         "threat": given.threat,
         "budget": f"{given.budget:g} minutes",

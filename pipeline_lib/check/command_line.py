@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_model(group: Any) -> None:
     group.add_argument("--weights", type=Path, help="state dict (.pt, .pth, .safetensors) for the network")
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="field of a network: depth=18")
+    group.add_argument("--branch", help="of a checkpoint of this pipeline with branches, such as lp")
     group.add_argument("--mean", type=_numbers, help=MEAN)
     group.add_argument("--std", type=_numbers, help="of the channels: a,b,c")
     group.add_argument("--classes", type=int, help="number of classes; by default that of the clips")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pipeline_lib.attacks.guards import require_precision, sound_clips, sound_labels
 from pipeline_lib.check import given, probes
 from pipeline_lib.check import labels as of_labels
+from pipeline_lib.check.announcing import announce
 from pipeline_lib.check.budget import Budget
 from pipeline_lib.check.finished import Finished
 from pipeline_lib.check.given import GivenAttack
@@ -124,9 +125,9 @@ def _checked(target: Target, asked: Asked) -> Check:
 def _probed(target: Target, order: Sequence[int], budget: Budget, modes: Sequence[bool]) -> tuple[dict, list[str]]:
     """Facts of the network, and the names of its parts without a gradient. From then on the target draws the right
     number of votes, and returns logits."""
-    # At least four clips; of a slow network not more than a twentieth of the budget.
+    # At least two clips; of a slow network not more than a twentieth of the budget.
     few = order[: probes.MOST]
-    few = few[: max(4, budget.fits(len(few), 6 * budget.forward, 0.05, budget.remaining()))]
+    few = few[: max(2, budget.fits(len(few), 6 * budget.forward, 0.05, budget.remaining()))]
     facts = probes.of_outputs(target, few, modes)
     target.random, target.network.probabilities = facts["random"], facts["probabilities"]
     facts |= probes.of_gradients(target, few)
@@ -161,17 +162,6 @@ def timed(target: Target, rows: Sequence[int], seconds: float | None, began: flo
     )
 
 
-def announce(measuring: Measuring, attacks: Sequence[Measurement], say: Reporting) -> None:
-    """Says what everything will cost."""
-    budget, plan = measuring.budget, measuring.planned(attacks, len(measuring.order))
-    say(f"one clip takes {budget.forward:.3g} s forward, {budget.with_gradient:.3g} s with its gradient")
-    for title, clips, seconds in plan:
-        say(f"  {title}: {f'{clips} clips, about {seconds / 60:.1f} min' if clips else 'does not fit'}")
-    total = sum(seconds for _, _, seconds in plan)
-    limit = "" if budget.seconds is None else f" of {budget.seconds / 60:g}"
-    say(f"about {total / 60:.1f}{limit} min, and less where clips are fooled early")
-
-
 def _of_clean(measuring: Measuring, classes: int) -> dict[str, Any]:
     """Measures the clean accuracy; facts about labels and the scale of the clips."""
     clean, target = measuring.clean(share=0.1), measuring.target
@@ -195,7 +185,14 @@ def _given(attack: GivenAttack, threat: Threat, target: Target) -> Measurement:
         yield clips
 
     return Measurement(
-        name="given", title="the given attack", kind=GIVEN, made=made, gradients=20, share=0.4, facts=facts
+        name="given",
+        title="the given attack",
+        kind=GIVEN,
+        made=made,
+        gradients=20,
+        share=0.4,
+        at_once=True,
+        facts=facts,
     )
 
 

@@ -19,6 +19,7 @@ from pipeline_lib.check.random_clips import random_clips
 from pipeline_lib.check.stand_in import trained_stand_in
 from pipeline_lib.check.target import Target
 from pipeline_lib.check.threats import Threat
+from pipeline_lib.check.until_fooled import UntilFooled
 from pipeline_lib.records.checks import CASCADE, GRADIENT_FREE, GROWING, NAIVE, NOISE, TRANSFER, WHITE_BOX
 
 STEPS = (10, 40, 100)
@@ -27,6 +28,7 @@ EOT_SAMPLES = 10
 NOISE_DRAWS = 3
 APGD_STEPS, TARGETED_STEPS, MOST_TARGETS = 20, 40, 3
 BOUND_STEPS = 10
+SOON = 3  # steps after which most clips of a network without a defense are fooled
 QUERIES = 300
 # Growing bounds: multiples of the threat's, on some clips only: they decide whether the accuracy falls, and to 0.
 GROWTH = (2.0, 8.0)
@@ -50,7 +52,7 @@ class Attacks:
         """In the order in which they run: the first ones decide most."""
         first, *more = [self.pgd(steps) for steps in self.steps]
         bounds = self.bounds()
-        found = [self.noise(), first, *self.naive(), bounds[-1], self.cascade(), *bounds[:-1], self.transfer()]
+        found = [first, self.noise(), *self.naive(), bounds[-1], self.cascade(), *bounds[:-1], self.transfer()]
         return [*found, *self.square(), *self.searched(), self.restarts(), *more]
 
     def noise(self) -> Measurement:
@@ -70,7 +72,8 @@ class Attacks:
             order=steps,
             made=self._crafting(self.threat.attack(steps)),
             gradients=steps * self._samples,
-            share=0.5 if steps == self.steps[0] else 0.7,
+            early=self._early(steps),
+            share=0.6 if steps == self.steps[0] else 0.7,
         )
 
     def naive(self) -> list[Measurement]:
@@ -80,7 +83,7 @@ class Attacks:
             name="plain",
             title=f"PGD, {steps} steps, without BPDA",
             kind=NAIVE,
-            made=lambda rows: iter([self.target.crafted(self.threat.attack(steps), rows)]),
+            made=lambda rows: iter([self.target.crafted(self._until(self.threat.attack(steps)), rows)]),
             gradients=steps,
             share=0.3,
             naive=True,
@@ -106,6 +109,7 @@ class Attacks:
             made=self._crafting(Strongest(attacks=[self._eot(attack) for attack in attacks])),
             forwards=1 + 3 * len(attacks),
             gradients=self._samples * sum(attack.steps for attack in attacks),
+            early=attacks[0].steps / sum(attack.steps for attack in attacks),
             share=0.5,
             survivors=True,
         )
@@ -118,6 +122,7 @@ class Attacks:
             made=self._crafting(replace(self.threat.attack(self.steps[0]), restarts=RESTARTS)),
             forwards=1 + RESTARTS,
             gradients=RESTARTS * self.steps[0] * self._samples,
+            early=self._early(RESTARTS * self.steps[0]),
             survivors=True,
         )
 
@@ -130,31 +135,34 @@ class Attacks:
 
     def _bound(self, number: int, threat: Threat) -> Measurement:
         # The second one only on the clips that the first one leaves: on few, unless gradients are masked.
-        attacks = [threat.apgd(BOUND_STEPS, start=AtClean()), threat.apgd(APGD_STEPS)]
+        attacks = [self._until(threat.attack(BOUND_STEPS, start=AtClean())), threat.apgd(APGD_STEPS)]
         return Measurement(
             name=f"bound_{number}",
-            title=f"larger bound, {threat.text}: APGD",
+            title=f"larger bound, {threat.text}: PGD, then APGD",
             kind=GROWING,
             order=number,
             made=self._crafting(Strongest(attacks=[self._eot(attack) for attack in attacks])),
             forwards=7,
             gradients=BOUND_STEPS * self._samples,
+            early=self._early(BOUND_STEPS),
             share=0.6,
             most=CLIPS_OF_BOUNDS,
         )
 
     def transfer(self) -> Measurement:
         def made(rows: Sequence[int]) -> Iterator[Tensor]:
-            target, everything = self.target, range(len(self.target.clips))
+            target = self.target
             source = self.stand_in or trained_stand_in(
-                target.clips, target.labels, self.classes, everything, target.seed
+                target.clips, target.labels, self.classes, target.seed, target.network.count
             )
             clips, labels, some = target.clips[list(rows)], target.labels[list(rows)], [target.names[r] for r in rows]
             attack = self.threat.apgd(APGD_STEPS)
             yield craft(source, clips, labels, attack, batch_size=target.batch_size, seed=target.seed, names=some)
 
         words = "a given stand-in" if self.stand_in else "a stand-in trained on these clips"
-        return Measurement(name="transfer", title=f"transfer from {words}", kind=TRANSFER, made=made, forwards=2)
+        return Measurement(
+            name="transfer", title=f"transfer from {words}", kind=TRANSFER, made=made, forwards=2, at_once=True
+        )
 
     def square(self) -> list[Measurement]:
         """Random search without gradients, for the bounds that it knows."""
@@ -196,11 +204,17 @@ class Attacks:
     def _samples(self) -> int:
         return EOT_SAMPLES if self.target.random else 1
 
+    def _early(self, steps: int) -> float:
+        """The fraction of the steps of `UntilFooled` for a clip that is soon fooled."""
+        return 1.0 if self.target.random else min(1.0, SOON / steps)
+
     def _eot(self, attack: Any) -> Any:
         return Expectation(attack=attack, samples=EOT_SAMPLES) if self.target.random else attack
 
     def _crafting(self, attack: Any) -> Callable[[Sequence[int]], Iterator[Tensor]]:
-        return lambda rows: iter([self.target.crafted(self._eot_once(attack), rows)])
+        whole = self._eot(self._until(attack)) if isinstance(attack, Ascent) else attack
+        return lambda rows: iter([self.target.crafted(whole, rows)])
 
-    def _eot_once(self, attack: Any) -> Any:
-        return self._eot(attack) if isinstance(attack, Ascent) else attack
+    def _until(self, attack: Ascent) -> Any:
+        """The attack, which ends for a clip that fools the network, unless its outputs are random."""
+        return attack if self.target.random else UntilFooled(attack)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline_lib.check.branches import with_branch
 from pipeline_lib.entries.building import load
 from pipeline_lib.entries.fields import fields
 from pipeline_lib.entries.methods import METHODS
@@ -27,10 +28,13 @@ NETWORKS = tuple(name for name, target in METHODS.items() if ".networks.resnet:"
 KINDS = f"file.py:factory, a TorchScript file, a checkpoint of this pipeline, or a network: {', '.join(NETWORKS)}"
 
 
-def model_of(given: str, settings: Mapping[str, Any], classes: int, weights: Path | None) -> nn.Module:
+def model_of(
+    given: str, settings: Mapping[str, Any], classes: int, weights: Path | None, branch: str | None = None
+) -> nn.Module:
     """The network of a command line, in eval mode.
 
     given: `file.py:factory`, a file, or the name of a network of this package with its fields in `settings`.
+    branch: that clips pass through, of a checkpoint of this pipeline with branches.
     Raises PipelineError, in one sentence, if there is no such model or the weights do not fit.
     """
     path, _, factory = given.rpartition(":")
@@ -44,7 +48,16 @@ def model_of(given: str, settings: Mapping[str, Any], classes: int, weights: Pat
         raise PipelineError(f"model {given!r}: there is no such file or network; give {KINDS}")
     if weights is not None:
         load_weights(network, weights)
-    return network.eval()
+    return with_branch(network.eval(), given, branch)
+
+
+def classes_of_checkpoint(given: str) -> list[str] | None:
+    """The names of the classes of a checkpoint of this pipeline, in its order; None for any other model."""
+    path = Path(given)
+    if given in NETWORKS or not path.is_file() or path.suffix == ".py" or is_torchscript(path):
+        return None
+    content = checkpoint.read(path, "no model: give file.py:factory, and these weights by --weights")
+    return list(content["classes"]) if checkpoint.is_own(content) else None
 
 
 def normalized(network: nn.Module, mean: list[float] | None, std: list[float] | None) -> nn.Module:

@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from pipeline_lib.attacks.protocols import Model
+from pipeline_lib.check.branches import View
 from pipeline_lib.check.clips import Labeled, Reading, clips_of
 from pipeline_lib.check.evaluating import evaluate
 from pipeline_lib.check.files import CheckFiles, write_files
@@ -30,17 +29,6 @@ class CheckSettings:
     seed: int
 
 
-class View(nn.Module):
-    """A network, of which clips pass through one branch."""
-
-    def __init__(self, network: nn.Module, model: Model) -> None:
-        super().__init__()
-        self.network, self.model = network, model
-
-    def forward(self, clips: Tensor) -> Tensor:
-        return self.model(clips)
-
-
 def check_target(
     source: Source, *, clips: Path, asked: CheckSettings, run: Run, device: torch.device, outputs: CheckFiles
 ) -> None:
@@ -56,7 +44,7 @@ def check_target(
     settings = dataclasses.asdict(asked) | {"branch": source.branch}
     with run_folder(run.folder, run.key(settings, Clips(clips).checksum, file_digest(source.weights))) as folder:
         check = evaluate(
-            View(loaded.network, loaded.model),
+            View(loaded.network, source.branch),
             data.clips.to(device),
             data.labels.to(device),
             threat,

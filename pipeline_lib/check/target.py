@@ -21,6 +21,10 @@ VOTES = 5
 Counter = Callable[[int], None]
 
 
+def uncounted(passes: int) -> None:
+    """Counts nothing."""
+
+
 class Counted(nn.Module):
     """The network as a function of clips, for attacks.
 
@@ -32,7 +36,7 @@ class Counted(nn.Module):
         super().__init__()
         self.network = network
         self.probabilities = False
-        self.count: Counter = lambda passes: None
+        self.count: Counter = uncounted
 
     def forward(self, clips: Tensor) -> Tensor:
         self.count(len(clips) * (WITH_GRADIENT if clips.requires_grad else 1))
