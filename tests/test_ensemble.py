@@ -83,10 +83,12 @@ def test_the_order_of_the_members_is_part_of_the_run(tmp_path):
 
 
 def with_ensemble(**entry) -> dict:
-    """The configuration of the demo, with an ensemble as the source of its black-box table."""
+    """A part of the demo's configuration, with an ensemble as the source of its black-box table."""
     config = changed("models.both", {"members": ["standard", "surrogate"]} | entry)
-    config["studies"]["multibn_black_box"]["source"] = "both"
-    return without_nulls(config)
+    models = ("standard", "surrogate", "multibn_manual", "avg", "both")
+    study = CONFIG["studies"]["multibn_black_box"] | {"source": "both", "rows": {"AVG": "avg"}}
+    parts = {"models": {name: config["models"][name] for name in models}, "studies": {"black_box": study}}
+    return without_nulls(config | parts | {"figures": {}})
 
 
 def test_its_weights_are_those_of_the_models_that_it_names():
@@ -98,7 +100,7 @@ def test_its_weights_are_those_of_the_models_that_it_names():
     ]
     assert JobInputs(plan, Paths("r")).member_weights("synthetic", "standard-s0") == []
     assert "members" not in model_entry(plan, "both-s0")
-    cells = plan["studies"]["multibn_black_box"]["rows"]["AVG"]["pgd"]
+    cells = plan["studies"]["black_box"]["rows"]["AVG"]["pgd"]
     assert cells == [{"target": "avg-s0", "attack": "pgd", "source": "both-s0"}]
     network = build(entry["network"])(8)
     assert isinstance(network, MeanLogits)
