@@ -10,6 +10,7 @@ from torch import nn
 
 from pipeline_lib.check import Options, evaluate, measurements
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.check_page import headline, results
 from planted import (
     CLASSES,
     EPSILON,
@@ -245,6 +246,8 @@ def test_a_budget_leaves_out_and_says_so():
     assert found.flagged
     assert {"PGD, 10 steps", "clean"} <= {one.title for one in found.left_out}
     assert any(": no clips" in line for line in lines)
+    assert headline(found).startswith("Robust accuracy: not measured (clean: ")
+    assert results(found).index.tolist() == ["clean"]
 
 
 class Returning(nn.Module):

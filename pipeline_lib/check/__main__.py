@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{check.verdict}")
     for finding in check.findings:
         print(f"  {finding.name}: {finding.sentence}")
-    print(f"worst case: {check.worst.percent:.1f} % of {len(check.worst.rows)} clips. Page: {given.out / 'check.html'}")
+    worst = f"{check.worst.percent:.1f} % of {len(check.worst.rows)} clips" if check.attacked else "not measured"
+    print(f"worst case: {worst}. Page: {given.out / 'check.html'}")
     return FLAGGED if check.flagged else 0
 
 

@@ -78,6 +78,11 @@ class Check:
     facts: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def attacked(self) -> bool:
+        """Whether anything inside the bound was measured; otherwise `worst` is the clean accuracy."""
+        return bool(select(self.parts, *INSIDE, GIVEN))
+
     def named(self, name: str) -> Part | None:
         """The measurement of this name, if it was made."""
         return next((part for part in self.parts if part.name == name), None)

@@ -54,7 +54,7 @@ def results(check: Check) -> pd.DataFrame:
     growing = sorted((part for part in check.parts if part.kind == GROWING), key=lambda part: part.order)
     rows = [
         (part.title, *accuracy_text(part), str(len(part.rows)), f"{part.seconds:.0f}" if part.seconds else "")
-        for part in (*inside, check.worst, *growing)
+        for part in (*inside, *([check.worst] if check.attacked else []), *growing)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).set_index(COLUMNS[0])
 
@@ -63,6 +63,8 @@ def headline(check: Check) -> str:
     """Return the worst case in a sentence."""
     accuracy, interval = accuracy_text(check.worst)
     clean = accuracy_text(check.parts[0])[0]
+    if not check.attacked:
+        return f"Robust accuracy: not measured (clean: {clean} %)."
     return f"Robust accuracy: {accuracy} % {interval} of {len(check.worst.rows)} clips (clean: {clean} %)."
 
 
