@@ -47,7 +47,8 @@
     if (typeof app === "undefined" || !app.setView) return setTimeout(begin, 20);
     const show = app.setView.bind(app);
     app.setView = (view) => {
-      show(view.contentPath ? { ...view, contentPath: short(view.contentPath) } : view);
+      if (!view.contentPath) return show(view);
+      show({ ...view, contentPath: short(view.contentPath) });
       hide();
     };
     new MutationObserver(improve).observe(document.getElementById("app"), { childList: true, subtree: true });
