@@ -78,7 +78,11 @@ ERRORS = {
     "no branch": ("studies.multav.rows.Mine", "avg/lp", "model 'avg' has no branch 'lp'; known: none"),
     "unknown branch": ("studies.multav.rows.Mine", "multibn_manual/x", "no branch 'x'; known: clean, lp, physical"),
     "branch not chosen": ("studies.multav.rows.Mine", "multibn_manual", "choose one, as in multibn_manual/clean"),
-    "unknown column": ("studies.multav.rows.Mine", {"x": "avg"}, "unknown column 'x'; known: af, clean, linf"),
+    "unknown column": (
+        "studies.multav.rows.Mine",
+        {"x": "avg"},
+        "unknown column 'x'; known: af, clean, l2, linf, roa, spa",
+    ),
     "neither method nor base": ("attacks.mine", {"steps": 3}, "attacks.mine: expected an entry with 'method'"),
     "sweep of nothing": ("attacks.mine", {"base": "pgd", "sweep": {}}, "attacks.mine.sweep"),
     "sweep of no values": ("attacks.mine", {"base": "pgd", "sweep": {"steps": []}}, "attacks.mine.sweep.steps"),

@@ -240,7 +240,8 @@ def test_clips_that_are_too_small(attack, clips, message):
 )
 def test_clips_that_are_too_small_are_found_while_planning(entry, message):
     config = changed("attacks.x", entry)
-    config["studies"] = {"multav": config["studies"]["multav"] | {"columns": {"x": "x"}, "rows": {"A": "standard"}}}
+    study = {"title": "T", "dataset": "synthetic", "columns": {"x": "x"}, "rows": {"A": "standard"}}
+    config["studies"] = {"mine": study}
     with pytest.raises(PipelineError, match=message):
         resolved(config | {"figures": {}})
 

@@ -24,6 +24,9 @@ from planning import (
     with_all_that_follows,
 )
 
+# Of the embedded data sets' models.
+IN_NO_STUDY = {"avg_all", *(f"oudefend_at_{attack}" for attack in ("pgd_l2", "multav_linf", "roa", "af", "spa"))}
+
 
 @pytest.fixture
 def finished(finished_project) -> Path:
@@ -69,9 +72,8 @@ def touches(job: tuple[str, ...], attack: str, retrained: set[str]) -> bool:
 def test_training_value_of_one_schedule_reruns_the_models_that_use_it(finished):
     jobs = plan(finished, {"training": {"scratch": {"epochs": 7}}})
     # All other models of videos start from `standard`, but for two that are made from nothing by another schedule.
-    # One is in no study.
-    videos = {f"{name}-s0" for name in CONFIG["models"] if not name.startswith("shapes")}
-    videos -= {"shortcut_b-s0", "resnext-s0", "avg_all-s0"}
+    names = {name for name in CONFIG["models"] if not name.startswith("shapes")} - IN_NO_STUDY
+    videos = {f"{name}-s0" for name in names - {"shortcut_b", "resnext"}}
     assert {job[2] for job in jobs if job[0] == "train"} == videos
     jobs = plan(finished, {"models": {"at_af": {"training": "scratch"}}})
     assert {job[2:] for job in jobs if job[0] == "train"} == {("at_af-s0",)}
@@ -178,7 +180,11 @@ def test_behavior_of_the_perturbations_reruns_every_attack(finished, edit):
         "af",
         "spa",
         "multav_linf",
+        "multav_l2",
+        "multav_roa",
         "multav_af",
+        "multav_spa",
+        "pgd_l2",
         "pgd_unbounded",
     }
     assert attacked == evaluated | {f"pgd_bound_{epsilon}_255" for epsilon in (2, 4, 8, 16)}
@@ -295,17 +301,23 @@ def test_removed_row(finished, edit):
 
 def test_removed_attack(finished):
     """With the model that was trained on it: what showed them is made again, and nothing is computed."""
-    rows = {"R3D18 Mult": {"af": None}, "R3D18 Add": {"af": None}}
+    networks = ("R3D18", "R3D18+3DDenoise", "R3D18+2DDenoise")
+    rows = {f"{network} {how}": {"af": None} for network in networks for how in ("Mult", "Add")}
+    others = ["multav_linf", "multav_l2", "multav_roa", "multav_spa", "pgd", "pgd_l2"]
     gone = {
         "attacks": {"multav_af": None, "multav_af_worst": None},
-        "models": {"at_multav_af": None},
+        "models": {f"{network}at_multav_af": None for network in ("", "denoise_3d_", "denoise_2d_")},
         "studies": {"multav": {"columns": {"af": None}, "rows": rows}},
-        "figures": {"perturbations_examples": {"attacks": ["pgd", "roa", "af", "spa", "multav_linf"]}},
+        "figures": {
+            "perturbations_examples": {"attacks": ["pgd", "roa", "af", "spa", "multav_linf"]},
+            "perturbations_multav": {"attacks": others},
+        },
     }
     shown = {
         ("table", "multav"),
         ("figure_csv", "chart_multav"),
         ("figure_csv_html", "perturbations_examples"),
+        ("figure_csv_html", "perturbations_multav"),
         ("audit_table",),
         ("claims",),
     }
@@ -314,15 +326,15 @@ def test_removed_attack(finished):
 
 
 def test_a_deleted_intermediate_is_made_again_alone_when_it_is_needed(finished):
-    """It is the same work, so what was made of it stays. README says so."""
+    """It is the same work, so what was made of it stays, but for figures that show the file itself."""
     path, aside = finished / "results/synthetic/adversarial/standard-s0/pgd.h5", finished / "aside"
     path.rename(aside)
     unneeded = plan(finished)
     needed = plan(finished, {"figures": {"perturbations_examples": {"attacks": ["pgd", "roa"]}}})
     aside.rename(path)
     assert unneeded == set()
-    figure = ("figure_csv_html", "perturbations_examples")
-    assert needed == {("attack", "synthetic", "standard-s0", "pgd"), figure, ("report",)}
+    figures = {("figure_csv_html", f"perturbations_{name}") for name in ("examples", "multav")}
+    assert needed == figures | {("attack", "synthetic", "standard-s0", "pgd"), ("report",)}
 
 
 def test_a_touched_input_is_read_and_found_the_same(finished, edit):
@@ -337,7 +349,9 @@ def test_a_touched_input_is_read_and_found_the_same(finished, edit):
 def test_second_seed_leaves_the_first_alone(finished):
     jobs = plan(finished, {"seeds": [0, 1]})
     assert all(any("-s1" in name for name in job[2:]) for job in computing(jobs))
-    assert {job[2] for job in jobs if job[0] == "train"} == {f"{name}-s1" for name in CONFIG["models"]} - {"avg_all-s1"}
+    assert {job[2] for job in jobs if job[0] == "train"} == {
+        f"{name}-s1" for name in CONFIG["models"].keys() - IN_NO_STUDY
+    }
     # Black-box sets are made on the surrogate's first seed alone; the other one has its row in a table.
     assert {job[3] for job in jobs if job[0] == "attack" and job[2] == "surrogate-s1"} == {"pgd"}
 

@@ -19,6 +19,7 @@ _MODULES = {
     "frame_order": ["DroppedFrames"],
     "frame_regions": ["SomeFrames"],
     "framing": ["Adam", "FixedPattern", "UniversalFraming"],
+    "framing_file": ["FramingFile"],
     "goals": ["LeastLikely", "NextClass", "TargetClass", "Untargeted"],
     "lp_perturbations": ["AdditiveL1", "AdditiveL2", "PrintedRatioL2", "RatioL2"],
     "margins": ["DLR", "LogOdds", "Margin", "TargetedDLR"],
