@@ -25,10 +25,11 @@ def majority(labels: Tensor) -> float:
 
 
 def better_labels(predictions: Tensor, labels: Tensor, classes: int) -> dict[str, Any]:
-    """Labels shifted by a constant, or with permuted classes, that lie far above the given ones; {} without such."""
+    """Labels shifted by a constant, or with permuted classes, that lie far above the given ones and above the constant
+    answer to them; {} without such. A model that answers nearly one class for everything suits no labels."""
     given = percent(predictions == labels)
     candidates = [(f"labels shifted by {shift:+d}", (labels + shift) % classes) for shift in (1, -1)]
-    found = [(name, percent(predictions == other), len(labels)) for name, other in candidates]
+    found = [(name, predictions, other) for name, other in candidates]
     if len(labels) >= CLIPS_PER_CLASS * classes:
         first = torch.arange(len(labels)) % 2 == 0
         # Alternating clips of each class.
@@ -39,10 +40,12 @@ def better_labels(predictions: Tensor, labels: Tensor, classes: int) -> dict[str
             (labels[learned], predictions[learned].clamp_min(0)), torch.ones(len(learned), dtype=torch.long), True
         )
         answers = table.argmax(1)[labels[judged]]
-        if len(set(table.argmax(1).tolist())) > 1:  # one class for all is no permutation
-            found.append(("other names of the classes", percent(predictions[judged] == answers), len(judged)))
-    name, best, count = max(found, key=lambda one: one[1])
-    if wilson(best, count)[0] > wilson(given, len(labels))[1]:
+        # One class for all, or nearly all, is no permutation.
+        if len(set(table.argmax(1).tolist())) > classes / 2:
+            found.append(("other names of the classes", predictions[judged], answers))
+    name, own, other = max(found, key=lambda one: percent(one[1] == one[2]))
+    best = percent(own == other)
+    if wilson(best, len(own))[0] > max(wilson(given, len(labels))[1], majority(other)):
         return {"better_labels": name, "better_labels_percent": best}
     return {}
 
