@@ -104,7 +104,7 @@ def test_longer_trainings_and_attacks_ask_for_more_time():
 
 
 @pytest.mark.parametrize(
-    ("tflops", "gpus", "threads", "expected"), [(3.0, 1, 4, 3.0), (None, 1, 4, GPU_TFLOPS), (None, 0, 4, 0.04)]
+    ("tflops", "gpus", "threads", "expected"), [(3.0, 1, 4, 3.0), (None, 1, 4, GPU_TFLOPS), (None, 0, 4, 0.08)]
 )
 def test_the_rate_is_as_configured_or_that_of_the_kind_of_device(tflops, gpus, threads, expected):
     assert reached(tflops, gpus, threads) == expected

@@ -50,9 +50,10 @@ class Rate(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """operations: of a pass to one clip. threads: of a job. cuda: whether it uses a GPU."""
+    """operations: of a pass to one clip. clips: at once. threads: of a job. cuda: whether it uses a GPU."""
 
     operations: float
+    clips: int
     threads: int
     cuda: bool
 
@@ -73,13 +74,13 @@ def named(name: str) -> Rate:
 
 
 def measured(entry: Mapping[str, Any], defense: Mapping[str, Any], shape: tuple[int, ...], settings: Settings) -> Rate:
-    """The rate of this machine: forward and backward passes of a network to one clip, or to 16 on a GPU."""
+    """The rate of this machine: forward and backward passes of a network to some clips."""
     import torch
 
     from pipeline_lib.plan.counting import real_pass
 
     threads, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
-    clips = 16 if settings.cuda else 1
+    clips = settings.clips
     torch.set_num_threads(settings.threads)
     try:
         call = real_pass(entry, defense, shape, clips, torch.device("cuda" if settings.cuda else "cpu"))
