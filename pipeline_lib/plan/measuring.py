@@ -5,8 +5,8 @@ from collections import Counter
 from pipeline_lib.plan.planned import Planned
 from pipeline_lib.plan.rates import Rate, Settings, measured
 
-# Operations of a pass that is timed: a second or so on a core. Clips of a larger network get fewer frames, and of a small
-# one as many clips pass at once as in a job: alone, they would measure the time around their products.
+# Operations of a pass that is timed: a second or so on a core. Clips of a larger network get fewer frames, and of a
+# small one as many clips pass at once as in a job: alone, they would measure the time around their products.
 MOST_OPERATIONS = 2e10
 FEWEST_FRAMES = 8
 CLIPS_ON_GPU = 16
