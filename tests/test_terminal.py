@@ -82,6 +82,10 @@ def test_the_ending_names_the_report_the_first_table_and_the_doubts(tmp_path: Pa
     assert [line.split() for line in text.splitlines() if "AVG" in line] == [["AVG", "90.0", "40.0*", "(20.4)"]]
     assert "Doubtful: 1 masked gradient, 1 weak attack, of 3 adversarial sets" in text
     assert max(map(len, text.splitlines()[2:-1])) <= 90
+    named = {"a": study | {"title": "By name"}, "s": study}
+    (tmp_path / "summary.json").write_text(json.dumps({"studies": named, "records": records}))
+    (tmp_path / "config.yaml").write_text("studies: {s: {}, a: {}}")
+    assert "A study (accuracy" in ending(tmp_path)
 
 
 def test_make_help_lists_every_target_and_make_demo_fails_if_the_run_fails() -> None:

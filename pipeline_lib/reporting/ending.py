@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,25 @@ def ending(results: Path) -> str:
     report, summary, audit = results / "report.html", results / "summary.json", results / "tables/audit.csv"
     lines = ["", f"Report: {report}" if report.exists() else f"No report yet: {report} does not exist."]
     if summary.exists():
-        lines += headline(json.loads(summary.read_text()))
+        lines += headline(json.loads(summary.read_text()), order_of(results / "config.yaml"))
     if audit.exists():
         lines += doubts(audit)
     return "\n".join([*lines, f"Tables: {results / 'tables'}, figures: {results / 'figures'}"])
 
 
-def headline(summary: Mapping[str, Any]) -> list[str]:
+def order_of(config: Path) -> list[str]:
+    """Return the names of the studies in the order of the run's configuration; `summary.json` has them by name."""
+    import yaml
+
+    return list(yaml.safe_load(config.read_text()).get("studies") or {}) if config.exists() else []
+
+
+def headline(summary: Mapping[str, Any], order: Sequence[str] = ()) -> list[str]:
     """Return the first study's accuracies in percent: the first column and the summaries, with worst cases."""
     if not summary["studies"]:
         return ["There is no study."]
-    name, study = next(iter(summary["studies"].items()))
+    name = next(one for one in [*order, *summary["studies"]] if one in summary["studies"])
+    study = summary["studies"][name]
     own = [record for record in summary["records"] if record["study"] == name]
     rows = list(dict.fromkeys(record["row"] for record in own))
     shown = [*study["columns"][:1], *(each["column"] for each in study["summaries"])]
