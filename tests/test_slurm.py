@@ -27,6 +27,8 @@ LOG = "results/synthetic/logs/train/standard-s0.log"
 # SLURM job does, it starts Snakemake twice and loads torch, about ten seconds of a core.
 OTHERS = dict.fromkeys(["AT-ROA", "AT-AF", "AT-SPA", "TRADES", "AVG", "MAX", "MSD"])
 FEWER_COLUMNS = {"columns": {"af": None, "spa": None}}
+OTHER_TYPES = dict.fromkeys(["l2", "roa", "spa"])
+DENOISING = dict.fromkeys(f"R3D18+{kind}Denoise {how}" for kind in ("3D", "2D") for how in ("Mult", "Add"))
 FEWER = {
     "attacks": {"universal": {"method": "universal_framing", "width": 1, "learning": {"method": "adam", "epochs": 1}}},
     "studies": {
@@ -34,7 +36,11 @@ FEWER = {
         "multibn_black_box": FEWER_COLUMNS | {"rows": OTHERS},
         "multibn_branches": FEWER_COLUMNS,
         "multibn_selection": FEWER_COLUMNS,
-        "multav": {"rows": dict.fromkeys(["R3D18+3DDenoise Add", "R3D18+2DDenoise Add"])},
+        "multav": {
+            "reference": None,
+            "columns": OTHER_TYPES,
+            "rows": DENOISING | {"R3D18 Mult": OTHER_TYPES, "R3D18 Add": OTHER_TYPES},
+        },
         "oudefend": {"rows": dict.fromkeys(["Xie-A", "Xie-B", "Spatio-temporal denoising, one epoch"])},
         "networks": None,
         "variants": None,
@@ -44,6 +50,7 @@ FEWER = {
     "figures": {
         "perturbations_examples": {"attacks": ["pgd", "universal"]},
         "perturbations_shapes": None,
+        "perturbations_multav": None,
         "iterations_pgd": {"rows": {"MultiBN": None}},
         "features_shapes": {"rows": dict.fromkeys(["Halftoning ST", "Vanilla AT", "Halftoning AT"])},
         "masking_shapes": None,
@@ -55,7 +62,10 @@ TABLES = {f"{name}.{ending}" for name in (*STUDIES, "audit", "claims") for endin
     "opening.rst",
     "front.rst",
 }
-CLUSTER_RULES = {"render", "decode", "train", "attack", "learn", "predict_clean", "predict_transfer", "features"}
+CLUSTER_RULES = {"render", "decode", "train", "attack", "learn", "predict_clean", "predict_transfer"} | {
+    "features",
+    "feature_maps",
+}
 # The profile's values are for jobs of hours.
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"]
 
