@@ -13,8 +13,9 @@ from pipeline_lib.networks.generators.pixelcnn import PixelCNN
 from pipeline_lib.networks.generators.wgan import Wgan
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
-from pipeline_lib.transforms.defense_gan import DefenseGan, projected
+from pipeline_lib.transforms.defense_gan import DefenseGan
 from pipeline_lib.transforms.pixel_defend import PixelDefend, most_probable
+from pipeline_lib.transforms.projection import projected
 
 SMALL_GAN = Wgan(size=8, latents=4, width=4)
 SMALL_CNN = PixelCNN(width=4, blocks=1, mixtures=2)

@@ -28,6 +28,11 @@ def noise_like(clips: Tensor, generators: Sequence[torch.Generator], fill: Fill)
     return noise.to(clips, non_blocking=on_gpu)
 
 
+def normal_like(clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """`noise_like` of the standard normal distribution."""
+    return noise_like(clips, generators, lambda noise, generator: noise.normal_(generator=generator))
+
+
 def fill_each(noise: Tensor, generators: Sequence[torch.Generator], fill: Fill) -> None:
     """Fills the noise clip by clip."""
     for clip, generator in zip(noise, generators, strict=True):

@@ -1,6 +1,6 @@
 """Defense-GAN: images are replaced by the nearest ones that a generator makes (Samangouei et al., ICLR 2018)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,12 +9,9 @@ from torch import Tensor, nn
 
 from pipeline_lib.entries.ranges import Count, Fraction, Positive, method
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.randomness.noise import noise_like
 from pipeline_lib.transforms.bpda import Generator, Stochastic
 from pipeline_lib.transforms.layout import on_frames
-
-Generate = Callable[[Tensor], Tensor]
-"""Latents (M, L) to images (M, C, H, W) in [0, 1]."""
+from pipeline_lib.transforms.projection import normal_latents, projected
 
 
 @method
@@ -68,37 +65,3 @@ class Projection:
         return projected(
             self.generator.generate, images, latents, steps=how.steps, step_size=how.step_size, momentum=how.momentum
         )
-
-
-def normal_latents(clips: Tensor, shape: tuple[int, ...], generators: Sequence[torch.Generator]) -> Tensor:
-    """(N, *shape): normal numbers from one generator per clip."""
-    empty = clips.new_empty((len(clips), *shape))
-    return noise_like(empty, generators, lambda latents, generator: latents.normal_(generator=generator))
-
-
-def projected(
-    generate: Generate, images: Tensor, latents: Tensor, *, steps: int, step_size: float, momentum: float = 0.7
-) -> Tensor:
-    """(N, C, H, W): for each image the nearest one after gradient descent from each of its latents (N, R, L).
-
-    Descent on each pair's mean squared error, so that no result depends on the batch.
-    """
-    count, restarts, length = latents.shape
-    with torch.inference_mode(False), torch.enable_grad():  # also where the caller, who predicts, needs no gradients
-        targets = images.detach().clone().repeat_interleave(restarts, 0)
-        place = latents.detach().clone().reshape(-1, length)
-        speed = torch.zeros_like(place)
-        for _ in range(steps):
-            leaf = place.requires_grad_()
-            (gradient,) = torch.autograd.grad(errors(generate(leaf), targets).sum(), leaf)
-            speed = momentum * speed - step_size * gradient
-            place = (place + speed).detach()
-    with torch.no_grad():
-        made = generate(place)
-        best = errors(made, targets).view(count, restarts).argmin(1)
-    return made.view(count, restarts, *made.shape[1:])[torch.arange(count, device=made.device), best].clamp(0, 1)
-
-
-def errors(made: Tensor, images: Tensor) -> Tensor:
-    """(N,): mean squared errors."""
-    return (made - images).square().flatten(1).mean(1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.entries.ranges import Count, OpenFraction, method
-from pipeline_lib.randomness.noise import noise_like
+from pipeline_lib.randomness.noise import normal_like
 from pipeline_lib.transforms.bpda import Generator, Stochastic
 from pipeline_lib.transforms.layout import on_frames
 
@@ -53,7 +53,7 @@ class Diffused:
         each = [generator for generator in generators for _ in range(frames)]
 
         def purify(images: Tensor) -> Tensor:
-            noise = noise_like(images, each, lambda one, generator: one.normal_(generator=generator))
+            noise = normal_like(images, each)
             return self.generator.purified(images, noise, each, self.how.fraction, self.how.steps)
 
         return on_frames(purify, clips)

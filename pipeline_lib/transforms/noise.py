@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.entries.ranges import Positive, method
-from pipeline_lib.randomness.noise import noise_like
+from pipeline_lib.randomness.noise import normal_like
 
 
 @method
@@ -25,5 +25,5 @@ class NoiseInjection:
     sigma: Positive = 0.05
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        noise = noise_like(clips, generators, lambda clip, generator: clip.normal_(generator=generator))
+        noise = normal_like(clips, generators)
         return (clips + self.sigma * noise).clamp(0, 1)

@@ -9,7 +9,7 @@ from pipeline_lib.defenses.objective import Draw, Objective
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.networks.generators.diffusion import TIMES
 from pipeline_lib.networks.generators.frames import as_images
-from pipeline_lib.randomness.noise import noise_like
+from pipeline_lib.randomness.noise import normal_like
 from pipeline_lib.records.selectors import GENERATOR_GUESS, GENERATOR_LOSS
 
 
@@ -30,7 +30,7 @@ class Denoising:
         generators, images = draw("noise"), as_images(clips)
         drawn = torch.cat([torch.randint(TIMES, (1,), generator=generator) for generator in generators])
         times = drawn.repeat_interleave(len(images) // len(clips)).to(images.device)
-        noise = as_images(noise_like(clips, generators, lambda one, generator: one.normal_(generator=generator)))
+        noise = as_images(normal_like(clips, generators))
         predicted = network.predicted(network.noised(images, times, noise), times)
         errors = (predicted - noise).square().flatten(1).mean(1).view(len(clips), -1).mean(1)
         figures = {GENERATOR_LOSS: errors.mean(), GENERATOR_GUESS: torch.ones_like(errors[0])}

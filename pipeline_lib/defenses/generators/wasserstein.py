@@ -12,7 +12,7 @@ from pipeline_lib.entries.ranges import Count, NonNegative, method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.randomness.noise import noise_like
 from pipeline_lib.records.selectors import GENERATOR_GUESS, GENERATOR_LOSS
-from pipeline_lib.transforms.defense_gan import normal_latents, projected
+from pipeline_lib.transforms.projection import normal_latents, projected
 
 GENERATOR, CRITIC = "generator", "critic"
 # Of the figures: how near the generator comes to some images of a batch from the latents at 0, every so many batches.
