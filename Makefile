@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
+# Whole workflows take minutes; a shorter test that hangs is ended after five.
+PATIENT := -o faulthandler_timeout=1800
 
 .PHONY: help demo plan test test-all test-gpu gpu faults lint docs mutants slurm clean-runs
 
@@ -34,16 +36,16 @@ test: $(VENV)/.installed
 
 # Also the slow tests, and those with a private SLURM (they need root and Debian's slurm-wlm).
 test-all: slurm
-	$(BIN)/python -m pytest -m "not gpu and not faults"
+	$(BIN)/python -m pytest $(PATIENT) -m "not gpu and not faults"
 
 # On a machine with a CUDA device.
 test-gpu: $(VENV)/.installed
-	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m pytest $(PATIENT) -m gpu
 
 # Kills at random moments, results moved, shared, merged and damaged: some minutes. `make faults N=200` kills 200 times and
 # flips 2,000 bits, SEED=1 at other moments and places.
 faults: $(VENV)/.installed
-	FAULTS=$(or $(N),0) FAULTS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -m faults tests/test_faults*.py
+	FAULTS=$(or $(N),0) FAULTS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -o faulthandler_timeout=$(if $(N),0,1800) -m faults tests/test_faults*.py
 
 # Ten minutes on a GPU: correctness, rates, and with GPU_OPTIONS="--cifar10 DIR" CIFAR-10. Needs torch, but no installation.
 gpu:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib.ffmpeg_binary import banner, ffmpeg_binary, ffmpeg_version, is_recent
+from pipeline_lib import ffmpeg_binary as module
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.ffmpeg_binary import banner, ffmpeg_binary, ffmpeg_version, is_recent, piped
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,27 @@ def test_a_module_of_the_same_name_is_told_apart(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import pipeline_lib.ffmpeg_binary"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert f"PipelineError: The Python module ffmpeg at {tmp_path}/ffmpeg.py is not ffmpeg-python" in done.stderr
+
+
+def hanging_until(count: int, folder: Path) -> str:
+    """A program that hangs at its first `count` starts, then copies its input."""
+    path = folder / "ffmpeg"
+    path.write_text(
+        f"#!/bin/sh\necho >> {folder}/starts\n[ $(wc -l < {folder}/starts) -gt {count} ] || exec sleep 600\nexec cat\n"
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_an_ffmpeg_that_hangs_is_killed_and_started_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ffmpeg_binary", lambda: hanging_until(1, tmp_path))
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 0.5)
+    assert piped([], b"frames") == b"frames"
+    assert (tmp_path / "starts").read_text() == "\n" * 2
+
+
+def test_one_that_hangs_again_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ffmpeg_binary", lambda: hanging_until(2, tmp_path))
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 0.2)
+    with pytest.raises(PipelineError, match="ffmpeg did not end within 0 s, 2 times, and was killed"):
+        piped([], b"")

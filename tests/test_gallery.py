@@ -92,5 +92,5 @@ def test_gallery_repeats_character_for_character() -> None:
 
 
 def test_ffmpeg_errors_are_passed_on() -> None:
-    with pytest.raises(PipelineError, match=r"could not encode a clip for the gallery: .*not divisible by 2"):
+    with pytest.raises(PipelineError, match=r"ffmpeg failed: .*not divisible by 2"):
         encode(np.zeros((1, 15, 15, 3), np.uint8), 8)

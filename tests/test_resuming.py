@@ -1,6 +1,5 @@
 """Interrupted trainings: the same bytes after any interruption, and run folders that never mix."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.training import update
-from training_runs import always_asked, stopped_once, trained, trained_step_by_step, with_training
+from training_runs import stopped_once, trained, trained_step_by_step, with_training
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +28,8 @@ def test_augmented_training_stopped_at_every_step_ends_with_the_same_bytes(tmp_p
     plain = trained(tmp_path / "plain", tiny.model_entry(tiny.AT_PGD), clips).read_bytes()
     whole = trained(tmp_path / "whole", entry, clips).read_bytes()
     assert whole != plain
-    while not (tmp_path / "stopped/model.pt").exists():
-        with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
-            patch.setattr("pipeline_lib.training.job.stop_requests", always_asked)
-            trained(tmp_path / "stopped", entry, clips)
-    assert (tmp_path / "stopped/model.pt").read_bytes() == whole
+    stopped, _ = trained_step_by_step(tmp_path / "stopped", entry, clips, monkeypatch)
+    assert stopped.read_bytes() == whole
 
 
 def test_stopped_at_every_step_it_ends_with_the_same_bytes(tmp_path, clips, monkeypatch):

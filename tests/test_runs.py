@@ -3,13 +3,13 @@
 import contextlib
 import errno
 import logging
-import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,36 +22,44 @@ from pipeline_lib.jobs.devices import gpus_per_job, oversubscription, reserved_g
 from pipeline_lib.jobs.logs import LOGGER, Progress, logging_to
 from pipeline_lib.jobs.runs import atomic_write, publish, run_folder, stop_requests
 
+HOLD = """
+import sys
+from pathlib import Path
+from pipeline_lib.jobs.runs import run_folder
+root = Path(sys.argv[1])
+with run_folder(root, "key"):
+    print("held", flush=True)
+    sys.stdin.readline()
+    (root / "leaving").touch()
+"""
 
-def hold(root: Path, held, release, leaving) -> None:
-    with run_folder(root, "key"):
-        held.set()
-        release.wait(60)
-        leaving.set()
+
+@contextlib.contextmanager
+def held_by_another(root: Path) -> Iterator[subprocess.Popen]:
+    """Another process that holds the run folder until its input has a line."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(root)], text=True, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        yield other
 
 
 def test_two_jobs_never_work_in_one_run_folder(tmp_path, monkeypatch):
-    context = multiprocessing.get_context("fork")
-    held, release, leaving = context.Event(), context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, held, release, leaving))
-    other.start()
-    assert held.wait(60)
-    monkeypatch.setattr(LOGGER, "warning", lambda *words: release.set())  # what it says when it has to wait
-    with run_folder(tmp_path, "key"):
-        assert leaving.is_set()
-    other.join()
+    def release(*words: object) -> None:
+        other.stdin.write("\n")
+        other.stdin.flush()
+
+    with held_by_another(tmp_path) as other:
+        monkeypatch.setattr(LOGGER, "warning", release)  # what it says when it has to wait
+        with run_folder(tmp_path, "key"):
+            assert (tmp_path / "leaving").exists()
 
 
 def test_a_killed_job_frees_its_run_folder(tmp_path):
-    context = multiprocessing.get_context("fork")
-    held, never = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, held, never, never))
-    other.start()
-    assert held.wait(60)
-    os.kill(other.pid, signal.SIGKILL)
-    with run_folder(tmp_path, "key") as folder:
-        assert folder.is_dir()
-    other.join()
+    with held_by_another(tmp_path) as other:
+        other.kill()
+        with run_folder(tmp_path, "key") as folder:
+            assert folder.is_dir()
+    assert not (tmp_path / "leaving").exists()
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -63,17 +71,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert (tmp_path / "out").read_text() == "old"
 
 
-def begin_and_die(path: Path) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text("half")
-        os.kill(os.getpid(), signal.SIGKILL)
+BEGIN_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from pipeline_lib.jobs.runs import atomic_write
+with atomic_write(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_what_a_killed_job_had_begun_goes_with_the_next_result(tmp_path):
     for path in tmp_path / "out[1].csv", tmp_path / "other":
-        killed = multiprocessing.get_context("fork").Process(target=begin_and_die, args=(path,))
-        killed.start()
-        killed.join()
+        killed = subprocess.run([sys.executable, "-c", BEGIN_AND_DIE, str(path)], timeout=120)
+        assert killed.returncode == -signal.SIGKILL
     assert len(list(tmp_path.iterdir())) == 2
     with atomic_write(tmp_path / "out[1].csv") as temporary:
         temporary.write_text("whole")

@@ -1,8 +1,9 @@
 import json
-import multiprocessing
 import os
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -121,14 +122,29 @@ def test_images_are_clips_of_one_frame(tmp_path: Path) -> None:
     assert (Clips(store).read([2, 1]) == images[[2, 1]]).all()
 
 
-def test_it_can_be_pickled_and_used_after_fork(store: Path) -> None:
+def test_it_can_be_pickled(store: Path) -> None:
     clips = Clips(store)
     copy = pickle.loads(pickle.dumps(clips))
     assert copy.checksum == clips.checksum
     assert (copy.read([5]) == FRAMES[[5]]).all()
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        parts = pool.map(clips.read, [[row] for row in range(12)])
-    assert (np.concatenate(parts) == FRAMES).all()
+
+
+FORKED = """
+import multiprocessing, sys
+from pathlib import Path
+import numpy as np
+from pipeline_lib.clips.store import Clips
+clips = Clips(Path(sys.argv[1]))
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    np.save(sys.argv[2], np.concatenate(pool.map(clips.read, [[row] for row in range(12)])))
+"""
+
+
+def test_it_can_be_used_after_fork(store: Path, tmp_path: Path) -> None:
+    """In a new process: a fork of this one would take along its threads' locks."""
+    read = str(tmp_path / "read.npy")
+    subprocess.run([sys.executable, "-c", FORKED, str(store), read], check=True, timeout=120)
+    assert (np.load(read) == FRAMES).all()
 
 
 def test_the_checksum_is_that_of_the_content(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ frame is the same at every time and for every class, and only the order of the f
 same reason every frame is encoded by itself with a constant quantizer: a decoded frame depends on that frame alone.
 """
 
-import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from pipeline_lib.clips.splits import Ucf101
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ffmpeg_binary import ffmpeg_binary
+from pipeline_lib.ffmpeg_binary import piped
 from pipeline_lib.jobs.limits import workers_within_open_files
 
 # Degrees, counterclockwise from "to the right". The order is alphabetical, as in UCF101's classInd.txt.
@@ -209,9 +208,8 @@ def encode(videos: Sequence[np.ndarray], paths: Sequence[Path], frame_rate: int)
         )
         for number, (path, start, end) in enumerate(zip(paths, [0, *ends], ends, strict=False))
     ]
-    merged = ffmpeg.merge_outputs(*outputs).global_args("-v", "error", "-filter_complex_threads", "1")
-    command = merged.overwrite_output().compile(cmd=ffmpeg_binary())
-    done = subprocess.run(command, input=b"".join(frames.tobytes() for frames in videos), capture_output=True)
-    if done.returncode != 0:
-        names = ", ".join(map(str, paths))
-        raise PipelineError(f"ffmpeg could not write {names}: {done.stderr.decode(errors='replace').strip()}")
+    merged = ffmpeg.merge_outputs(*outputs).global_args("-filter_complex_threads", "1").overwrite_output()
+    try:
+        piped(merged.get_args(), b"".join(frames.tobytes() for frames in videos))
+    except PipelineError as error:
+        raise PipelineError(f"{', '.join(map(str, paths))} could not be written: {error}") from error

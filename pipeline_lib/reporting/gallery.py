@@ -11,8 +11,7 @@ import ffmpeg
 import numpy as np
 from PIL import Image
 
-from pipeline_lib.errors import PipelineError
-from pipeline_lib.ffmpeg_binary import ffmpeg_binary
+from pipeline_lib.ffmpeg_binary import piped
 from pipeline_lib.reporting.difference import MAGNIFICATION, magnified_difference
 from pipeline_lib.reporting.formats import page
 
@@ -106,9 +105,5 @@ def encode(clip: np.ndarray, fps: float) -> bytes:
     exact = {"fflags": "+bitexact", "flags": "+bitexact", "map_metadata": -1, "movflags": "+faststart"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        command = ffmpeg.output(video, str(path), loglevel="error", **options, **colors, **exact)
-        try:
-            command.run(cmd=ffmpeg_binary(), input=clip.tobytes(), quiet=True)
-        except ffmpeg.Error as error:
-            raise PipelineError(f"ffmpeg could not encode a clip for the gallery: {error.stderr.decode()}") from error
+        piped(ffmpeg.output(video, str(path), **options, **colors, **exact).get_args(), clip.tobytes())
         return path.read_bytes()

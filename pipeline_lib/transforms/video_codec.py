@@ -1,6 +1,5 @@
 """Recompression of a clip by a video codec, as every shared video has gone through one."""
 
-import subprocess
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from pipeline_lib.entries.ranges import Natural, method
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.ffmpeg_binary import ffmpeg_binary
+from pipeline_lib.ffmpeg_binary import piped
 from pipeline_lib.transforms.layout import as_bytes, require_rgb
 
 # One thread: encoders cut pictures into as many slices as there are threads, which changes the result.
@@ -64,12 +63,3 @@ class VideoCodec:
                 f"{self.codec} returns {frames.size:,} of {clip.size:,} values for frames of {width} x {height}"
             )
         return frames.reshape(clip.shape)
-
-
-def piped(arguments: list[str], content: bytes) -> bytes:
-    """The output of ffmpeg for an input on a pipe. Raises PipelineError with its message."""
-    command = [ffmpeg_binary(), "-v", "error", "-nostdin", *arguments]
-    done = subprocess.run(command, input=content, capture_output=True, check=False)
-    if done.returncode:
-        raise PipelineError(f"ffmpeg cannot code the clip: {done.stderr.decode(errors='replace').strip()[-300:]}")
-    return done.stdout
