@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline_lib.reporting.metrics import accuracy, read_predictions, wilson
+from pipeline_lib.reporting.metrics import accuracy, read_predictions
 
 ROOT = Path(__file__).parents[1]
 SETS = {"standard-s0": ["clean"], "at_pgd-s0": ["clean", "at_pgd-s0/pgd", "at_pgd-s0/pgd_worst"]}
@@ -74,10 +74,8 @@ def found(folder: Path) -> list[str]:
 
 
 def with_interval(path: Path) -> str:
-    predictions = read_predictions(path)
-    percent = accuracy(predictions)
-    low, high = wilson(percent, len(predictions))
-    return f"{percent:.1f} [{low:.1f}, {high:.1f}]"
+    found = accuracy(read_predictions(path))
+    return f"{found.percent:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 
 def last_epochs(history: Path) -> str:

@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
     {"errors", "entries", "provenance", "configuration", "jobs", "precision", "records", "context"},
-    {"randomness", "ffmpeg_binary"},
+    {"randomness", "ffmpeg_binary", "pictures"},
+    {"recompression"},
     {"clips", "networks", "attacks", "transforms"},
     {"defenses"},
     {"models"},

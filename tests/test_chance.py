@@ -8,7 +8,7 @@ import pytest
 
 from pipeline_lib.reporting.chance import chance_of, flags
 from pipeline_lib.reporting.column_means import mean_of_columns
-from pipeline_lib.reporting.metrics import over_seeds, wilson
+from pipeline_lib.reporting.metrics import envelope, estimate, wilson
 from pipeline_lib.reporting.tables import build_table
 from test_tables import PAPER, Cells, cell_of, layout_of, written
 
@@ -20,7 +20,7 @@ def test_a_constant_answer_gets_the_most_frequent_label() -> None:
 
 def test_a_number_is_flagged_unless_its_interval_lies_above() -> None:
     chance = chance_of(pd.Series([0, 1] * 50))
-    above, touching = over_seeds([80], 100), over_seeds([55], 100)
+    above, touching = (envelope([estimate(percent, 100)]) for percent in (80, 55))
     assert flags({"clean": above, "pgd": touching}, {"clean"}, chance) == {
         "clean": "",
         "pgd": "not above a constant answer",

@@ -8,6 +8,7 @@ from configured import changed, resolved
 from pipeline_lib.attacks.corruptions import noise as noises
 from pipeline_lib.attacks.corruptions.blur import BlurCorruption, blurred, disk, path, zoomed
 from pipeline_lib.attacks.corruptions.camera import CameraCorruption
+from pipeline_lib.attacks.corruptions.compression import CompressionCorruption
 from pipeline_lib.attacks.corruptions.noise import NoiseCorruption
 from pipeline_lib.attacks.corruptions.temporal import TemporalCorruption
 from pipeline_lib.errors import PipelineError
@@ -17,6 +18,7 @@ GRAY = torch.full((2, 3, 2, 64, 64), 0.5)
 KINDS = [(NoiseCorruption, kind) for kind in noises.LEVELS]
 KINDS += [(BlurCorruption, kind) for kind in ("defocus", "motion", "zoom")]
 KINDS += [(CameraCorruption, kind) for kind in ("static_rotation", "random_rotation", "translation")]
+KINDS += [(CompressionCorruption, kind) for kind in ("h264", "h265", "mpeg2")]
 TEMPORAL = [(TemporalCorruption, kind) for kind in ("sampling", "reverse", "jumble", "box_jumble", "freeze")]
 
 

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binomtest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting.metrics import accuracy, correct_clips, mean, over_seeds, read_predictions, wilson
+from pipeline_lib.reporting.metrics import accuracy as estimated_accuracy
+from pipeline_lib.reporting.metrics import correct_clips, envelope, estimate, mean, read_predictions, wilson
 from pipeline_lib.reporting.summaries import union as union_of
 
 
@@ -20,6 +21,10 @@ def predictions(correct: str, name: str = "predictions.csv") -> pd.DataFrame:
     table = pd.DataFrame({"video": videos, "label": labels, "prediction": guesses, "loss": 0.5})
     table.attrs["path"] = name
     return table
+
+
+def accuracy(table: pd.DataFrame) -> float:
+    return estimated_accuracy(table).percent
 
 
 def union(columns: list[pd.DataFrame]) -> float:
@@ -98,10 +103,10 @@ def test_wilson_refuses_what_is_no_percentage(percent: float, n: int) -> None:
 
 
 def test_over_seeds_is_the_mean_within_the_envelope() -> None:
-    cell = over_seeds([40, 60], 100)
+    cell = envelope([estimate(40, 100), estimate(60, 100)])
     assert (cell.measured, cell.n, cell.seeds) == (50, 100, 2)
     assert (cell.low, cell.high) == (wilson(40, 100)[0], wilson(60, 100)[1])
-    assert over_seeds([40], 100).low == wilson(40, 100)[0]
+    assert envelope([estimate(40, 100)]).low == wilson(40, 100)[0]
 
 
 def test_the_interval_of_a_mean_of_columns_covers_whatever_their_dependence() -> None:

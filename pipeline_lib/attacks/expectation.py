@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pipeline_lib.attacks.around import Around
 from pipeline_lib.attacks.losses import expectation
 
 # In a field of this name, the configuration accepts an attack's name as well as its entry.
@@ -15,7 +16,7 @@ from pipeline_lib.entries.ranges import Count, method
 
 
 @method
-class Expectation:
+class Expectation(Around):
     """`attack` on the mean of the loss over `samples` forward passes; time and memory of each step grow with `samples`.
 
     An attack's trace has one line per pass.
@@ -34,10 +35,3 @@ class Expectation:
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         return self.attack(expectation(loss, self.samples), clips, generators)
-
-    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        return self.attack.quantize(adversarial, clean)
-
-    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """The ratio of the inner attack, if it has a bound."""
-        return self.attack.ratio_to_bound(adversarial, clean)  # type: ignore[attr-defined]

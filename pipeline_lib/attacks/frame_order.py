@@ -13,6 +13,7 @@ from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.pictures import frames_of
 from pipeline_lib.randomness.generators import require_one_each
 
 
@@ -38,7 +39,7 @@ class DroppedFrames:
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Clips with repeated frames; (N, C, T, H, W). Raises PipelineError for clips of too few frames."""
         require_one_each(generators, clips)
-        frames = clips.shape[2] if clips.dim() == 5 else 1
+        frames = frames_of(clips)
         if frames <= self.dropped:
             raise PipelineError(f"dropped is {self.dropped}: clips of {frames} frames are too short")
         best = BestIterate(clips)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.pictures import frames_of
 
 
 @method
@@ -25,7 +26,7 @@ class SomeFrames:
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """bool (1 or N, 1, T, 1, 1). Raises PipelineError for clips with fewer frames."""
-        frames = clips.shape[2] if clips.dim() == 5 else 1
+        frames = frames_of(clips)
         if self.count > frames:
             raise PipelineError(f"count is {self.count}: clips of {frames} frames are too short")
         chosen = self._drawn(frames, generators) if self.choice == "drawn" else self._even(frames)[None]

@@ -112,18 +112,3 @@ def uniform(shape: Sequence[int], generators: Sequence[torch.Generator], like: T
     """(N, *shape) in [-1, 1], one generator per clip; on the device of `like`."""
     drawn = [2 * torch.rand(tuple(shape), generator=generator) - 1 for generator in generators]
     return torch.stack(drawn).to(like)
-
-
-def as_frames(clips: Tensor) -> Tensor:
-    """(N, C, T, H, W) or (N, C, H, W) -> (N * T, C, H, W)."""
-    return clips if clips.dim() == 4 else clips.transpose(1, 2).flatten(0, 1)
-
-
-def as_clips(frames: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `as_frames`, for clips shaped as `like`."""
-    return frames if like.dim() == 4 else frames.unflatten(0, (len(like), -1)).transpose(1, 2)
-
-
-def per_frame(values: Tensor, like: Tensor) -> Tensor:
-    """(N, ...) -> (N * T, ...): the values of each clip for all of its frames."""
-    return values if like.dim() == 4 else values.repeat_interleave(like.shape[2], dim=0)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pipeline_lib.attacks.around import Around
 from pipeline_lib.attacks.kernels import Weights, kernel
 
 # In a field of this name, the configuration accepts an attack's name as well as its entry.
@@ -13,10 +14,11 @@ from pipeline_lib.attacks.protocols import LatticeAttack as Attack
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.pictures import frames_of
 
 
 @method
-class TemporalTranslation:
+class TemporalTranslation(Around):
     """`attack` on the weighted mean of the loss over cyclic shifts by -`shifts` to `shifts` frames (their Eq. 4).
 
     Its gradient is that of each shifted clip, shifted back, averaged. Time and memory of each step grow with 2 *
@@ -39,17 +41,10 @@ class TemporalTranslation:
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """As of the attack inside. Raises PipelineError for clips of too few frames."""
-        frames = clips.shape[2] if clips.dim() == 5 else 1
+        frames = frames_of(clips)
         if frames <= self.shifts:
             raise PipelineError(f"shifts is {self.shifts}: clips of {frames} frames have no such shift")
         return self.attack(over_shifts(loss, kernel(self.weights, self.shifts)), clips, generators)
-
-    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        return self.attack.quantize(adversarial, clean)
-
-    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """The ratio of the inner attack, if it has a bound."""
-        return self.attack.ratio_to_bound(adversarial, clean)  # type: ignore[attr-defined]
 
 
 def over_shifts(loss: Loss, weights: Tensor) -> Loss:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline_lib.attacks.around import Around
 from pipeline_lib.attacks.kernels import Weights, kernel
 
 # In a field of this name, the configuration accepts an attack's name as well as its entry.
@@ -17,7 +18,7 @@ from pipeline_lib.errors import PipelineError
 
 
 @method
-class TranslationInvariant:
+class TranslationInvariant(Around):
     """`attack` with each gradient convolved with a kernel, frame by frame and channel by channel (their Eq. 8).
 
     The convolution stands for the mean gradient over translated pictures. It costs no pass. Outside of a frame the
@@ -46,13 +47,6 @@ class TranslationInvariant:
         line = kernel(self.weights, self.size // 2)
         plane = torch.outer(line, line).to(clips)
         return self.attack(with_smoothed_gradient(loss, plane), clips, generators)
-
-    def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        return self.attack.quantize(adversarial, clean)
-
-    def ratio_to_bound(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """The ratio of the inner attack, if it has a bound."""
-        return self.attack.ratio_to_bound(adversarial, clean)  # type: ignore[attr-defined]
 
 
 def with_smoothed_gradient(loss: Loss, plane: Tensor) -> Loss:

@@ -36,9 +36,14 @@ def numbers_of(entry: Mapping[str, Any]) -> Numbers:
 
 
 def clips_of(entry: Mapping[str, Any], videos: Numbers) -> Numbers:
-    """The numbers of clips, from those of videos: some samplings take several of each."""
-    clips = field_named_by(entry["sampling"], "clips_by") if "sampling" in entry else None
-    return videos._replace(train=videos.train * (clips or 1), test=videos.test * (clips or 1))
+    """The numbers of clips, from those of videos."""
+    clips = clips_by_video(entry)
+    return videos._replace(train=videos.train * clips, test=videos.test * clips)
+
+
+def clips_by_video(entry: Mapping[str, Any]) -> int:
+    """How many clips a data set takes of each video or image: 1, except for some samplings."""
+    return field_named_by(entry["sampling"], "clips_by") or 1 if "sampling" in entry else 1
 
 
 def _videos_of(entry: Mapping[str, Any]) -> Numbers:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from pipeline_lib.configuration.clip_numbers import clips_by_video
 from pipeline_lib.configuration.entries import CLEAN, fail, lookup, resolve
 from pipeline_lib.configuration.files import Cell, File, files_in, misplaced, with_paths
 from pipeline_lib.configuration.paths import Paths
@@ -74,6 +75,11 @@ class FigurePlan:
     def first_cells(self, rows: Mapping[str, str], attack: str) -> dict[str, Cell]:
         """The white-box cell of each row's first seed. `rows`: label -> target."""
         return {label: self.cells(f"rows.{label}", row, attack)[0] for label, row in rows.items()}
+
+    @property
+    def clips_by_video(self) -> int:
+        """How many clips the data set takes of each video."""
+        return clips_by_video(self.entries["datasets"][self.dataset])
 
     def clips(self, split: str = "test") -> File:
         """The clean clips of a split."""

@@ -9,6 +9,7 @@ from pipeline_lib.configuration.captions import study_caption
 from pipeline_lib.configuration.cascades import UNION, WORST
 from pipeline_lib.configuration.claim_cells import TABLE as CLAIMS
 from pipeline_lib.configuration.claim_cells import GivenClaims, resolve_claims, studies_of
+from pipeline_lib.configuration.clip_numbers import clips_by_video
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.given_sets import is_given, models_of
 from pipeline_lib.configuration.parameters import model_entry
@@ -44,7 +45,8 @@ class Layouts:
         overlap = OVERLAP if dataset["allow_overlap"] else ""
         note = " ".join(part for part in (dataset["note"], overlap, self.note) if part)
         rows = [self._with_unions(name, self._row(study, label, row)) for label, row in study["rows"].items()]
-        about = {"name": name, "note": note, "settings": study_caption(self.plan, name)}
+        about: dict[str, Any] = {"name": name, "note": note, "settings": study_caption(self.plan, name)}
+        about |= {"clips_by_video": clips} if (clips := clips_by_video(dataset)) > 1 else {}
         return {key: study[key] for key in kept} | about | {"rows": rows}
 
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:

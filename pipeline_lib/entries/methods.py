@@ -97,6 +97,7 @@ METHODS = {
     "noise_corruption": "pipeline_lib.attacks.corruptions.noise:NoiseCorruption",
     "blur_corruption": "pipeline_lib.attacks.corruptions.blur:BlurCorruption",
     "camera_corruption": "pipeline_lib.attacks.corruptions.camera:CameraCorruption",
+    "compression_corruption": "pipeline_lib.attacks.corruptions.compression:CompressionCorruption",
     "temporal_corruption": "pipeline_lib.attacks.corruptions.temporal:TemporalCorruption",
     "dropped_frames": "pipeline_lib.attacks.frame_order:DroppedFrames",
     # defenses

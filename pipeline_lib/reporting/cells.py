@@ -8,21 +8,25 @@ import pandas as pd
 
 from pipeline_lib.entries.building import load
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.clusters import per_video
 from pipeline_lib.reporting.metrics import (
     Cell,
     Estimate,
+    accuracy,
     by_video,
     check_same_videos,
     correct_clips,
     envelope,
-    fraction_of_clips,
     read_predictions,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A cell, its clips' scores in [0, 1], clips x seeds (None for a summary without), and each seed's estimate."""
+    """A cell, its scores in [0, 1], and each seed's estimate.
+
+    scores: clips x seeds, videos x seeds where a video has several clips; None for a summary without.
+    """
 
     cell: Cell
     scores: pd.DataFrame | None
@@ -93,7 +97,7 @@ def read_row(layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, lis
     where, types = f"table {layout['name']}, row {row['label']}", layout.get("types")
     read = {column: read_seeds(where, row, column) for column in layout["columns"] if row["cells"].get(column)}
     for seeds in read.values():
-        clips_in(where, seeds)
+        require_same_number(where, seeds)
     if types:
         read = {column: [as_selections(table, types[column]) for table in seeds] for column, seeds in read.items()}
     return read
@@ -104,7 +108,7 @@ def measured_cells(
 ) -> dict[str, Measured]:
     """Return column -> cell for the columns that are read and, if these are all, for the summaries."""
     seeds = row["seeds"]
-    cells = {column: measured(map(accuracy_of, predictions), seeds) for column, predictions in read.items()}
+    cells = {column: measured(map(accuracy, predictions), seeds) for column, predictions in read.items()}
     if read and len(read) == len(layout["columns"]):
         by_seed = [
             correct_clips(dict(zip(read, predictions, strict=True))) for predictions in zip(*read.values(), strict=True)
@@ -125,11 +129,6 @@ def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:
     return predictions.assign(label=1, prediction=(predictions["selected"] == branch).astype(int))
 
 
-def accuracy_of(predictions: pd.DataFrame) -> Estimate:
-    """Return the accuracy of one seed in one column."""
-    return fraction_of_clips(correct_clips({"accuracy": predictions})["accuracy"])
-
-
 def summary_cell(method: str, by_seed: Sequence[pd.DataFrame], seeds: Sequence[int]) -> Measured:
     """Return a summary of all columns, calculated for each seed on its own.
 
@@ -147,7 +146,7 @@ def measured(estimates: Iterable[Estimate], seeds: Sequence[int]) -> Measured:
     """Return the cell of the seeds' estimates, with scores if all have them."""
     found = list(estimates)
     scores = {seed: one.scores for seed, one in zip(seeds, found, strict=True) if one.scores is not None}
-    whole = pd.DataFrame(scores) if len(scores) == len(found) else None
+    whole = per_video(pd.DataFrame(scores)) if len(scores) == len(found) else None
     return Measured(cell=envelope(found), scores=whole, by_seed=dict(zip(seeds, found, strict=True)))
 
 
@@ -156,9 +155,8 @@ def of_seed(cell: Measured, seed: int) -> Measured:
     return measured([cell.by_seed[seed]], [seed])
 
 
-def clips_in(where: str, predictions: Sequence[pd.DataFrame]) -> int:
-    """Return the number of clips. Raises PipelineError if the predictions have different ones."""
+def require_same_number(where: str, predictions: Sequence[pd.DataFrame]) -> None:
+    """Raise PipelineError unless all predictions have the same number of clips."""
     counts = {str(table.attrs["path"]): len(table) for table in predictions}
     if len(set(counts.values())) != 1:
         raise PipelineError(f"{where}: predictions have different numbers of clips: {counts}")
-    return next(iter(counts.values()))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from pipeline_lib.reporting.clusters import effective_clips, per_video
 from pipeline_lib.reporting.metrics import Estimate, wilson
 
 
@@ -12,13 +13,15 @@ def mean_of_columns(correct: pd.DataFrame) -> Estimate:
     """Return the mean accuracy of the columns, in percent, with its 95 % interval, and a score for each clip.
 
     correct: clips x columns, booleans. The limits combine the distances of the columns' Wilson limits by the
-    correlations between columns over the clips (Zou and Donner, 2008). One column has its Wilson interval, and a mean
-    of columns that agree on every clip that of one of them; without dependence it is narrower by the square root of
-    their number. A column with the same value on every clip has no correlation: 1 is used, the widest.
+    correlations between columns over the clips, or over the videos where these have several (Zou and Donner, 2008). One
+    column has its Wilson interval, and a mean of columns that agree on every clip that of one of them; without
+    dependence it is narrower by the square root of their number. A column with the same value on every clip has no
+    correlation: 1 is used, the widest.
     """
     percents = 100 * correct.mean().to_numpy()
-    limits = np.array([wilson(percent, len(correct)) for percent in percents])
-    correlations = correlations_of(correct.to_numpy(dtype=float))
+    numbers = [effective_clips(column) for _, column in correct.items()]
+    limits = np.array([wilson(percent, n) for percent, n in zip(percents, numbers, strict=True)])
+    correlations = correlations_of(per_video(correct).to_numpy(dtype=float))
     mean = float(percents.mean())
     low, high = (
         math.sqrt(max(0.0, distance @ correlations @ distance)) / len(percents)

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.reporting.audits import MASKED, ZERO_GRADIENTS_ALLOWED, read_audit
-from pipeline_lib.reporting.cells import clips_in
-from pipeline_lib.reporting.metrics import accuracy, over_seeds, read_predictions
+from pipeline_lib.reporting.cells import require_same_number
+from pipeline_lib.reporting.metrics import accuracy, envelope, read_predictions
 
 COLUMNS = ("part", "attack", "value", "measured", "low", "high", "n", "seeds", "zero_gradients")
 NO_SIGN = "no sign of masking"
@@ -29,7 +29,8 @@ def build_masking(layout: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _measured(entry: Mapping[str, Any]) -> dict[str, Any]:
     read = [read_predictions(path) for path in entry["predictions"]]
-    cell = over_seeds([accuracy(one) for one in read], clips_in(f"masking, {entry['part']}", read))
+    require_same_number(f"masking, {entry['part']}", read)
+    cell = envelope([accuracy(one) for one in read])
     zero = max((read_audit(path)["zero_gradients"] for path in entry["audits"]), default=None)
     named = {key: entry[key] for key in ("part", "attack", "value")}
     return named | {key: getattr(cell, key) for key in COLUMNS[3:8]} | {"zero_gradients": zero}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import stdev
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.predictions import REQUIRED
+from pipeline_lib.reporting.clusters import effective_clips
 
 NORMAL_QUANTILE = 1.959963984540054  # 97.5 %: two-sided 95 %
 
@@ -56,11 +57,9 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     return predictions
 
 
-def accuracy(predictions: pd.DataFrame) -> float:
+def accuracy(predictions: pd.DataFrame) -> Estimate:
     """Return the percentage of clips that are classified correctly."""
-    if predictions.empty:
-        raise PipelineError(f"{named(predictions)}: no clips; an accuracy needs at least one")
-    return percentage(predictions["prediction"] == predictions["label"])
+    return fraction_of_clips(correct_clips({"accuracy": predictions})["accuracy"])
 
 
 def percentage(correct: pd.Series) -> float:
@@ -89,8 +88,8 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def wilson(percent: float, n: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval (low, high), in percent, of `percent` measured on `n` clips.
+def wilson(percent: float, n: float) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval (low, high), in percent, of `percent` measured on `n` independent clips.
 
     Unlike percent +- 1.96 standard errors, it is inside 0..100 and has a positive width at 0 and 100 % (Wilson, 1927).
     """
@@ -103,19 +102,19 @@ def wilson(percent: float, n: int) -> tuple[float, float]:
 
 
 def estimate(percent: float, n: int) -> Estimate:
-    """Return a percentage of `n` clips with its 95 % Wilson interval, without scores."""
+    """Return a percentage of `n` independent clips with its 95 % Wilson interval, without scores."""
     low, high = wilson(percent, n)
     return Estimate(percent=percent, low=low, high=high, n=n)
 
 
 def fraction_of_clips(suits: pd.Series) -> Estimate:
-    """Return the percentage of clips that are true, with its 95 % Wilson interval and the clips' scores."""
-    return replace(estimate(percentage(suits), len(suits)), scores=suits.astype(float))
+    """Return the percentage of clips that are true, with its 95 % interval and the clips' scores.
 
-
-def over_seeds(percents: Sequence[float], n: int) -> Cell:
-    """Return the mean over seeds with the envelope of the seeds' Wilson intervals; `n` clips per seed."""
-    return envelope([estimate(percent, n) for percent in percents])
+    The interval is Wilson's; of several clips for each video with their effective number (`clusters`).
+    """
+    percent, n = percentage(suits), len(suits)
+    low, high = wilson(percent, effective_clips(suits))
+    return Estimate(percent=percent, low=low, high=high, n=n, scores=suits.astype(float))
 
 
 def envelope(seeds: Sequence[Estimate]) -> Cell:

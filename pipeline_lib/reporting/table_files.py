@@ -95,7 +95,8 @@ def notes(table: pd.DataFrame) -> list[str]:
 
 def interval_note(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     """Return which interval a table shows, and how several seeds are combined."""
-    note = "Wilson"
+    clips = layout.get("clips_by_video", 1)
+    note = "Wilson" if clips == 1 else f"Wilson, by the variance between videos, of {clips} clips each"
     if any(summary["method"] in MEANS for summary in layout["summaries"]):
         note += "; of means, from the Wilson limits of the columns and their correlations"
     return f"{note}; envelope over seeds, then sd, the standard deviation over seeds" if table["sd"].any() else note

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.entries.ranges import Count, Fraction, Positive, method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.pictures import per_picture
 from pipeline_lib.transforms.bpda import Generator, Stochastic
 from pipeline_lib.transforms.layout import on_frames
 from pipeline_lib.transforms.projection import normal_latents, projected
@@ -53,8 +54,7 @@ class Projection:
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         first = normal_latents(clips, (self.how.restarts, self.generator.latents), generators)
-        frames = 1 if clips.dim() == 4 else clips.shape[2]
-        start = first.repeat_interleave(frames, 0)
+        start = per_picture(first, clips)
         return on_frames(lambda images: self._nearest(images, start), clips.detach())
 
     def _nearest(self, images: Tensor, latents: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.entries.ranges import Count, OpenFraction, method
+from pipeline_lib.pictures import frames_of
 from pipeline_lib.randomness.noise import normal_like
 from pipeline_lib.transforms.bpda import Generator, Stochastic
 from pipeline_lib.transforms.layout import on_frames
@@ -49,8 +50,7 @@ class Diffused:
     how: DiffusionPurification
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        frames = 1 if clips.dim() == 4 else clips.shape[2]
-        each = [generator for generator in generators for _ in range(frames)]
+        each = [generator for generator in generators for _ in range(frames_of(clips))]
 
         def purify(images: Tensor) -> Tensor:
             noise = normal_like(images, each)

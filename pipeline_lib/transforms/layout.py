@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.pictures import as_clips, as_pictures
 from pipeline_lib.transforms.bpda import StraightThrough
 
 Pictures = Callable[[Tensor], Tensor]
@@ -21,11 +22,7 @@ def on_planes(function: Pictures, clips: Tensor) -> Tensor:
 
 def on_frames(function: Pictures, clips: Tensor) -> Tensor:
     """Applies a function of pictures (M, C, H, W) to every frame."""
-    if clips.dim() == 4:
-        return function(clips)
-    clips = clips.transpose(1, 2)
-    frames = function(clips.reshape(-1, *clips.shape[2:]))
-    return frames.reshape(clips.shape).transpose(1, 2).contiguous()
+    return as_clips(function(as_pictures(clips)), clips).contiguous()
 
 
 def mirrored(pictures: Tensor, margin: int) -> Tensor:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.parameters import as_clips, as_frames, per_frame
 from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.resampling import coordinates, sampled
 from pipeline_lib.entries.ranges import Severity, method
+from pipeline_lib.pictures import as_clips, as_pictures, per_picture
 from pipeline_lib.randomness.generators import require_one_each
 
 # By severity, for frames of 224 pixels: radius of the disk; length of the path in pixels; largest zoom.
@@ -38,12 +38,12 @@ class BlurCorruption:
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         require_one_each(generators, clips)
-        level, frames = LEVELS[self.kind][self.severity - 1], as_frames(clips)
+        level, frames = LEVELS[self.kind][self.severity - 1], as_pictures(clips)
         if self.kind == "zoom":
             return as_clips(zoomed(frames, level), clips)
         size = max(SMALLEST[self.kind], level * min(clips.shape[-2:]) / REFERENCE)
         kernels = [disk(size) if self.kind == "defocus" else path(size, g) for g in generators]
-        return as_clips(blurred(frames, per_frame(torch.stack(kernels).to(clips), clips)), clips)
+        return as_clips(blurred(frames, per_picture(torch.stack(kernels).to(clips), clips)), clips)
 
     def quantize(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         return on_lattice(adversarial)

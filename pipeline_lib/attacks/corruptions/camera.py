@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.parameters import as_clips, as_frames
 from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.attacks.resampling import moved
 from pipeline_lib.entries.ranges import Severity, method
+from pipeline_lib.pictures import as_clips, as_pictures, frames_of
 from pipeline_lib.randomness.generators import require_one_each
 
 # By severity: degrees; fraction of the shorter side.
@@ -36,10 +36,10 @@ class CameraCorruption:
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         require_one_each(generators, clips)
-        count = clips.shape[2] if clips.dim() == 5 else 1
+        count = frames_of(clips)
         motions = torch.cat([self._motions(count, min(clips.shape[-2:]), g) for g in generators]).to(clips)
         angle, down, right = motions.unbind(1)
-        return as_clips(moved(as_frames(clips), angle, down, right, "edge"), clips).clamp(0, 1)
+        return as_clips(moved(as_pictures(clips), angle, down, right, "edge"), clips).clamp(0, 1)
 
     def _motions(self, count: int, side: int, generator: torch.Generator) -> Tensor:
         """(count, 3): angle in radians (clockwise), shift down and to the right in pixels, of each frame."""

@@ -11,6 +11,7 @@ from pipeline_lib.attacks.perturbations import on_lattice
 from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.entries.ranges import Severity, method
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.pictures import frames_of
 from pipeline_lib.randomness.generators import require_one_each
 
 # By severity: factor of the rate; number of boxes for the others, from many to few, as fractions of the frames.
@@ -38,7 +39,7 @@ class TemporalCorruption:
 
     def __call__(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         require_one_each(generators, clips)
-        if clips.dim() == 4 or clips.shape[2] < 2:
+        if frames_of(clips) < 2:
             raise PipelineError("a temporal corruption needs clips of two frames or more: these are too short")
         orders = [self._order(clips.shape[2], generator) for generator in generators]
         return in_order(clips, torch.stack(orders).to(clips.device))

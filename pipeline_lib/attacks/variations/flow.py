@@ -6,9 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.parameters import Drawn, as_clips, as_frames, per_frame, uniform
+from pipeline_lib.attacks.parameters import Drawn, uniform
 from pipeline_lib.attacks.resampling import coordinates, enlarged, sampled
 from pipeline_lib.entries.ranges import Levels, NonNegative, Positive, method
+from pipeline_lib.pictures import as_clips, as_pictures, frames_of, per_picture
 
 
 @method
@@ -30,15 +31,15 @@ class SmallFlow:
     smoothness: NonNegative = 0.0
 
     def __call__(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Drawn:
-        count = clips.shape[2] if self.per == "frame" and clips.dim() == 5 else 1
+        count = frames_of(clips) if self.per == "frame" else 1
         first = uniform((count, 2, self.grid, self.grid), generators, clips)
         return Drawn(first, lambda flow: self._moved(clips, flow), self._cost)
 
     def _moved(self, clips: Tensor, flow: Tensor) -> Tensor:
-        vectors = flow.flatten(0, 1) if flow.shape[1] > 1 else per_frame(flow[:, 0], clips)
+        vectors = flow.flatten(0, 1) if flow.shape[1] > 1 else per_picture(flow[:, 0], clips)
         right, down = (self.pixels * enlarged(vectors, clips.shape[-2:])).unbind(1)
         rows, columns = coordinates(clips.shape[-2:], flow)
-        return as_clips(sampled(as_frames(clips), rows + down, columns + right, "edge"), clips).clamp(0, 1)
+        return as_clips(sampled(as_pictures(clips), rows + down, columns + right, "edge"), clips).clamp(0, 1)
 
     def _cost(self, flow: Tensor) -> Tensor:
         across, down = flow.diff(dim=-1), flow.diff(dim=-2)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks.parameters import Drawn, as_clips, as_frames, per_frame, uniform
+from pipeline_lib.attacks.parameters import Drawn, uniform
 from pipeline_lib.attacks.resampling import moved
 from pipeline_lib.entries.ranges import NonNegative, method
+from pipeline_lib.pictures import as_clips, as_pictures, per_picture
 
 
 @method
@@ -27,7 +28,7 @@ class TranslationRotation:
 
     def _moved(self, clips: Tensor, pose: Tensor) -> Tensor:
         """pose (N, 3) in [-1, 1]: angle (clockwise), shift to the right, shift down."""
-        angle, right, down = per_frame(pose, clips).unbind(1)
+        angle, right, down = per_picture(pose, clips).unbind(1)
         shifts = self.translation * down, self.translation * right
-        frames = moved(as_frames(clips), math.radians(self.rotation) * angle, *shifts, "black")
+        frames = moved(as_pictures(clips), math.radians(self.rotation) * angle, *shifts, "black")
         return as_clips(frames, clips).clamp(0, 1)

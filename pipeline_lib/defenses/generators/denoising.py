@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pipeline_lib.defenses.objective import Draw, Objective
 from pipeline_lib.entries.ranges import method
 from pipeline_lib.networks.generators.diffusion import TIMES
-from pipeline_lib.networks.generators.frames import as_images
+from pipeline_lib.pictures import as_pictures
 from pipeline_lib.randomness.noise import normal_like
 from pipeline_lib.records.selectors import GENERATOR_GUESS, GENERATOR_LOSS
 
@@ -27,10 +27,10 @@ class Denoising:
         return network
 
     def objective(self, network: Any, clips: Tensor, labels: Tensor, draw: Draw) -> Objective:
-        generators, images = draw("noise"), as_images(clips)
+        generators, images = draw("noise"), as_pictures(clips)
         drawn = torch.cat([torch.randint(TIMES, (1,), generator=generator) for generator in generators])
         times = drawn.repeat_interleave(len(images) // len(clips)).to(images.device)
-        noise = as_images(normal_like(clips, generators))
+        noise = as_pictures(normal_like(clips, generators))
         predicted = network.predicted(network.noised(images, times, noise), times)
         errors = (predicted - noise).square().flatten(1).mean(1).view(len(clips), -1).mean(1)
         figures = {GENERATOR_LOSS: errors.mean(), GENERATOR_GUESS: torch.ones_like(errors[0])}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.networks.generators.frames import as_images
+from pipeline_lib.pictures import as_pictures
 
 TIMES = 1000
 NEEDED = "a diffusion model needs the library diffusers: pip install 'diffusers>=0.35'"
@@ -51,7 +51,7 @@ class DiffusionNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 1): the mean of the noise that is predicted at the first time."""
-        images = as_images(images)
+        images = as_pictures(images)
         times = torch.zeros(len(images), dtype=torch.long, device=images.device)
         return self.predicted(2 * images - 1, times).flatten(1).mean(1, keepdim=True)
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline_lib.entries.ranges import Count, method
-from pipeline_lib.networks.generators.frames import as_images
 from pipeline_lib.networks.generators.logistic_mixture import CHANNELS, PER_COMPONENT, Mixture, scaled
+from pipeline_lib.pictures import as_pictures
 
 # Around feature maps: left, right, top, bottom. Every convolution is one without padding on a part of such a map, the
 # whole map or what one pixel needs, so that both are the same code.
@@ -85,7 +85,7 @@ class PixelCNNNetwork(nn.Module):
         self.last = nn.Conv2d(width, mixtures * PER_COMPONENT, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        images = as_images(images)
+        images = as_pictures(images)
         return self.log_likelihood(images)[:, None] / images[0].numel()
 
     def log_likelihood(self, images: Tensor) -> Tensor:

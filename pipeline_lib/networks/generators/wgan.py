@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.networks.generators.frames import as_images
+from pipeline_lib.pictures import as_pictures
 
 SMALLEST = 4  # side of the first feature map
 
@@ -44,7 +44,7 @@ class WganNetwork(nn.Module):
         self.critic = critic_of(widths)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.critic(2 * as_images(images) - 1)
+        return self.critic(2 * as_pictures(images) - 1)
 
     def generate(self, latents: Tensor) -> Tensor:
         """(N, latents) -> images (N, 3, size, size) in [0, 1]."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int, attack: str = "", dataset: str = "") -> Figure:
-    """Return accuracy, with its 95 % Wilson band for `n` clips, and loss against iterations.
+    """Return accuracy, with its 95 % Wilson band for `n` independent clips, and loss against iterations.
 
     curves: (label, table with columns step, accuracy in percent and loss). attack, dataset: for the axes.
     """
@@ -92,17 +92,19 @@ class Iterations:
         if isinstance(restarts, int) and restarts > 1:
             raise plan.fail("attack", f"attack {self.attack!r} has restarts: a trace would show all runs as one")
         first = plan.first_cells(self.rows, self.attack)
-        return {
+        found = {
             "audit": next(iter(first.values())).audit,
             "traces": {label: cell.trace for label, cell in first.items()},
         }
+        # A trace has no clips, whose number is then the interval's only if they are independent.
+        return found | ({"clips_by_video": clips} if (clips := plan.clips_by_video) > 1 else {})
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
         import pandas as pd
 
         curves = [(label, pd.read_csv(path)) for label, path in files["traces"].items()]
-        clips = int(pd.read_csv(files["audit"])["clips"][0])
-        return draw_iterations(curves, clips, self.attack, self.dataset)
+        videos = int(pd.read_csv(files["audit"])["clips"][0]) // files.get("clips_by_video", 1)
+        return draw_iterations(curves, videos, self.attack, self.dataset)
 
     def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
         """The curves of all rows: row, step, accuracy in percent, loss."""

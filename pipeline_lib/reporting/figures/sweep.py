@@ -28,15 +28,16 @@ def build_sweeps(panels: Mapping[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from pipeline_lib.reporting.cells import clips_in
-    from pipeline_lib.reporting.metrics import accuracy, over_seeds, read_predictions
+    from pipeline_lib.reporting.cells import require_same_number
+    from pipeline_lib.reporting.metrics import accuracy, envelope, read_predictions
 
     records = []
     for label, panel in panels.items():
         for row, curve in panel["rows"].items():
             for value, position, paths in zip(panel["values"], panel["positions"], curve["cells"], strict=True):
                 read = [read_predictions(path) for path in paths]
-                cell = over_seeds([accuracy(one) for one in read], clips_in(f"sweep {label}, row {row}", read))
+                require_same_number(f"sweep {label}, row {row}", read)
+                cell = envelope([accuracy(one) for one in read])
                 seeds = " ".join(map(str, curve["seeds"]))
                 measured = (cell.measured, cell.low, cell.high, cell.n, seeds)
                 records.append((label, panel["key"], row, value, position, *measured))

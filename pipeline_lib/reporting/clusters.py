@@ -1,0 +1,37 @@
+"""Several clips of one video are not independent of each other: intervals and tests count videos."""
+
+import re
+
+import pandas as pd
+
+# How `clips.splits.Video.name` numbers the clips of a video, after an interval in seconds or without one.
+CLIP_NUMBER = re.compile(r"(?:#|(#t=[^#&]+)&)clip=\d+$")
+
+
+def videos_of(clips: pd.Index) -> pd.Index:
+    """Return the name of each clip's video: that of the clip without its number."""
+    return pd.Index([CLIP_NUMBER.sub(r"\1", str(name)) for name in clips], name=clips.name)
+
+
+def per_video(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean scores of each video's clips, indexed by video; unchanged if every video has one clip."""
+    videos = videos_of(scores.index)
+    return scores if videos.is_unique else scores.groupby(videos, sort=False).mean()
+
+
+def effective_clips(correct: pd.Series) -> float:
+    """Return the number of independent clips whose accuracy would have the variance of this one.
+
+    correct: booleans, indexed by clip. The variance is that between videos of the ratio of correct clips to clips; the
+    result is the effective sample size of surveys in clusters (Rao and Scott, 1992), from the number of videos to that
+    of clips. It is the number of videos where clips of a video always agree, or where all clips do.
+    """
+    videos, clips = videos_of(correct.index), len(correct)
+    count = videos.nunique()
+    rate = float(correct.mean()) if clips else 0.0
+    spread = rate * (1 - rate)
+    if count in (clips, 1) or spread == 0:
+        return count
+    residuals = (correct.astype(float) - rate).groupby(videos).sum()
+    variance = count / (count - 1) * float((residuals**2).sum()) / clips**2
+    return max(float(count), spread / max(variance, spread / clips))

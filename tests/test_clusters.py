@@ -1,0 +1,100 @@
+"""Several clips of one video: intervals and tests count videos."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline_lib.clips.splits import Video
+from pipeline_lib.reporting.cells import measured
+from pipeline_lib.reporting.clusters import effective_clips, per_video, videos_of
+from pipeline_lib.reporting.column_means import mean_of_columns
+from pipeline_lib.reporting.metrics import accuracy, fraction_of_clips, wilson
+from pipeline_lib.reporting.paired import compare
+from pipeline_lib.reporting.table_files import interval_note
+
+
+def clips_of(videos: np.ndarray) -> pd.Series:
+    """Whether each clip is correct, from videos x clips."""
+    names = [f"{video}.avi#clip={clip + 1}" for video in range(len(videos)) for clip in range(videos.shape[1])]
+    return pd.Series(videos.reshape(-1), pd.Index(names, name="video"))
+
+
+def drawn(rng: np.random.Generator, videos: int, clips: int, rate: float, shared: float) -> np.ndarray:
+    """Clips that are correct at a rate; each takes its video's draw with probability `shared`, else one of its own."""
+    own, together = rng.random((videos, clips)) < rate, rng.random((videos, 1)) < rate
+    return np.where(rng.random((videos, clips)) < shared, together, own)
+
+
+@pytest.mark.parametrize("interval", [(None, None), (3.0, 5.5), (1.5, None)])
+def test_a_clip_has_the_name_of_its_video_without_its_number(interval):
+    names = [Video("Class/a#b.avi", 0, *interval, clip=clip).name for clip in (None, 1, 12)]
+    assert videos_of(pd.Index(names)).tolist() == names[:1] * 3
+    assert videos_of(pd.Index(["clip=3.avi", "x#clip=a"])).tolist() == ["clip=3.avi", "x#clip=a"]
+
+
+def test_one_clip_of_each_video_has_its_wilson_interval_to_the_bit():
+    correct = pd.Series([True, False, True, True], [f"v{i}" for i in range(4)])
+    assert effective_clips(correct) == 4
+    found = fraction_of_clips(correct)
+    assert (found.low, found.high) == wilson(75.0, 4)
+
+
+@pytest.mark.parametrize("clips", [2, 3, 7])
+def test_clips_of_a_video_that_agree_count_as_one(clips):
+    agreeing = np.repeat([[True], [False], [True], [True], [True]], clips, axis=1)
+    assert effective_clips(clips_of(agreeing)) == 5
+    assert effective_clips(clips_of(np.ones((5, clips), bool))) == 5  # no variance: the widest interval
+    assert effective_clips(clips_of(np.ones((1, clips), bool))) == 1
+    found = mean_of_columns(pd.DataFrame({"a": clips_of(agreeing), "b": clips_of(~agreeing)}))
+    alone = mean_of_columns(pd.DataFrame({"a": agreeing[:, 0], "b": ~agreeing[:, 0]}))
+    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
+
+
+def test_the_effective_number_is_the_variance_of_a_ratio_estimate():
+    """v = K / (K - 1) sum_i (x_i - p m)^2 / n^2, by hand for three videos of two clips with 2, 1 and 0 correct ones."""
+    videos = np.array([[True, True], [True, False], [False, False]])
+    variance = 3 / 2 * (1 + 0 + 1) / 36
+    assert effective_clips(clips_of(videos)) == pytest.approx(max(3, 0.25 / variance))
+    alternating = np.array([[True, False]] * 4)  # every video has the same rate
+    assert effective_clips(clips_of(alternating)) == 8
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
+def test_intervals_of_clustered_clips_cover_in_94_percent_and_more_and_by_clips_they_do_not(shared):
+    rng, rate, found, naive = np.random.default_rng(5), 0.7, [], []
+    for _ in range(400):
+        correct = clips_of(drawn(rng, 100, 3, rate, shared))
+        one = fraction_of_clips(correct)
+        low, high = wilson(one.percent, len(correct))
+        found.append(one.low <= 100 * rate <= one.high)
+        naive.append(low <= 100 * rate <= high)
+    assert 0.93 <= np.mean(found) <= 0.98
+    assert np.mean(naive) < (0.8 if shared == 1 else 0.98)
+
+
+def test_rows_are_compared_video_by_video():
+    """Ten videos of three clips that agree, of which five change: p is that of five discordant clips, not of 15."""
+    first, second = np.ones((10, 3), bool), np.ones((10, 3), bool)
+    second[:5] = False
+    rows = [measured([fraction_of_clips(clips_of(row))], [0]) for row in (first, second)]
+    found = compare(rows[0].scores, rows[1].scores, "t", "c", "a", "b")
+    assert (found.n, found.difference, found.p) == (10, 50.0, 2 * 0.5**5)
+    assert [row.cell.n for row in rows] == [30, 30]  # accuracies count clips
+
+
+def test_scores_of_single_clips_stay_as_they_are():
+    scores = pd.DataFrame({0: [1.0, 0.0]}, ["a", "b"])
+    assert per_video(scores) is scores
+
+
+def test_predictions_of_several_clips_have_the_accuracy_of_their_clips():
+    names = clips_of(np.ones((2, 2), bool)).index
+    table = pd.DataFrame({"video": names, "label": 1, "prediction": [1, 1, 1, 0], "loss": 0.5})
+    assert accuracy(table).percent == 75
+
+
+def test_the_caption_states_that_clips_are_clustered():
+    layout = {"summaries": []}
+    table = pd.DataFrame({"sd": [None]})
+    assert interval_note(table, layout) == "Wilson"
+    assert "between videos, of 3 clips each" in interval_note(table, layout | {"clips_by_video": 3})
