@@ -4,6 +4,7 @@ passes, with frozen parameters.
     python benchmarks/attack.py                        # a tiny network on the CPU
     python benchmarks/attack.py --full --device cuda   # 3D ResNet-18, 16 x 112 x 112
     python benchmarks/attack.py --full --all           # every attack
+    python benchmarks/attack.py --full --only ROA "APGD, ROA"
 
 PGD of torchattacks, foolbox, ART and cleverhans is included if they are installed, called as in their READMEs. All are
 interleaved in one run, so that a slow phase of the machine affects all; a ratio is the median over rounds. Below the
@@ -126,13 +127,17 @@ def ours(steps: int, size: int) -> dict[str, Ours]:
     }
 
 
-def works(network: nn.Module, selecting: nn.Module, clips: Tensor, steps: int, every: bool) -> dict[str, Timed]:
-    """The floors, our attacks, and those of the other libraries, in this order."""
+def works(
+    network: nn.Module, selecting: nn.Module, clips: Tensor, steps: int, every: bool, only: list[str] | None
+) -> dict[str, Timed]:
+    """The floors, our attacks, and those of the other libraries, in this order; of `only` these attacks alone."""
     labels = torch.zeros(len(clips), dtype=torch.long, device=clips.device)
     attacks = ours(steps, clips.shape[-1])
     pgd = attacks["PGD"].attack
     attacks |= {"PGD, bf16": Ours(replace(pgd, precision="bf16"), steps)}
-    chosen = attacks if every else {name: attacks[name] for name in ("PGD", "APGD", "PGD, bf16")}
+    if unknown := set(only or ()) - attacks.keys():
+        raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(attacks)}")
+    chosen = attacks if every else {name: attacks[name] for name in only or ("PGD", "APGD", "PGD, bf16")}
     timed = floors(network, PLAIN, clips, labels, steps)
     for name, (attack, both, alone) in chosen.items():
         timed[name] = Timed(partial(craft, network, clips, labels, attack), both, alone)
@@ -140,7 +145,7 @@ def works(network: nn.Module, selecting: nn.Module, clips: Tensor, steps: int, e
         timed |= floors(selecting, SELECTING, clips, labels, steps)
         joint = partial(craft, selecting, clips, labels, pgd, loss=Adaptive(type="lp"))
         timed["PGD, adaptive"] = Timed(joint, steps, network=SELECTING)
-    for name, prepare in installed().items():
+    for name, prepare in ({} if only else installed()).items():
         timed[THEIRS.format(name)] = Timed(prepare(network, clips, labels, EPSILON, STEP, steps), steps)
     return timed
 
@@ -204,11 +209,12 @@ def against(timed: dict[str, Timed], found: list[dict[str, float]]) -> None:
 def main() -> None:
     parser = parser_of(__doc__, rounds=20)
     parser.add_argument("--all", action="store_true", help="every attack, not PGD alone")
+    parser.add_argument("--only", nargs="+", help="these attacks, by the names of the table")
     parser.add_argument("--steps", type=int, default=5)
     options = parsed(parser)
     network, clips = network_and_clips(options)
     with computing_in("fp32"):
-        timed = works(network.eval(), multibn(options).eval(), clips, options.steps, options.all)
+        timed = works(network.eval(), multibn(options).eval(), clips, options.steps, options.all, options.only)
         found = measure(timed, options.rounds, clips.device)
         print(headline(options))
         table(timed, found, clips, options.steps)

@@ -1,14 +1,15 @@
 """Robust accuracy of trained models under a table's attack, its threat's worst case, and AutoAttack's APGD.
 
-    python benchmarks/worst_case.py --results results/synthetic --models at_pgd-s0 avg-s0 --attacks pgd roa
+    python benchmarks/worst_case.py --results results/synthetic --models at_pgd-s0 multibn_manual-s0/lp --attacks pgd
     python benchmarks/worst_case.py --results results_cifar10_small/cifar10 --config config/cifar10.yaml \
         --models cifar10_avg-s0 --attacks pgd --clips 200 --batch 100 --settings 20,3,40 100,3,100 100,9,100
 
 Test clips of a finished run, white-box, 8-bit clips scored in float32. Each attack is compared with its entry
 `NAME_worst`, or with worst cases of other numbers (`--settings`); and, for pgd if torchattacks is installed, with APGD
 on cross-entropy and on the targeted DLR loss towards every wrong class (100 steps, one start each) on live clips, with
-frames stacked vertically, as it accepts images only.
-`passes`: gradients per clip, also as a fraction of those of running every attack of the worst case on every clip.
+frames stacked vertically, as it accepts images only. `more`: clips that the worst case leaves and this one does not,
+and the reverse. `passes`: gradients per clip, also as a fraction of those of running every attack of the worst case on
+every clip.
 """
 
 import argparse
@@ -29,9 +30,22 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.configuration.entries import resolve_attack
 from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.entries.building import build
-from pipeline_lib.models.trained import load_model
+from pipeline_lib.models.trained import load_model, view
 
 T = TypeVar("T")
+
+
+class Through(nn.Module):
+    """A network, or one branch of it: `MODEL` or `MODEL/BRANCH` in a folder of models."""
+
+    def __init__(self, models: Path, name: str, device: torch.device) -> None:
+        super().__init__()
+        model, _, branch = name.partition("/")
+        self.network = load_model(models / f"{model}.pt", device).network
+        self.model = view(self.network, branch or None)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.model(clips)
 
 
 class OfImages(nn.Module):
@@ -95,34 +109,41 @@ def main() -> None:
         "--settings", nargs="*", help="steps,targets,targeted_steps of worst cases instead of NAME_worst"
     )
     parser.add_argument("--batch", type=int, default=36)
-    parser.add_argument("--clips", type=int)
+    parser.add_argument("--clips", type=int, help="as many, evenly spaced; default: all")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data, device = Clips(options.results / "clips/test.h5"), torch.device(options.device)
-    rows = list(range(len(data)))[: options.clips]
+    rows = sorted({i * len(data) // (options.clips or len(data)) for i in range(options.clips or len(data))})
     clips, labels = as_clips(data.read(rows), device), torch.from_numpy(data.labels[rows]).to(device)
     names = [data.videos[row] for row in rows]
     folder = Path(__file__).parents[1] / "config"
     entries = effective_config(folder, options.config, {})["attacks"]
-    print(f"n = {len(rows)}\n\n| model | attack | accuracy | worst case | passes | AutoAttack's APGD | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    header = "| model | attack | accuracy | worst case | passes | AutoAttack's APGD | more | seconds |"
+    print(f"n = {len(rows)}\n\n{header}\n|---|---|---|---|---|---|---|---|")
     for model in options.models:
-        network = load_model(options.results / f"models/{model}.pt", device).network
+        network = Through(options.results / "models", model, device).eval()
         for name in options.attacks:
             attack = build(resolve_attack(f"attacks.{name}", entries[name], {"Attack": entries}))
             own, seconds = timed(Counted, network, attack, clips, labels, names, options.batch)
-            theirs = "-"
+            theirs, correct = "-", None
             if name == "pgd" and options.steps and find_spec("torchattacks"):
                 epsilon = attack.perturbation.epsilon
-                correct, spent = timed(autoattack, network, clips, labels, epsilon, options.steps)
-                theirs = f"{accuracy(correct)} ({spent:.0f} s)"
+                correct, taken = timed(autoattack, network, clips, labels, epsilon, options.steps)
+                theirs = f"{accuracy(correct)} ({taken:.0f} s)"
             for words, worst in worst_cases(name, attack, entries, options.settings).items():
                 least, more = timed(Counted, network, worst, clips, labels, names, options.batch)
                 each, every = least.passes / len(clips), sum(one.steps for one in in_order(worst, len(data.classes)))
                 left = f"{accuracy(own.correct)} | {accuracy(least.correct)}"
                 passes = f"{each:.1f} of {every}: {each / every:.2f}"
-                print(f"| {model} | {words} | {left} | {passes} | {theirs} | {seconds:.0f}, {more:.0f} |", flush=True)
+                apart = "-" if correct is None else disagreements(least.correct, correct)
+                spent = f"{seconds:.0f}, {more:.0f}"
+                print(f"| {model} | {words} | {left} | {passes} | {theirs} | {apart} | {spent} |", flush=True)
+
+
+def disagreements(ours: Tensor, theirs: Tensor) -> str:
+    """Numbers of clips that are correct under one attack only."""
+    return f"{int((ours & ~theirs).sum())}, {int((theirs & ~ours).sum())}"
 
 
 def worst_cases(name: str, attack: Any, entries: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:

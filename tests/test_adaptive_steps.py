@@ -31,9 +31,9 @@ def test_elements_without_a_gradient_do_not_count_and_at_least_one_moves():
 def test_checks_come_after_four_percent_of_the_steps_and_the_start_is_none(steps, window):
     rule = SparseSteps(CENTER, steps=steps, radius=1.0)
     losses = torch.zeros(2)
-    assert not rule.observe(losses, losses, CENTER).any()  # the start
+    assert rule.observe(losses, losses, CENTER) is None  # the start
     for _ in range(window - 1):
-        assert not rule.observe(losses, losses, CENTER).any()
+        assert rule.observe(losses, losses, CENTER) is None
     assert rule.observe(losses, losses, CENTER).all()  # nothing changed: sparser than all elements
     assert rule.until_check == window
 

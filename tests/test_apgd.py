@@ -259,7 +259,7 @@ def compared_with_zero(monkeypatch) -> None:
     """Whether the first step raised the loss, torchattacks finds by comparison with 0 instead of the start's loss."""
     own = Checkpoints.observe
 
-    def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor:
+    def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor | None:
         starts = self.losses is None
         back = own(self, losses, best_losses, best)
         self.losses = torch.zeros_like(losses) if starts else self.losses

@@ -3,6 +3,7 @@
 import csv
 import logging
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline_lib.configuration.parameters import cascade_entry
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import used_cells, used_models
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation import source
 from pipeline_lib.evaluation.cascade import Step, make_union
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.evaluation.source import Run, Settings, Source
@@ -44,9 +46,13 @@ def correct(path: Path) -> np.ndarray:
 
 
 def clean_of(models: Path, out: Path, model: str, branch: str | None = None) -> Path:
-    source = Source(weights=models / f"{model}.pt", branch=branch)
     path = out / "clean.csv"
-    predict(source, clips=models / "clips.h5", output=path, settings=Settings(batch_size=10, device=CPU))
+    predict(
+        Source(weights=models / f"{model}.pt", branch=branch),
+        clips=models / "clips.h5",
+        output=path,
+        settings=Settings(batch_size=10, device=CPU),
+    )
     return path
 
 
@@ -91,6 +97,26 @@ def test_without_clean_columns_all_clips_are_attacked(models, tmp_path):
     out = attacked(models, tmp_path / "weak", WEAK, batch_size=10)
     union = union_of(models, tmp_path, [Step(name="weak", entry=WEAK)], [])
     assert union.read_text() == (out / "predictions.csv").read_text()
+
+
+def test_a_clip_costs_its_attack_and_one_forward_pass(models, tmp_path, monkeypatch):
+    """The set of an attack scores clean, live and stored clips, and one clip of a batch for its audit."""
+    counts = Counter()
+    original = source.load_model
+
+    def counting(*arguments):
+        trained = original(*arguments)
+        trained.network.register_forward_pre_hook(
+            lambda _, given: counts.update({given[0].requires_grad: len(given[0])})
+        )
+        return trained
+
+    monkeypatch.setattr(source, "load_model", counting)
+    union_of(models, tmp_path, [Step(name="weak", entry=WEAK)], [])
+    assert counts == {True: 40 * WEAK["steps"], False: 40}
+    counts.clear()
+    attacked(models, tmp_path / "weak", WEAK, batch_size=10)
+    assert counts == {True: 40 * WEAK["steps"], False: 3 * 40 + 4}
 
 
 def test_it_continues_where_it_was_stopped(models, tmp_path, monkeypatch):
@@ -157,11 +183,13 @@ def test_a_study_of_cascades_plans_one_job_per_row_and_no_set():
     assert {"at_spa-s0", "multibn_manual-s0"} <= {*used_models(with_cascades)}
 
 
-def test_attacks_that_a_model_is_trained_on_come_last():
+def test_attacks_in_a_set_that_a_model_is_trained_in_come_last():
     cascades = configured(*UNION)["studies"]["multibn_white_box"]["cascades"]
     orders = {name: [step["attack"] for step in each["attacks"]] for name, each in cascades.items()}
     assert orders["no_defense-s0"] == ["pgd", "roa", "af", "spa"]
     assert orders["at_pgd-s0"] == ["roa", "af", "spa", "pgd"]
+    # Trained on the divergence in PGD's bound, from another start.
+    assert orders["trades-s0"] == ["roa", "af", "spa", "pgd"]
     assert orders["avg-s0"] == orders["multibn-s0"] == ["af", "spa", "pgd", "roa"]
     given = configured((f"{STUDY}.union", ["spa", "af", "roa", "pgd", "clean"]), UNION[1])
     order = [step["attack"] for step in given["studies"]["multibn_white_box"]["cascades"]["at_pgd-s0"]["attacks"]]

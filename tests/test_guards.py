@@ -181,6 +181,24 @@ def test_scripted_and_checkpointed_networks_are_attacked():
         craft(Checkpointed(True), CLIPS, LABELS, PGD)
 
 
+class Detached(nn.Module):
+    def forward(self, clips: Tensor) -> Tensor:
+        return NETWORK(clips.detach())
+
+
+class Learning(nn.Module):
+    """Its logits have a gradient, of something else than the clips."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return NETWORK(clips.detach()) * torch.ones(5, requires_grad=True)
+
+
+@pytest.mark.parametrize("network", [Detached(), Learning()], ids=["none", "of another tensor"])
+def test_a_network_without_a_gradient_is_refused_in_one_sentence(network):
+    with pytest.raises(ValueError, match=r"no gradient to the clips: .* attack it by queries \(method square\)"):
+        craft(network, CLIPS, LABELS, PGD)
+
+
 def test_an_exported_network_is_refused_in_one_sentence():
     exported = torch.export.export(plain_network(), (CLIPS,)).module()
     with pytest.raises(ValueError, match="exported"):

@@ -5,7 +5,14 @@ import pytest
 
 from pipeline_lib.evaluation.attacked import AttackedClips, BoundFacts, FirstStepFacts, Trace, columns_of, from_columns
 from pipeline_lib.evaluation.prediction import Scores
-from pipeline_lib.evaluation.shards import attacked_clips, compressed_clips, finished_rows, shards_in, write_shard
+from pipeline_lib.evaluation.shards import (
+    attacked_clips,
+    compressed_clips,
+    finished_rows,
+    measured_clips,
+    shards_in,
+    write_shard,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -53,6 +60,17 @@ def test_facts_and_chunks_come_back_in_the_order_of_the_clips(tmp_path):
     assert len(shards) == 3
     assert same(attacked_clips(shards), whole)
     assert list(compressed_clips(shards)) == chunks
+
+
+def test_scores_without_clips_come_back_too(tmp_path):
+    scores = [facts(count, 1).stored for count in (2, 3)]
+    for rows, some in zip((np.array([0, 1]), np.array([2, 3, 4])), scores, strict=True):
+        write_shard(tmp_path, rows, some, [])
+    found = measured_clips(Scores, shards_in(tmp_path))
+    for values, *parts in zip(found, *scores, strict=True):
+        assert np.array_equal(values, np.concatenate(parts))
+    assert finished_rows(tmp_path) == [0, 1, 2, 3, 4]
+    assert list(compressed_clips(shards_in(tmp_path))) == []
 
 
 def test_the_shorter_trace_stays_at_its_last_value(tmp_path):

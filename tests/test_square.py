@@ -20,6 +20,7 @@ from pipeline_lib.attacks import (
     RandomPixels,
     RandomRectangle,
     RatioLinf,
+    SearchedRectangle,
     Square,
     Strongest,
     UniformNoise,
@@ -151,10 +152,44 @@ def test_it_stays_in_the_set_and_above_the_first_candidate(perturbation, options
     assert (loss(found) > first).any()
 
 
-def test_its_rectangles_are_those_of_the_attack_whose_set_it_is():
-    theirs = run(Ascent(perturbation=FULL, steps=2, **RECTANGLE), linear(weights(VIDEOS)), VIDEOS)
-    ours = run(square(FULL, 20, **RECTANGLE), linear(weights(VIDEOS)), VIDEOS)
+GRADIENT = {"region": SearchedRectangle(height=3, width=3, search="gradient"), "start": Constant(value=0.5)}
+
+
+@pytest.mark.parametrize("options", [RECTANGLE, GRADIENT], ids=["drawn", "searched by gradients"])
+def test_its_rectangles_are_those_of_the_attack_whose_set_it_is(options):
+    theirs = run(Ascent(perturbation=FULL, steps=2, **options), linear(weights(VIDEOS)), VIDEOS)
+    ours = run(square(FULL, 20, **options), linear(weights(VIDEOS)), VIDEOS)
     assert torch.equal((theirs != VIDEOS).any(1), (ours != VIDEOS).any(1))
+
+
+def test_a_rectangle_searched_by_gradients_costs_one_and_its_squares_none(network):
+    labels, gradients = network(MANY).argmax(1), []
+
+    def counted(clips: Tensor) -> Tensor:
+        gradients.append(clips.requires_grad)
+        return network(clips)
+
+    attack = square(FULL, 30, **GRADIENT)
+    alone = attack(goal_loss(counted, MANY, labels, Margin(), exact=network), MANY, named(MANY))
+    assert gradients.count(True) == 1
+    assert gradients[0]
+    # As the last of a worst case it searches the rectangle of the attack before it.
+    first = Ascent(perturbation=FULL, steps=1, **GRADIENT)
+    worst = craft(network, MANY, labels, Strongest(attacks=[first, attack]))
+    ascent = craft(network, MANY, labels, first)
+    stands, left, fallen = (network(clips).argmax(1) == labels for clips in (ascent, worst, alone))
+    assert torch.equal(left, stands & fallen)
+    assert left.sum() < stands.sum()
+
+
+def test_a_network_without_a_gradient_is_refused_where_a_gradient_searches_the_rectangle(network):
+    class Detached(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            return network(clips.detach())
+
+    with pytest.raises(ValueError, match="no gradient"):
+        craft(Detached(), MANY, network(MANY).argmax(1), square(FULL, 5, **GRADIENT))
+    craft(Detached(), MANY, network(MANY).argmax(1), square(FULL, 5, **RECTANGLE))
 
 
 @pytest.mark.parametrize(("perturbation", "options"), [(LINF, {}), (L2, {}), (FULL, RECTANGLE)])

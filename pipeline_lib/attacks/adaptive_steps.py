@@ -21,8 +21,9 @@ class AdaptiveSteps(Protocol):
     def project(self, clips: Tensor) -> Tensor:
         """Clips inside the bound and [0, 1]."""
 
-    def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor:
-        """Records the losses of an iterate, from the start on. Returns bool (N,): clips to reset to their best iterate.
+    def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor | None:
+        """Records the losses of an iterate, from the start on. Returns bool (N,): clips to reset to their best iterate;
+        None between checkpoints, for no clip.
 
         best_losses, best: over all iterates so far, including this one.
         """
@@ -50,14 +51,14 @@ class Checkpoints:
         self.losses: Tensor | None = None
         self.moved = False
 
-    def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor:
+    def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor | None:
         if self.losses is None:
             self.losses, self.best_at_check = losses, best_losses
-            return torch.zeros_like(self.halved)
+            return None
         self.rises = self.rises + (losses > self.losses)
         self.losses = losses
         self.until_check -= 1
-        return torch.zeros_like(self.halved) if self.until_check else self._check(best_losses)
+        return None if self.until_check else self._check(best_losses)
 
     def _check(self, best_losses: Tensor) -> Tensor:
         without_effect = ~self.halved & (self.best_at_check >= best_losses)
@@ -98,13 +99,12 @@ class SparseSteps:
     def project(self, clips: Tensor) -> Tensor:
         return self.center + onto_l1_ball_in_box(clips - self.center, self.center, self.radius)
 
-    def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor:
-        none = torch.zeros(len(losses), dtype=torch.bool, device=losses.device)
+    def observe(self, losses: Tensor, best_losses: Tensor, best: Tensor) -> Tensor | None:
         if not self.seen_start:
             self.seen_start = True
-            return none
+            return None
         self.until_check -= 1
-        return none if self.until_check else self._check(best)
+        return None if self.until_check else self._check(best)
 
     def _check(self, best: Tensor) -> Tensor:
         changed = (best != self.center).flatten(1).sum(1)
@@ -127,12 +127,13 @@ class SparseSteps:
 
 def sign_move(clips: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
     """Steepest ascent in l-inf."""
-    return clips + length * gradient.sign()
+    return gradient.sign().mul_(length).add_(clips)
 
 
 def additive_mix(here: Tensor, ahead: Tensor, before: Tensor, weight: float) -> Tensor:
-    """Weighted sum of the new step and the previous one."""
-    return here + weight * (ahead - here) + (1 - weight) * (here - before)
+    """Weighted sum of the new step and the previous one, `here + weight * step + (1 - weight) * former`."""
+    step, former = (ahead - here).mul_(weight), (here - before).mul_(1 - weight)
+    return step.add_(here).add_(former)
 
 
 def ratio_mix(here: Tensor, ahead: Tensor, before: Tensor, weight: float) -> Tensor:

@@ -49,6 +49,7 @@ class Apgd:
     passes: ClassVar[str] = "restarts * (steps + 1 + inside.region.passes) + 1"
     forwards: ClassVar[str] = "restarts * inside.region.forwards + 1"
     bounded_by: ClassVar[str] = "inside"
+    supports: ClassVar[tuple[str, ...]] = ("inside.perturbation = pipeline_lib.attacks.apgd:Adaptive",)
 
     inside: Attack
     steps: Count = 20
@@ -93,11 +94,12 @@ class Apgd:
         adaptive = perturbation.adaptive_steps(self.inside.start.center(clips, mask), self.steps)
         first = (self.start or self.inside.start).first(clips, generators).clamp(0, 1)
         here = before = torch.where(mask, adaptive.project(first), clips)
-        best = BestPoint(clips)
+        best, inside = BestPoint(clips), mask.to(clips)
         for _ in range(self.steps):
             losses, gradient = loss_and_gradient(loss, here)
             found.offer(here, losses + zero_or_nan(gradient).flatten(), fooled())
-            here, gradient = best.offered(here, losses, gradient * mask, adaptive)
+            gradient = gradient * inside if inside.dim() else gradient
+            here, gradient = best.offered(here, losses, gradient, adaptive)
             before, here = here, adaptive.advance(here, before, gradient)
         here = torch.where(mask, here, clips)
         with torch.no_grad():
@@ -116,7 +118,7 @@ class BestPoint:
     """Each clip's iterate of largest loss so far, with its gradient; of equal ones the first."""
 
     def __init__(self, clips: Tensor) -> None:
-        self.clips, self.gradient = clips, torch.zeros_like(clips)
+        self.clips, self.gradient = clips.clone(), torch.zeros_like(clips)
         self.losses = torch.full((len(clips),), -torch.inf, device=clips.device)
 
     def offered(
@@ -125,9 +127,12 @@ class BestPoint:
         """Clips and gradients to continue from: the current ones, or the best ones where the rule resets to them."""
         better = losses > self.losses
         self.losses = torch.where(better, losses, self.losses)
-        self.clips = torch.where(per_clip(better, clips), clips, self.clips)
-        self.gradient = torch.where(per_clip(better, clips), gradient, self.gradient)
-        back = per_clip(adaptive.observe(losses, self.losses, self.clips), clips)
+        keep(self.clips, clips, better)
+        keep(self.gradient, gradient, better)
+        back = adaptive.observe(losses, self.losses, self.clips)
+        if back is None:
+            return clips, gradient
+        back = per_clip(back, clips)
         return torch.where(back, self.clips, clips), torch.where(back, self.gradient, gradient)
 
 
@@ -138,7 +143,7 @@ class MostWrong:
     """
 
     def __init__(self, clips: Tensor) -> None:
-        self.clips = clips
+        self.clips = clips.clone()
         self.losses = torch.full((len(clips),), -torch.inf, device=clips.device)
         self.fooled = torch.zeros(len(clips), dtype=torch.bool, device=clips.device)
         self.overflow = torch.zeros((), device=clips.device)
@@ -147,9 +152,14 @@ class MostWrong:
         fooled = torch.zeros_like(self.fooled) if fooled is None else fooled
         better = torch.where(fooled == self.fooled, losses > self.losses, fooled)
         self.overflow = self.overflow + per_clip(0 * losses, clips)
-        self.clips = torch.where(per_clip(better, clips), clips, self.clips)
+        keep(self.clips, clips, better)
         self.losses = torch.where(better, losses, self.losses)
         self.fooled = self.fooled | fooled
+
+
+def keep(best: Tensor, clips: Tensor, better: Tensor) -> None:
+    """Overwrites the best clips by those that are better, bool (N,), without memory of its own."""
+    torch.where(per_clip(better, clips), clips, best, out=best)
 
 
 def no_labels() -> None:

@@ -11,6 +11,11 @@ from torch.nn.utils.parametrize import is_parametrized
 from pipeline_lib.attacks.protocols import Criterion, Loss, Model
 from pipeline_lib.precision import Precision
 
+NO_GRADIENT = (
+    "the network's logits have no gradient to the clips: give it a differentiable stand-in (a transform's BPDA), or "
+    "attack it by queries (method square)"
+)
+
 
 def cross_entropy(model: Model, labels: Tensor) -> Loss:
     """Untargeted cross-entropy to the true labels (N,), per clip and in float32.
@@ -93,6 +98,8 @@ def _gradient(loss: Tensor, leaf: Tensor) -> tuple[Tensor, ...]:
     except RuntimeError as error:
         if "use_reentrant" in str(error):
             raise ValueError("the network's checkpoints are reentrant: give them use_reentrant=False") from error
+        if "does not require grad" in str(error) or "to not have been used" in str(error):
+            raise ValueError(NO_GRADIENT) from error
         raise
 
 

@@ -117,7 +117,7 @@ class RatioLinf:
 
 def in_box(perturbation: Perturbation, center: Tensor, clips: Tensor) -> Tensor:
     """The clips inside the bound around the center, and in [0, 1]."""
-    return perturbation.project(clips, center).clamp(0, 1)
+    return perturbation.project(clips, center).clamp_(0, 1)
 
 
 def lifted(clean: Tensor, zeros: Zeros) -> Tensor:

@@ -47,6 +47,11 @@ class Square:
     # A forward pass is half of a forward-backward pass to the input.
     passes: ClassVar[str] = "inside.region.passes + queries / 2 + 1"
     bounded_by: ClassVar[str] = "inside"
+    supports: ClassVar[tuple[str, ...]] = (
+        "inside.perturbation = additive_linf",
+        "inside.perturbation = ratio_linf",
+        "inside.perturbation = additive_l2, inside.region = all_pixels",
+    )
 
     inside: Attack
     queries: Count = 5000

@@ -35,6 +35,7 @@ class WorstCase:
     keeps_weights: ClassVar[bool] = True
     wraps: ClassVar[str] = "of"
     strongest_of: ClassVar[str] = "of"
+    supports: ClassVar[tuple[str, ...]] = ("of.perturbation = pipeline_lib.attacks.apgd:Adaptive",)
     passes: ClassVar[str] = "of.passes + steps + 2 + targets * (targeted_steps + 2) + (targets + 1) * of.region.passes"
     forwards: ClassVar[str] = "of.forwards + (targets + 1) * (of.region.forwards + 1)"
 

@@ -1,14 +1,14 @@
 """Unions by cascades (`union: cascade` of a study): one job per row instead of the sets of all its columns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline_lib.configuration.entries import CLEAN, fail, known
 from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.sweeps import slug
 from pipeline_lib.configuration.targets import split_target
-from pipeline_lib.entries.bounds import strongest_of
-from pipeline_lib.entries.facts import learning_of, own_entry
+from pipeline_lib.entries.bounds import bound_of_entry
+from pipeline_lib.entries.facts import entries_in, learning_of, own_entry
 from pipeline_lib.provenance.fingerprints import canonical
 
 Plan = Mapping[str, Any]
@@ -82,26 +82,16 @@ def _of_row(where: str, label: str, row: Cells, entry: Mapping[str, Any], plan: 
 def _order(
     union: Any, attacks: Mapping[str, Mapping[str, Any]], model: Mapping[str, Any], entries: Mapping[str, Any]
 ) -> list[str]:
-    """The columns in the given order; else those of attacks that the model is trained on last, as it withstands them
-    best."""
+    """The columns in the given order; else those of attacks in a set that the model is trained in last, as it
+    withstands them best."""
     if isinstance(union, list):
         return [column for column in union if column in attacks]
-    trained = set(map(canonical, _entries_in(model["defense"])))
+    trained = {canonical(bound_of_entry(entry)) for entry in entries_in(model["defense"])}
 
-    def is_trained_on(column: str) -> bool:
-        entry = entries[attacks[column]["attack"]]
-        return canonical((strongest_of(entry) or [own_entry(entry)])[0]) in trained
+    def is_trained_in(column: str) -> bool:
+        return canonical(bound_of_entry(own_entry(entries[attacks[column]["attack"]]))) in trained
 
-    return sorted(attacks, key=is_trained_on)
-
-
-def _entries_in(entry: Any) -> Iterator[Mapping[str, Any]]:
-    """All mappings in an entry, itself included."""
-    if isinstance(entry, Mapping):
-        yield entry
-    if isinstance(entry, Mapping | list | tuple):
-        for value in entry.values() if isinstance(entry, Mapping) else entry:
-            yield from _entries_in(value)
+    return sorted(attacks, key=is_trained_in)
 
 
 def with_cascades(study: dict[str, Any], cascades: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pipeline_lib.configuration.initial_weights import check_selection, initial_
 from pipeline_lib.configuration.lengths import check_lengths
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
 from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
+from pipeline_lib.configuration.supported import check_supported
 from pipeline_lib.configuration.sweeps import written_out
 from pipeline_lib.configuration.targets import GENERATOR, INITIAL, MEMBERS, branch_attacks
 from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
@@ -88,16 +89,19 @@ def _check_own_tables(config: Mapping[str, Any]) -> None:
 
 
 def _check_interfaces(plan: Mapping[str, Any]) -> None:
-    """Raises PipelineError for the first used attack with a missing member or an invalid expression of its `passes`."""
+    """Raises PipelineError for the first used attack with a missing member, an invalid expression of its `passes`, or
+    a set that it does not support; also for those of trainings."""
     for name in sorted(used_attacks(plan)):
         entry = plan["attacks"][name]
         interface = LEARNED_ATTACK if learning_of(entry) is not None else SET_ATTACK
         for layer in layers(own_entry(entry)):
             require_by_name(f"attacks.{name}", layer["method"], interface)
         passes(entry, ANY_SHAPE)
+        check_supported(f"attacks.{name}", entry)
         check_one_bound(f"attacks.{name}", entry)
     for model in used_models(plan):
         passes(plan["models"][model]["defense"], ANY_SHAPE)
+        check_supported(f"models.{model.rpartition('-s')[0]}.defense", plan["models"][model]["defense"])
 
 
 def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str, dict]]:

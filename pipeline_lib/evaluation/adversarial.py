@@ -42,6 +42,9 @@ from pipeline_lib.provenance.fingerprints import file_digest
 from pipeline_lib.records.audits import Audit, TraceRow
 from pipeline_lib.records.rows import write_rows
 
+# Attacks some clips, with their frames; returns what is measured of them, and their compressed differences, if kept.
+Measure = Callable[[Crafting, LabelledClips, np.ndarray, np.ndarray], tuple[Any, list[bytes]]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetFiles:
@@ -79,7 +82,7 @@ def make_adversarial_set(
         work = attack_entry, settings.precision
         in_batches = settings.batches(crafting.source.network, data.shape, *work)
         with computing_in("fp32"):
-            attack_batches(crafting, data, in_batches, folder, stop)
+            attack_batches(attack_clips, crafting, data, in_batches, folder, stop)
         more = {"seed": settings.seed, "clips_at_once": in_batches.size}
         LOGGER.info("attacked with %s", run_metadata(settings.precision, settings.device, **more))
         _write_set(crafting, data, shards_in(folder), outputs, entry, learned)
@@ -108,7 +111,12 @@ def build_attack(entry: dict[str, Any]) -> tuple[Any, LossTransform]:
 
 
 def attack_batches(
-    crafting: Crafting, data: LabelledClips, in_batches: AdaptiveBatchSize, folder: Path, stop: Callable[[], bool]
+    attacked: Measure,
+    crafting: Crafting,
+    data: LabelledClips,
+    in_batches: AdaptiveBatchSize,
+    folder: Path,
+    stop: Callable[[], bool],
 ) -> None:
     """Attacks the clips that are missing in a run folder. A shard contains the clips attacked at once: a batch, or as
     much of it as fits into the memory."""
@@ -117,7 +125,7 @@ def attack_batches(
     with Prefetched(data, missing, crafting.settings.device) as prefetched:
 
         def work(rows: np.ndarray, frames: Tensor, micro_batch: slice) -> None:
-            found = attack_clips(crafting, data, rows[micro_batch], frames[micro_batch].numpy())
+            found = attacked(crafting, data, rows[micro_batch], frames[micro_batch].numpy())
             write_shard(folder, rows[micro_batch], *found)
             progress.advance(len(rows[micro_batch]), percent_waiting_for_data=100 * prefetched.fraction_waited())
             if stop():

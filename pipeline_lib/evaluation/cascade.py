@@ -15,8 +15,9 @@ import numpy as np
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.adversarial import attack_batches, crafting_of
+from pipeline_lib.evaluation.crafting import score_clips
 from pipeline_lib.evaluation.prediction import Scores, write_predictions
-from pipeline_lib.evaluation.shards import attacked_clips, shards_in
+from pipeline_lib.evaluation.shards import measured_clips, shards_in
 from pipeline_lib.evaluation.source import Run, Settings, Source
 from pipeline_lib.jobs.costs import passes
 from pipeline_lib.jobs.logs import LOGGER
@@ -115,8 +116,8 @@ def scores_under(
     crafting = crafting_of(step.entry, source, part, settings)
     in_batches = settings.batches(crafting.source.network, part.shape, step.entry, settings.precision)
     with computing_in("fp32"):
-        attack_batches(crafting, part, in_batches, folder, stop)
-    return attacked_clips(shards_in(folder)).stored
+        attack_batches(score_clips, crafting, part, in_batches, folder, stop)
+    return measured_clips(Scores, shards_in(folder))
 
 
 def read_scores(path: Path, part: ChosenClips, branches: Sequence[str]) -> Scores:

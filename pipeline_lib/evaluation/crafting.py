@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from pipeline_lib.entries.facts import innermost, margin_of
 from pipeline_lib.evaluation.attacked import AttackedClips, FirstStepFacts
 from pipeline_lib.evaluation.audit import bound_facts, goal_reached, model_gap, require_finite, trace_of
 from pipeline_lib.evaluation.bounds import unchanged_by
-from pipeline_lib.evaluation.prediction import clips_at, prediction_draws, score
+from pipeline_lib.evaluation.prediction import Scores, clips_at, prediction_draws, score
 from pipeline_lib.evaluation.recording import FirstStep, RecordedLoss
 from pipeline_lib.evaluation.source import Loaded, Settings
 from pipeline_lib.evaluation.storage import Keep, on_lattice
@@ -59,6 +59,16 @@ class Crafting:
         return clip_generators(self.settings.seed, [video + purpose for video in videos])
 
 
+class Made(NamedTuple):
+    """What an attack made of some clips: live clips, and as they are stored, which are frames in `adversarial`."""
+
+    recorded: RecordedLoss
+    first_step: FirstStepFacts
+    live: Tensor
+    stored: Tensor
+    adversarial: np.ndarray
+
+
 def attack_clips(
     crafting: Crafting, data: LabelledClips, rows: np.ndarray, frames: np.ndarray
 ) -> tuple[AttackedClips, list[bytes]]:
@@ -67,16 +77,8 @@ def attack_clips(
     videos, labels = clips_at(data, rows, device)
     shown = enlarged(frames, margin_of(crafting.attack))
     clean = as_clips(shown, device)
-    recorded, live, first_step = _attacked(crafting, clean, labels, videos)
-    require_finite(videos, "the attacked clips are", live)
-    require_finite(videos, "the loss under attack is", *recorded.losses)
-    with unchanged_by(crafting.attack, live, clean):
-        stored, adversarial = crafting.keep(crafting.attack, live, clean)
-    of_clean, of_live, of_stored = (
-        score(model, clips, labels, prediction_draws(videos)) for clips in (as_clips(frames, device), live, stored)
-    )
-    losses = (torch.from_numpy(scores.losses) for scores in (of_clean, of_live, of_stored))
-    require_finite(videos, "the loss as evaluated is", *losses)
+    recorded, first_step, live, stored, adversarial = _made(crafting, clean, labels, videos)
+    of_clean, of_live, of_stored = _scored(crafting, videos, labels, as_clips(frames, device), live, stored)
     facts = AttackedClips(
         first_step=first_step,
         trace=trace_of(recorded, of_clean, of_live, data.labels[rows]),
@@ -89,6 +91,34 @@ def attack_clips(
         crc32=np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
     )
     return facts, [compressed_delta(new, old) for new, old in zip(adversarial, shown, strict=True)]
+
+
+def score_clips(
+    crafting: Crafting, data: LabelledClips, rows: np.ndarray, frames: np.ndarray
+) -> tuple[Scores, list[bytes]]:
+    """The scores of the clips `rows` as `attack_clips` would store them, at one forward pass; no clip is kept."""
+    device = crafting.settings.device
+    videos, labels = clips_at(data, rows, device)
+    clean = as_clips(enlarged(frames, margin_of(crafting.attack)), device)
+    made = _made(crafting, clean, labels, videos)
+    return _scored(crafting, videos, labels, made.stored)[0], []
+
+
+def _made(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]) -> Made:
+    """The attacked clips. Raises PipelineError where they or their losses are not finite."""
+    recorded, live, first_step = _attacked(crafting, clean, labels, videos)
+    require_finite(videos, "the attacked clips are", live)
+    require_finite(videos, "the loss under attack is", *recorded.losses)
+    with unchanged_by(crafting.attack, live, clean):
+        stored, adversarial = crafting.keep(crafting.attack, live, clean)
+    return Made(recorded, first_step, live, stored, adversarial)
+
+
+def _scored(crafting: Crafting, videos: Sequence[str], labels: Tensor, *clips: Tensor) -> list[Scores]:
+    """The scores of each of several forms of the clips. Raises PipelineError for a loss that is not finite."""
+    found = [score(crafting.source.model, each, labels, prediction_draws(videos)) for each in clips]
+    require_finite(videos, "the loss as evaluated is", *(torch.from_numpy(scores.losses) for scores in found))
+    return found
 
 
 def _attacked(

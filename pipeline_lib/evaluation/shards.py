@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from pipeline_lib.jobs.runs import atomic_write
 # In addition to the columns of `AttackedClips`: the concatenated compressed clips, and their lengths in bytes.
 CHUNKS, LENGTH = "chunks", "length"
 
+T = TypeVar("T")
 
-def write_shard(folder: Path, rows: np.ndarray, attacked: AttackedClips, chunks: Sequence[bytes]) -> None:
-    """Writes consecutive clips of a set. chunks: each clip's difference, compressed as it is stored in the set."""
+
+def write_shard(folder: Path, rows: np.ndarray, measured: Any, chunks: Sequence[bytes]) -> None:
+    """Writes the measurements of consecutive clips, a NamedTuple of arrays. chunks: each clip's difference, compressed
+    as it is stored in the set; none where no set is made."""
     compressed = {LENGTH: np.array([len(chunk) for chunk in chunks]), CHUNKS: np.frombuffer(b"".join(chunks), np.uint8)}
     with atomic_write(shard_of(folder, rows)) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **columns_of(attacked), **compressed)
+        np.savez(file, allow_pickle=False, **columns_of(measured), **compressed)
 
 
 def shard_of(folder: Path, rows: np.ndarray) -> Path:
@@ -34,15 +38,23 @@ def finished_rows(folder: Path) -> list[int]:
     found: list[int] = []
     for shard in shards_in(folder):
         try:
-            attacked_clips([shard])
+            rows = _rows_of(shard)
             _ = list(compressed_clips([shard]))
         except Exception as error:  # a damaged archive may raise anything
             LOGGER.warning("%s is damaged (%s): its clips are attacked again", shard, error)
             shard.unlink()
             continue
-        first, last = shard.stem.removeprefix("clips").split("-")
-        found += range(int(first), int(last) + 1)
+        found += rows
     return found
+
+
+def _rows_of(shard: Path) -> range:
+    """The clips in a shard. Raises ValueError if it lacks measurements of one."""
+    first, last = map(int, shard.stem.removeprefix("clips").split("-"))
+    rows = range(first, last + 1)
+    if {len(values) for values in _without_chunks(shard).values()} != {len(rows)}:
+        raise ValueError("measurements are missing")
+    return rows
 
 
 def missing_rows(count: int, batch_size: int, finished: list[int]) -> list[np.ndarray]:
@@ -54,9 +66,14 @@ def missing_rows(count: int, batch_size: int, finished: list[int]) -> list[np.nd
 
 def attacked_clips(shards: Iterable[Path]) -> AttackedClips:
     """The measurements of the clips of all shards."""
+    return measured_clips(AttackedClips, shards)
+
+
+def measured_clips(kind: type[T], shards: Iterable[Path]) -> T:
+    """What was measured of the clips of all shards, of the NamedTuple that was written."""
     found = [_without_chunks(shard) for shard in shards]
     columns = {name: np.concatenate(_equally_long([columns[name] for columns in found])) for name in found[0]}
-    return from_columns(AttackedClips, columns)
+    return from_columns(kind, columns)
 
 
 def _equally_long(arrays: list[np.ndarray]) -> list[np.ndarray]:
