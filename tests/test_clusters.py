@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from configured import CONFIG, changed, resolved
 from pipeline_lib.clips.splits import Video
+from pipeline_lib.configuration.layouts import Layouts
+from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.reporting.cells import measured
 from pipeline_lib.reporting.clusters import effective_clips, per_video, videos_of
 from pipeline_lib.reporting.column_means import mean_of_columns
@@ -98,3 +101,13 @@ def test_the_caption_states_that_clips_are_clustered():
     table = pd.DataFrame({"sd": [None]})
     assert interval_note(table, layout) == "Wilson"
     assert "between videos, of 3 clips each" in interval_note(table, layout | {"clips_by_video": 3})
+
+
+def test_layouts_and_figures_know_how_many_clips_a_video_has():
+    figures, layouts = {}, {}
+    for clips, config in ((1, CONFIG), (3, changed("datasets.synthetic.sampling", {"method": "windows", "frames": 8}))):
+        plan = resolved(config)
+        layouts[clips] = Layouts(plan, Paths("out"), "").studies["multibn_white_box"]
+        figures[clips] = plan["figures"]["iterations_pgd"]["needs"]
+    assert "clips_by_video" not in layouts[1] | figures[1]
+    assert layouts[3]["clips_by_video"] == figures[3]["clips_by_video"] == 3
