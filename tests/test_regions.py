@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.regions import AllPixels, Border, RandomPixels, RandomRectangle
+from pipeline_lib.attacks import AdditiveLinf, Apgd, Ascent, Square
+from pipeline_lib.attacks.regions import AllPixels, Border, FirstSampleOnly, RandomPixels, RandomRectangle
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.randomness.generators import clip_generators
 
@@ -196,3 +197,42 @@ def test_the_seed_and_the_name_choose_the_generator():
     draws = [torch.rand(4, generator=clip_generators(seed, [key])[0]) for seed, key in choices]
     assert torch.equal(draws[0], draws[1])
     assert len({tuple(draw.tolist()) for draw in draws}) == 3
+
+
+class Nowhere:
+    """No pixel of the second clip."""
+
+    def mask(self, clips, generators):
+        found = torch.ones_like(clips[:, :1], dtype=torch.bool)
+        found[1] = False
+        return found
+
+    def admits(self, changed):
+        return torch.ones(len(changed), dtype=torch.bool)
+
+
+class MiddleRow:
+    """One mask for all clips, most of whose rows are empty."""
+
+    def mask(self, clips, generators):
+        found = torch.zeros(clips.shape[-2:], dtype=torch.bool)
+        found[2] = True
+        return found
+
+    def admits(self, changed):
+        return ~changed[..., [0, 1, 3], :].flatten(1).any(1)
+
+
+@pytest.mark.parametrize("kind", [lambda inside: inside, lambda inside: Apgd(inside=inside, steps=2), Square])
+def test_a_region_without_pixels_is_refused_at_the_clip(kind):
+    def attacked(region) -> torch.Tensor:
+        inside = Ascent(perturbation=AdditiveLinf(epsilon=1.0, step_size=0.5), region=region, steps=1)
+        attack = kind(inside) if kind is not Square else Square(inside=inside, queries=2)
+        return attack(lambda some: some.flatten(1).sum(1), clips, clip_generators(0, ["a", "b"]))
+
+    clips = torch.full((2, 3, 2, 4, 5), 0.5)
+    with pytest.raises(PipelineError, match=r"region is Nowhere: it has no pixels in clips \[1\] of a batch"):
+        attacked(Nowhere())
+    assert (attacked(MiddleRow())[..., 2, :] != 0.5).any()
+    # The authors' training code attacks the first clip of a batch only.
+    assert (attacked(FirstSampleOnly(region=AllPixels()))[1] == 0.5).all()

@@ -225,6 +225,32 @@ def test_clips_that_are_too_small(attack, clips, message):
         run(attack, lambda given: given.flatten(1).sum(1), clips)
 
 
+SEARCHED = {"method": "searched_rectangle", "search": "gradient", "width": 9}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base": "roa", "region": {"height": 31, "width": 31}},
+        {"base": "roa", "region": {"height": 32, "width": 32, "last_position": True}},
+        {"base": "roa", "region": SEARCHED | {"height": 29, "stride": 3}},
+        {"base": "af", "region": {"width": 15}},
+        {"base": "spa", "region": {"count": 1024}},
+        {
+            "method": "fixed_pattern",
+            "region": {"method": "border", "width": 17},
+            "margin": 2,
+            "start": {"method": "constant", "value": 0},
+        },
+    ],
+)
+def test_the_largest_regions_that_fit_are_planned(changes):
+    config = changed("attacks.x", changes)
+    study = {"title": "T", "dataset": "synthetic", "columns": {"x": "x"}, "rows": {"A": "standard"}}
+    config["studies"] = {"mine": study}
+    assert resolved(config)["studies"]["mine"]
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -235,6 +261,16 @@ def test_clips_that_are_too_small(attack, clips, message):
         (
             {"method": "temporal_translation", "attack": "pgd", "shifts": 8},
             "attacks.x: TemporalTranslation needs clips of 9 frames or more; those of synthetic have 8",
+        ),
+        *(
+            ({"base": base, "region": region}, f"attacks.x: {name} needs frames of 33 pixels or more on each side")
+            for base, region, name in (
+                ("roa", {"height": 9, "width": 32}, "RandomRectangle"),
+                ("roa", {"height": 33, "last_position": True}, "RandomRectangle"),
+                ("roa", SEARCHED | {"height": 30, "stride": 3}, "SearchedRectangle"),
+                ("af", {"width": 16}, "Border"),
+                ("spa", {"count": 1025}, "RandomPixels"),
+            )
         ),
     ],
 )

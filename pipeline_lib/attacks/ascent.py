@@ -12,7 +12,7 @@ from pipeline_lib.attacks.losses import in_bfloat16, loss_and_gradient
 from pipeline_lib.attacks.norms import over_mean, per_clip
 from pipeline_lib.attacks.perturbations import Perturbation
 from pipeline_lib.attacks.protocols import Loss
-from pipeline_lib.attacks.regions import AllPixels, Region
+from pipeline_lib.attacks.regions import AllPixels, Region, require_pixels
 from pipeline_lib.attacks.search import SearchedRectangle
 from pipeline_lib.attacks.starts import AtClean, Start
 from pipeline_lib.entries.ranges import Count, NonNegative, method
@@ -128,10 +128,12 @@ class Ascent:
         return self.ratio_to_bound(start, clips) > 1 + 1e-4
 
     def place(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """The region's mask: drawn or searched."""
+        """The region's mask: drawn or searched. Raises PipelineError for a region without pixels."""
         if isinstance(self.region, SearchedRectangle):
             return self.region.place(loss, clips, generators)
-        return self.region.mask(clips, generators)
+        mask = self.region.mask(clips, generators)
+        require_pixels(self.region, mask, clips)
+        return mask
 
     def advance(
         self, adversarial: Tensor, gradient: Tensor, center: Tensor, generators: Sequence[torch.Generator]

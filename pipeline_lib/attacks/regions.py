@@ -5,7 +5,7 @@ Clips are (N, C, T, H, W), or (N, C, H, W): one frame, and no dimension T in mas
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ class RandomRectangle:
 
     height, width: sides in pixels.
     """
+
+    at_least_pixels: ClassVar[str] = "max(height, width) + (not last_position)"
 
     height: Count
     width: Count
@@ -106,6 +108,8 @@ class Border:
     width: of the border in pixels.
     """
 
+    at_least_pixels: ClassVar[str] = "2 * width + 1"
+
     width: Count
 
     def mask(self, clips: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -127,6 +131,8 @@ class RandomPixels:
     replace: drawn with replacement, as the authors do, so that some may be equal; otherwise all are different.
     count: positions per frame.
     """
+
+    at_least_pixels: ClassVar[str] = "-(-(count**0.5) // 1)"  # the square root, rounded up
 
     count: Count
     replace: bool = True
@@ -169,3 +175,13 @@ class FirstSampleOnly:
 
     def admits(self, changed: Tensor) -> Tensor:
         return self.region.admits(changed)
+
+
+def require_pixels(region: Region, mask: Tensor, clips: Tensor) -> None:
+    """Raises PipelineError for clips in which a region has no pixel: all of them would seem robust."""
+    if mask.dim() == 0 or isinstance(region, FirstSampleOnly):
+        return
+    of_clips = mask if mask.dim() == clips.dim() else mask[None]  # one for all clips
+    empty = (~of_clips.flatten(1).any(1)).nonzero().flatten().tolist()
+    if empty:
+        raise PipelineError(f"region is {type(region).__name__}: it has no pixels in clips {empty} of a batch")

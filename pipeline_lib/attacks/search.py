@@ -49,6 +49,8 @@ class SearchedRectangle:
         " candidates if search == 'gradient' else inf)"
     )
 
+    at_least_pixels: ClassVar[str] = "max(height, width) + (0 if last_position else stride)"
+
     height: Count
     width: Count
     search: Literal["exhaustive", "gradient"]

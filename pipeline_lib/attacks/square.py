@@ -108,7 +108,8 @@ class Square:
         # Only these clips, so that no other clip of the batch draws random numbers for it.
         rows = fooled.nonzero().flatten()
         stored = self.quantize(candidates[rows], clean[rows])
-        return fooled.index_put((rows,), part.of(part.goal, rows).judged(stored)[0])
+        errs, margins = part.of(part.goal, rows).judged(stored)
+        return fooled.index_put((rows,), errs & ~margins.isnan())
 
     def _search(self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator]) -> Search:
         """The region is placed first, with the random numbers that the attack inside would draw for it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline_lib.configuration.entries import CLEAN, fail
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
-from pipeline_lib.entries.facts import declared, entries_in
+from pipeline_lib.entries.facts import declared, entries_in, field_named_by
 from pipeline_lib.jobs.costs import evaluated
 
 
@@ -29,6 +29,8 @@ def check_lengths(plan: Plan) -> None:
 
 def _check(where: str, entry: Any, plan: Plan, dataset: str) -> None:
     frames, size = frames_of(plan, dataset), plan["datasets"][dataset]["size"]
+    # An attack may enlarge the frames before a region is placed in them.
+    size += 2 * max((field_named_by(part, "adds_margin") or 0 for part in entries_in(entry)), default=0)
     for part in entries_in(entry):
         _check_least(where, part, "clips of {} frames or more; those", frames, dataset, "at_least_frames")
         _check_least(where, part, "frames of {} pixels or more on each side; those", size, dataset, "at_least_pixels")
