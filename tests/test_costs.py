@@ -8,7 +8,7 @@ import torch
 
 import tiny
 from pipeline_lib.entries.building import build
-from pipeline_lib.jobs.costs import estimated_counts, minutes, passes
+from pipeline_lib.jobs.costs import estimated_counts, kept_passes, minutes, passes
 from planning import ROOT
 
 SHAPE = (4, 40, 30)
@@ -92,3 +92,10 @@ def test_ends_that_are_compared_cost_a_pass_each():
     assert passes(PGD_5 | {"keep": "best"}, SHAPE) == 1 + (5 + 1) + 1
     assert passes(PGD_5 | {"restarts": 3}, SHAPE) == 1 + 3 * (5 + 1) + 1
     assert passes(PGD_5 | {"restarts": 3, "keep": "best"}, SHAPE) == 1 + 3 * (5 + 1) + 1
+
+
+def test_an_attack_on_a_mean_keeps_every_pass_in_memory():
+    shifted = {"method": "temporal_translation", "attack": PGD_5, "shifts": 2}
+    assert [kept_passes(one, SHAPE) for one in (tiny.STANDARD, PGD_5, shifted)] == [1, 1, 5]
+    assert kept_passes({"method": "expectation", "attack": shifted, "samples": 3}, SHAPE) == 15
+    assert kept_passes(tiny.AVERAGE | {"attacks": [PGD_5, shifted]}, SHAPE) == 5  # one after the other

@@ -34,7 +34,7 @@ Decoded clips
 TITLE = "{{ 7 * 7 }} {% raw %} <script>alert(1)</script>"
 
 
-def rendered(folder: Path, studies: list[str], sets: list[dict[str, str]]) -> str:
+def rendered(folder: Path, studies: list[str], sets: list[dict[str, str]], used: list[dict] | None = None) -> str:
     """The page as HTML, by the steps of Snakemake: Jinja, then docutils."""
     tables, entries = {}, []
     for name in studies:
@@ -44,7 +44,7 @@ def rendered(folder: Path, studies: list[str], sets: list[dict[str, str]]) -> st
         entries.append({"name": name, "title": f"{TITLE} {name}", "dataset": "d", "path": f"r/tables/{name}.html"})
     build_audit(sets).to_csv(folder / "audit.csv", index=False)
     about = {"studies": entries, "figures": [{"title": "Chart", "path": "r/figures/chart.png"}] if studies else []}
-    page = front_page(about | {"audit": "r/tables/audit.html"}, tables, folder / "audit.csv", OPENING)
+    page = front_page(about | {"audit": "r/tables/audit.html"}, tables, folder / "audit.csv", OPENING, used or [])
     return publish_parts(Environment().from_string(page).render(), writer="html")["html_body"]
 
 
@@ -90,6 +90,19 @@ def test_without_a_study_the_page_states_that_there_is_none(tmp_path: Path) -> N
 )
 def test_the_first_page_has_a_table_s_summaries_or_its_first_columns(columns: list[str], shown: list[str]) -> None:
     assert compact(pd.DataFrame({"column": columns})) == shown
+
+
+def test_the_costs_state_what_jobs_asked_for_and_used_by_rule(tmp_path: Path) -> None:
+    facts = [("train", 3600, 800, 1000), ("train", 5400, 500, 1000), ("attack", 36, 500, 1000), ("table", 9, 400, None)]
+    names = ("rule", "seconds", "peak_mb", "asked_mb")
+    used = [dict(zip(names, one, strict=True)) for one in facts]
+    used = [one | {"asked_by_used": one["asked_mb"] and one["asked_mb"] / one["peak_mb"]} for one in used]
+    cost = rendered(tmp_path, [], [], used).partition("What it cost")[2].partition("How it was made")[0]
+    rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", cost)]
+    assert rows[0] == ["rule", "jobs", "hours", "largest memory, MB", "asked for, MB", "asked / used"]
+    assert rows[1] == ["train", "2", "2.5", "800", "1,000", "1.25 to 2.00"]
+    assert rows[2:] == [["attack", "1", "0.01", "500", "1,000", "2.00"]]
+    assert "asked / used" not in rendered(tmp_path, [], [], used[3:])
 
 
 def test_sections_are_read_back() -> None:

@@ -29,6 +29,7 @@ class Expectation(Around):
     averages: ClassVar[str] = "samples"
     passes: ClassVar[str] = "samples * attack.passes"
     forwards: ClassVar[str] = "samples * attack.forwards"
+    kept_passes: ClassVar[str] = "samples"
 
     attack: Attack
     samples: Count = 10

@@ -33,6 +33,7 @@ class TemporalTranslation(Around):
     wraps: ClassVar[str] = "attack"
     passes: ClassVar[str] = "(2 * shifts + 1) * attack.passes"
     forwards: ClassVar[str] = "(2 * shifts + 1) * attack.forwards"
+    kept_passes: ClassVar[str] = "2 * shifts + 1"
     at_least_frames: ClassVar[str] = "shifts + 1"
 
     attack: Attack

@@ -11,7 +11,7 @@ from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.targets import MEMBERS, split_target
 from pipeline_lib.entries.facts import innermost, known_value, learning_of, value_of
 from pipeline_lib.entries.storages import LATTICE, storage_of
-from pipeline_lib.jobs.costs import estimated_counts, examples, forwards, passes
+from pipeline_lib.jobs.costs import estimated_counts, examples, forwards, kept_passes, passes
 from pipeline_lib.jobs.counts import Counts, key_of, sum_of
 
 MB = 1e6
@@ -33,13 +33,14 @@ SCORES = 6
 
 
 class Work(NamedTuple):
-    """Of a job: floating-point operations, peak memory in MB (host and device together), bytes on disk, and of which
-    network the operations are (a model)."""
+    """Of a job: floating-point operations, peak memory in MB (host and device together), bytes on disk, of which
+    network the operations are (a model), and of the memory what is on the device only: activations."""
 
     operations: float = 0.0
     memory: float = 0.0
     disk: float = 0.0
     model: str | None = None
+    activations: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +109,14 @@ class Estimates:
         step = crafting + many * counts.operations["training"]
         score = crafting + many * counts.operations["forward"]
         at_once = min(size, max(clips, 1)) / value_of(training, "accumulate")
-        kept = max(counts.memory["training"] * many, counts.memory["to_input"]) * at_once
+        crafted = counts.memory["to_input"] * kept_passes(defense, shape)
+        kept = max(counts.memory["training"] * many, crafted) * at_once
         kept *= BF16 if value_of(training, "precision") == "bf16" else 1
         return Work(
             operations=training["epochs"] * ((clips - held) * step + scored * score),
-            memory=self._memory(dataset, TRAINING_COPIES * counts.parameters, kept, size * many),
             disk=4 * counts.parameters,
             model=model,
+            **self._memory(dataset, TRAINING_COPIES * counts.parameters, kept, size * many),
         )
 
     def _attack_operations(self, entry: Any, counts: Counts, shape: Sequence[int]) -> float:
@@ -123,10 +125,11 @@ class Estimates:
         gradients = max(passes(entry, shape) - 1 - alone, 0)
         return gradients * counts.operations["to_input"] + alone * counts.operations["forward"]
 
-    def _memory(self, dataset: str, weights: float, kept: float, clips: float) -> float:
-        """MB of a job: copies of weights, activations in bytes, and clips in memory at once."""
-        data = clips * self._clip_bytes(dataset) * 4 * CLIP_COPIES
-        return PROCESS_MB + (4 * weights + kept * WORKSPACE + data) / MB
+    def _memory(self, dataset: str, weights: float, kept: float, clips: float) -> dict[str, float]:
+        """MB of a job, in all and of activations. weights, clips: numbers in memory at once. kept: activations in
+        bytes."""
+        data, activations = clips * self._clip_bytes(dataset) * 4 * CLIP_COPIES, kept * WORKSPACE / MB
+        return {"memory": PROCESS_MB + (4 * weights + data) / MB + activations, "activations": activations}
 
     def _clip_bytes(self, dataset: str) -> int:
         frames, height, width = self.shape(dataset)
@@ -138,37 +141,39 @@ class Estimates:
     def _attack(self, dataset: str, source: str, attack: str) -> Work:
         counts, entry, clips = self.counted(dataset, source), self.plan["attacks"][attack], self.numbers[dataset].test
         each = self._attack_operations(entry, counts, self.shape(dataset)) + SCORES * counts.operations["forward"]
-        memory = self.attack_memory(dataset, source)
+        memory = self._attack_memory(dataset, source, entry)
         disk = clips * self._clip_bytes(dataset) * _stored(entry)
-        return Work(clips * each, memory, disk, split_target(source)[0])
+        return Work(operations=clips * each, disk=disk, model=split_target(source)[0], **memory)
 
-    def attack_memory(self, dataset: str, source: str) -> float:
-        """Peak memory in MB of any attack on a source."""
+    def _attack_memory(self, dataset: str, source: str, attack: Mapping[str, Any]) -> dict[str, float]:
         counts, at_once = self.counted(dataset, source), self._at_once(dataset)
-        return self._memory(dataset, 2 * counts.parameters, counts.memory["to_input"] * at_once, at_once)
+        kept = counts.memory["to_input"] * kept_passes(attack, self.shape(dataset)) * at_once
+        return self._memory(dataset, 2 * counts.parameters, kept, at_once)
 
     def _union(self, dataset: str, study: str, cascade: str) -> Work:
         """As if every attack had to attack every clip."""
         entry = self.plan["studies"][study]["cascades"][cascade]
         works = [self._attack(dataset, entry["model"], step["attack"]) for step in entry["attacks"]]
-        total, memory = sum(work.operations for work in works), max(work.memory for work in works)
-        return Work(total, memory, 0, split_target(entry["model"])[0])
+        largest = max(works, key=lambda work: work.memory)
+        return largest._replace(operations=sum(work.operations for work in works), disk=0)
 
     def _learn(self, dataset: str, source: str, attack: str) -> Work:
         counts, learning = self.counted(dataset, source), learning_of(self.plan["attacks"][attack]) or {}
         epochs, size = (value_of(learning, key) for key in ("epochs", "batch_size"))
         memory = self._memory(dataset, 2 * counts.parameters, counts.memory["to_input"] * size, size)
         total = epochs * self.numbers[dataset].train * counts.operations["to_input"]
-        return Work(total, memory, self._clip_bytes(dataset) * 4, split_target(source)[0])
+        return Work(operations=total, disk=self._clip_bytes(dataset) * 4, model=split_target(source)[0], **memory)
 
     def _predict(self, dataset: str, target: str, source: str = "", attack: str = "") -> Work:
         counts, at_once = self.counted(dataset, target), self._at_once(dataset)
         memory = self._memory(dataset, 2 * counts.parameters, counts.memory["forward"] * at_once, at_once)
-        return Work(self.numbers[dataset].test * counts.operations["forward"], memory, 0, split_target(target)[0])
+        operations = self.numbers[dataset].test * counts.operations["forward"]
+        return Work(operations=operations, model=split_target(target)[0], **memory)
 
     def _features(self, dataset: str, source: str, attack: str) -> Work:
         one = self._predict(dataset, source)
-        return one._replace(operations=2 * one.operations, memory=2 * one.memory - PROCESS_MB)
+        twice = {"memory": 2 * one.memory - PROCESS_MB, "activations": 2 * one.activations}
+        return one._replace(operations=2 * one.operations, **twice)
 
     def _feature_maps(self, dataset: str, source: str, attack: str, stage: str, clip: str) -> Work:
         """Features of one clip, clean and attacked."""
@@ -177,7 +182,7 @@ class Estimates:
 
     def _check(self, dataset: str, target: str) -> Work:
         """Its time is its budget."""
-        return Work(memory=self.attack_memory(dataset, target), model=split_target(target)[0])
+        return Work(model=split_target(target)[0], **self._attack_memory(dataset, target, {}))
 
 
 def _selects(training: Mapping[str, Any], how: str) -> bool:

@@ -9,6 +9,7 @@ from pipeline_lib.configuration.estimates import PROCESS_MB, Estimates
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.jobs.costs import minutes
 from pipeline_lib.jobs.counts import Counts
+from pipeline_lib.jobs.learned import Use
 
 # Decoding needs no network: only a few frames of each video are in memory at once.
 DECODING_MB = 2000
@@ -16,7 +17,9 @@ DECODING_MINUTES = 120
 # Host memory of a process that has loaded CUDA's libraries; an assumption.
 CUDA_PROCESS_MB = 2200
 # What a job requests over the estimate of its peak, see benchmarks/README.md.
-MARGIN = 1.4
+MARGIN = 1.25
+# In a cluster's job two Snakemake processes wait for the one that works.
+SNAKEMAKE_MB = 250
 STARTING_MINUTES = 10
 # What a job reaches where `tflops` does not say it: less than half of what a core of two with AVX-512 did on batches of
 # tiny networks (0.05), and a small GPU in fp32.
@@ -41,7 +44,7 @@ class Requests:
     batch_size: clips at once in attacks and predictions. training_processes: one per GPU of a training. on_gpu:
     whether jobs with a network use one. tflops: that a process with a network reaches. counts: of networks, by their
     keys (`jobs/counts.py`); a network that has not been counted is estimated. given: numbers of clips where lists
-    cannot be read.
+    cannot be read. learned: by rule, what earlier runs used.
     """
 
     plan: Plan
@@ -51,6 +54,7 @@ class Requests:
     on_gpu: bool = False
     counts: Mapping[str, Counts] = field(default_factory=dict)
     given: Mapping[str, Numbers] = field(default_factory=dict)
+    learned: Mapping[str, Use] = field(default_factory=dict)
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -62,15 +66,25 @@ class Requests:
     def decoding_minutes(self, attempt: int) -> int:
         return DECODING_MINUTES * attempt
 
+    def estimate(self, rule: str, wildcards: Mapping[str, str]) -> dict[str, float]:
+        """A job's estimated host memory in MB (`mb`), of each of its processes, and its TFLOP (`tflop`)."""
+        work = self.estimates.work(rule, wildcards)
+        own = CUDA_PROCESS_MB - PROCESS_MB - work.activations if self.on_gpu else 0
+        return {"mb": round(work.memory + own), "tflop": round(work.operations / TERA, 9)}
+
     def memory(self, rule: str, wildcards: Mapping[str, str], attempt: int) -> int:
-        """Memory of a job with a network."""
-        estimate = self.estimates.work(rule, wildcards).memory
-        return self._with_margin(estimate, attempt, self._processes(rule))
+        """Memory of a job with a network: of all its processes, and of those that wait for them."""
+        used = self.learned[rule].memory if rule in self.learned else 1
+        each = MARGIN * used * self.estimate(rule, wildcards)["mb"]
+        own = CUDA_PROCESS_MB if self.on_gpu else PROCESS_MB
+        others = (self._processes(rule) - 1) * MARGIN * own
+        return int((each + others + SNAKEMAKE_MB) * attempt)
 
     def minutes(self, rule: str, wildcards: Mapping[str, str], attempt: int) -> int:
         """Minutes of a job with a network, by its operations."""
+        rate = self.learned[rule].tflops if rule in self.learned else None
         operations = self.estimates.work(rule, wildcards).operations
-        return minutes(operations / (self.tflops * TERA * self._processes(rule)), attempt)
+        return minutes(operations / ((rate or self.tflops * self._processes(rule)) * TERA), attempt)
 
     def check_minutes(self, budget: float, attempt: int) -> int:
         """Twice the budget, which a last measurement may exceed, and the time to start."""
@@ -78,8 +92,3 @@ class Requests:
 
     def _processes(self, rule: str) -> int:
         return self.training_processes if rule == "train" else 1
-
-    def _with_margin(self, estimate: float, attempt: int, processes: int) -> int:
-        """The megabytes to request for an estimated peak of one process, over all processes."""
-        own = CUDA_PROCESS_MB if self.on_gpu else PROCESS_MB
-        return int((MARGIN * (estimate - PROCESS_MB + own) + (processes - 1) * MARGIN * own) * attempt)

@@ -87,6 +87,20 @@ def examples(defense: Mapping[str, Any], shape: Sequence[int]) -> int:
     return next((evaluated("examples", layer, shape) for layer in own), 1)
 
 
+def kept_passes(entry: Any, shape: Sequence[int]) -> int:
+    """Passes whose activations are in memory at once in any attack of an entry: 1, or as classes declare it.
+
+    A class declares its own as `kept_passes: ClassVar[str]`, as `passes`, and keeps as many times those of the entry
+    inside.
+    """
+    if isinstance(entry, Mapping):
+        own = evaluated("kept_passes", entry, shape) if declared(entry, "kept_passes") is not None else 1
+        return own * kept_passes(list(entry.values()), shape)
+    if isinstance(entry, list | tuple):
+        return max((kept_passes(value, shape) for value in entry), default=1)
+    return 1
+
+
 def _summed(fact: str, entry: Any, shape: Sequence[int]) -> int:
     if isinstance(entry, Mapping):
         if declared(entry, fact) is not None:

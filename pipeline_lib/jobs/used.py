@@ -14,11 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline_lib.jobs.memory import status_of
 from pipeline_lib.jobs.runs import atomic_write
+from pipeline_lib.jobs.warm import preloaded_files
 
 ENDING = ".used.json"
 TABLE = "logs/used.csv"
 COLUMNS = ("job", "rule", "threads", "seconds", "asked_minutes", "peak_mb", "asked_mb", "asked_by_used", "gpu_peak_mb")
+COLUMNS += ("estimated_mb", "tflop")
 
 
 @contextmanager
@@ -27,6 +30,7 @@ def measured(snakemake: Any) -> Iterator[None]:
     began = time.monotonic()
     yield
     asked = getattr(snakemake, "resources", {})
+    estimate = getattr(getattr(snakemake, "params", None), "estimate", None) or {}
     facts = {
         "rule": snakemake.rule,
         "threads": getattr(snakemake, "threads", 1),
@@ -35,22 +39,25 @@ def measured(snakemake: Any) -> Iterator[None]:
         "peak_mb": round(peak_mb()),
         "asked_mb": asked.get("mem_mb"),
         "gpu_peak_mb": gpu_peak_mb(),
+        "estimated_mb": estimate.get("mb"),
+        "tflop": estimate.get("tflop"),
     }
     with suppress(OSError):  # a result is not lost for it
         Path(snakemake.log[0]).with_suffix(ENDING).write_text(json.dumps(facts) + "\n")
 
 
 def peak_mb() -> float:
-    """The largest memory so far of this process or of one that it started and that has ended, in MB."""
-    return max(own_peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024 / 1e6
+    """The largest memory so far of this process or of one that it started and that has ended, in MB.
+
+    A fork of the warm process maps libraries when it uses them; counted is what a process of its own would have mapped.
+    """
+    unmapped = max(preloaded_files() - status_of("RssFile"), 0)
+    return max(own_peak() + unmapped, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024 / 1e6
 
 
 def own_peak() -> int:
     """The largest memory of this process in KiB. `ru_maxrss` contains that of the process that started it, too."""
-    with suppress(OSError, ValueError, IndexError):
-        status = Path("/proc/self/status").read_text().split()
-        return int(status[status.index("VmHWM:") + 1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return status_of("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def gpu_peak_mb() -> int | None:
@@ -61,13 +68,19 @@ def gpu_peak_mb() -> int | None:
 
 def write_table(results: Path) -> None:
     """Writes the table of all jobs of a folder of results that were measured, as CSV, by the names of their logs."""
-    files = sorted([*results.glob(f"logs/**/*{ENDING}"), *results.glob(f"*/logs/**/*{ENDING}")])
-    if not files:
+    rows = rows_of(results)
+    if not rows:
         return
     with atomic_write(results / TABLE) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row for path in files if (row := row_of(path, results)))
+        writer.writerows(rows)
+
+
+def rows_of(results: Path) -> list[dict[str, Any]]:
+    """The rows of the table, by the names of the logs."""
+    files = sorted([*results.glob(f"logs/**/*{ENDING}"), *results.glob(f"*/logs/**/*{ENDING}")])
+    return [row for path in files if (row := row_of(path, results))]
 
 
 def row_of(path: Path, results: Path) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline_lib.jobs.memory import status_of
+
 # In the environment of a workflow's jobs: the Python of the warm process, and its socket.
 VARIABLE = "PIPELINE_LIB_WARM"
 PRELOADED = (
@@ -40,6 +42,8 @@ FINISHED = 87
 _end_of_script = [0]
 REQUESTS = (signal.SIGINT, signal.SIGTERM)
 _started: list[subprocess.Popen] = []
+# Memory of files, mostly libraries, that the warm process has mapped, in KiB; known in its forks.
+_preloaded_files = [0]
 
 
 def start() -> None:
@@ -84,6 +88,7 @@ def serve() -> None:
         for name in PRELOADED:
             importlib.import_module(name)
         gc.freeze()
+        _preloaded_files[0] = status_of("RssFile")
         while select.select([listener, sys.stdin], [], [])[0] == [listener]:
             connection, _ = listener.accept()
             if os.fork() == 0:
@@ -92,6 +97,11 @@ def serve() -> None:
             connection.close()
     address.unlink()
     address.parent.rmdir()
+
+
+def preloaded_files() -> int:
+    """KiB of files that the process had mapped of which this one is a fork; 0 if it is none."""
+    return _preloaded_files[0]
 
 
 def _supervise(connection: socket.socket) -> NoReturn:

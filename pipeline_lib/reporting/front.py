@@ -14,6 +14,7 @@ from pipeline_lib.reporting.chance import LEARNED_NOTHING, chance_notes, with_ma
 from pipeline_lib.reporting.formats import accuracy_text, worst_text
 from pipeline_lib.reporting.marks import with_marks
 from pipeline_lib.reporting.tables import PARAMETERS, read_table
+from pipeline_lib.reporting.used import by_rule
 from pipeline_lib.reporting.worst_cases import worst_notes
 
 SHOWN = 12  # exceptions in the list; the table of audits has all
@@ -22,12 +23,18 @@ MOST = 8  # columns without summaries
 COMPACT = ("mean", "avg_all", "acc_all", "avg_adv", "acc_adv", "union", "lowest")
 
 
-def front_page(about: Mapping[str, Any], tables: Mapping[str, Path | str], audit: Path | str, opening: str) -> str:
+def front_page(
+    about: Mapping[str, Any],
+    tables: Mapping[str, Path | str],
+    audit: Path | str,
+    opening: str,
+    used: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """Return the page as reStructuredText whose parts are HTML.
 
     about: `studies` (each with `name`, `title`, `dataset`, `path` of its page), `figures` (each with `title`, `path`),
     `audit` and `claims` (paths of pages; claims may be missing). tables: study -> CSV. audit: CSV of the audits.
-    opening: the page of `opening.opening_page`, whose sections are taken over.
+    opening: the page of `opening.opening_page`, whose sections are taken over. used: rows of `jobs.used.rows_of`.
     """
     read = {name: read_table(path) for name, path in tables.items()}
     audits = pd.read_csv(audit)
@@ -38,7 +45,7 @@ def front_page(about: Mapping[str, Any], tables: Mapping[str, Path | str], audit
     parts += [raw("Figures", links(about["figures"]))] if about["figures"] else []
     parts += [raw("What is doubtful", doubtful(about, read, audits))]
     parts += [section(title, text) for title, text in own.items()]
-    return "\n".join([*parts, raw("What it cost", cost(audits)), section("How it was made", made)])
+    return "\n".join([*parts, raw("What it cost", cost(audits, used)), section("How it was made", made)])
 
 
 def sections(text: str) -> dict[str, str]:
@@ -164,10 +171,20 @@ def trouble_of(title: str, table: pd.DataFrame) -> list[str]:
     return [*found, *([f"{title}: {weak} numbers under attacks that are weak in their bound"] if weak else [])]
 
 
-def cost(audits: pd.DataFrame) -> str:
-    """Return how much was attacked; Snakemake's page "Statistics" has the time of each rule."""
+def cost(audits: pd.DataFrame, used: Sequence[Mapping[str, Any]]) -> str:
+    """Return how much was attacked, and what jobs asked for and used."""
     passes = int((audits["clips"] * audits["iterations"]).sum())
-    return (
+    words = (
         f"<p>{len(audits)} adversarial sets of {int(audits['clips'].sum()):,} clips in sum, made with {passes:,} "
         "iterations over clips. The page <i>Statistics</i> of the menu has the time of each rule.</p>"
     )
+    jobs = by_rule(used)
+    if jobs.empty:
+        return words
+    heads = "".join(f"<th>{escaped(head)}</th>" for head in jobs.columns)
+    rows = [
+        f"<th>{escaped(rule)}</th>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) for rule, *row in jobs.values
+    ]
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    title = "<p>Memory that jobs asked for and used, from smallest to largest; logs/used.csv has each job:</p>"
+    return f"{words}\n{title}\n{front_table(heads, body)}"

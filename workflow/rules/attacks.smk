@@ -19,6 +19,7 @@ rule learn:
         runtime=lambda wildcards, attempt: REQUESTS.minutes("learn", wildcards, attempt),
     params:
         identity=identity,
+        estimate=estimate_of("learn"),
         entry=lambda wildcards: parameters.learned_entry(PLAN, wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         seed=config["evaluation"]["seed"],
@@ -47,6 +48,7 @@ rule attack:
         runtime=lambda wildcards, attempt: REQUESTS.minutes("attack", wildcards, attempt),
     params:
         identity=identity,
+        estimate=estimate_of("attack"),
         entry=lambda wildcards: parameters.attack_entry(PLAN, wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         evaluation=plain(config["evaluation"]),
@@ -73,6 +75,7 @@ rule union:
         runtime=lambda wildcards, attempt: REQUESTS.minutes("union", wildcards, attempt),
     params:
         identity=identity,
+        estimate=estimate_of("union"),
         attacks=lambda wildcards: parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade),
         evaluation=plain(config["evaluation"]),
         code=lambda wildcards: code("union.py", *parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade)),

@@ -26,6 +26,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import forcing, results_lock, used, warm
 from pipeline_lib.jobs.counts import SHIPPED, counts_file, read_counts
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
+from pipeline_lib.jobs.learned import learned
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.planning import Planning
 from pipeline_lib.jobs.run_files import write_run_files
@@ -61,6 +62,7 @@ REQUESTS = Requests(
     tflops=reached(config["tflops"], GPUS, config["threads"]),
     on_gpu=bool(GPUS),
     counts=COUNTS,
+    learned=learned(Path(config["results"]), bool(GPUS)),
 )
 
 if not workflow.is_main_process:  # a cluster's job runs its own Snakemake
@@ -159,6 +161,11 @@ def planned(files):
     except PipelineError as error:
         raise WorkflowError(str(error)) from None
     return files
+
+
+def estimate_of(rule):
+    """For `params`: a job's memory and operations as estimated, for the table of what jobs used."""
+    return lambda wildcards: REQUESTS.estimate(rule, wildcards)
 
 
 def identity(wildcards, output):

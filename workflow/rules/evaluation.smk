@@ -18,6 +18,7 @@ rule predict_clean:
         runtime=lambda wildcards, attempt: REQUESTS.minutes("predict_clean", wildcards, attempt),
     params:
         identity=identity,
+        estimate=estimate_of("predict_clean"),
         branch=lambda wildcards: split_target(wildcards.target)[1],
         batch_size=BATCH_SIZE,
         code=code("predict.py"),
@@ -54,6 +55,7 @@ rule features:
         runtime=lambda wildcards, attempt: REQUESTS.minutes("features", wildcards, attempt),
     params:
         identity=identity,
+        estimate=estimate_of("features"),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         batch_size=BATCH_SIZE,
         code=code("features.py"),
@@ -81,6 +83,7 @@ rule feature_maps:
         runtime=lambda wildcards, attempt: REQUESTS.minutes("feature_maps", wildcards, attempt),
     params:
         identity=identity,
+        estimate=estimate_of("feature_maps"),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         code=code("feature_maps.py"),
     script:
@@ -106,6 +109,7 @@ rule check:
         runtime=lambda wildcards, attempt: REQUESTS.check_minutes(config["check"]["budget"], attempt),
     params:
         identity=identity,
+        estimate=estimate_of("check"),
         branch=lambda wildcards: split_target(wildcards.target)[1],
         check=plain(config["check"]),
         code=code("check.py"),

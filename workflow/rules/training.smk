@@ -19,6 +19,7 @@ rule train:
         runtime=lambda wildcards, attempt: REQUESTS.minutes("train", wildcards, attempt),
     params:
         identity=identity,
+        estimate=estimate_of("train"),
         entry=lambda wildcards: parameters.model_entry(PLAN, wildcards.model),
         code=lambda wildcards: code("train.py", parameters.model_entry(PLAN, wildcards.model)),
     script:

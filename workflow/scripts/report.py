@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline_lib.jobs.adapter import job
 
 with job(snakemake):
+    from pipeline_lib.jobs.used import rows_of
     from pipeline_lib.reporting.front import front_page
     from pipeline_lib.reporting.publish import publish
     from pipeline_lib.reporting.readme import readme
@@ -12,6 +13,7 @@ with job(snakemake):
 
     given = snakemake.params
     opening = Path(snakemake.input.opening[0]).read_text()
-    publish(snakemake.output.front, front_page(given.front, given.tables, given.audit, opening))
+    used = rows_of(Path(snakemake.config["results"]))
+    publish(snakemake.output.front, front_page(given.front, given.tables, given.audit, opening, used))
     publish(snakemake.output.readme, readme())
     make_report(given.snakefile, snakemake.config, Path(snakemake.output.page), given.stylesheet, given.page_script)

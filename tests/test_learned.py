@@ -1,0 +1,84 @@
+"""What later runs request follows from what earlier ones used."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline_lib.configuration.requests import MARGIN, SNAKEMAKE_MB, TERA
+from pipeline_lib.jobs.costs import minutes
+from pipeline_lib.jobs.learned import Use, learned
+from pipeline_lib.jobs.used import COLUMNS, TABLE, measured, write_table
+from test_requests import JOBS, SOURCE, requests
+from test_used import job
+
+
+def written(results: Path, *rows: dict[str, object]) -> Path:
+    """A folder of results with a table of jobs."""
+    lines = [",".join(str(row.get(column, "")) for column in COLUMNS) for row in rows]
+    (results / "logs").mkdir(parents=True)
+    (results / TABLE).write_text("\n".join([",".join(COLUMNS), *lines, ""]))
+    return results
+
+
+def row(rule: str, peak: float, seconds: float = 10, **others: object) -> dict[str, object]:
+    return {"rule": rule, "peak_mb": peak, "seconds": seconds, "estimated_mb": 1000, "tflop": 2} | others
+
+
+def test_the_largest_memory_and_the_slowest_rate_of_each_rule_count(tmp_path):
+    written(tmp_path, row("train", 800, 10), row("train", 1100, 40), row("attack", 500, 1))
+    assert learned(tmp_path, on_gpu=False) == {"train": Use(1.1, 0.05), "attack": Use(0.5, None)}
+    assert learned(tmp_path / "elsewhere", on_gpu=False) == {}
+
+
+def test_jobs_on_gpus_say_nothing_about_those_without(tmp_path):
+    written(tmp_path, row("train", 800), row("train", 3000, gpu_peak_mb=5))
+    assert learned(tmp_path, on_gpu=True) == {"train": Use(3.0, 0.2)}
+    assert learned(tmp_path, on_gpu=False) == {"train": Use(0.8, 0.2)}
+
+
+@pytest.mark.parametrize("damage", [{"peak_mb": "many"}, {"estimated_mb": ""}, {"seconds": 0}, {"estimated_mb": -1}])
+def test_rows_that_state_no_estimate_or_are_damaged_are_left_out(tmp_path, damage):
+    written(tmp_path, row("train", 800), row("train", 5000) | damage)
+    assert learned(tmp_path, on_gpu=False) == {"train": Use(0.8, 0.2)}
+
+
+def test_a_table_of_an_earlier_version_or_of_other_bytes_teaches_nothing(tmp_path):
+    written(tmp_path)
+    for content in (b"job,rule\na,train\n", b"\xff\xfe\x00,", b""):
+        (tmp_path / TABLE).write_bytes(content)
+        assert learned(tmp_path, on_gpu=False) == {}
+
+
+def test_what_a_job_writes_is_what_the_next_plan_reads(tmp_path):
+    snakemake = job(tmp_path / "tiny/logs/train/a-s0.log", mem_mb=4000, runtime=30)
+    snakemake.params = type("Params", (), {"estimate": {"mb": 100, "tflop": 0.5}})
+    with measured(snakemake):
+        pass
+    write_table(tmp_path)
+    use = learned(tmp_path, on_gpu=False)["train"]
+    assert use.memory > 0.1
+    assert use.tflops is None  # a job of no time
+
+
+@pytest.mark.parametrize("rule", JOBS)
+def test_a_request_is_a_margin_over_what_was_used(rule):
+    estimate = requests().estimate(rule, JOBS[rule])["mb"]
+    for memory in (0.5, 1, 3):
+        own = requests(learned={rule: Use(memory, None)})
+        assert own.memory(rule, JOBS[rule], 1) == pytest.approx(MARGIN * memory * estimate + SNAKEMAKE_MB, abs=1)
+    assert requests(learned={"other": Use(3, 1)}).memory(rule, JOBS[rule], 1) == requests().memory(rule, JOBS[rule], 1)
+
+
+def test_minutes_are_those_of_the_slowest_rate():
+    operations = requests().estimates.work("attack", SOURCE | {"attack": "pgd"}).operations
+    slow = requests(learned={"attack": Use(1, 1e-6)}).minutes("attack", SOURCE | {"attack": "pgd"}, 1)
+    assert slow == minutes(operations / (1e-6 * TERA), 1) > 15
+
+
+def test_activations_are_memory_of_the_gpu_where_there_is_one():
+    """Of the host they count on a CPU only: with four times the clips at once, a job on a GPU asks for the clips."""
+    host, gpu = (
+        [requests(batch_size=size, on_gpu=on_gpu).memory("attack", JOBS["attack"], 1) for size in (9, 36)]
+        for on_gpu in (False, True)
+    )
+    assert 0 < gpu[1] - gpu[0] < (host[1] - host[0]) / 3
