@@ -22,7 +22,8 @@ NULL_DEVICE = os.makedev(1, 3)
 MORTAL = ("setpriv", "--pdeathsig=KILL")
 
 # `config_overrides` lets the node have more cores and memory than the machine: most of a job is waiting.
-# No cgroups: they need privileges that containers lack. MinJobAge: finished jobs can be asked about for an hour.
+# No cgroups: they need privileges that containers lack; more memory than asked for ends a job all the same.
+# MinJobAge: finished jobs can be asked about for an hour.
 SLURM_CONF = """\
 ClusterName=local
 SlurmctldHost={host}(127.0.0.1)
@@ -46,6 +47,9 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1
 SlurmdParameters=config_overrides
 MinJobAge=3600
 KillWait=5
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 Port={node_port} CPUs={cpus} RealMemory={memory_mb} Gres=gpu:fake:{gpus}
 PartitionName=cpu Nodes={host} Default=YES State=UP

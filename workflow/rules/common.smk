@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 # Of this file: in a module, the main Snakefile is another workflow's.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parents[1]
@@ -24,6 +25,7 @@ from pipeline_lib.configuration.targets import all_targets, split_target
 from pipeline_lib.configuration.yaml_files import with_types
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import forcing, results_lock, used, warm
+from pipeline_lib.jobs.containers import check_image
 from pipeline_lib.jobs.counts import SHIPPED, counts_file, read_counts
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
 from pipeline_lib.jobs.learned import learned
@@ -48,6 +50,7 @@ try:
     TRAINING_GPUS = gpus_per_job(config["device"], config["gpus"])
     if workflow.is_main_process:
         check_limit(ALLOWED, TRAINING_GPUS)
+        check_image(config["container"], DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method)
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
@@ -90,6 +93,9 @@ onerror:
     if workflow.is_main_process:
         used.write_table(Path(config["results"]))
         show_partial_tables()
+
+
+container: config["container"]
 
 
 TARGETS = pattern_of(all_targets(PLAN["models"]))
