@@ -137,8 +137,19 @@ def test_flat_keys():
 
 
 def test_identities_contain_all_parameters_that_change_results(finished):
-    """The folder of the data, limits of decoding and the paths of files change no result."""
-    neutral = {"identity", "code", "root", "decoding", "snakefile", "stylesheet", "page_script", "tables", "audit"}
+    """The folder of the data, limits of decoding, estimates and the paths of files change no result."""
+    neutral = {
+        "identity",
+        "code",
+        "root",
+        "decoding",
+        "snakefile",
+        "stylesheet",
+        "page_script",
+        "tables",
+        "audit",
+        "estimate",
+    }
     for name, job in execute(finished, {"results": "elsewhere"}).items():
         if job.identity is None:
             continue

@@ -36,7 +36,7 @@ def test_jobs_on_gpus_say_nothing_about_those_without(tmp_path):
     assert learned(tmp_path, on_gpu=False) == {"train": Use(0.8, 0.2)}
 
 
-@pytest.mark.parametrize("damage", [{"peak_mb": "many"}, {"estimated_mb": ""}, {"seconds": 0}, {"estimated_mb": -1}])
+@pytest.mark.parametrize("damage", [{"peak_mb": "many"}, {"estimated_mb": ""}, {"seconds": ""}, {"estimated_mb": -1}])
 def test_rows_that_state_no_estimate_or_are_damaged_are_left_out(tmp_path, damage):
     written(tmp_path, row("train", 800), row("train", 5000) | damage)
     assert learned(tmp_path, on_gpu=False) == {"train": Use(0.8, 0.2)}

@@ -1,7 +1,7 @@
 """Operations, peak memory and disk of every job, from counts of its network and numbers of clips."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -28,8 +28,8 @@ WORKSPACE = 1.35
 BF16 = 0.6
 # Size of a set by its clips' (measured on the demo): on the lattice, dense and inside a region; of float32 values.
 DENSE, REGIONAL, EXACT = 0.5, 0.15, 2.7
-# Passes that score the clean, the attacked and the stored clips of an attack, and those of its audit.
-SCORES = 6
+# Passes that score the clean, the attacked and the stored clips of an attack.
+SCORES = 3
 
 
 class Work(NamedTuple):
@@ -55,6 +55,7 @@ class Estimates:
     batch_size: int
     counts: Mapping[str, Counts]
     given: Mapping[str, Numbers]
+    known: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False)
 
     @cached_property
     def numbers(self) -> dict[str, Numbers]:
@@ -74,13 +75,26 @@ class Estimates:
     def counted(self, dataset: str, target: str) -> Counts:
         """The counts of a target's network: those that were made, else closed forms."""
         model = split_target(target)[0]
+        return self._once(("counts", dataset, model), lambda: self._counted(dataset, model))
+
+    def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """A value that is made the first time that it is asked for: there are thousands of jobs."""
+        if key not in self.known:
+            self.known[key] = make()
+        return self.known[key]
+
+    def _counted(self, dataset: str, model: str) -> Counts:
         found = self.counts.get(self.key(dataset, model))
         members = [self.counted(dataset, member) for member in self.plan["models"][model].get(MEMBERS, [])]
         return found or sum_of(members) or estimated_counts(self.plan["models"][model]["network"], self.shape(dataset))
 
     def work(self, rule: str, wildcards: Mapping[str, str]) -> Work:
         """The work of a job; nothing for a rule that computes little."""
-        known: dict[str, Callable[..., Work]] = {
+        key = (rule, *(value for _, value in sorted(wildcards.items())))
+        return self._once(key, lambda: self._work(rule, wildcards))
+
+    def _work(self, rule: str, wildcards: Mapping[str, str]) -> Work:
+        methods: dict[str, Callable[..., Work]] = {
             "decode": self._decode,
             "train": self._train,
             "learn": self._learn,
@@ -92,7 +106,7 @@ class Estimates:
             "feature_maps": self._feature_maps,
             "check": self._check,
         }
-        return known[rule](**wildcards) if rule in known else Work()
+        return methods[rule](**wildcards) if rule in methods else Work()
 
     def _decode(self, dataset: str, split: str) -> Work:
         return Work(disk=self.numbers[dataset].of(split) * self._clip_bytes(dataset))
@@ -105,11 +119,12 @@ class Estimates:
         clips, size = self.numbers[dataset].train, training["batch_size"]
         held = value_of(training, "held_out") * clips if _selects(training, "held_out") else 0
         scored = self.numbers[dataset].test if _selects(training, "test") else held
-        crafting, many = self._attack_operations(defense, counts, shape), examples(defense, shape)
+        gradients, alone, passes_at_once = _passes(defense, shape)
+        crafting, many = _operations(gradients, alone, counts), examples(defense, shape)
         step = crafting + many * counts.operations["training"]
         score = crafting + many * counts.operations["forward"]
         at_once = min(size, max(clips, 1)) / value_of(training, "accumulate")
-        crafted = counts.memory["to_input"] * kept_passes(defense, shape)
+        crafted = counts.memory["to_input"] * passes_at_once
         kept = max(counts.memory["training"] * many, crafted) * at_once
         kept *= BF16 if value_of(training, "precision") == "bf16" else 1
         return Work(
@@ -118,12 +133,6 @@ class Estimates:
             model=model,
             **self._memory(dataset, TRAINING_COPIES * counts.parameters, kept, size * many),
         )
-
-    def _attack_operations(self, entry: Any, counts: Counts, shape: Sequence[int]) -> float:
-        """Operations of all attacks in an entry, per clip."""
-        alone = forwards(entry, shape)
-        gradients = max(passes(entry, shape) - 1 - alone, 0)
-        return gradients * counts.operations["to_input"] + alone * counts.operations["forward"]
 
     def _memory(self, dataset: str, weights: float, kept: float, clips: float) -> dict[str, float]:
         """MB of a job, in all and of activations. weights, clips: numbers in memory at once. kept: activations in
@@ -140,14 +149,16 @@ class Estimates:
 
     def _attack(self, dataset: str, source: str, attack: str) -> Work:
         counts, entry, clips = self.counted(dataset, source), self.plan["attacks"][attack], self.numbers[dataset].test
-        each = self._attack_operations(entry, counts, self.shape(dataset)) + SCORES * counts.operations["forward"]
-        memory = self._attack_memory(dataset, source, entry)
+        gradients, alone, kept = self._once(("passes", dataset, attack), lambda: _passes(entry, self.shape(dataset)))
+        each = _operations(gradients, alone + SCORES, counts)
+        memory = self._attack_memory(dataset, source, kept)
         disk = clips * self._clip_bytes(dataset) * _stored(entry)
         return Work(operations=clips * each, disk=disk, model=split_target(source)[0], **memory)
 
-    def _attack_memory(self, dataset: str, source: str, attack: Mapping[str, Any]) -> dict[str, float]:
+    def _attack_memory(self, dataset: str, source: str, passes: int) -> dict[str, float]:
+        """Memory of attacks that keep the activations of as many passes."""
         counts, at_once = self.counted(dataset, source), self._at_once(dataset)
-        kept = counts.memory["to_input"] * kept_passes(attack, self.shape(dataset)) * at_once
+        kept = counts.memory["to_input"] * passes * at_once
         return self._memory(dataset, 2 * counts.parameters, kept, at_once)
 
     def _union(self, dataset: str, study: str, cascade: str) -> Work:
@@ -172,8 +183,9 @@ class Estimates:
 
     def _features(self, dataset: str, source: str, attack: str) -> Work:
         one = self._predict(dataset, source)
-        twice = {"memory": 2 * one.memory - PROCESS_MB, "activations": 2 * one.activations}
-        return one._replace(operations=2 * one.operations, **twice)
+        return one._replace(
+            operations=2 * one.operations, memory=2 * one.memory - PROCESS_MB, activations=2 * one.activations
+        )
 
     def _feature_maps(self, dataset: str, source: str, attack: str, stage: str, clip: str) -> Work:
         """Features of one clip, clean and attacked."""
@@ -182,7 +194,18 @@ class Estimates:
 
     def _check(self, dataset: str, target: str) -> Work:
         """Its time is its budget."""
-        return Work(model=split_target(target)[0], **self._attack_memory(dataset, target, {}))
+        return Work(model=split_target(target)[0], **self._attack_memory(dataset, target, 1))
+
+
+def _passes(entry: Any, shape: Sequence[int]) -> tuple[int, int, int]:
+    """Of all attacks in an entry: passes with a gradient, passes without one, and those in memory at once."""
+    alone = forwards(entry, shape)
+    return max(passes(entry, shape) - 1 - alone, 0), alone, kept_passes(entry, shape)
+
+
+def _operations(gradients: int, alone: int, counts: Counts) -> float:
+    """Operations of passes with a gradient to the clips, and of those without, per clip."""
+    return gradients * counts.operations["to_input"] + alone * counts.operations["forward"]
 
 
 def _selects(training: Mapping[str, Any], how: str) -> bool:

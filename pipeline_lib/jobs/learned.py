@@ -52,5 +52,5 @@ def _rows(table: Path) -> Iterator[_Row]:
         for row in csv.DictReader(file):
             with suppress(KeyError, TypeError, ValueError):
                 numbers = [float(row[key]) for key in ("seconds", "peak_mb", "estimated_mb", "tflop")]
-                if min(numbers[:3]) > 0:
+                if min(numbers[1:3]) > 0:
                     yield _Row(row["rule"], bool(row["gpu_peak_mb"]), *numbers)

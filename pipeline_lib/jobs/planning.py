@@ -17,6 +17,7 @@ from pipeline_lib.jobs.snakemake_checks import (
     accept_times_of_the_future,
     ignore_marks_of_unfinished_jobs,
     ignore_triggers,
+    ignore_unused_environments,
 )
 from pipeline_lib.provenance.comparison import (
     NO_IDENTITY,
@@ -86,6 +87,7 @@ class Planning:
         self.target_rules = frozenset(rule.name for rule in dag.targetrules)
         self.targets.update(map(str, dag.targetfiles))
         ignore_triggers(self.workflow)
+        ignore_unused_environments(self.workflow)
         ignore_marks_of_unfinished_jobs(self.workflow, lambda path: self.jobs.maker(path) is not None)
         report_once(self.summary)
         self.begin()

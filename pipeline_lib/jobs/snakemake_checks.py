@@ -37,3 +37,10 @@ def accept_times_of_the_future(workflow: Any) -> None:
         return
 
     workflow.dag.check_output_mtime = nothing_to_compare
+
+
+def ignore_unused_environments(workflow: Any) -> None:
+    """No rule has an environment without `--sdm conda`: Snakemake would evaluate all parameters of each job for it."""
+    if "CONDA" not in {method.name for method in workflow.deployment_settings.deployment_method}:
+        for rule in workflow.rules:
+            rule._conda_env = None

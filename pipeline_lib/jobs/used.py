@@ -20,8 +20,10 @@ from pipeline_lib.jobs.warm import preloaded_files
 
 ENDING = ".used.json"
 TABLE = "logs/used.csv"
-COLUMNS = ("job", "rule", "threads", "seconds", "asked_minutes", "peak_mb", "asked_mb", "asked_by_used", "gpu_peak_mb")
-COLUMNS += ("estimated_mb", "tflop")
+COLUMNS = (
+    *("job", "rule", "threads", "seconds", "asked_minutes", "peak_mb", "asked_mb", "asked_by_used", "gpu_peak_mb"),
+    *("estimated_mb", "tflop"),
+)
 
 
 @contextmanager

@@ -37,13 +37,11 @@ PRELOADED = (
     "torch._dynamo",  # otherwise loaded by the first optimizer of a process, in 1 s
 )
 STANDARD_STREAMS = (0, 1, 2)
-# The exit status of a fork whose script ran to its end: code that ends the process earlier may use 0.
-FINISHED = 87
+FINISHED = 87  # the exit status of a fork whose script ran to its end: code that ends the process earlier may use 0
 _end_of_script = [0]
 REQUESTS = (signal.SIGINT, signal.SIGTERM)
 _started: list[subprocess.Popen] = []
-# Memory of files, mostly libraries, that the warm process has mapped, in KiB; known in its forks.
-_preloaded_files = [0]
+_preloaded_files = [0]  # KiB of files, mostly libraries, that the warm process has mapped; known in its forks
 
 
 def start() -> None:
