@@ -68,10 +68,11 @@ def explained(error: BaseException, path: Path, size: int) -> BaseException:
     if number is None:
         return error
     free = free_bytes(path.parent)
-    there = "" if free is None else f"; its disk has {free:,} free"
+    facts = [f"the file needs {size:,} bytes or more"] if size else []  # 0: nothing of it could be written
+    facts += [] if free is None else [f"its disk has {free:,} free"]
+    there = f" ({'; '.join(facts)})" if facts else ""
     return PipelineError(
-        f"{path}: no space left ({os.strerror(number)}); free some and run again, finished work is kept (the file "
-        f"needs {size:,} bytes or more{there})"
+        f"{path}: no space left ({os.strerror(number)}); free some and run again, finished work is kept{there}"
     )
 
 
