@@ -9,6 +9,7 @@ for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], first = [...body.rows];
   const key = (row, at) => row.cells[at].dataset.value ?? row.cells[at].textContent.trim();
   heads.forEach((head, at) => {
+    if (!head.textContent.trim()) return; // a column of bars, sorted with its numbers
     const button = document.createElement("button");
     button.type = "button";
     button.title = "sort by this column";
