@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int, attack: str = "", dataset: str = "") -> Figure:
-    """Return accuracy, with its 95 % Wilson band for `n` independent clips, and loss against iterations.
+def draw_iterations(
+    curves: Sequence[tuple[str, pd.DataFrame]], n: int, attack: str = "", dataset: str = "", units: str = "clips"
+) -> Figure:
+    """Return accuracy, with its 95 % Wilson band for `n` independent units, and loss against iterations.
 
     curves: (label, table with columns step, accuracy in percent and loss). attack, dataset: for the axes.
     """
@@ -43,7 +45,7 @@ def draw_iterations(curves: Sequence[tuple[str, pd.DataFrame]], n: int, attack: 
         scale_iterations(panel, iterations, inches)
     accuracy.set_ylim(0, 100)
     columns: Any = {"alignment": "left", "ncols": legend_columns([label for label, _ in curves])}
-    figure.legend(loc="outside upper left", title=f"shaded: 95 % interval for n = {n} clips", **columns)
+    figure.legend(loc="outside upper left", title=f"shaded: 95 % interval for n = {n} {units}", **columns)
     return figure
 
 
@@ -103,8 +105,9 @@ class Iterations:
         import pandas as pd
 
         curves = [(label, pd.read_csv(path)) for label, path in files["traces"].items()]
-        videos = int(pd.read_csv(files["audit"])["clips"][0]) // files.get("clips_by_video", 1)
-        return draw_iterations(curves, videos, self.attack, self.dataset)
+        clips, each = int(pd.read_csv(files["audit"])["clips"][0]), files.get("clips_by_video", 1)
+        units = "clips" if each == 1 else "videos"
+        return draw_iterations(curves, clips // each, self.attack, self.dataset, units)
 
     def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
         """The curves of all rows: row, step, accuracy in percent, loss."""
