@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from pipeline_lib.clips.decode import Decoding, failed, in_order
 from pipeline_lib.clips.image_lists import CIFAR10_RECORD_BYTES
+from pipeline_lib.clips.png_rows import lacks_rows
 from pipeline_lib.clips.readable import why_unreadable
 from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.entries.ranges import Count, method
@@ -104,6 +105,9 @@ def opened(path: Path, max_pixels: int, reduce: bool = False) -> Image.Image:
             raise PipelineError(f"pixels of mode {image.mode}: convert the image to 8 bits per channel")
         if has_16_bits(image) and not reduce:
             raise PipelineError("16 bits per channel, not 8: images.convert: true keeps the upper 8")
+        image.load()
+        if lacks_rows(path, image):
+            raise PipelineError("the data end before the last row")
         return upright(image)
 
 
@@ -114,8 +118,7 @@ def has_16_bits(image: Image.Image) -> bool:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """A copy of an image, rotated or mirrored as its EXIF data state; as it is stored if they cannot be read."""
-    image.load()
+    """A copy of a loaded image, rotated or mirrored as its EXIF data state; as it is stored if they cannot be read."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # Pillow's parser raises errors of many types for damaged EXIF data
