@@ -1,6 +1,7 @@
 """Adversarial sets of the tiny data, made and read by the real jobs."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.evaluation.adversarial import SetFiles, make_adversarial_set
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.evaluation.source import Run, Settings, Source
+from pipeline_lib.jobs.sharing import ShorterRun
 
 CPU = torch.device("cpu")
 RESULTS = ("set.h5", "predictions.csv", "audit.csv", "trace.csv")
@@ -26,6 +28,8 @@ def attacked(
     model: str = "plain",
     branch: str | None = None,
     learned: Path | None = None,
+    shorter: Sequence[dict] = (),
+    scoring: Run | None = None,
     **settings: object,
 ) -> Path:
     """The folder with the files of a set, made on a model of the folder `made`."""
@@ -34,7 +38,12 @@ def attacked(
         source=Source(weights=made / f"{model}.pt", branch=branch),
         clips=made / "clips.h5",
         learned=learned,
-        run=Run(folder=out / "runs", code="code"),
+        run=Run(
+            folder=out / "runs",
+            code="code",
+            scoring=scoring,
+            shorter=[ShorterRun(one, "code", out / "not_forced") for one in shorter],
+        ),
         settings=Settings(batch_size=batch_size, device=CPU, **settings),
         outputs=SetFiles(**{Path(name).stem: out / name for name in RESULTS[1:]}, adversarial=out / RESULTS[0]),
     )

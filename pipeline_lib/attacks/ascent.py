@@ -1,6 +1,6 @@
 """The attack loop: gradient ascent from a start, inside a perturbation set and a region."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import field
 from typing import Any, ClassVar, Literal
 
@@ -52,6 +52,8 @@ class Ascent:
     title: ClassVar[str] = "PGD ascent"
     passes: ClassVar[str] = "restarts * (steps + region.passes + (restarts > 1 or keep == 'best')) + 1"
     forwards: ClassVar[str] = "restarts * (region.forwards + (restarts > 1 or keep == 'best')) + 1"
+    iterations: ClassVar[str] = "steps"
+    begins_longer_runs: ClassVar[str] = "restarts == 1 and keep == 'last'"
 
     perturbation: Perturbation
     steps: Count
@@ -82,8 +84,7 @@ class Ascent:
         loss: clips -> (N,); generators: one per clip. Run it inside `attacking(network)`.
         """
         require_one_each(generators, clips)
-        if self.precision == "bf16":
-            loss = in_bfloat16(loss)
+        loss = self._in_precision(loss)
         if self.restarts == 1 and self.keep == "last":
             return self._ascend(loss, clips, generators)
         best = BestIterate(clips)
@@ -93,6 +94,19 @@ class Ascent:
                 best.offer(end, loss(end))
         return best.clips
 
+    def iterates(
+        self, loss: Loss, clips: Tensor, generators: Sequence[torch.Generator], steps: Collection[int]
+    ) -> Iterator[Tensor]:
+        """What this attack gives with each of these numbers of steps, in increasing order, from one ascent.
+
+        Of a single ascent that keeps the last iterate (`begins_longer_runs`).
+        """
+        require_one_each(generators, clips)
+        return self._ends(steps, self._in_precision(loss), clips, generators)
+
+    def _in_precision(self, loss: Loss) -> Loss:
+        return in_bfloat16(loss) if self.precision == "bf16" else loss
+
     def _ascend(
         self,
         loss: Loss,
@@ -101,12 +115,24 @@ class Ascent:
         offer: Callable[[Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """The last iterate; `offer` is called with each earlier iterate and its losses (N,)."""
+        (end,) = self._ends([self.steps], loss, clips, generators, offer)
+        return end
+
+    def _ends(
+        self,
+        steps: Collection[int],
+        loss: Loss,
+        clips: Tensor,
+        generators: Sequence[torch.Generator],
+        offer: Callable[[Tensor, Tensor], None] | None = None,
+    ) -> Iterator[Tensor]:
+        """The iterates after these numbers of steps, in increasing order."""
         mask = self.place(loss, clips, generators)
         center = self.start.center(clips, mask)
         adversarial, point = self._start(clips, mask, generators)
         overflow = direction = torch.zeros((), device=clips.device)
         outside = self._is_outside(adversarial, clips) if offer else None
-        for _ in range(self.steps):
+        for step in range(1, max(steps) + 1):
             losses, gradient = loss_and_gradient(loss, point)
             gradient = gradient * mask
             overflow = overflow + zero_or_nan(gradient) + per_clip(0 * losses, clips)
@@ -115,7 +141,8 @@ class Ascent:
             outside = None  # every step ends inside the bound
             direction = over_mean(gradient) + direction * self.momentum if self.momentum else gradient
             point = adversarial = self.advance(adversarial, direction, center, generators)
-        return torch.where(mask, adversarial + overflow, clips)
+            if step in steps:
+                yield torch.where(mask, adversarial + overflow, clips)
 
     def _start(self, clips: Tensor, mask: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """The first iterate, and the clips at which the first gradient is computed."""

@@ -3,8 +3,8 @@
 Finished clips are kept in the run folder, from which a killed job continues.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline_lib.evaluation.audit import audit_of, trace_rows, with_learned_gra
 from pipeline_lib.evaluation.convergence import settled
 from pipeline_lib.evaluation.crafting import Crafting, LabelledClips, attack_clips
 from pipeline_lib.evaluation.learning import load_pattern, load_zero_elements
-from pipeline_lib.evaluation.prediction import write_predictions
+from pipeline_lib.evaluation.prediction import clean_scores, write_predictions
 from pipeline_lib.evaluation.shards import (
     attacked_clips,
     compressed_clips,
@@ -32,10 +32,12 @@ from pipeline_lib.evaluation.shards import (
     shards_in,
     write_shard,
 )
+from pipeline_lib.evaluation.shared_runs import attacking_also, run_folders
 from pipeline_lib.evaluation.source import Run, Settings, Source
 from pipeline_lib.evaluation.storage import KEEP
 from pipeline_lib.jobs.logs import LOGGER, Progress
 from pipeline_lib.jobs.runs import STOPPED, run_folder, stop_requests
+from pipeline_lib.jobs.sharing import ShorterRun
 from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize
 from pipeline_lib.precision import computing_in, precision_of, run_metadata
 from pipeline_lib.provenance.fingerprints import file_digest
@@ -74,20 +76,35 @@ def make_adversarial_set(
     """
     data = Clips(clips)
     crafting = crafting_of(attack_entry, source, data, settings, learned)
-    entry = {"attack": attack_entry, "branch": source.branch, "source": crafting.source.entry, "seed": settings.seed}
-    entry |= {"batch_size": settings.batch_size, "precision": settings.precision}
+    entry = _described(attack_entry, source, crafting)
     files = [source.weights, learned] if learned else [source.weights]
-    key = run.key(entry, data.checksum, *map(file_digest, files))
-    with run_folder(run.folder, key) as folder, stop_requests() as stop:
-        work = attack_entry, settings.precision
-        in_batches = settings.batches(crafting.source.network, data.shape, *work)
-        with computing_in("fp32"):
-            attack_batches(attack_clips, crafting, data, in_batches, folder, stop)
+    digests = [data.checksum, *map(file_digest, files)]
+    with run_folder(run.folder, run.key(entry, *digests)) as folder, stop_requests() as stop, computing_in("fp32"):
+        in_batches = settings.batches(crafting.source.network, data.shape, attack_entry, settings.precision)
+        crafting = replace(crafting, scored=clean_scores(source, crafting.source, data, settings, run.scoring))
+        others = [_shorter(one, source, crafting, run, digests) for one in run.shorter]
+        with run_folders(run.folder, others) as found:
+            attack_batches(attacking_also(found) if found else attack_clips, crafting, data, in_batches, folder, stop)
         more = {"seed": settings.seed, "clips_at_once": in_batches.size}
         LOGGER.info("attacked with %s", run_metadata(settings.precision, settings.device, **more))
         _write_set(crafting, data, shards_in(folder), outputs, entry, learned)
         for shard in shards_in(folder):
             shard.unlink()
+
+
+def _described(attack_entry: dict[str, Any], source: Source, crafting: Crafting) -> dict[str, Any]:
+    """What a set is made of, as plain data."""
+    settings = crafting.settings
+    entry = {"attack": attack_entry, "branch": source.branch, "source": crafting.source.entry, "seed": settings.seed}
+    return entry | {"batch_size": settings.batch_size, "precision": settings.precision}
+
+
+def _shorter(
+    shorter: ShorterRun, source: Source, crafting: Crafting, run: Run, digests: Sequence[str]
+) -> tuple[str, Path, Crafting]:
+    """The key of the run folder of an attack of fewer iterations, the mark of its job, and its crafting."""
+    key = replace(run, code=shorter.code).key(_described(shorter.entry, source, crafting), *digests)
+    return key, shorter.forced, replace(crafting, attack=build_attack(shorter.entry)[0])
 
 
 def crafting_of(

@@ -1,8 +1,8 @@
 """Attacks some clips of a set, and measures them."""
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -26,7 +26,7 @@ from pipeline_lib.evaluation.source import Loaded, Settings
 from pipeline_lib.evaluation.storage import Keep, on_lattice
 from pipeline_lib.precision import autocast, computing_in, precision_of, weights_in
 from pipeline_lib.randomness.draws import drawing
-from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.randomness.generators import clip_generators, copy_of
 
 
 class LabelledClips(ClipSet, Protocol):
@@ -42,13 +42,27 @@ def floor_of(attack: LatticeAttack) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Crafting:
-    """The inputs shared by all batches of a set. loss_transform: makes the attack's objective of its goal's loss."""
+    """The inputs shared by all batches of a set.
+
+    loss_transform: makes the attack's objective of its goal's loss. scored: the model's scores on all clean clips, if
+    they are known.
+    """
 
     attack: LatticeAttack
     loss_transform: LossTransform
     source: Loaded
     settings: Settings
     keep: Keep = on_lattice
+    scored: Scores | None = None
+
+    def clean_scores(self, data: LabelledClips, rows: np.ndarray, frames: np.ndarray) -> Scores:
+        """The model's scores on the clean clips `rows`."""
+        if self.scored is not None:
+            return Scores(*(column[rows] for column in self.scored))
+        videos, labels = clips_at(data, rows, self.settings.device)
+        clips = as_clips(frames, self.settings.device)
+        (scores,) = _scored(self, videos, labels, clips)
+        return scores
 
     def in_precision(self, clips: Tensor) -> Tensor:
         """The model's logits, computed in the precision of the gradients."""
@@ -69,28 +83,54 @@ class Made(NamedTuple):
     adversarial: np.ndarray
 
 
-def attack_clips(
-    crafting: Crafting, data: LabelledClips, rows: np.ndarray, frames: np.ndarray
-) -> tuple[AttackedClips, list[bytes]]:
+Found = tuple[AttackedClips, list[bytes]]
+
+
+def attack_clips(crafting: Crafting, data: LabelledClips, rows: np.ndarray, frames: np.ndarray) -> Found:
     """Attacks the clips `rows` of a set, with their frames; returns their facts and their compressed differences."""
-    device, model = crafting.settings.device, crafting.source.model
-    videos, labels = clips_at(data, rows, device)
+    (found,) = attack_clips_in_one_run([crafting], data, rows, frames)
+    return found
+
+
+def attack_clips_in_one_run(
+    craftings: Sequence[Crafting], data: LabelledClips, rows: np.ndarray, frames: np.ndarray
+) -> list[Found]:
+    """What `attack_clips` gives for each of several attacks that differ in their number of iterations only, in
+    increasing order: the clips of the shorter ones are iterates of the last."""
+    crafting = craftings[-1]
+    videos, labels = clips_at(data, rows, crafting.settings.device)
     shown = enlarged(frames, margin_of(crafting.attack))
-    clean = as_clips(shown, device)
-    recorded, first_step, live, stored, adversarial = _made(crafting, clean, labels, videos)
-    of_clean, of_live, of_stored = _scored(crafting, videos, labels, as_clips(frames, device), live, stored)
-    facts = AttackedClips(
+    clean = as_clips(shown, crafting.settings.device)
+    made = _made(craftings, clean, labels, videos)
+    of_clean = crafting.clean_scores(data, rows, frames)
+    return [
+        (
+            _measured(one, data, rows, clean, of_clean, each),
+            [compressed_delta(new, old) for new, old in zip(each.adversarial, shown, strict=True)],
+        )
+        for one, each in zip(craftings, made, strict=True)
+    ]
+
+
+def _measured(
+    crafting: Crafting, data: LabelledClips, rows: np.ndarray, clean: Tensor, of_clean: Scores, made: Made
+) -> AttackedClips:
+    """The facts of attacked clips."""
+    recorded, first_step, live, stored, adversarial = made
+    videos, labels = clips_at(data, rows, crafting.settings.device)
+    of_live, of_stored = _scored(crafting, videos, labels, live, stored)
+    of_one = partial(score, crafting.source.model, draws=crafting.draws(videos[:1], "/transform"))
+    return AttackedClips(
         first_step=first_step,
         trace=trace_of(recorded, of_clean, of_live, data.labels[rows]),
         bound=bound_facts(crafting.attack, live, stored, clean),
         clean=of_clean,
         live=of_live,
         stored=of_stored,
-        model_gap=model_gap(recorded, partial(score, model, draws=crafting.draws(videos[:1], "/transform"))),
+        model_gap=model_gap(recorded, of_one),
         goal_reached=goal_reached(recorded, of_stored.predictions, len(data.classes)),
         crc32=np.array([zlib.crc32(clip.tobytes()) for clip in adversarial], np.uint32),
     )
-    return facts, [compressed_delta(new, old) for new, old in zip(adversarial, shown, strict=True)]
 
 
 def score_clips(
@@ -100,18 +140,21 @@ def score_clips(
     device = crafting.settings.device
     videos, labels = clips_at(data, rows, device)
     clean = as_clips(enlarged(frames, margin_of(crafting.attack)), device)
-    made = _made(crafting, clean, labels, videos)
+    (made,) = _made([crafting], clean, labels, videos)
     return _scored(crafting, videos, labels, made.stored)[0], []
 
 
-def _made(crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]) -> Made:
-    """The attacked clips. Raises PipelineError where they or their losses are not finite."""
-    recorded, live, first_step = _attacked(crafting, clean, labels, videos)
-    require_finite(videos, "the attacked clips are", live)
-    require_finite(videos, "the loss under attack is", *recorded.losses)
-    with unchanged_by(crafting.attack, live, clean):
-        stored, adversarial = crafting.keep(crafting.attack, live, clean)
-    return Made(recorded, first_step, live, stored, adversarial)
+def _made(craftings: Sequence[Crafting], clean: Tensor, labels: Tensor, videos: Sequence[str]) -> list[Made]:
+    """The attacked clips of each attack. Raises PipelineError where they or their losses are not finite."""
+    found = []
+    for crafting, attacked in zip(craftings, _attacked(craftings, clean, labels, videos), strict=True):
+        recorded, live, first_step = attacked
+        require_finite(videos, "the attacked clips are", live)
+        require_finite(videos, "the loss under attack is", *recorded.losses)
+        with unchanged_by(crafting.attack, live, clean):
+            stored, adversarial = crafting.keep(crafting.attack, live, clean)
+        found.append(Made(recorded, first_step, live, stored, adversarial))
+    return found
 
 
 def _scored(crafting: Crafting, videos: Sequence[str], labels: Tensor, *clips: Tensor) -> list[Scores]:
@@ -122,20 +165,23 @@ def _scored(crafting: Crafting, videos: Sequence[str], labels: Tensor, *clips: T
 
 
 def _attacked(
-    crafting: Crafting, clean: Tensor, labels: Tensor, videos: Sequence[str]
-) -> tuple[RecordedLoss, Tensor, FirstStepFacts]:
-    """The attack's live clips (not on the 8-bit lattice), the record of its loss, and its first step."""
+    craftings: Sequence[Crafting], clean: Tensor, labels: Tensor, videos: Sequence[str]
+) -> list[tuple[RecordedLoss, Tensor, FirstStepFacts]]:
+    """Of each attack the record of its loss, the live clips (not on the 8-bit lattice), and its first step. All but the
+    last end with iterates of the last one."""
+    crafting = craftings[-1]
     settings, network = crafting.settings, crafting.source.network
     with attacking(network), drawing(crafting.draws(videos, "/goal")):
         criterion = goal_of(crafting.attack).criterion(crafting.source.model, clean, labels)
     last = LastLogits(crafting.in_precision)
     recorded = RecordedLoss(last, labels, criterion)
     precision = precision_of(crafting.attack, settings.precision)
+    draws, attacked = crafting.draws(videos, "/transform"), []
     # The source's random numbers under attack are independent of those in its predictions.
     with (
         attacking(network, weights_in(crafting.attack, settings.precision)),
         computing_in(settings.precision),
-        drawing(crafting.draws(videos, "/transform")),
+        drawing(draws),
     ):
         first_step = FirstStep(crafting.loss_transform(recorded), floor=floor_of(crafting.attack))
         objective = GoalLoss(
@@ -149,6 +195,22 @@ def _attacked(
             kept=recorded.kept,
         )
         # A copy: the audit needs the clean clips, and an attack may write into its argument.
-        live = crafting.attack(objective, clean.clone(), crafting.draws(videos)).detach()
-        with autocast(precision, settings.device):
-            return recorded, live, first_step.facts(live, clean)
+        ends = _ends(craftings, objective, clean.clone(), crafting.draws(videos))
+        for one, live in zip(craftings, ends, strict=True):
+            # The facts may take a pass of the network: a longer attack goes on as if there had been none.
+            step = first_step if one is crafting else replace(first_step)
+            with autocast(precision, settings.device), drawing([copy_of(generator) for generator in draws]):
+                attacked.append((recorded.until_now(), live, step.facts(live, clean)))
+    return attacked
+
+
+def _ends(
+    craftings: Sequence[Crafting], objective: GoalLoss, clips: Tensor, generators: Sequence[torch.Generator]
+) -> Iterator[Tensor]:
+    """The live clips of each attack."""
+    attack = craftings[-1].attack
+    if len(craftings) == 1:
+        yield attack(objective, clips, generators).detach()
+    else:
+        counts = [getattr(one.attack, type(attack).iterations) for one in craftings]  # type: ignore[attr-defined]
+        yield from attack.iterates(objective, clips, generators, counts)  # type: ignore[attr-defined]

@@ -15,15 +15,19 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import ClipSet, Prefetched, as_clips, batches
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.source import Settings, Source
+from pipeline_lib.evaluation.source import Loaded, Run, Settings, Source
 from pipeline_lib.jobs.logs import LOGGER, Progress
+from pipeline_lib.jobs.runs import atomic_write, run_folder_if_free
 from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize
 from pipeline_lib.networks.bn_selector import record_selections
 from pipeline_lib.precision import computing_in, run_metadata
+from pipeline_lib.provenance.fingerprints import file_digest
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.records.predictions import Prediction
 from pipeline_lib.records.rows import write_rows
+
+KEPT = "scores.npz"
 
 
 class Scores(NamedTuple):
@@ -82,14 +86,55 @@ def joined(scores: Sequence[Scores]) -> Scores:
     return Scores(*(np.concatenate(columns) for columns in zip(*scores, strict=True)))
 
 
-def predict(source: Source, *, clips: Path, adversarial: Path | None = None, output: Path, settings: Settings) -> None:
-    """Writes a model's predictions on the clean clips, or on an adversarial set made from them."""
+def clean_scores(source: Source, loaded: Loaded, data: Clips, settings: Settings, scoring: Run | None) -> Scores | None:
+    """A model's scores on all clean clips, as an earlier job has kept them, or computed and kept; None while another
+    job computes them. scoring: where they are kept; None if they are not."""
+    if scoring is None:
+        return None
+    entry = {"branch": source.branch, "batch_size": settings.batch_size}
+    key = scoring.key(entry, data.checksum, file_digest(source.weights))
+    with run_folder_if_free(scoring.folder, key) as folder:
+        if folder is None:
+            return None
+        found = kept_scores(folder / KEPT, len(data))
+        if found is None:
+            found = score_all(loaded.model, data, settings, settings.batches(loaded.network, data.shape, "predict"))
+            with atomic_write(folder / KEPT) as temporary, temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **found._asdict())
+        return found
+
+
+def kept_scores(path: Path, clips: int) -> Scores | None:
+    """The scores in a file; None if there is none, or if it is damaged."""
+    try:
+        with np.load(path) as arrays:
+            found = Scores(**{name: arrays[name] for name in Scores._fields})
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged archive may raise anything
+        LOGGER.warning("%s is damaged (%s): the clean clips are scored again", path, error)
+        return None
+    return found if all(len(column) == clips for column in found) else None
+
+
+def predict(
+    source: Source,
+    *,
+    clips: Path,
+    adversarial: Path | None = None,
+    scoring: Run | None = None,
+    output: Path,
+    settings: Settings,
+) -> None:
+    """Writes a model's predictions on the clean clips, or on an adversarial set made from them. scoring: where scores
+    on clean clips are kept."""
     clean = Clips(clips)
     data: ClipSet = AdversarialClips(adversarial, clean) if adversarial else clean
     loaded = source.load(clean.classes, settings.device)
     with computing_in("fp32"):
+        kept = None if adversarial else clean_scores(source, loaded, clean, settings, scoring)
         in_batches = settings.batches(loaded.network, clean.shape, "predict")
-        scores = score_all(loaded.model, data, settings, in_batches)
+        scores = kept or score_all(loaded.model, data, settings, in_batches)
         LOGGER.info("predicted with %s", run_metadata("fp32", settings.device))
     require_finite_scores(scores, data.videos, source.weights)
     write_predictions(output, data, scores, loaded.branches)

@@ -1,6 +1,6 @@
 """Losses that record an attack's iterates: cross-entropies, correctness, and the first step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +45,10 @@ class RecordedLoss:
             self.losses.append(losses.detach())
             self.correct.append(logits.detach().argmax(1) == self.labels)
         return losses if self.criterion is None else self.criterion(logits)
+
+    def until_now(self) -> "RecordedLoss":
+        """A record that later calls do not change."""
+        return replace(self, losses=[*self.losses], correct=[*self.correct])
 
     def kept(self, rows: Tensor, logits: Tensor) -> None:
         """Records a query, after which the clips `rows` have a new best candidate with these logits. The first query

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pipeline_lib.attacks.protocols import Model
+from pipeline_lib.jobs.sharing import ShorterRun
 from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, architecture, memory_of
 from pipeline_lib.models.trained import check_classes, load_model, view
 from pipeline_lib.networks.multi_batchnorm import branches_of
@@ -68,10 +69,16 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The parent of a job's run folder, and the fingerprint of the job's code."""
+    """The parent of a job's run folder, and the fingerprint of the job's code.
+
+    scoring: where the scores on the clean clips are kept; without it they are not. shorter: attacks of fewer
+    iterations, in increasing order, whose clips are left in their own run folders.
+    """
 
     folder: Path
     code: str
+    scoring: "Run | None" = None
+    shorter: Sequence[ShorterRun] = ()
 
     def key(self, entry: Any, *inputs: str) -> str:
         """The name of the run folder of an entry (plain data) and of inputs, given by their digests."""

@@ -8,11 +8,13 @@ forced here, with all that depends on them, while the graph is built.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.configuration.jobs import SAME, Jobs
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.sharing import PlainRun, Sharing, has_failed, sharing_of
 from pipeline_lib.jobs.snakemake_checks import (
     accept_times_of_the_future,
     ignore_marks_of_unfinished_jobs,
@@ -59,6 +61,7 @@ class Planning:
     planned: dict[str, Description] = field(default_factory=dict)
     different: dict[str, str] = field(default_factory=dict)
     again: dict[str, bool] = field(default_factory=dict)
+    seen: dict[str, Description] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.identities = Identities(self.jobs.maker)
@@ -102,7 +105,26 @@ class Planning:
         self.planned[job.record] = job
         if self._is_made_again(job):
             self.workflow.dag.forcefiles.update(job.outputs.values())
-        return job.inputs, self.again[job.record]
+        return {**job.inputs, **self._waits_for(job)}, self.again[job.record]
+
+    def _waits_for(self, job: Description) -> dict[str, str]:
+        """The set that is made before: a job's clips are iterates of it. Its results are not made of it."""
+        longest = self.sharing.longest.get(job.record) if job.rule == "attack" else None
+        failed = longest is None or has_failed(Path(self.results), self.identities.of(longest))
+        return {} if longest is None or failed else {"after": longest.outputs["adversarial"]}
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        """Of the attack jobs that the targets need and that have no valid results."""
+        for path in self.targets:
+            if (job := self.jobs.maker(path)) is not None:
+                self._is_made_again(job)
+        jobs = [job for job in self.seen.values() if job.rule == "attack"]
+        return sharing_of([job for job in jobs if self.again[job.record] or self.comparison.record(job) is None])
+
+    def shared(self) -> dict[str, list[PlainRun]]:
+        """What planned jobs make for others, by their identities."""
+        return self.sharing.plain(self.planned.values(), self.identities.of)
 
     def _is_made_again(self, job: Description) -> bool:
         """Whether a job's results are not those of the plan or forced by the user, or depend on such results.
@@ -111,6 +133,7 @@ class Planning:
         one that runs again, as it expects the input files of such a job to become newer.
         """
         if job.record not in self.again:
+            self.seen[job.record] = job
             difference = self.comparison.difference(job)
             if difference:
                 self.different[job.record] = difference

@@ -16,7 +16,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import link_or_copy, synchronize
 from pipeline_lib.jobs.forcing import discard_if_forced
 from pipeline_lib.jobs.limits import free_bytes
-from pipeline_lib.jobs.locks import locked
+from pipeline_lib.jobs.locks import locked, try_lock
 from pipeline_lib.jobs.system_errors import NO_SPACE, error_number
 
 SAVE_EVERY_SECONDS = 300.0
@@ -36,6 +36,22 @@ def run_folder(root: Path, key: str) -> Iterator[Path]:
     with locked(folder / "lock"):
         discard_if_forced(folder, "lock")
         yield folder
+
+
+@contextmanager
+def run_folder_if_free(root: Path, key: str) -> Iterator[Path | None]:
+    """As `run_folder`; None if another process has the lock."""
+    folder = root / key
+    folder.mkdir(parents=True, exist_ok=True)
+    release = try_lock(folder / "lock")
+    if release is None:
+        yield None
+        return
+    try:
+        discard_if_forced(folder, "lock")
+        yield folder
+    finally:
+        release()
 
 
 @contextmanager

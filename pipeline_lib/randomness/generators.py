@@ -21,6 +21,11 @@ def clip_seed(seed: int, key: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def copy_of(generator: torch.Generator) -> torch.Generator:
+    """A generator that draws the same numbers next."""
+    return torch.Generator().set_state(generator.get_state())
+
+
 def require_one_each(generators: Sequence[torch.Generator], clips: Tensor) -> None:
     """Raises ValueError unless there are as many generators as clips."""
     if len(generators) != len(clips):

@@ -53,6 +53,7 @@ rule attack:
         branch=lambda wildcards: split_target(wildcards.source)[1],
         evaluation=plain(config["evaluation"]),
         code=lambda wildcards: code("attack.py", parameters.attack_entry(PLAN, wildcards.attack)),
+        scoring=code("predict.py"),
     script:
         "../scripts/attack.py"
 

@@ -24,7 +24,7 @@ from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.targets import all_targets, split_target
 from pipeline_lib.configuration.yaml_files import with_types
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs import forcing, results_lock, used, warm
+from pipeline_lib.jobs import forcing, results_lock, sharing, used, warm
 from pipeline_lib.jobs.containers import check_image
 from pipeline_lib.jobs.counts import SHIPPED, counts_file, read_counts
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
@@ -75,6 +75,7 @@ if not workflow.is_main_process:  # a cluster's job runs its own Snakemake
 onstart:
     if workflow.is_main_process:
         forcing.mark(Path(config["results"]), PLANNING.forced_identities())
+        sharing.write_shared(Path(config["results"]), PLANNING.shared())
         write_run_files(Path(config["results"]), config)
         warm.start()
         warning = oversubscription(ALLOWED, config["device"], config["gpu_share"])
