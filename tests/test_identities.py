@@ -137,7 +137,7 @@ def test_flat_keys():
 
 
 def test_identities_contain_all_parameters_that_change_results(finished):
-    """The folder of the data, limits of decoding, estimates and the paths of files change no result."""
+    """The folder of the data, limits of decoding, estimates, kept scores and the paths of files change no result."""
     neutral = {
         "identity",
         "code",
@@ -149,6 +149,7 @@ def test_identities_contain_all_parameters_that_change_results(finished):
         "tables",
         "audit",
         "estimate",
+        "scoring",
     }
     for name, job in execute(finished, {"results": "elsewhere"}).items():
         if job.identity is None:
