@@ -150,7 +150,7 @@ def test_touched_files(finished):
 
 
 def test_comment_and_docstring_in_the_library(finished, edit):
-    edit("pipeline_lib/attacks/ascent.py", "for _ in range(self.restarts):", "for _ in range(self.restarts):  # R times")
+    edit("pipeline_lib/attacks/ascent.py", "for _ in range(self.restarts):", "for _ in range(self.restarts):  # R")
     edit("pipeline_lib/training/loop.py", '"""One training loop', '"""The training loop')
     edit("workflow/scripts/train.py", '"""Trains one model', '"""It trains one model')
     assert plan(finished) == set()
