@@ -17,9 +17,9 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.sharing import PlainRun, Sharing, has_failed, sharing_of
 from pipeline_lib.jobs.snakemake_checks import (
     accept_times_of_the_future,
+    evaluate_no_parameters,
     ignore_marks_of_unfinished_jobs,
     ignore_triggers,
-    ignore_unused_environments,
 )
 from pipeline_lib.provenance.comparison import (
     NO_IDENTITY,
@@ -90,7 +90,7 @@ class Planning:
         self.target_rules = frozenset(rule.name for rule in dag.targetrules)
         self.targets.update(map(str, dag.targetfiles))
         ignore_triggers(self.workflow)
-        ignore_unused_environments(self.workflow)
+        evaluate_no_parameters(self.workflow)
         ignore_marks_of_unfinished_jobs(self.workflow, lambda path: self.jobs.maker(path) is not None)
         report_once(self.summary)
         self.begin()

@@ -39,8 +39,23 @@ def accept_times_of_the_future(workflow: Any) -> None:
     workflow.dag.check_output_mtime = nothing_to_compare
 
 
-def ignore_unused_environments(workflow: Any) -> None:
-    """No rule has an environment without `--sdm conda`: Snakemake would evaluate all parameters of each job for it."""
+def evaluate_no_parameters(workflow: Any) -> None:
+    """A plan does not evaluate the parameters of each job: for the name of its environment, which only `--sdm conda`
+    needs, and to see whether its script is there, which is looked at once for each rule.
+    """
     if "CONDA" not in {method.name for method in workflow.deployment_settings.deployment_method}:
-        for rule in workflow.rules:
-            rule._conda_env = None
+        workflow.dag.update_conda_envs = lambda: None
+    for processor in workflow.dag.dag_processors:
+        processor.process_job = once_for_each_rule(processor.process_job)
+
+
+def once_for_each_rule(process: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The same function of jobs, called for the first job of each rule."""
+    seen = set()
+
+    def first(job: Any) -> None:
+        if job.rule not in seen or "{" in str(job.rule.script):  # with the name in a wildcard, each is another one
+            seen.add(job.rule)
+            process(job)
+
+    return first
