@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ rule all:
 RULE = """
 rule {name}:
     input:
-        lambda wildcards: INPUTS["{name} " + " ".join(wildcards)],
+        lambda wildcards: INPUTS[" ".join(["{name}", *wildcards])],
     output:
         {outputs},
     log:
@@ -115,14 +116,16 @@ def write_plain(folder: Path) -> int:
 def plain_rule(rule: Any, jobs: Sequence[Any]) -> str:
     """A rule with the same outputs and log; wildcards match one name, those of tables and figures theirs."""
 
-    def shorter(match: re.Match[str]) -> str:
+    def shorter(path: str, match: re.Match[str]) -> str:
+        if path.index(f"{{{match[1]}") < match.start():  # the pattern belongs to the first one
+            return f"{{{match[1]}}}"
         values = sorted({job.wildcards_dict[match[1]] for job in jobs}) if match[1] in ("study", "figure") else []
         return f"{{{match[1]},{'|'.join(values) or '[^/]+'}}}"
 
-    paths = [str(path) for path in (*rule.output, rule.log[0])]
-    *outputs, log = [repr(re.sub(WILDCARD, shorter, path)) for path in paths]
-    # A log has the wildcards of the outputs, without their patterns.
-    return RULE.format(name=rule.name, outputs=", ".join(outputs), log=re.sub(r"\{(\w+),[^}]*\}", r"{\1}", log))
+    paths = [str(path) for path in rule.output]
+    outputs = ", ".join(repr(re.sub(WILDCARD, partial(shorter, path), path)) for path in paths)
+    log = re.sub(WILDCARD, r"{\1}", str(rule.log[0]))
+    return RULE.format(name=rule.name, outputs=outputs, log=repr(log))
 
 
 def plans(folder: Path, seeds: Sequence[int], rounds: int) -> None:

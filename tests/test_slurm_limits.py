@@ -161,13 +161,15 @@ def test_cells_as_an_array_of_jobs(slurm, branched, tmp_path):
 
 @pytest.mark.skipif(gpu_count() > 0, reason="the fake GPUs have the numbers of real ones")
 def test_of_two_gpus_each_job_sees_its_own(slurm, untrained):
-    """Both run at once; without real GPUs each stops, and its log says which one SLURM gave it."""
+    """Both start at once; without real GPUs each stops, and its log says which one SLURM gave it."""
     two = LONG_TRAINING | {"device": "cuda", "seeds": [0, 1]}
     models = [MODEL, MODEL.replace("-s0", "-s1")]
-    status, _ = run(on_slurm(untrained, two, "--retries", "0", *models), slurm)
-    assert status == 1
-    first, second = jobs(slurm, untrained)
-    assert max(first["StartTime"], second["StartTime"]) < min(first["EndTime"], second["EndTime"])
+    ask(slurm, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
+    command, log = on_slurm(untrained, two, "--retries", "0", *models), untrained.with_suffix(".log")
+    with background(command, slurm, log) as process:
+        wait_until(lambda: len(jobs(slurm, untrained)) == 2, process)
+        ask(slurm, "scontrol", "update", "PartitionName=gpu", "State=UP")
+        assert process.wait(timeout=300) == 1, log.read_text()[-5000:]
     logs = [(untrained / LOG.replace("-s0", f"-s{seed}")).read_text() for seed in (0, 1)]
     assert {re.search(r"\(visible: (.*?)\)", log)[1] for log in logs} == {"0", "1"}
 

@@ -12,7 +12,7 @@ from pipeline_lib.jobs.counts import Counts
 from pipeline_lib.jobs.learned import Use
 
 # Decoding needs no network: only a few frames of each video are in memory at once.
-DECODING_MB = 2000
+DECODING_MB = 1500
 DECODING_MINUTES = 120
 # Host memory of a process that has loaded CUDA's libraries; an assumption.
 CUDA_PROCESS_MB = 2200
