@@ -119,6 +119,8 @@ def plain_rule(rule: Any, jobs: Sequence[Any]) -> str:
     def shorter(path: str, match: re.Match[str]) -> str:
         if path.index(f"{{{match[1]}") < match.start():  # the pattern belongs to the first one
             return f"{{{match[1]}}}"
+        if (rule.name, match[1]) == ("predict_transfer", "target"):  # not the file that `attack` makes
+            return match[0]
         values = sorted({job.wildcards_dict[match[1]] for job in jobs}) if match[1] in ("study", "figure") else []
         return f"{{{match[1]},{'|'.join(values) or '[^/]+'}}}"
 

@@ -20,8 +20,8 @@ TRAINING = "pipeline_lib.training.task:Training"
 PROCESS_MB = 710
 # Copies of the weights in a training: with gradients, momentum, and a checkpoint that is written.
 TRAINING_COPIES = 5
-# Of a batch of clips in memory, in float32: clean, attacked, their gradient and steps, and those read ahead.
-CLIP_COPIES = 8
+# Of a batch in float32: clean, attacked, their gradient and steps, and those read ahead; without an attack.
+CLIP_COPIES, PREDICTED_COPIES = 8, 3
 # Buffers of convolutions and of the allocator beside the tensors that are alive.
 WORKSPACE = 1.35
 # bf16 activations, with what remains in fp32.
@@ -124,8 +124,7 @@ class Estimates:
         step = crafting + many * counts.operations["training"]
         score = crafting + many * counts.operations["forward"]
         at_once = min(size, max(clips, 1)) / value_of(training, "accumulate")
-        crafted = counts.memory["to_input"] * passes_at_once
-        kept = max(counts.memory["training"] * many, crafted) * at_once
+        kept = max(counts.memory["training"] * many, counts.memory["to_input"] * passes_at_once) * at_once
         kept *= BF16 if value_of(training, "precision") == "bf16" else 1
         return Work(
             operations=training["epochs"] * ((clips - held) * step + scored * score),
@@ -177,9 +176,10 @@ class Estimates:
 
     def _predict(self, dataset: str, target: str, source: str = "", attack: str = "") -> Work:
         counts, at_once = self.counted(dataset, target), self._at_once(dataset)
-        memory = self._memory(dataset, 2 * counts.parameters, counts.memory["forward"] * at_once, at_once)
-        operations = self.numbers[dataset].test * counts.operations["forward"]
-        return Work(operations=operations, model=split_target(target)[0], **memory)
+        clips = at_once * PREDICTED_COPIES / CLIP_COPIES
+        memory = self._memory(dataset, 2 * counts.parameters, counts.memory["forward"] * at_once, clips)
+        every = self.numbers[dataset].test * counts.operations["forward"]
+        return Work(operations=every, model=split_target(target)[0], **memory)
 
     def _features(self, dataset: str, source: str, attack: str) -> Work:
         one = self._predict(dataset, source)
