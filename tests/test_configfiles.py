@@ -1,5 +1,6 @@
 """Configuration files on the command line that Snakemake cannot read, or not in time: refused in one line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,23 @@ def test_the_profiles_call_the_check(tmp_path, profile):
     assert done.returncode == 1
     assert "not UTF-8" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_an_installed_package_of_another_clone_is_not_what_plans(tmp_path, profile):
+    """The profile finds the check there; the Snakefile, which needs much else, loads the package beside it."""
+    other = tmp_path / "pipeline_lib/configuration"
+    other.mkdir(parents=True)
+    for folder in (other, other.parent):
+        (folder / "__init__.py").touch()
+    (other / "configfiles.py").write_text("def check_configfiles(words): print('checked by another clone')\n")
+    profiles = ["--workflow-profile", f"profiles/{profile}"]
+    # -P: as for the command `snakemake`, whose folder of modules is not the working folder.
+    command = [sys.executable, "-P", "-m", "snakemake", "-n", *profiles]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    where = ["--cores", "1", "--directory", str(tmp_path / "work")]
+    done = subprocess.run([*command, *where], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "checked by another clone" in done.stdout
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "train" in done.stdout + done.stderr

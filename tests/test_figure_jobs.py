@@ -84,14 +84,14 @@ def test_a_sweep_adds_its_sets_its_figure_and_their_audit(finished):
     jobs = plan(finished, SWEPT)
     sources = ("standard-s0", "multibn_manual-s0-lp")
     assert computing(jobs) == {("attack", "synthetic", s, f"pgd_steps_{n}") for s in sources for n in (1, 2)}
-    assert rules(jobs) == {"attack", "figure_csv", "audit_table", "report"}
+    assert rules(jobs) == {"attack", "figure_csv_html", "audit_table", "report"}
 
 
 def test_a_new_value_of_a_sweep_adds_its_sets_only(swept):
     jobs = plan(swept, {"attacks": {"pgd_steps": {"sweep": {"steps": [1, 2, 9]}}}})
     sources = ("standard-s0", "multibn_manual-s0-lp")
     assert computing(jobs) == {("attack", "synthetic", source, "pgd_steps_9") for source in sources}
-    assert rules(jobs) == {"attack", "figure_csv", "audit_table", "report"}
+    assert rules(jobs) == {"attack", "figure_csv_html", "audit_table", "report"}
 
 
 def test_a_sweep_is_its_entries_written_by_hand(swept):
@@ -112,7 +112,7 @@ def test_a_sweep_is_its_entries_written_by_hand(swept):
 @pytest.mark.parametrize(
     ("kind", "old", "new", "redrawn"),
     [
-        ("iterations", "0.065 * len", "0.07 * len", {("figure_csv", "iterations_pgd")}),
+        ("iterations", "0.065 * len", "0.07 * len", {("figure_csv_html", "iterations_pgd")}),
         ("perturbations", "FRAMES_PER_SECOND = 5", "FRAMES_PER_SECOND = 6", {"examples", "multav", "shapes"}),
         ("masking", "[1] * len(sizes)", "[2] * len(sizes)", {("figure_csv", "masking_shapes")}),
     ],

@@ -138,7 +138,7 @@ def check_report(page: str) -> None:
     assert names == {
         "1 Tables": {"shapes.html", "audit.html"},
         "2 Figures": {"chart_shapes.png", "perturbations_shapes.png", "training_shapes.png"},
-        "3 Clips": {"perturbations_shapes.html"},
+        "3 Clips and curves": {"perturbations_shapes.html", "training_shapes.html"},
     }
     assert "Accuracy in percent with its 95 % interval" in shown["results/tables/shapes.html"]["caption"]
     for path in ("perturbations_shapes.png", "perturbations_shapes.html"):

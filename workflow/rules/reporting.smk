@@ -130,7 +130,7 @@ for FORM in figure_rules(PLAN):
             html=(
                 report(
                     PATHS.figure("{figure}", "html"),
-                    category="3 Clips",
+                    category="3 Clips and curves",
                     labels=lambda wildcards: {"page": numbered_figure(PLAN, wildcards.figure)},
                     caption="../report/figure.rst",
                 )

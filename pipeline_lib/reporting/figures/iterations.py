@@ -101,6 +101,17 @@ class Iterations:
         # A trace has no clips, whose number is then the interval's only if they are independent.
         return found | ({"clips_by_video": clips} if (clips := plan.clips_by_video) > 1 else {})
 
+    def page(self, files: Mapping[str, Any]) -> str:
+        """The curves of all rows, to highlight one."""
+        from pipeline_lib.reporting.curves_page import Panel, curves_page
+
+        read, panels = self.numbers(files), []
+        for column, quantity, limits in (("accuracy", "accuracy (%)", (0.0, 100.0)), ("loss", "loss", None)):
+            named = read.rename(columns={"step": "x", column: "y"}).groupby("row", sort=False)
+            curves = {str(row): curve[["x", "y"]] for row, curve in named}
+            panels.append(Panel(quantity=quantity, below=f"iterations of {self.attack}", curves=curves, limits=limits))
+        return curves_page(f"Iterations of {self.attack} on {self.dataset}", panels)
+
     def draw(self, files: Mapping[str, Any]) -> Figure:
         import pandas as pd
 

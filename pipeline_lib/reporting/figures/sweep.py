@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from pipeline_lib.reporting.curves_page import Panel
 
 COLUMNS = ("panel", "key", "row", "value", "position", "measured", "low", "high", "n", "seeds")
 PANEL = 1.7  # inches
@@ -91,6 +93,16 @@ def draw_panel(panel: Axes, table: pd.DataFrame, styles: Mapping[str, dict[str, 
     panel.tick_params(axis="x", pad=6)
 
 
+def curve_panels(table: pd.DataFrame) -> Iterator[Panel]:
+    """The panels of the page, with the values as they are on a linear axis."""
+    from pipeline_lib.reporting.curves_page import Panel
+
+    for name, panel in table.rename(columns={"position": "x", "measured": "y"}).groupby("panel", sort=False):
+        curves = {str(row): curve.sort_values("x")[["x", "y"]] for row, curve in panel.groupby("row", sort=False)}
+        below = str(panel["key"].iloc[0]).rpartition(".")[2].replace("_", " ")
+        yield Panel(title=str(name), quantity="accuracy (%)", below=below, curves=curves, limits=(0.0, 100.0))
+
+
 def scale_values(panel: Axes, values: Sequence[float], labels: Sequence[str]) -> None:
     """Set a square-root axis, which separates doubling values, with the labels (as written) that do not overlap."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
@@ -162,6 +174,12 @@ class SweepCurves:
     def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
         """The accuracies in the figure, with four decimals."""
         return build_sweeps(files).round({"measured": 4, "low": 4, "high": 4})
+
+    def page(self, files: Mapping[str, Any]) -> str:
+        """The curves of all rows, to highlight one."""
+        from pipeline_lib.reporting.curves_page import curves_page
+
+        return curves_page(self.title, list(curve_panels(build_sweeps(files))))
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
         return draw_sweeps(build_sweeps(files), self.title, self.dataset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pipeline_lib.reporting.curves_page import Panel
+
 PANEL = 1.4  # inches
 # Column of a history -> its label in the figure.
 CURVES = {
     "accuracy": "training accuracy",
     "selection_accuracy": "validation accuracy",
     "loss": "training loss (right axis)",
+}
+# The same in the panels of the page.
+QUANTITIES = {
+    "accuracy": "training accuracy (%)",
+    "selection_accuracy": "validation accuracy (%)",
+    "loss": "training loss",
 }
 COLUMNS = ("model", "epoch", "loss", "accuracy", "selection_accuracy", "learning_rate")
 
@@ -97,7 +105,8 @@ class TrainingCurves:
     caption: ClassVar[str] = (
         "Accuracy (left axis, percent) and loss (right axis, gray) on the training inputs (adversarial ones where a "
         "defense trains on them) by epoch, and accuracy on validation clips where there are any. The numbers, with the "
-        "learning rate, are in the CSV file of the same name."
+        "learning rate, are in the CSV file of the same name. The page has all models in one panel, one of them "
+        "highlighted."
     )
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
@@ -108,6 +117,21 @@ class TrainingCurves:
         import pandas as pd
 
         return draw_training([(model, pd.read_csv(path)) for model, path in files.items()], self.dataset)
+
+    def page(self, files: Mapping[str, Any]) -> str:
+        """The curves of all models in a panel for each quantity, to highlight one."""
+        from pipeline_lib.reporting.curves_page import curves_page
+
+        return curves_page(f"Training on {self.dataset}", list(self._panels(self.numbers(files))))
+
+    def _panels(self, table: pd.DataFrame) -> Iterator[Panel]:
+        from pipeline_lib.reporting.curves_page import Panel
+
+        for column, quantity in QUANTITIES.items():
+            named = table.rename(columns={"epoch": "x", column: "y"})
+            curves = {str(model): curve[["x", "y"]] for model, curve in named.groupby("model", sort=False)}
+            limits = None if column == "loss" else (0.0, 100.0)
+            yield Panel(quantity=quantity, below="epoch", curves=curves, limits=limits)
 
     def numbers(self, files: Mapping[str, Any]) -> pd.DataFrame:
         """The curves of all models, `COLUMNS`."""
