@@ -1,5 +1,7 @@
 """One run for a sweep of iterations: every set is the one that is made alone; and clean clips that are scored once."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from pipeline_lib.jobs.locks import try_lock
 from pipeline_lib.jobs.sharing import ShorterRun, has_failed, shorter_runs, write_shared
 from planning import copy_project, execute, pretend_finished
 from sets import attacked, same_results
+from test_adversarial_runs import KILLED_AGAIN_AND_AGAIN, LONG
 from test_transformed import NOISE, behind
 from training_runs import always_asked, trained
 
@@ -67,6 +70,21 @@ def test_stopped_after_each_batch_all_sets_end_with_the_same_bytes(made, tmp_pat
         lost.unlink()
     assert same_results(attacked(made, out, steps(tiny.PGD, 5), shorter=shorter), alone[5])
     assert same_results(attacked(made, out, steps(tiny.PGD, 1)), alone[1])
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_both_sets_end_with_the_same_bytes(made, tmp_path):
+    """SIGKILL of the real process, at any time after one of the two sets has a finished clip more."""
+    shorter = steps(LONG, 20)
+    script = KILLED_AGAIN_AND_AGAIN.replace("batch_size=1)", f"batch_size=1, shorter=[{shorter}])")
+    assert script != KILLED_AGAIN_AND_AGAIN
+    arguments = [str(Path(__file__).parent), str(made), str(tmp_path / "killed")]
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True)
+    assert len(list((tmp_path / "killed/runs").iterdir())) == 2
+    killed = attacked(made, tmp_path / "killed", LONG, batch_size=1, shorter=[shorter])
+    assert same_results(killed, attacked(made, tmp_path / "whole", LONG, batch_size=1))
+    killed = attacked(made, tmp_path / "killed", shorter, batch_size=1)
+    assert same_results(killed, attacked(made, tmp_path / "alone", shorter, batch_size=1))
 
 
 def test_a_run_folder_in_use_is_left_alone(made, tmp_path, monkeypatch):
