@@ -209,7 +209,7 @@ def test_the_converted_figures_of_the_changelog_are_entries_of_this_version():
     figures = yaml.safe_load(example("yaml", "figures: # now"))
     endings = {name: figure["endings"] for name, figure in resolved(laid_over(CONFIG, figures))["figures"].items()}
     assert endings["perturbations_examples"] == ["png", "pdf", "csv", "html"]
-    assert endings["sweep_bounds"] == ["png", "pdf", "csv"]
+    assert endings["sweep_bounds"] == ["png", "pdf", "csv", "html"]
 
 
 def test_the_license_is_stated_once():
