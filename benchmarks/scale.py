@@ -24,8 +24,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
+from pipeline_lib.clips.splits import Video
+from pipeline_lib.clips.status import DecodedClip
+from pipeline_lib.clips.store_writer import write_store
 from pipeline_lib.jobs.recording import write_record
 from pipeline_lib.plan.dry_run import dry_run
 from pipeline_lib.provenance.records import record_of
@@ -156,14 +160,14 @@ def project(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, count: int) -> None:
-    """Prints CPU and wall seconds of a run of empty jobs."""
+def run(folder: Path, count: int, given: Sequence[str]) -> None:
+    """Prints CPU and wall seconds of a run of empty jobs. given: options of Snakemake."""
     (folder / "clone").mkdir()
     clone, options = project(folder / "clone"), configured(folder / "run", {"seeds": list(range(count))})
     with graph(folder / "run") as (_, found):
         jobs = len(found)
     began = time.monotonic()
-    spent = cpu_seconds(snakemake(*options), clone, {"PYTHONPATH": str(clone)})
+    spent = cpu_seconds(snakemake(*options, *given), clone, {"PYTHONPATH": str(clone)})
     print(f"{jobs:,} empty jobs: {spent:.1f} s of CPU, {time.monotonic() - began:.1f} s")
 
 
@@ -213,6 +217,8 @@ def pretend(folder: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.name == "rendered":
                     path.mkdir()
+                elif path.parent.name == "clips":
+                    write_clips(path)
                 else:
                     path.write_text(content(path, draws))
             identities.append(planning.identity(str(job.output[0])))
@@ -224,6 +230,13 @@ def pretend(folder: Path) -> None:
                 write_record(Path("results", identity["record"]), record_of(identity, Path("results")))
     finally:
         os.chdir(here)
+
+
+def write_clips(path: Path) -> None:
+    """A store of a few black clips."""
+    videos = [Video(f"c{number}/v{number:03}.avi", number) for number in range(6)]
+    frames = (DecodedClip(np.zeros((2, 4, 4, 3), np.uint8), np.arange(2)) for _ in videos)
+    write_store(path, videos, frames, shape=(2, 4, 4, 3), classes=[f"c{number}" for number in range(6)], spec={})
 
 
 def content(path: Path, draws: Any) -> str:
@@ -254,13 +267,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--columns", type=int, default=100)
+    parser.add_argument("--snakemake", nargs=argparse.REMAINDER, default=[], help="options of the run of empty jobs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if options.part == "plans":
             plans(folder, options.seeds, options.rounds)
         elif options.part == "run":
-            run(folder, options.seeds[0])
+            run(folder, options.seeds[0], options.snakemake)
         else:
             cells(folder, options.rows, options.columns)
 
