@@ -4,7 +4,7 @@
     python benchmarks/scale.py --part run --seeds 11           # about 2,600 jobs whose scripts only touch their outputs
     python benchmarks/scale.py --part cells --rows 100 --columns 100
 
-CPU seconds of all processes, which depend little on other processes. Plans are of `config/demo_more.yaml`.
+Plans and runs: CPU seconds of `config/demo_more.yaml`. Cells: seconds, also of each job.
 """
 
 import argparse
