@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline_lib.reporting.formats import page
 from pipeline_lib.reporting.style import STYLE as PICTURE
@@ -139,6 +140,8 @@ def _figure(panels: Sequence[Panel], styles: dict[str, dict[str, object]]) -> Fi
                 one.plot(curve["x"], curve["y"], gid=f"curve-{number}-{row}", **styles[label])
         finish_panel(one, panel.quantity, panel.below)
         one.set_ylim(*(panel.limits or one.get_ylim()))
+        if all((curve["x"] % 1 == 0).all() for curve in panel.curves.values()):
+            one.xaxis.set_major_locator(MaxNLocator(integer=True))
         one.set_title(panel.title)
     return figure
 
