@@ -22,8 +22,13 @@ NULL_DEVICE = os.makedev(1, 3)
 MORTAL = ("setpriv", "--pdeathsig=KILL")
 
 # `config_overrides` lets the node have more cores and memory than the machine: most of a job is waiting.
-# No cgroups: they need privileges that containers lack; more memory than asked for ends a job all the same.
-# MinJobAge: finished jobs can be asked about for an hour.
+# No cgroups: they need privileges that containers lack. MinJobAge: finished jobs can be asked about for an hour.
+# For `more`: without cgroups, too, a job that takes more memory than it asked for is ended.
+MEMORY_LIMITS = """\
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+"""
 SLURM_CONF = """\
 ClusterName=local
 SlurmctldHost={host}(127.0.0.1)
@@ -47,9 +52,6 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1
 SlurmdParameters=config_overrides
 MinJobAge=3600
 KillWait=5
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 Port={node_port} CPUs={cpus} RealMemory={memory_mb} Gres=gpu:fake:{gpus}
 PartitionName=cpu Nodes={host} Default=YES State=UP
@@ -68,8 +70,12 @@ def lacking() -> str | None:
 
 
 @contextmanager
-def local_slurm(folder: Path, *, cpus: int = 4, memory_mb: int = 64_000, gpus: int = 2) -> Iterator[dict[str, str]]:
+def local_slurm(
+    folder: Path, *, cpus: int = 4, memory_mb: int = 64_000, gpus: int = 2, more: str = ""
+) -> Iterator[dict[str, str]]:
     """The environment in which SLURM's commands reach a SLURM that lives as long as the context, its jobs included.
+
+    more: further lines of its configuration.
 
     Raises:
         RuntimeError: the machine lacks something, or a daemon did not start (with the end of its log).
@@ -80,6 +86,8 @@ def local_slurm(folder: Path, *, cpus: int = 4, memory_mb: int = 64_000, gpus: i
     folder = folder.resolve()
     host = socket.gethostname().partition(".")[0]
     _write_files(folder, host, cpus=cpus, memory_mb=memory_mb, gpus=gpus)
+    with (folder / "slurm.conf").open("a") as file:
+        file.write(more)
     environment = os.environ | {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": f"{folder}/bin:{os.environ['PATH']}"}
     daemons: list[subprocess.Popen] = []
 

@@ -54,6 +54,7 @@ def test_both_images_have_one_base_the_same_files_and_the_same_environment():
     assert all("container/install.sh" in text for text in (DOCKERFILE, DEFINITION))
 
 
+@pytest.mark.slow
 def test_scripts_run_in_the_image_of_the_configuration(tmp_path):
     stand_in = tmp_path / "bin/apptainer"
     stand_in.parent.mkdir()

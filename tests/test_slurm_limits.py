@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local_slurm import local_slurm
+from local_slurm import MEMORY_LIMITS, local_slurm
 from pipeline_lib.jobs.devices import gpu_count
 from pipeline_lib.jobs.used import COLUMNS, TABLE
 from test_slurm import (
@@ -29,18 +29,23 @@ from test_slurm import (
     jobs,
     on_slurm,
     run,
-    slurm,
     succeed,
     trained,
     untrained,
     wait_until,
 )
 
-__all__ = ["branched", "slurm", "trained", "untrained"]
+__all__ = ["branched", "trained", "untrained"]
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(LEFT_OUT, reason="no private SLURM")]
 # A training of minutes, which no test waits for.
 LONGER = {"training": {"scratch": {"epochs": 5000}}}
 NOBODY = 65534
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
+    with local_slurm(tmp_path_factory.mktemp("slurm"), more=MEMORY_LIMITS) as environment:
+        yield environment
 
 
 def checkpoint(folder: Path) -> bool:
