@@ -1,5 +1,6 @@
 """One run for a sweep of iterations: every set is the one that is made alone; and clean clips that are scored once."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_a_run_folder_in_use_is_left_alone(made, tmp_path, monkeypatch):
     assert sorted(path.name for path in folder.iterdir()) == before
     assert release is not None
     release()
+
+
+def test_what_a_forced_shorter_job_had_kept_is_made_again(made, tmp_path, monkeypatch):
+    alone = attacked(made, tmp_path / "alone", steps(tiny.PGD, 1))
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(adversarial, "stop_requests", always_asked)
+        attacked(made, tmp_path, steps(tiny.PGD, 1))
+    (kept,) = (tmp_path / "runs").glob("*/clips*.npz")
+    os.utime(kept, (1, 1))
+    mark = tmp_path / "not_forced"
+    mark.touch()
+    attacked(made, tmp_path, steps(tiny.PGD, 5), shorter=[steps(tiny.PGD, 1)])
+    assert (kept.stat().st_mtime > 1, mark.exists()) == (True, False)
+    monkeypatch.setattr(adversarial, "attack_clips", no_attack)
+    assert same_results(attacked(made, tmp_path, steps(tiny.PGD, 1)), alone)
 
 
 def test_clean_clips_are_scored_once_for_all_jobs(made, tmp_path, monkeypatch):
