@@ -321,7 +321,7 @@ def test_removed_attack(finished):
         ("audit_table",),
         ("claims",),
     }
-    shown |= {("figure_csv", "training_synthetic"), ("opening",)}  # of all models
+    shown |= {("figure_csv_html", "training_synthetic"), ("opening",)}  # of all models
     assert plan(finished, gone) == shown | {("report",), ("summary",)}
 
 

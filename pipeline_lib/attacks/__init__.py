@@ -12,6 +12,7 @@ _MODULES = {
     "ascent": ["Ascent"],
     "corruptions.blur": ["BlurCorruption"],
     "corruptions.camera": ["CameraCorruption"],
+    "corruptions.compression": ["CompressionCorruption"],
     "corruptions.noise": ["NoiseCorruption"],
     "corruptions.temporal": ["TemporalCorruption"],
     "crafting": ["craft"],

@@ -45,6 +45,7 @@ class RandomRectangle:
     """
 
     at_least_pixels: ClassVar[str] = "max(height, width) + (not last_position)"
+    always_has_pixels: ClassVar[bool] = True
 
     height: Count
     width: Count
@@ -109,6 +110,7 @@ class Border:
     """
 
     at_least_pixels: ClassVar[str] = "2 * width + 1"
+    always_has_pixels: ClassVar[bool] = True
 
     width: Count
 
@@ -133,6 +135,7 @@ class RandomPixels:
     """
 
     at_least_pixels: ClassVar[str] = "-(-(count**0.5) // 1)"  # the square root, rounded up
+    always_has_pixels: ClassVar[bool] = True
 
     count: Count
     replace: bool = True
@@ -178,8 +181,12 @@ class FirstSampleOnly:
 
 
 def require_pixels(region: Region, mask: Tensor, clips: Tensor) -> None:
-    """Raises PipelineError for clips in which a region has no pixel: all of them would seem robust."""
-    if mask.dim() == 0 or isinstance(region, FirstSampleOnly):
+    """Raises PipelineError for clips in which a region has no pixel: all of them would seem robust.
+
+    Not for classes that state `always_has_pixels`: looking at the mask's values waits for the device.
+    """
+    known = getattr(type(region), "always_has_pixels", False)
+    if known or mask.dim() == 0 or isinstance(region, FirstSampleOnly):
         return
     of_clips = mask if mask.dim() == clips.dim() else mask[None]  # one for all clips
     empty = (~of_clips.flatten(1).any(1)).nonzero().flatten().tolist()
