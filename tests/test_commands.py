@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -39,8 +40,9 @@ def configuration(document: Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A copy of the project with class folders of empty files in `my_videos`."""
+    """A copy of the project with class folders of empty files in `my_videos`, and an empty image of a container."""
     project = copy_project(tmp_path_factory.mktemp("project"))
+    (project / "video-robustness.sif").touch()
     for split in ("train", "test"):
         for name in ("jump", "wave"):
             for number in range(2):
@@ -56,6 +58,8 @@ def test_a_command_plans(folder, command):
     document = commands()[command]
     if "profiles/slurm" in command and find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("the SLURM plugin is not installed")
+    if "--sdm apptainer" in command and not shutil.which("apptainer"):
+        pytest.skip("apptainer is not installed; tests/test_containers.py runs jobs with a stand-in")
     for block in blocks(document, "python"):
         if "class Flicker" in block:
             (folder / "my_attack.py").write_text(block)

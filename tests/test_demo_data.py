@@ -32,7 +32,7 @@ def demo(tmp_path_factory) -> Path:
 
 def test_a_small_3d_network_meets_the_criterion_of_the_demo(demo):
     """One of those that chose its difficulty (`resources/measured/demo_pilots.md`)."""
-    assert accuracy(read_predictions(demo / CLEAN)) > 95
+    assert accuracy(read_predictions(demo / CLEAN)).percent > 95
 
 
 def frames_of(store: Path, number: int) -> tuple[torch.Tensor, torch.Tensor]:
