@@ -104,6 +104,7 @@ def of_size(width: int, height: int) -> Change:
 
 
 def with_wide_size(content: bytes) -> bytes:
+    """The size of the packets' box in 64 bits; encoders leave a free box in front of it for that."""
     place = content.index(b"\0\0\0\x08free") + 8
     size = int.from_bytes(content[place : place + 4])
     return content[: place - 8] + struct.pack(">I4sQ", 1, b"mdat", size + 8) + content[place + 8 :]

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from hostile_videos import unbounded, with_wide_size
 from pipeline_lib.clips.status import Status
 from pipeline_lib.clips.wholeness import bytes_cut_off, frames_in_header
 from pipeline_lib.ffmpeg_binary import ffmpeg_binary
@@ -184,23 +185,11 @@ def same(content: bytes) -> bytes:
     return content
 
 
-def wide(content: bytes) -> bytes:
-    """The size of the packets' box in 64 bits; encoders leave a free box in front of it for that."""
-    place = content.index(b"\0\0\0\x08free") + 8
-    size = int.from_bytes(content[place : place + 4])
-    return content[: place - 8] + struct.pack(">I4sQ", 1, b"mdat", size + 8) + content[place + 8 :]
-
-
-def unbounded(content: bytes) -> bytes:
-    place = content.index(b"mdat")
-    return content[: place - 4] + bytes(4) + content[place:]
-
-
 def followed_by_junk(content: bytes) -> bytes:
     return content + b"junk of another program"
 
 
-@pytest.mark.parametrize("change", [same, wide, unbounded, followed_by_junk])
+@pytest.mark.parametrize("change", [same, with_wide_size, unbounded, followed_by_junk])
 def test_a_whole_mp4_however_its_sizes_are_written(streamable: Path, tmp_path: Path, change: Callable) -> None:
     path = tmp_path / "whole.mp4"
     path.write_bytes(change(streamable.read_bytes()))
@@ -211,7 +200,7 @@ def test_a_whole_mp4_however_its_sizes_are_written(streamable: Path, tmp_path: P
 
 def test_the_64_bit_size_of_a_cut_mp4_is_understood(streamable: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.mp4"
-    path.write_bytes(wide(streamable.read_bytes())[:-7])
+    path.write_bytes(with_wide_size(streamable.read_bytes())[:-7])
     assert bytes_cut_off(path) == 7
 
 
