@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from pipeline_lib.entries.building import build
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.networks.resnet import ResNet2D, ResNet3D
+from pipeline_lib.pictures import as_bytes
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.transforms.bpda import transformed
 from pipeline_lib.transforms.halftone import Halftone
 from pipeline_lib.transforms.jpeg import jpeg_file
-from pipeline_lib.transforms.layout import as_bytes
 
 NAMES = [name for name, target in METHODS.items() if target.startswith("pipeline_lib.transforms.")]
 # Takes seconds for a clip on a CPU.

@@ -3,6 +3,7 @@
 Clips are (N, C, T, H, W), or images (N, C, H, W), which count as clips of one frame.
 """
 
+import torch
 from torch import Tensor
 
 
@@ -24,3 +25,8 @@ def as_clips(pictures: Tensor, like: Tensor) -> Tensor:
 def per_picture(values: Tensor, like: Tensor) -> Tensor:
     """(N, ...) -> (N * T, ...): the values of each clip for all of its frames."""
     return values.repeat_interleave(frames_of(like), dim=0)
+
+
+def as_bytes(clips: Tensor) -> Tensor:
+    """The nearest 8-bit values."""
+    return (clips.detach() * 255).round_().clamp_(0, 255).to(torch.uint8)

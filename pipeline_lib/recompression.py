@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.ffmpeg_binary import piped
+from pipeline_lib.pictures import as_bytes
 
 # One thread: encoders cut pictures into as many slices as there are threads, which changes the result.
 ENCODERS = {
@@ -21,8 +22,7 @@ def recompressed(clips: Tensor, codec: str, quality: int) -> Tensor:
     codec: of `ENCODERS`; quality: the number of its last option. Raises PipelineError for odd sides.
     """
     video = clips if clips.dim() == 5 else clips[:, :, None]
-    levels = (video.detach() * 255).round_().clamp_(0, 255).to(torch.uint8)
-    pictures = levels.permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
+    pictures = as_bytes(video).permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
     decoded = np.stack([through(clip, codec, quality) for clip in pictures])
     return (torch.from_numpy(decoded).permute(0, 4, 1, 2, 3).to(clips) / 255).reshape(clips.shape)
 

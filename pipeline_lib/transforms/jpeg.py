@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline_lib.entries.ranges import Quality, method
-from pipeline_lib.transforms.layout import as_bytes, on_frames, require_rgb
+from pipeline_lib.pictures import as_bytes
+from pipeline_lib.transforms.layout import on_frames, require_rgb
 
 
 @method

@@ -58,11 +58,6 @@ def without_rounding(clips: Tensor) -> Tensor:
     return StraightThrough.apply(clips, lambda seen: seen.clamp(0, 1))
 
 
-def as_bytes(clips: Tensor) -> Tensor:
-    """The nearest 8-bit values."""
-    return (clips.detach() * 255).round_().clamp_(0, 255).to(torch.uint8)
-
-
 def require_rgb(clips: Tensor) -> None:
     """Raises PipelineError unless the clips have three channels."""
     if clips.shape[1] != 3:

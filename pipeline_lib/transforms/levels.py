@@ -6,7 +6,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import equalize_image
 
 from pipeline_lib.entries.ranges import Bits, method
-from pipeline_lib.transforms.layout import as_bytes, on_planes
+from pipeline_lib.pictures import as_bytes
+from pipeline_lib.transforms.layout import on_planes
 
 
 @method
