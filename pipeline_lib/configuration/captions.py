@@ -46,7 +46,9 @@ def figure_caption(plan: Plan, name: str) -> str:
     files = list(files_in(figure["needs"]))
     cells = [cell for file in files for cell in _cells_behind(file, plan)]
     models = [str(file.arguments[1]) for file in files if file.kind == "history"]
-    return f"{figure['caption']} {in_words(shown(figure['entry']['dataset'], cells, models), plan)}"
+    tables = [plan["studies"][file.arguments[0]]["dataset"] for file in files if file.kind == "table"]
+    dataset = tables[0] if tables else figure["entry"]["dataset"]
+    return f"{figure['caption']} {in_words(shown(dataset, cells, models), plan)}"
 
 
 def _cells_behind(file: Any, plan: Plan) -> Iterator[Mapping[str, Any]]:

@@ -46,6 +46,21 @@ def clips_by_video(entry: Mapping[str, Any]) -> int:
     return field_named_by(entry["sampling"], "clips_by") or 1 if "sampling" in entry else 1
 
 
+def frames_by_clip(entry: Mapping[str, Any]) -> int:
+    """Frames of a data set's clips; images have one."""
+    return entry["sampling"]["frames"] if "sampling" in entry else 1
+
+
+def class_names(entry: Mapping[str, Any]) -> list[str] | None:
+    """The names of a data set's classes in their order; None if they are not known before it is made."""
+    if "root" in entry:
+        try:
+            return [*build(entry["lists"]).class_names(Path(entry["root"]))]
+        except Exception:  # lists of the user may raise anything; the workflow reports it
+            return None
+    return [*(known_value(entry["render"], "classes") or ())] if "render" in entry else None
+
+
 def _videos_of(entry: Mapping[str, Any]) -> Numbers:
     """The numbers of videos or images."""
     if "root" in entry:

@@ -8,6 +8,7 @@ from pipeline_lib.configuration.clip_numbers import clips_by_video
 from pipeline_lib.configuration.entries import CLEAN, fail, lookup, resolve
 from pipeline_lib.configuration.files import Cell, File, files_in, misplaced, with_paths
 from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.configuration.pooling import datasets_of_studies
 from pipeline_lib.configuration.studies import cell, used_models
 from pipeline_lib.configuration.styles import style_of
 from pipeline_lib.configuration.sweeps import Sweep
@@ -90,10 +91,11 @@ class FigurePlan:
         lookup(f"{self.where}.{key}", model, self.entries["models"], "model")
         return File("history", (self.dataset, model))
 
-    def selector_histories(self, cells: Sequence[Mapping[str, Any]]) -> list[File]:
-        """The histories of the trainings in which the selection modules of cells' targets learned."""
+    def selector_histories(self, cells: Sequence[Mapping[str, Any]], datasets: Sequence[str] = ()) -> list[File]:
+        """The histories of the trainings in which the selection modules of cells' targets learned. datasets: default,
+        the figure's own."""
         models = selector_models([one["target"] for one in cells], self.entries["models"])
-        return [File("history", (self.dataset, model)) for model in models]
+        return [File("history", (dataset, model)) for model in models for dataset in datasets or [self.dataset]]
 
     def table(self, study: str) -> File:
         """The numbers of a study's table."""
@@ -131,13 +133,12 @@ def resolve_figures(config: Plan, sweeps: Mapping[str, Sweep], plan: Plan) -> di
 
 def _automatic(plan: Plan) -> dict[str, dict[str, Any]]:
     charts = {
-        f"chart_{name}": {"method": "chart", "study": name, "dataset": study["dataset"], "title": study["title"]}
+        f"chart_{name}": {"method": "chart", "study": name, "dataset": study["datasets"][0], "title": study["title"]}
         for name, study in plan["studies"].items()
     }
-    datasets = sorted({study["dataset"] for study in plan["studies"].values()})
     return charts | {
         f"training_{dataset}": {"method": "training_curves", "dataset": dataset, "models": used_models(plan, dataset)}
-        for dataset in datasets
+        for dataset in datasets_of_studies(plan)
     }
 
 

@@ -14,6 +14,7 @@ from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.given_sets import is_given, models_of
 from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
+from pipeline_lib.configuration.pooling import datasets_of_studies
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
 from pipeline_lib.configuration.targets import seeds_of, selector_models, split_target
 from pipeline_lib.entries.storages import storage_of
@@ -41,31 +42,33 @@ class Layouts:
 
     def _study(self, name: str, study: Mapping[str, Any]) -> dict[str, Any]:
         kept = ("title", "dataset", "paper", "summaries", "types", "columns", "reference")
-        dataset = self.plan["datasets"][study["dataset"]]
-        overlap = OVERLAP if dataset["allow_overlap"] else ""
-        note = " ".join(part for part in (dataset["note"], overlap, self.note) if part)
+        datasets = [self.plan["datasets"][dataset] for dataset in study["datasets"]]
+        overlap = OVERLAP if any(dataset["allow_overlap"] for dataset in datasets) else ""
+        notes = dict.fromkeys(dataset["note"] for dataset in datasets)
+        note = " ".join(part for part in (*notes, overlap, self.note) if part)
         rows = [self._with_unions(name, self._row(study, label, row)) for label, row in study["rows"].items()]
         about: dict[str, Any] = {"name": name, "note": note, "settings": study_caption(self.plan, name)}
-        about |= {"clips_by_video": clips} if (clips := clips_by_video(dataset)) > 1 else {}
+        about |= {"clips_by_video": clips} if (clips := clips_by_video(datasets[0])) > 1 else {}
+        about |= {"datasets": study["datasets"]} if len(datasets) > 1 else {}
         return {key: study[key] for key in kept} | about | {"rows": rows}
 
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
-        dataset, targets = study["dataset"], [cell["target"] for cells in row.values() for cell in cells]
-        worst = {column: self._worst(dataset, cells) for column, cells in study.get("worst", {}).get(label, {}).items()}
+        datasets, targets = study["datasets"], [cell["target"] for cells in row.values() for cell in cells]
+        worst = {
+            column: self._worst(datasets, cells) for column, cells in study.get("worst", {}).get(label, {}).items()
+        }
         beside: dict[str, Any] = {"worst": worst} if worst else {}
-        others = {column: self.source_audits(dataset, cells) for column, cells in row.items()}
+        others = {column: self.source_audits(datasets, cells) for column, cells in row.items()}
         beside |= {"source_audits": others} if any(others.values()) else {}
         return beside | {
             "label": label,
             "seeds": seeds_of(targets, self.plan["models"]),
-            "cells": {
-                column: [self.paths.prediction(dataset, **cell) for cell in cells] for column, cells in row.items()
-            },
+            "cells": {column: self.predictions(datasets, cells) for column, cells in row.items()},
             "entries": {column: [dict(cell) for cell in cells] for column, cells in row.items()},
-            "audits": {column: self.white_box_audits(dataset, cells) for column, cells in row.items()},
-            "selectors": {column: self.selector_histories(dataset, cells) for column, cells in row.items()},
+            "audits": {column: self.white_box_audits(datasets, cells) for column, cells in row.items()},
+            "selectors": {column: self.selector_histories(datasets, cells) for column, cells in row.items()},
             # Of the row's first model: it contains the number of parameters, if the study shows it.
-            "history": self.paths.history(dataset, split_target(targets[0])[0]) if study["parameters"] else None,
+            "history": self.paths.history(datasets[0], split_target(targets[0])[0]) if study["parameters"] else None,
         }
 
     def _with_unions(self, name: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -75,31 +78,40 @@ class Layouts:
         if not own:
             return row
         seeds = seeds_of([cascade["model"] for cascade in own.values()], self.plan["models"])
-        paths = {key: self.paths.union(study["dataset"], name, key) for key in own}
-        unions, worst = ([paths[key] for key in own if key.endswith(WORST) == ends] for ends in (False, True))
+        paths = {key: [self.paths.union(dataset, name, key) for dataset in study["datasets"]] for key in own}
+        unions, worst = (
+            [path for key in own if key.endswith(WORST) == ends for path in paths[key]] for ends in (False, True)
+        )
         beside = {"worst": {UNION: {"cells": worst, "audits": []}}} if worst else {}
         return row | {"seeds": seeds, "cells": row["cells"] | {UNION: unions}} | beside
 
-    def _worst(self, dataset: str, cells: list[Cell]) -> dict[str, list[str]]:
-        """The predictions and audits of a column's worst case, one for each seed."""
-        predictions = [self.paths.prediction(dataset, **cell) for cell in cells]
-        return {"cells": predictions, "audits": self.white_box_audits(dataset, cells)}
+    def _worst(self, datasets: list[str], cells: list[Cell]) -> dict[str, list[str]]:
+        """The predictions and audits of a column's worst case, in the order of `predictions`."""
+        return {"cells": self.predictions(datasets, cells), "audits": self.white_box_audits(datasets, cells)}
 
-    def white_box_audits(self, dataset: str, cells: list[Cell]) -> list[str]:
+    def predictions(self, datasets: list[str], cells: list[Cell]) -> list[str]:
+        """The predictions of a column's cells: for each seed, those on each data set."""
+        return [self.paths.prediction(dataset, **cell) for cell in cells for dataset in datasets]
+
+    def white_box_audits(self, datasets: list[str], cells: list[Cell]) -> list[str]:
         """The audits of sets made on the target itself. Audits of other sources do not describe the target."""
         made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] == cell["target"]]
-        return [self.paths.adversarial(dataset, cell["source"], cell["attack"], "audit.csv") for cell in made]
+        return self._audits(datasets, made)
 
-    def source_audits(self, dataset: str, cells: list[Cell]) -> list[str]:
+    def source_audits(self, datasets: list[str], cells: list[Cell]) -> list[str]:
         """The audits of sets made on another target (transfer): without a gradient it makes no adversarial sets."""
         made = [cell for cell in cells if cell["source"] != cell["target"] and cell["attack"] != CLEAN]
         made = [cell for cell in made if not is_given(cell["source"])]  # a file comes without an audit
-        return [self.paths.adversarial(dataset, cell["source"], cell["attack"], "audit.csv") for cell in made]
+        return self._audits(datasets, made)
 
-    def selector_histories(self, dataset: str, cells: list[Cell]) -> list[str]:
+    def _audits(self, datasets: list[str], made: list[Cell]) -> list[str]:
+        sets = [(dataset, cell["source"], cell["attack"]) for cell in made for dataset in datasets]
+        return [self.paths.adversarial(*one, "audit.csv") for one in sets]
+
+    def selector_histories(self, datasets: list[str], cells: list[Cell]) -> list[str]:
         """The histories of the trainings in which the targets' selection modules learned."""
         models = selector_models([cell["target"] for cell in cells], self.plan["models"])
-        return [self.paths.history(dataset, model) for model in models]
+        return [self.paths.history(dataset, model) for model in models for dataset in datasets]
 
     def study_files(self, name: str) -> list[str]:
         """All predictions that a study's table needs, the audits of its sets, and histories."""
@@ -139,8 +151,9 @@ class Layouts:
         }
 
     def clips_of_studies(self) -> list[str]:
-        """The predictions that name the clips of each study: the first of its table."""
-        return [next(iter(row["cells"].values()))[0] for row in (one["rows"][0] for one in self.studies.values())]
+        """The predictions that name the clips of each study: the first of its table, on each of its data sets."""
+        firsts = [(next(iter(one["rows"][0]["cells"].values())), one) for one in self.studies.values()]
+        return [path for paths, one in firsts for path in paths[: len(one.get("datasets", [0]))]]
 
     @cached_property
     def entries(self) -> dict[str, dict[str, Any]]:
@@ -176,8 +189,9 @@ class Layouts:
     def _worst_attacks(self) -> dict[tuple[str, str, str], str]:
         """Data set, source and attack of each set with a worst case -> its attack."""
         return {
-            (study["dataset"], own["source"], own["attack"]): other["attack"]
+            (dataset, own["source"], own["attack"]): other["attack"]
             for study in self.plan["studies"].values()
+            for dataset in study["datasets"]
             for label, row in study.get("worst", {}).items()
             for column, worst in row.items()
             for own, other in zip(study["rows"][label][column], worst, strict=True)
@@ -193,7 +207,7 @@ class Layouts:
     @cached_property
     def datasets(self) -> list[str]:
         """The data sets of the studies."""
-        return sorted({study["dataset"] for study in self.plan["studies"].values()})
+        return datasets_of_studies(self.plan)
 
     @cached_property
     def trained(self) -> list[tuple[str, str]]:

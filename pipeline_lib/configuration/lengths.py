@@ -4,7 +4,9 @@ large as a clip."""
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline_lib.configuration.clip_numbers import frames_by_clip
 from pipeline_lib.configuration.entries import CLEAN, fail
+from pipeline_lib.configuration.pooling import datasets_of_studies
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
 from pipeline_lib.entries.facts import declared, entries_in, field_named_by
 from pipeline_lib.jobs.costs import evaluated
@@ -12,8 +14,7 @@ from pipeline_lib.jobs.costs import evaluated
 
 def frames_of(plan: Plan, dataset: str) -> int:
     """Frames of a data set's clips; images have one."""
-    entry = plan["datasets"][dataset]
-    return entry["sampling"]["frames"] if "sampling" in entry else 1
+    return frames_by_clip(plan["datasets"][dataset])
 
 
 def check_lengths(plan: Plan) -> None:
@@ -22,7 +23,7 @@ def check_lengths(plan: Plan) -> None:
     for dataset, cell in used_cells(plan):
         if cell["attack"] != CLEAN:
             _check(f"attacks.{cell['attack']}", plan["attacks"][cell["attack"]], plan, dataset)
-    for dataset in {study["dataset"] for study in plan["studies"].values()}:
+    for dataset in datasets_of_studies(plan):
         for model in used_models(plan, dataset):
             _check(f"models.{model.rpartition('-s')[0]}", plan["models"][model]["defense"], plan, dataset)
 

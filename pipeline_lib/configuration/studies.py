@@ -7,6 +7,7 @@ from pipeline_lib.configuration.cascades import cascades_of, with_cascades
 from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.files import File, files_in
 from pipeline_lib.configuration.given_sets import Written, check_source, models_of, name_of_set
+from pipeline_lib.configuration.pooling import datasets_of, in_one_line
 from pipeline_lib.configuration.references import check_reference
 from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
@@ -53,7 +54,7 @@ def resolve_studies(config: Mapping[str, Any], plan: Plan) -> dict[str, dict]:
 
 
 def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
-    lookup(f"{where}.dataset", entry["dataset"], plan["datasets"], "dataset")
+    datasets = datasets_of(f"{where}.dataset", entry["dataset"], plan)
     columns = {label: _column(f"{where}.columns.{label}", given, plan) for label, given in entry["columns"].items()}
     if "target" in columns:
         raise fail(f"{where}.columns.target", "this label is reserved for the target of a row")
@@ -66,7 +67,8 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
         _check_types(where, types, columns, rows, plan)
     return {
         "title": entry["title"],
-        "dataset": entry["dataset"],
+        "dataset": in_one_line(datasets),
+        "datasets": datasets,
         "paper": list(entry["paper"]),
         "columns": list(columns),
         "types": types,
@@ -182,7 +184,8 @@ def used_cells(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     """Data set and cell of all numbers in the studies and figures; some more than once."""
     for study in plan["studies"].values():
         rows = [*study["rows"].values(), *study.get("worst", {}).values()]
-        yield from ((study["dataset"], one) for row in rows for cells in row.values() for one in cells)
+        cells = [one for row in rows for columns in row.values() for one in columns]
+        yield from ((dataset, one) for dataset in study["datasets"] for one in cells)
     for file in _files_of_figures(plan):
         if file.cell is not None:
             dataset, target, attack, source = file.cell
@@ -198,7 +201,8 @@ def used_attacks(plan: Plan) -> set[str]:
 def used_cascades(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     """Data set and entry of every cascade of the studies."""
     for study in plan["studies"].values():
-        yield from ((study["dataset"], cascade) for cascade in study.get("cascades", {}).values())
+        cascades = study.get("cascades", {}).values()
+        yield from ((dataset, cascade) for dataset in study["datasets"] for cascade in cascades)
 
 
 def used_models(plan: Plan, dataset: str | None = None) -> list[str]:

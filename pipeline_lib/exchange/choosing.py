@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import NamedTuple
 
 from pipeline_lib.configuration.entries import CLEAN
@@ -65,7 +66,8 @@ def predictions(jobs: Jobs) -> Iterator[str]:
         source = None if cell["attack"] == CLEAN else cell["source"]
         yield jobs.paths.prediction(dataset, cell["target"], source, cell["attack"])
     for name, study in jobs.plan["studies"].items():
-        yield from (jobs.paths.union(study["dataset"], name, cascade) for cascade in study.get("cascades", {}))
+        for dataset, cascade in product(study["datasets"], study.get("cascades", {})):
+            yield jobs.paths.union(dataset, name, cascade)
 
 
 FILES = dict(zip(PARTS, (models, sets, predictions), strict=True))

@@ -17,8 +17,8 @@ from pipeline_lib.reporting.metrics import (
     check_same_videos,
     correct_clips,
     envelope,
-    read_predictions,
 )
+from pipeline_lib.reporting.pooled import in_groups, read_pooled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,8 @@ def measured_layout(layout: Mapping[str, Any]) -> Numbers:
 def read_row(layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
     """Return column -> predictions of each seed, for the columns of the row."""
     where, types = f"table {layout['name']}, row {row['label']}", layout.get("types")
-    read = {column: read_seeds(where, row, column) for column in layout["columns"] if row["cells"].get(column)}
+    shown = [column for column in layout["columns"] if row["cells"].get(column)]
+    read = {column: read_seeds(where, row, column, layout.get("datasets", [""])) for column in shown}
     for seeds in read.values():
         require_same_number(where, seeds)
     if types:
@@ -117,11 +118,13 @@ def measured_cells(
     return cells
 
 
-def read_seeds(where: str, row: Mapping[str, Any], column: str) -> list[pd.DataFrame]:
-    paths = row["cells"][column]
-    if len(paths) != len(row["seeds"]):
-        raise PipelineError(f"{where}: column {column} has {len(paths)} predictions for {len(row['seeds'])} seeds")
-    return [read_predictions(path) for path in paths]
+def read_seeds(where: str, row: Mapping[str, Any], column: str, datasets: Sequence[str]) -> list[pd.DataFrame]:
+    """Return the predictions of each seed, on all data sets."""
+    paths, seeds = row["cells"][column], len(row["seeds"])
+    if len(paths) != seeds * len(datasets):
+        on = f" on {len(datasets)} data sets" if len(datasets) > 1 else ""
+        raise PipelineError(f"{where}: column {column} has {len(paths)} predictions for {seeds} seeds{on}")
+    return [read_pooled(each, datasets) for each in in_groups(paths, len(datasets))]
 
 
 def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:

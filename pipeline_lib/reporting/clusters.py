@@ -8,9 +8,19 @@ import pandas as pd
 CLIP_NUMBER = re.compile(r"(?:#|(#t=[^#&]+)&)clip=\d+$")
 
 
+# How `of_dataset` ends the name of a clip.
+DATASET = re.compile(r"#of=[^#]+$")
+
+
+def of_dataset(clip: str, dataset: str) -> str:
+    """Return the name of a clip among those of several data sets."""
+    return f"{clip}#of={dataset}"
+
+
 def videos_of(clips: pd.Index) -> pd.Index:
-    """Return the name of each clip's video: that of the clip without its number."""
-    return pd.Index([CLIP_NUMBER.sub(r"\1", str(name)) for name in clips], name=clips.name)
+    """Return the name of each clip's video: that of the clip without its data set and its number."""
+    names = (DATASET.sub("", str(name)) for name in clips)
+    return pd.Index([CLIP_NUMBER.sub(r"\1", name) for name in names], name=clips.name)
 
 
 def per_video(scores: pd.DataFrame) -> pd.DataFrame:

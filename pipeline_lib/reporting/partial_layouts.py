@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pipeline_lib.reporting.pooled import in_groups
+
 Reason = Callable[[str], str | None]
 """path -> why a file cannot be used, None if it can."""
 Cells = Mapping[str, Mapping[str, Sequence[str]]]
@@ -87,8 +89,8 @@ def columns_of(row: Mapping[str, Any]) -> Cells:
 def partial_row(row: Mapping[str, Any], reason: Reason) -> dict[str, Any]:
     """A row of a layout with the cells that can be computed, and their seeds."""
     places = best_places(row, reason)
-    columns = usable(columns_of(row), places, reason)
-    worst = {key: one for key, one in usable(worst_of(row), places, reason).items() if key in columns}
+    columns = usable(row, columns_of(row), places, reason)
+    worst = {key: one for key, one in usable(row, worst_of(row), places, reason).items() if key in columns}
     history = row.get("history")
     found = {key: value for key, value in row.items() if key != "worst"} | ({"worst": worst} if worst else {})
     return found | {
@@ -109,15 +111,19 @@ def partial_row(row: Mapping[str, Any], reason: Reason) -> dict[str, Any]:
 
 def best_places(row: Mapping[str, Any], reason: Reason) -> list[int]:
     """The places of the seeds with the most columns that can be computed; none if there is no column."""
-    numbers = [len(usable(columns_of(row), [place], reason)) for place in range(len(row["seeds"]))]
+    numbers = [len(usable(row, columns_of(row), [place], reason)) for place in range(len(row["seeds"]))]
     return [place for place, number in enumerate(numbers) if number and number == max(numbers)]
 
 
-def usable(columns: Cells, places: Sequence[int], reason: Reason) -> dict[str, dict[str, list[str]]]:
-    """The columns whose files of some seeds can all be used, with these files."""
+def usable(
+    row: Mapping[str, Any], columns: Cells, places: Sequence[int], reason: Reason
+) -> dict[str, dict[str, list[str]]]:
+    """The columns whose files of some seeds can all be used, with these files: of each seed one for each data set."""
+    seeds = len(row["seeds"])
     found = {
         column: {
-            name: at(paths, places) if len(paths) == len(one["cells"]) else [*paths] for name, paths in one.items()
+            name: of_seeds(paths, places, seeds) if len(paths) == len(one["cells"]) else [*paths]
+            for name, paths in one.items()
         }
         for column, one in columns.items()
     }
@@ -130,6 +136,12 @@ def usable(columns: Cells, places: Sequence[int], reason: Reason) -> dict[str, d
 
 def at(items: Sequence[Any], places: Sequence[int]) -> list[Any]:
     return [items[place] for place in places]
+
+
+def of_seeds(paths: Sequence[str], places: Sequence[int], seeds: int) -> list[str]:
+    """The files of some seeds, of as many files for each seed."""
+    groups = [*in_groups(paths, len(paths) // seeds)] if paths else [()] * seeds
+    return [path for group in at(groups, places) for path in group]
 
 
 def missing_files(row: Mapping[str, Any], reason: Reason) -> list[Missing]:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from pipeline_lib.reporting.claim_records import claim_records
 from pipeline_lib.reporting.faults import with_faults
-from pipeline_lib.reporting.metrics import by_video, read_predictions
+from pipeline_lib.reporting.metrics import by_video
+from pipeline_lib.reporting.pooled import read_pooled
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.tables import PARAMETERS, read_long
 
@@ -46,9 +47,9 @@ def build_summary(
 
 def study(layout: Layout) -> dict[str, Any]:
     """Return what the numbers of a study have in common."""
-    (first, *_), *_ = layout["rows"][0]["cells"].values()
+    paths, datasets = next(iter(layout["rows"][0]["cells"].values())), layout.get("datasets", [""])
     kept = {key: layout[key] for key in ("title", "dataset", "columns", "summaries")}
-    return {**kept, "clips": clips_digest(read_predictions(first))}
+    return {**kept, "clips": clips_digest(read_pooled(paths[: len(datasets)], datasets))}
 
 
 def clips_digest(predictions: pd.DataFrame) -> str:

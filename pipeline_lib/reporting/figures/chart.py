@@ -14,6 +14,7 @@ from pipeline_lib.configuration.given_sets import is_given
 WORST = "#a83200"
 LETTERS = 24  # of a label in one line
 LABELS, PANEL = 1.4, 0.8  # inches
+Cells = Mapping[str, Sequence[Mapping[str, Any]]]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +136,7 @@ class Chart:
 
     study: name of the study.
     title: above the chart.
-    dataset: of the study.
+    dataset: of the study, the first of several.
     """
 
     study: str
@@ -150,10 +151,10 @@ class Chart:
         """The table, and in the layout of `faults.with_faults` and `selectors.with_guesses` the audits of the sets, and
         the histories of selection modules."""
         study = plan.study("study", self.study)
-        worst = study.get("worst", {})
+        worst, datasets = study.get("worst", {}), study["datasets"]
         rows = [
-            self._row(label, row, worst.get(label, {}))
-            | {"selectors": {column: plan.selector_histories(cells) for column, cells in row.items()}}
+            _row(label, row, worst.get(label, {}), datasets)
+            | {"selectors": {column: plan.selector_histories(cells, datasets) for column, cells in row.items()}}
             for label, row in study["rows"].items()
         ]
         words = "selections of the correct branch (%)" if study.get("types") else "accuracy (%)"
@@ -161,16 +162,8 @@ class Chart:
             "table": plan.table(self.study),
             "rows": rows,
             "summaries": study["summaries"],
-            "quantity": f"{words} on {self.dataset}",
+            "quantity": f"{words} on {study['dataset']}",
         }
-
-    def _row(self, label: str, row: Mapping[str, Any], worst: Mapping[str, Any]) -> dict[str, Any]:
-        beside = {column: {"audits": _audits(self.dataset, cells)} for column, cells in worst.items()}
-        audits = {column: _audits(self.dataset, cells) for column, cells in row.items()}
-        sources = {column: _source_audits(self.dataset, cells) for column, cells in row.items()}
-        further: dict[str, Any] = {"worst": beside} if beside else {}
-        further |= {"source_audits": sources} if any(sources.values()) else {}
-        return {"label": label, "audits": audits} | further
 
     def draw(self, files: Mapping[str, Any]) -> Figure:
         from pipeline_lib.reporting.chance import chance_note, with_marked_rows
@@ -192,13 +185,22 @@ class Chart:
         return with_faults(read_table(files["table"]), files)
 
 
-def _audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _row(label: str, row: Cells, worst: Cells, datasets: Sequence[str]) -> dict[str, Any]:
+    beside = {column: {"audits": _audits(datasets, cells)} for column, cells in worst.items()}
+    audits = {column: _audits(datasets, cells) for column, cells in row.items()}
+    sources = {column: _source_audits(datasets, cells) for column, cells in row.items()}
+    further: dict[str, Any] = {"worst": beside} if beside else {}
+    further |= {"source_audits": sources} if any(sources.values()) else {}
+    return {"label": label, "audits": audits} | further
+
+
+def _audits(datasets: Sequence[str], cells: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The audits of sets made on the target itself."""
-    shown = [Cell(dataset, **cell) for cell in cells]
+    shown = [Cell(dataset, **cell) for cell in cells for dataset in datasets]
     return [cell.audit for cell in shown if cell.source == cell.target]
 
 
-def _source_audits(dataset: str, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _source_audits(datasets: Sequence[str], cells: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The audits of sets made on another target (transfer)."""
-    shown = [Cell(dataset, **cell) for cell in cells]
+    shown = [Cell(dataset, **cell) for cell in cells for dataset in datasets]
     return [cell.audit for cell in shown if cell.source not in (None, cell.target) and not is_given(cell.source)]
