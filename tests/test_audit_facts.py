@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline_lib.attacks.expectation import Expectation
+from pipeline_lib.attacks.frame_order import DroppedFrames
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.attacked import AttackedClips, BoundFacts, FirstStepFacts, Trace
 from pipeline_lib.evaluation.audit import (
@@ -19,6 +21,7 @@ from pipeline_lib.evaluation.audit import (
 from pipeline_lib.evaluation.prediction import Scores
 from pipeline_lib.evaluation.recording import RecordedLoss, zero_elements
 from pipeline_lib.precision import gap_allowed
+from pipeline_lib.randomness.generators import clip_generators
 
 LABELS = np.array([0, 1, 1])
 
@@ -198,6 +201,17 @@ def test_live_and_stored_clips_are_measured_against_the_clean_ones():
         "box_excess": [0.0, 0.25, 0.25],
         "unchanged": [True, False, False],
     }
+
+
+def test_a_clip_whose_strongest_candidate_is_the_clean_clip_was_not_left_out():
+    clean = torch.rand(3, 1, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    dropped = DroppedFrames(dropped=2)
+    # Every lost frame makes this loss smaller.
+    made = dropped(lambda clips: -(clips - clean).abs().flatten(1).sum(1), clean, clip_generators(0, ["a", "b", "c"]))
+    assert torch.equal(made, clean)
+    for attack in (dropped, Expectation(attack=dropped, samples=2)):
+        assert bound_facts(attack, made, made, clean).unchanged.tolist() == [False] * 3
+    assert bound_facts(HalfBound(), made, made, clean).unchanged.tolist() == [True] * 3
 
 
 def test_the_gap_of_the_first_clip_is_relative_to_its_loss_as_evaluated():

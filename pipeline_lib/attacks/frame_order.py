@@ -31,6 +31,7 @@ class DroppedFrames:
     passes: ClassVar[str] = "tries + 1"
     forwards: ClassVar[str] = "tries + 1"
     at_least_frames: ClassVar[str] = "dropped + 1"
+    offers_clean: ClassVar[bool] = True
 
     dropped: Count
     tries: Count = 20

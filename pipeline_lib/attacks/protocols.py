@@ -37,6 +37,7 @@ class Attack(Protocol):
     - `bounded_by`: the attack whose bound, region and start's center it has.
     - `strongest_of`: the attack or attacks of one bound that it runs, keeping each clip's strongest result.
     - `passes`: a formula for its forward-backward passes.
+    - `offers_clean` (bool): the clean clip is one of its candidates, and may be the strongest.
     - `keeps_weights` (bool): it also scores clips, so the network's weights are not rounded for it.
     """
 

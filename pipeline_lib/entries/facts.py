@@ -95,6 +95,11 @@ def margin_of(attack: Any) -> int:
     return next((getattr(layer, name) for layer, name in names if isinstance(name, str)), 0)
 
 
+def offers_clean(attack: Any) -> bool:
+    """Whether an attack, or one that it wraps, declares that the clean clip is one of its candidates."""
+    return any(getattr(type(layer), "offers_clean", False) for layer in layers(attack))
+
+
 def entries_in(value: Any) -> Iterator[Mapping[str, Any]]:
     """All entries with a method in an entry, itself included."""
     if isinstance(value, Mapping):

@@ -34,7 +34,7 @@ class Trace(NamedTuple):
 
 class BoundFacts(NamedTuple):
     """(n,) each: ratio to the bound of the live and of the stored clips, largest distance of live clips from [0, 1],
-    and whether the stored clip equals the clean one."""
+    and whether the stored clip equals the clean one although the attack does not offer that."""
 
     live_ratio: np.ndarray
     stored_ratio: np.ndarray

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline_lib.attacks.losses import to_labels
 from pipeline_lib.attacks.protocols import LatticeAttack
+from pipeline_lib.entries.facts import offers_clean
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.answers import answer_facts
 from pipeline_lib.evaluation.attacked import AttackedClips, BoundFacts, Trace
@@ -48,9 +49,10 @@ def require_finite(videos: Sequence[str], what: str, *values: Tensor) -> None:
 
 
 def bound_facts(attack: LatticeAttack, live: Tensor, stored: Tensor, clean: Tensor) -> BoundFacts:
-    """Ratios of the clips to the attack's bound, and their distance from the box."""
+    """Ratios of the clips to the attack's bound, their distance from the box, and whether they were left unchanged: not
+    those of an attack that has the clean clip among its candidates."""
     excess = torch.maximum(live - 1, -live).flatten(1).amax(1).clamp_min(0)
-    unchanged = (stored == clean).flatten(1).all(1)
+    unchanged = (stored == clean).flatten(1).all(1) & (not offers_clean(attack))
     return BoundFacts(
         live_ratio=bound_ratio(attack, live, clean),
         stored_ratio=bound_ratio(attack, stored, clean),

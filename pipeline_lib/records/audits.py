@@ -16,7 +16,7 @@ class Audit(NamedTuple):
     first_rise: float  # of the attack's objective in the first step
     changed_predictions: float  # fraction of the stored clips
     reached_goals: float  # fraction of the stored clips
-    unchanged_clips: float  # fraction of the stored clips
+    unchanged_clips: float  # fraction of the stored clips; 0 if the clean clip is one of the attack's candidates
     live_bound_ratio: float  # the largest, of the live clips (before storage)
     bound_ratio: float  # the largest, of the stored clips
     box_excess: float  # the largest distance of a live pixel from [0, 1]
