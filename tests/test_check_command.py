@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 from torch import nn
 
+import stores
 import tiny
 from pipeline_lib.check import measurements
 from pipeline_lib.check.__main__ import main
 from pipeline_lib.check.clips import Reading, clips_of, numbered_as
 from pipeline_lib.check.models import classes_of_checkpoint, load_weights, model_of
+from pipeline_lib.clips.splits import Video
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
@@ -51,6 +53,21 @@ def folder(tmp_path, monkeypatch):
     tiny.write_clips(tmp_path / "clips.h5", count=12)
     (tmp_path / "own.py").write_text(MODEL)
     return tmp_path
+
+
+@pytest.mark.parametrize(("most", "count"), [(None, 4), (2, 2)])
+def test_of_several_clips_of_a_video_one_is_checked_since_its_tests_count_independent_clips(tmp_path, most, count):
+    videos = [Video(f"v{number // 3}.avi", number // 3 % 2, clip=number % 3 + 1) for number in range(12)]
+    store = stores.write(tmp_path / "clips.h5", videos=videos)
+    data = clips_of(store, Reading(most=most))
+    assert len({name.partition("#")[0] for name in data.names}) == len(data.names) == count
+    for name, clip, label in zip(data.names, data.clips, data.labels.tolist(), strict=True):
+        row = [video.name for video in videos].index(name)
+        assert (label, (clip * 255).round().byte().permute(1, 2, 3, 0).tolist()) == (
+            row // 3 % 2,
+            stores.FRAMES[row].tolist(),
+        )
+    assert len(set(data.labels.tolist())) == 2
 
 
 def test_the_command_ends_with_a_page(folder, capsys):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from pipeline_lib.clips.status import Status
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.clusters import videos_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class Reading:
 
 
 def clips_of(path: Path, reading: Reading) -> Labeled:
-    """The clips of a folder of class folders, a manifest, or a store (.h5).
+    """The clips of a folder of class folders, a manifest, or a store (.h5): one of each video.
 
     Raises:
         PipelineError: in one sentence, for anything else, for labels that are no class, or files that are not decoded.
@@ -114,15 +116,27 @@ def listed_manifest(manifest: Path) -> tuple[list[Path], list[int], list[str]]:
     return files, labels, classes
 
 
-def chosen(labels: Sequence[int], reading: Reading) -> list[int]:
-    """Rows of at most `most` clips: the classes in turn, drawn by the seed."""
-    order = np.random.default_rng(reading.seed).permutation(len(labels))
+def chosen(labels: Sequence[int], reading: Reading, videos: Sequence[str] = ()) -> list[int]:
+    """Rows of at most `most` clips: the classes in turn, drawn by the seed.
+
+    videos: of each clip; of several clips of one video only one is taken, as the tests of a check count independent
+        clips.
+    """
+    order = np.random.default_rng(reading.seed).permutation(len(labels)).tolist()
     turns: dict[int, int] = {}
     ranked = []
-    for row in order.tolist():
+    for row in one_of_each(videos, order) if videos else order:
         turns[labels[row]] = turns.get(labels[row], 0) + 1
         ranked.append((turns[labels[row]], row))
     return sorted(row for _, row in sorted(ranked, key=lambda one: one[0])[: reading.most])
+
+
+def one_of_each(videos: Sequence[str], order: Sequence[int]) -> list[int]:
+    """The rows in this order, of each video only the first."""
+    first: dict[str, int] = {}
+    for row in order:
+        first.setdefault(videos[row], row)
+    return list(first.values())
 
 
 def decoded(files: Sequence[Path], reading: Reading) -> np.ndarray:
@@ -146,7 +160,8 @@ def decoded(files: Sequence[Path], reading: Reading) -> np.ndarray:
 
 def _of_store(path: Path, reading: Reading) -> Labeled:
     store = Clips(path)
-    rows = chosen(store.labels.tolist(), reading)
+    videos = videos_of(pd.Index(store.videos)).tolist()
+    rows = chosen(store.labels.tolist(), reading, videos)
     names = [store.videos[row] for row in rows]
     return _labeled(store.read(rows), store.labels[rows], names, store.classes)
 

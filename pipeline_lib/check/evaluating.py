@@ -53,7 +53,8 @@ def evaluate(
     """The check of a network under a threat such as `linf:4/255`: measurements, findings and a verdict.
 
     network: clips -> logits (N, classes), normalization included. It is left as it was.
-    clips: (N, C, T, H, W) or images (N, C, H, W), floats in [0, 1]; labels: (N,) integers.
+    clips: (N, C, T, H, W) or images (N, C, H, W), floats in [0, 1], one of each video, since intervals and tests count
+        clips; labels: (N,) integers.
     attack: of an evaluation that is checked too: (network, clips, labels) -> adversarial clips.
     stand_in: a network from which attacks are transferred; by default a small one is trained on the clips.
     names: one per clip; by default their numbers. say, bars: show progress.
