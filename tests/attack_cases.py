@@ -3,7 +3,7 @@
 import torch
 
 from pipeline_lib.attacks.ascent import Ascent
-from pipeline_lib.entries.building import build
+from pipeline_lib.entries.building import build, load
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.randomness.generators import clip_generators
 
@@ -62,6 +62,12 @@ def resolved(entry):
     if not isinstance(entry, dict):
         return entry
     return {key: METHODS[value] if key == "method" else resolved(value) for key, value in entry.items()}
+
+
+def of_attacks(member: str) -> set[type]:
+    """The classes that attacks are built from, by a member of their kind: `admits` of regions, `project` of bounds."""
+    found = {load(target) for target in METHODS.values() if target.startswith("pipeline_lib.attacks.")}
+    return {each for each in found if hasattr(each, member)}
 
 
 def random_clips(*shape: int, seed: int = 0) -> torch.Tensor:

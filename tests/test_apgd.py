@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attack_cases import of_attacks
 from oracles import oracle
 from pipeline_lib.attacks import (
     DLR,
@@ -20,6 +21,7 @@ from pipeline_lib.attacks import (
     AtClean,
     Border,
     Constant,
+    FirstSampleOnly,
     LogUniform,
     Margin,
     PrintedRatioL2,
@@ -28,6 +30,7 @@ from pipeline_lib.attacks import (
     RatioL2,
     RatioLinf,
     SearchedRectangle,
+    SomeFrames,
     TargetedDLR,
     UniformNoise,
     craft,
@@ -136,18 +139,24 @@ def test_the_projection_onto_an_l1_ball_in_a_box_is_the_nearest_point():
         assert (((delta - found) * (other - found)).flatten(1).sum(1) < 1e-6).all()
 
 
+REGIONS = [
+    (AllPixels(), AtClean()),
+    (RandomRectangle(height=3, width=3), Constant(value=0.5)),
+    (Border(width=1), UniformNoise(radius=0.5)),
+    (RandomPixels(count=5), LogUniform(ratio=3.0)),
+    (SearchedRectangle(height=4, width=4, search="gradient"), AtClean()),
+    (SomeFrames(count=1), AtClean()),
+    (FirstSampleOnly(region=Border(width=1)), AtClean()),
+]
+
+
+def test_the_cases_have_every_region_and_every_bound_that_it_supports():
+    assert {type(region) for region, _ in REGIONS} == of_attacks("admits")
+    assert {type(perturbation) for perturbation in SETS} == of_attacks("project") - {PrintedRatioL2}
+
+
 @pytest.mark.parametrize("perturbation", SETS, ids=lambda p: type(p).__name__)
-@pytest.mark.parametrize(
-    ("region", "start"),
-    [
-        (AllPixels(), AtClean()),
-        (RandomRectangle(height=3, width=3), Constant(value=0.5)),
-        (Border(width=1), UniformNoise(radius=0.5)),
-        (RandomPixels(count=5), LogUniform(ratio=3.0)),
-        (SearchedRectangle(height=4, width=4, search="gradient"), AtClean()),
-    ],
-    ids=["all", "rectangle", "border", "pixels", "searched"],
-)
+@pytest.mark.parametrize(("region", "start"), REGIONS, ids=lambda part: type(part).__name__)
 @pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
 def test_it_stays_in_the_set_and_above_the_first_iterate(perturbation, region, start, clips):
     attack = apgd(perturbation, steps=8, region=region, start=start)

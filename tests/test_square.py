@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import tiny
+from attack_cases import of_attacks
 from oracles import oracle
 from pipeline_lib.attacks import (
     AdditiveL1,
@@ -16,11 +17,13 @@ from pipeline_lib.attacks import (
     AtClean,
     Border,
     Constant,
+    FirstSampleOnly,
     Margin,
     RandomPixels,
     RandomRectangle,
     RatioLinf,
     SearchedRectangle,
+    SomeFrames,
     Square,
     Strongest,
     UniformNoise,
@@ -119,20 +122,27 @@ def test_in_an_l2_ball_it_approaches_the_optimum_of_a_linear_loss(clips):
     assert (many < 1 + 1e-5).all()
 
 
-@pytest.mark.parametrize(
-    ("perturbation", "options"),
-    [
-        (perturbation, {"region": region, "start": start})
-        for perturbation in (LINF, RATIO, FULL)
-        for region, start in (
-            (AllPixels(), AtClean()),
-            (RandomRectangle(height=3, width=2, per="video"), Constant(value=0.5)),
-            (Border(width=1), UniformNoise(radius=0.5)),
-            (RandomPixels(count=5), Constant(value=0.1)),
-        )
-    ]
-    + [(L2, {}), (AdditiveL2(epsilon=4.0, step_size=0.1), {})],
-)
+CASES = [
+    (perturbation, {"region": region, "start": start})
+    for perturbation in (LINF, RATIO, FULL)
+    for region, start in (
+        (AllPixels(), AtClean()),
+        (RandomRectangle(height=3, width=2, per="video"), Constant(value=0.5)),
+        (Border(width=1), UniformNoise(radius=0.5)),
+        (RandomPixels(count=5), Constant(value=0.1)),
+        (SearchedRectangle(height=3, width=3, search="gradient"), Constant(value=0.5)),
+        (SomeFrames(count=1), AtClean()),
+        (FirstSampleOnly(region=Border(width=1)), AtClean()),
+    )
+] + [(L2, {}), (AdditiveL2(epsilon=4.0, step_size=0.1), {})]
+
+
+def test_the_cases_have_every_region_and_every_bound_that_it_supports():
+    assert {type(options["region"]) for _, options in CASES if options} == of_attacks("admits")
+    assert {type(perturbation) for perturbation, _ in CASES} == {AdditiveLinf, RatioLinf, AdditiveL2}
+
+
+@pytest.mark.parametrize(("perturbation", "options"), CASES)
 @pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
 def test_it_stays_in_the_set_and_above_the_first_candidate(perturbation, options, clips):
     weight, attack = weights(clips), square(perturbation, 60, **options)
