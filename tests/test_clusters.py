@@ -9,8 +9,10 @@ from pipeline_lib.clips.splits import Video
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.reporting.cells import measured
+from pipeline_lib.reporting.claim_files import COUNTS_VIDEOS, units_note
 from pipeline_lib.reporting.clusters import effective_clips, per_video, videos_of
 from pipeline_lib.reporting.column_means import mean_of_columns
+from pipeline_lib.reporting.difference_files import caption
 from pipeline_lib.reporting.metrics import accuracy, fraction_of_clips, wilson
 from pipeline_lib.reporting.paired import compare
 from pipeline_lib.reporting.table_files import interval_note
@@ -101,6 +103,18 @@ def test_the_caption_states_that_clips_are_clustered():
     table = pd.DataFrame({"sd": [None]})
     assert interval_note(table, layout) == "Wilson"
     assert "between videos, of 3 clips each" in interval_note(table, layout | {"clips_by_video": 3})
+
+
+def test_differences_count_videos_in_their_caption():
+    found = pd.DataFrame({"n": [30], "seeds": ["0"], "under": [""], "faults": [""]})
+    layout = {"dataset": "mine", "note": "A note."}
+    clips, videos = (caption(found, layout | beside) for beside in ({}, {"clips_by_video": 3}))
+    assert "exact over clips (McNemar for one seed)" in clips
+    assert "mine, n = 30 clips, seeds 0." in clips
+    assert "exact over videos" in videos
+    assert "mine, n = 30 videos of 3 clips each, seeds 0." in videos
+    assert units_note([{}, {"clips_by_video": 3}]) == COUNTS_VIDEOS
+    assert units_note([{}]) == ""
 
 
 def test_layouts_and_figures_know_how_many_clips_a_video_has():

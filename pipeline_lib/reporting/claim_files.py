@@ -1,7 +1,7 @@
 """Writes the table of claims as CSV, Markdown, LaTeX and HTML: a table for each work, and what is not computed."""
 
 import html as markup
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ ABOUT = (
 )
 PARTS = "In part, and in brackets: how many of its comparisons these studies compute."
 FAULTS = f"{formats.DAGGER} A compared number does not measure robustness, see the table audit."
+COUNTS_VIDEOS = "Where a video has several clips, n and the stated numbers of clips are numbers of videos."
 COLORS = {HOLDS: "guess", FAILS: "fault", UNDECIDED: "faint"}  # of `page_style`
 STYLE = """
 tr > :first-child { max-width: 30rem; min-width: 12rem; font-weight: 400; }
@@ -30,10 +31,14 @@ NO_CLAIM = "None of the claims is about tables of these studies."
 Record = Mapping[Any, Any]
 
 
-def write_claims(table: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, html: Path) -> None:
-    """Write the table of claims (`claims.build_claims`): as it is as CSV; by work as Markdown, LaTeX and HTML."""
+def write_claims(table: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path, html: Path, note: str = "") -> None:
+    """Write the table of claims (`claims.build_claims`): as it is as CSV; by work as Markdown, LaTeX and HTML.
+
+    note: the end of the caption (`units_note`).
+    """
     publish(csv, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
-    about = " ".join(filter(None, (summary_line(table), caption(table))))
+    what = " ".join(filter(None, (caption(table), note)))
+    about = " ".join(filter(None, (summary_line(table), what)))
     texts, pages = sections(table, claim_text, result_text), sections(table, claim_html, result_html)
     parts = [formats.markdown(title, "", text) for title, text in texts.items()]
     publish(markdown, "\n".join([f"## {TITLE}\n\n{formats.escape_markdown(about)}\n", *parts]))
@@ -42,8 +47,13 @@ def write_claims(table: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path,
     ]
     publish(latex, "\n".join(parts))
     parts = [f"<h2>{markup.escape(title)}</h2>\n{html_table(title, page)}" for title, page in pages.items()]
-    heads = [f"<p><b>{markup.escape(summary_line(table))}</b></p>", f"<p>{markup.escape(caption(table))}</p>"]
+    heads = [f"<p><b>{markup.escape(summary_line(table))}</b></p>", f"<p>{markup.escape(what)}</p>"]
     publish(html, formats.page(TITLE, "\n".join([*heads, *parts]), STYLE))
+
+
+def units_note(layouts: Iterable[Mapping[str, Any]]) -> str:
+    """Return what the numbers of clips count, if a video has several clips in any of the studies."""
+    return COUNTS_VIDEOS if any(layout.get("clips_by_video", 1) > 1 for layout in layouts) else ""
 
 
 def read_claims_table(path: Path | str) -> pd.DataFrame:

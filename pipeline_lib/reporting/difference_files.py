@@ -21,9 +21,14 @@ HEADINGS = {
 }
 ABOUT = (
     "Differences in points of percent over the same clips and seeds, row minus the other, with their 95 % intervals "
-    "(Bonett and Price; of means a bootstrap over clips) and p, exact over clips (McNemar for one seed). An asterisk, "
-    "and bold in HTML: below 5 % after Holm's correction for all p of the table."
+    "({intervals}) and p, exact over {p}. An asterisk, and bold in HTML: below 5 % after Holm's correction for all p "
+    "of the table."
 )
+OF_CLIPS = {"intervals": "Bonett and Price; of means a bootstrap over clips", "p": "clips (McNemar for one seed)"}
+OF_VIDEOS = {
+    "intervals": "Bonett and Price where the clips of each video agree, else a bootstrap over videos",
+    "p": "videos (random signs)",
+}
 IN_THE_WORST_CASE = "In the worst case: both numbers under the strongest attack of the column's bound."
 NOTHING = "Nothing to compare: a difference needs two rows with numbers in a column."
 
@@ -64,12 +69,15 @@ def label(layout: Mapping[str, Any], against: str, under: str) -> str:
 
 
 def caption(differences: pd.DataFrame, layout: Mapping[str, Any]) -> str:
-    """Return the caption: what is shown, data set, clips, seeds, the dagger, note."""
+    """Return the caption: what is shown, data set, clips or videos, seeds, the dagger, note."""
     if differences.empty:
         return NOTHING
-    clips, seeds = (sorted(set(differences[name].dropna()) - {""}) for name in ("n", "seeds"))
-    about = f"{layout['dataset']}, n = {' to '.join(map(str, clips[:1] + clips[1:][-1:])) or 0} clips"
-    about = f"{ABOUT} {about}, seeds {'; '.join(seeds) or 'none in common'}."
+    counts, seeds = (sorted(set(differences[name].dropna()) - {""}) for name in ("n", "seeds"))
+    clips = layout.get("clips_by_video", 1)
+    units = "clips" if clips == 1 else f"videos of {clips} clips each"
+    about = f"{layout['dataset']}, n = {' to '.join(map(str, counts[:1] + counts[1:][-1:])) or 0} {units}"
+    how = ABOUT.format_map(OF_CLIPS if clips == 1 else OF_VIDEOS)
+    about = f"{how} {about}, seeds {'; '.join(seeds) or 'none in common'}."
     dagger = f"{formats.DAGGER} One of the two is not a measure of robustness, see the table audit."
     worst = IN_THE_WORST_CASE if (differences["under"] == WORST).any() else ""
     return " ".join(filter(None, (about, worst, dagger if (differences["faults"] != "").any() else "", layout["note"])))
