@@ -32,6 +32,7 @@ from pipeline_lib.jobs.learned import learned
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.planning import Planning
 from pipeline_lib.jobs.run_files import write_run_files
+from pipeline_lib.jobs.scheduling import remove_default_rate_limit
 from pipeline_lib.provenance.fingerprints import fingerprint
 
 LIMIT = workflow.global_resources.get("gpu")
@@ -78,6 +79,7 @@ onstart:
         sharing.write_shared(Path(config["results"]), PLANNING.shared())
         write_run_files(Path(config["results"]), config)
         warm.start()
+        remove_default_rate_limit(workflow.scheduler)
         warning = oversubscription(ALLOWED, config["device"], config["gpu_share"])
         if warning and workflow.local_exec:  # a cluster assigns its GPUs itself
             LOGGER.warning(warning)
