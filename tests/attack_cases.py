@@ -1,6 +1,7 @@
 """Attacks with the papers' settings, and losses with known gradients to try them on."""
 
 import torch
+from torch import nn
 
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.entries.building import build, load
@@ -93,3 +94,22 @@ def wavy(clips: torch.Tensor) -> torch.Tensor:
 
 def generators(n: int = 4, first: int = 0) -> list[torch.Generator]:
     return clip_generators(7, [f"video {i}" for i in range(first, first + n)])
+
+
+def linear_in(weight: torch.Tensor):
+    """A loss with this gradient."""
+    return lambda clips: (weight * clips).flatten(1).sum(1)
+
+
+def weights_like(clips: torch.Tensor) -> torch.Tensor:
+    """A weight for each element of a clip."""
+    return torch.randn(clips.shape[1:], generator=torch.Generator().manual_seed(1), dtype=clips.dtype)
+
+
+def five_classes(pooled: int = 1) -> nn.Module:
+    """A network for images of 8 x 8, of which it averages squares of `pooled` pixels; it errs on some of them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        layers = [nn.Linear(192 // pooled**2, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5)]
+    front = [nn.AvgPool2d(pooled)] if pooled > 1 else []
+    return nn.Sequential(*front, nn.Flatten(), *layers).eval().requires_grad_(False)

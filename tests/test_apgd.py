@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attack_cases import of_attacks
+from attack_cases import five_classes, linear_in, of_attacks, weights_like
 from oracles import oracle
 from pipeline_lib.attacks import (
     DLR,
@@ -79,27 +79,15 @@ def run(attack: Apgd, loss, clips: Tensor, seed: int = 0) -> Tensor:
     return attack(loss, clips, clip_generators(seed, [str(i) for i in range(len(clips))]))
 
 
-def linear(weight: Tensor):
-    return lambda clips: (weight * clips).flatten(1).sum(1)
-
-
-def weights(like: Tensor) -> Tensor:
-    return torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(1), dtype=like.dtype)
-
-
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    """Five classes, for images; it errs on some of them."""
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        layers = [nn.Flatten(), nn.Linear(192, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5)]
-        return nn.Sequential(*layers).eval().requires_grad_(False)
+    return five_classes()
 
 
 @pytest.mark.parametrize("clips", [INNER, INNER[:, :, 0]], ids=["videos", "images"])
 def test_it_reaches_the_optimum_of_a_linear_loss(clips):
-    weight = weights(clips)
-    found = {type(p).__name__: run(apgd(p), linear(weight), clips) for p in (LINF, L2, RATIO, RATIO_L2)}
+    weight = weights_like(clips)
+    found = {type(p).__name__: run(apgd(p), linear_in(weight), clips) for p in (LINF, L2, RATIO, RATIO_L2)}
     torch.testing.assert_close(found["AdditiveLinf"], clips + 0.05 * weight.sign())
     torch.testing.assert_close(found["AdditiveL2"], clips + 0.5 * weight / weight.norm())
     torch.testing.assert_close(found["RatioLinf"], clips * 1.2 ** weight.sign())
@@ -110,13 +98,13 @@ def test_it_reaches_the_optimum_of_a_linear_loss(clips):
 
 def test_in_the_box_it_reaches_the_optimum_of_an_l1_ball():
     """The largest weights first, each as far as the box lets it."""
-    weight = weights(VIDEOS)
+    weight = weights_like(VIDEOS)
     room = torch.where(weight > 0, 1 - VIDEOS, VIDEOS).flatten(1)
     order = weight.abs().flatten().argsort(descending=True)
     spent = (2.0 - (room[:, order].cumsum(1) - room[:, order])).clamp_min(0).minimum(room[:, order])
     best = (spent * weight.abs().flatten()[order]).sum(1)
-    found = run(apgd(L1, steps=100), linear(weight), VIDEOS)
-    gained = (linear(weight)(found) - linear(weight)(VIDEOS)) / best
+    found = run(apgd(L1, steps=100), linear_in(weight), VIDEOS)
+    gained = (linear_in(weight)(found) - linear_in(weight)(VIDEOS)) / best
     assert (gained > 0.97).all()
     assert (gained < 1 + 1e-5).all()
 
@@ -160,10 +148,10 @@ def test_the_cases_have_every_region_and_every_bound_that_it_supports():
 @pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
 def test_it_stays_in_the_set_and_above_the_first_iterate(perturbation, region, start, clips):
     attack = apgd(perturbation, steps=8, region=region, start=start)
-    weight = weights(clips)
+    weight = weights_like(clips)
 
     def loss(x: Tensor) -> Tensor:
-        return linear(weight)(x) + 3 * (5 * x).sin().flatten(1).sum(1)
+        return linear_in(weight)(x) + 3 * (5 * x).sin().flatten(1).sum(1)
 
     found = run(attack, loss, clips)
     assert found.min() >= 0
@@ -177,16 +165,16 @@ def test_it_stays_in_the_set_and_above_the_first_iterate(perturbation, region, s
 def test_its_rectangles_are_those_of_the_attack_whose_set_it_is():
     options = {"region": RandomRectangle(height=3, width=3), "start": Constant(value=0.5)}
     gray = AdditiveLinf(epsilon=1.0, step_size=0.3)
-    weight = weights(VIDEOS)
-    theirs = run(Ascent(perturbation=gray, steps=2, **options), linear(weight), VIDEOS)
-    ours = run(apgd(gray, steps=5, **options), linear(weight), VIDEOS)
+    weight = weights_like(VIDEOS)
+    theirs = run(Ascent(perturbation=gray, steps=2, **options), linear_in(weight), VIDEOS)
+    ours = run(apgd(gray, steps=5, **options), linear_in(weight), VIDEOS)
     assert torch.equal((theirs != VIDEOS).any(1), (ours != VIDEOS).any(1))
-    assert torch.equal(run(apgd(gray, **options), linear(weight), VIDEOS)[1:2], run_one(gray, options, weight))
+    assert torch.equal(run(apgd(gray, **options), linear_in(weight), VIDEOS)[1:2], run_one(gray, options, weight))
 
 
 def run_one(perturbation, options, weight: Tensor) -> Tensor:
     """The second clip alone."""
-    return apgd(perturbation, **options)(linear(weight), VIDEOS[1:2], clip_generators(0, ["1"]))
+    return apgd(perturbation, **options)(linear_in(weight), VIDEOS[1:2], clip_generators(0, ["1"]))
 
 
 def test_it_takes_as_many_passes_as_steps_and_one_forward():
@@ -194,7 +182,7 @@ def test_it_takes_as_many_passes_as_steps_and_one_forward():
 
     def loss(clips: Tensor) -> Tensor:
         calls.append(clips.requires_grad)
-        return linear(weights(VIDEOS))(clips)
+        return linear_in(weights_like(VIDEOS))(clips)
 
     run(apgd(LINF, steps=7), loss, VIDEOS)
     assert calls == [True] * 7 + [False]

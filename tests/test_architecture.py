@@ -74,6 +74,14 @@ def test_files_and_functions_stay_short():
                 assert node.end_lineno - node.lineno < 40, f"{path.name}: {node.name}"
 
 
+def test_rules_hold_no_logic():
+    """What they share is short, and the rules themselves define no functions."""
+    rules = PACKAGE.parent / "workflow/rules"
+    assert (rules / "common.smk").read_text().count("\n") <= 120
+    for path in rules.glob("*.smk"):
+        assert path.name == "common.smk" or "def " not in path.read_text(), path.name
+
+
 def test_jobs_of_evaluation_take_objects_and_not_many_arguments():
     for path in MODULES:
         if room_of(path) == "evaluation":

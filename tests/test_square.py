@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import tiny
-from attack_cases import of_attacks
+from attack_cases import five_classes, linear_in, of_attacks, weights_like
 from oracles import oracle
 from pipeline_lib.attacks import (
     AdditiveL1,
@@ -30,7 +30,6 @@ from pipeline_lib.attacks import (
     craft,
 )
 from pipeline_lib.attacks.goal_loss import goal_loss
-from pipeline_lib.attacks.squares import Anywhere, InRegion, fraction_at
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
@@ -64,21 +63,9 @@ def run(attack: Square, loss, clips: Tensor) -> Tensor:
     return attack(loss, clips, named(clips))
 
 
-def linear(weight: Tensor):
-    return lambda clips: (weight * clips).flatten(1).sum(1)
-
-
-def weights(like: Tensor) -> Tensor:
-    return torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(1))
-
-
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    """Five classes, for images; it errs on some of them."""
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        layers = [nn.Flatten(), nn.Linear(192, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5)]
-        return nn.Sequential(*layers).eval().requires_grad_(False)
+    return five_classes()
 
 
 MANY = torch.randint(0, 256, (60, 3, 8, 8), generator=torch.Generator().manual_seed(5)) / 255
@@ -87,13 +74,13 @@ MANY = torch.randint(0, 256, (60, 3, 8, 8), generator=torch.Generator().manual_s
 @pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
 def test_in_an_linf_bound_it_reaches_the_optimum_of_a_linear_loss(clips):
     clips = clips[..., :4, :4]
-    weight = weights(clips)
+    weight = weights_like(clips)
     for perturbation, low, high in (
         (LINF, clips - 0.05, clips + 0.05),
         (RATIO, clips / 1.2, clips * 1.2),
     ):
         best = torch.where(weight > 0, high, low).clamp(0, 1)
-        torch.testing.assert_close(run(square(perturbation, 2500), linear(weight), clips), best)
+        torch.testing.assert_close(run(square(perturbation, 2500), linear_in(weight), clips), best)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +89,10 @@ def test_in_an_linf_bound_it_reaches_the_optimum_of_a_linear_loss(clips):
     ids=["rectangle", "border", "pixels"],
 )
 def test_in_a_region_it_reaches_the_optimum_of_a_linear_loss(options):
-    weight, attack = weights(VIDEOS), square(FULL, 3000, **options)
-    mask = attack.inside.place(linear(weight), VIDEOS, named(VIDEOS))
+    weight, attack = weights_like(VIDEOS), square(FULL, 3000, **options)
+    mask = attack.inside.place(linear_in(weight), VIDEOS, named(VIDEOS))
     best = torch.where(mask, (weight > 0).float(), VIDEOS)
-    assert torch.equal(run(attack, linear(weight), VIDEOS), best)
+    assert torch.equal(run(attack, linear_in(weight), VIDEOS), best)
 
 
 @pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
@@ -113,9 +100,9 @@ def test_in_an_l2_ball_it_approaches_the_optimum_of_a_linear_loss(clips):
     """Of a weight that is one sign in each half of a channel, as the pyramids are."""
     inner, weight = 0.4 + 0.2 * clips, torch.ones_like(clips[0])
     weight[..., :3] = -1
+    loss = linear_in(weight)
     few, many = (
-        (linear(weight)(run(square(L2, queries), linear(weight), inner)) - linear(weight)(inner)) / weight.norm() / 0.5
-        for queries in (20, 300)
+        (loss(run(square(L2, queries), loss, inner)) - loss(inner)) / weight.norm() / 0.5 for queries in (20, 300)
     )
     assert (many > few).all()
     assert (many > 0.35).all()
@@ -145,10 +132,10 @@ def test_the_cases_have_every_region_and_every_bound_that_it_supports():
 @pytest.mark.parametrize(("perturbation", "options"), CASES)
 @pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
 def test_it_stays_in_the_set_and_above_the_first_candidate(perturbation, options, clips):
-    weight, attack = weights(clips), square(perturbation, 60, **options)
+    weight, attack = weights_like(clips), square(perturbation, 60, **options)
 
     def loss(x: Tensor) -> Tensor:
-        return linear(weight)(x) + 3 * (5 * x).sin().flatten(1).sum(1)
+        return linear_in(weight)(x) + 3 * (5 * x).sin().flatten(1).sum(1)
 
     found = run(attack, loss, clips)
     assert found.min() >= 0
@@ -167,8 +154,8 @@ GRADIENT = {"region": SearchedRectangle(height=3, width=3, search="gradient"), "
 
 @pytest.mark.parametrize("options", [RECTANGLE, GRADIENT], ids=["drawn", "searched by gradients"])
 def test_its_rectangles_are_those_of_the_attack_whose_set_it_is(options):
-    theirs = run(Ascent(perturbation=FULL, steps=2, **options), linear(weights(VIDEOS)), VIDEOS)
-    ours = run(square(FULL, 20, **options), linear(weights(VIDEOS)), VIDEOS)
+    theirs = run(Ascent(perturbation=FULL, steps=2, **options), linear_in(weights_like(VIDEOS)), VIDEOS)
+    ours = run(square(FULL, 20, **options), linear_in(weights_like(VIDEOS)), VIDEOS)
     assert torch.equal((theirs != VIDEOS).any(1), (ours != VIDEOS).any(1))
 
 
@@ -294,10 +281,7 @@ def with_last_positions(theirs) -> None:
 )
 def test_it_is_as_strong_as_that_of_torchattacks(norm, perturbation, pooled):
     torchattacks = oracle("torchattacks")
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        layers = [nn.Linear(192 // pooled**2, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5)]
-        network = nn.Sequential(nn.AvgPool2d(pooled), nn.Flatten(), *layers).eval().requires_grad_(False)
+    network = five_classes(pooled)
     labels = network(MANY).argmax(1)
     theirs = torchattacks.Square(network, norm=norm, eps=perturbation.epsilon, n_queries=400)
     with_last_positions(theirs)
@@ -362,39 +346,6 @@ def test_a_network_that_draws_draws_for_the_clips_that_are_left():
                         parts.append(craft(Noisy(), MANY[some], labels[some], attack, names=names))
             results.append(torch.cat(parts))
         assert torch.equal(*results)
-
-
-def test_squares_have_the_size_that_they_are_given():
-    places = torch.rand(5000, 3, generator=torch.Generator().manual_seed(2))
-    images = Anywhere(shape=(1, 9, 7)).at(places, 9 / 63)
-    assert images.shape == (5000, 1, 1, 9, 7)
-    assert (images.flatten(1).sum(1) == 9).all()
-    assert images.any(0).all()
-    videos = Anywhere(shape=(8, 8, 8)).at(places, 1 / 8)
-    assert (videos.flatten(1).sum(1) == 64).all()
-    assert (videos.flatten(3).any(-1).sum(-1) == 4).all()
-    assert videos.any(0).all()
-
-
-def test_squares_in_a_region_are_its_nearest_pixels():
-    places = torch.rand(500, 3, generator=torch.Generator().manual_seed(2))
-    mask = torch.zeros(500, 1, 1, 6, 6, dtype=torch.bool)
-    mask[..., 1:5, 2:6] = True
-    found = InRegion.of_mask(mask).at(places, 4 / 16)
-    assert not (found & ~mask).any()
-    assert torch.equal(found.any(0), mask[0])
-    # Four pixels at a corner of the rectangle; elsewhere all within a distance of one.
-    assert set(found.flatten(1).sum(1).tolist()) == {4, 6, 9}
-    single = InRegion.of_mask(mask).at(places, 1 / 16)
-    assert (single.flatten(1).sum(1) == 1).all()
-    nothing = InRegion.of_mask(torch.zeros_like(mask)).at(places, 0.5)
-    assert not nothing.any()
-
-
-def test_the_schedule_is_that_of_the_authors():
-    """Sizes at 10,000 queries (their p_selection)."""
-    steps = {10: 1, 11: 2, 50: 2, 200: 4, 500: 8, 1000: 16, 2000: 32, 4000: 64, 6000: 128, 8000: 256, 9999: 512}
-    assert {query: 0.8 / fraction_at(query / 10_000, 0.8) for query in steps} == steps
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pipeline_lib.clips.videos import VideoFiles
 from pipeline_lib.ffmpeg_binary import ffmpeg_binary
 
 SPEC = VideoFiles(size=32, sampling=UniformStride(frames=8))
+H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "2", "-g", "12")
 B_FRAMES = ["-c:v", "mpeg4", "-bf", "2", "-qscale", "3"]
 
 

@@ -14,7 +14,8 @@ from pipeline_lib.clips.decode import Decoding, failed, in_order, in_turn
 from pipeline_lib.clips.folders import is_image
 from pipeline_lib.clips.images import fitted, opened
 from pipeline_lib.clips.listed_paths import entries
-from pipeline_lib.clips.sampling import Sampling, clips_of
+from pipeline_lib.clips.sampled import Sampled
+from pipeline_lib.clips.sampling import Sampling
 from pipeline_lib.clips.status import DecodedClip, Status
 from pipeline_lib.entries.ranges import Count, method
 from pipeline_lib.errors import PipelineError
@@ -23,7 +24,7 @@ FOLDERS_PER_CALL = 8
 
 
 @method
-class FrameFolders:
+class FrameFolders(Sampled):
     """Videos as folders of image files, one for each frame, in the order of the last number in their names.
 
     Only the frames of the clip are read, by Pillow, and resized and cropped as videos are. Files that are no images are
@@ -38,18 +39,10 @@ class FrameFolders:
     sampling: Sampling
     convert: bool = False
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return self.sampling.frames, self.size, self.size, 3
-
-    @property
-    def clips_per_video(self) -> int:
-        return len(clips_of(self.sampling))
-
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of the folders in their order, from `workers` threads: Pillow releases the GIL."""
         if self.clips_per_video > 1:
-            each = [dataclasses.replace(self, sampling=one) for one in clips_of(self.sampling)]
+            each = self.of_each_clip()
             return in_turn([spec.decode(paths, decoding, max(1, workers // len(each))) for spec in each])
 
         def decode_some(some: Sequence[Path]) -> list[DecodedClip]:

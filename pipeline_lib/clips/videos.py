@@ -17,7 +17,8 @@ from pipeline_lib.clips.ffmpeg_command import Limits, Request
 from pipeline_lib.clips.ffmpeg_process import Output, Received, descriptors
 from pipeline_lib.clips.messages import only_about_earlier_frames
 from pipeline_lib.clips.readable import in_words, why_unreadable
-from pipeline_lib.clips.sampling import Sampling, clips_of
+from pipeline_lib.clips.sampled import Sampled
+from pipeline_lib.clips.sampling import Sampling
 from pipeline_lib.clips.status import DecodedClip, Status, printable
 from pipeline_lib.clips.times import evenly_spaced, reaches
 from pipeline_lib.clips.wholeness import frames_in_header, missing
@@ -27,7 +28,7 @@ from pipeline_lib.jobs.limits import workers_within_open_files
 
 
 @method
-class VideoFiles:
+class VideoFiles(Sampled):
     """Video files: clips of `size` x `size` pixels, and the sampling that chooses their frames.
 
     size: side of the clips in pixels.
@@ -40,14 +41,6 @@ class VideoFiles:
     sampling: Sampling
     pixel_aspect: Literal["stored", "square"] = "stored"
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return self.sampling.frames, self.size, self.size, 3
-
-    @property
-    def clips_per_video(self) -> int:
-        return len(clips_of(self.sampling))
-
     def decode(self, paths: Sequence[Path], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of `paths` in their order, from `workers` ffmpeg processes at a time."""
         return self.decode_parts([Part(path) for path in paths], decoding, workers)
@@ -55,7 +48,7 @@ class VideoFiles:
     def decode_parts(self, parts: Sequence[Part], decoding: Decoding, workers: int) -> Iterator[DecodedClip]:
         """The clips of videos or of intervals of them, in their order."""
         if self.clips_per_video > 1:
-            each = [dataclasses.replace(self, sampling=one) for one in clips_of(self.sampling)]
+            each = self.of_each_clip()
             return in_turn([spec.decode_parts(parts, decoding, max(1, workers // len(each))) for spec in each])
         step = decoding.videos_per_process
         processes = workers_within_open_files(workers, descriptors(step), f"an ffmpeg process of {step} videos")

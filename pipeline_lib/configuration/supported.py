@@ -1,12 +1,12 @@
 """Attacks compared with the sets and goals that they are given: bounds and regions that an attack cannot move in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline_lib.configuration.entries import fail
 from pipeline_lib.entries.bounds import EVERYWHERE, strongest_of
 from pipeline_lib.entries.classes import class_of, find
-from pipeline_lib.entries.facts import declared, layers, target_of
+from pipeline_lib.entries.facts import declared, layers, located_entries, target_of
 from pipeline_lib.entries.fields import fields
 from pipeline_lib.entries.interfaces import is_protocol, missing_members
 from pipeline_lib.entries.methods import METHODS
@@ -24,22 +24,10 @@ def check_supported(where: str, entry: Any) -> None:
     `supports` is a list of alternatives, e.g. `"inside.perturbation = additive_l2, inside.region = all_pixels"`: of
     each field a method, of whose class or a derived one it is, or a `module:Protocol`.
     """
-    for path, part in parts_in(where, entry):
+    for path, part in located_entries(where, entry):
         _check_alternatives(path, part, [_conditions(text) for text in declared(part, "supports") or ()])
         _check_region(path, part)
         _check_goals(path, part)
-
-
-def parts_in(where: str, value: Any) -> Iterator[tuple[str, Entry]]:
-    """All entries with a method in an entry, itself included, each with its path."""
-    if isinstance(value, Mapping):
-        if "method" in value:
-            yield where, value
-        for key, inner in value.items():
-            yield from parts_in(f"{where}.{key}", inner)
-    elif isinstance(value, list | tuple):
-        for i, inner in enumerate(value):
-            yield from parts_in(f"{where}[{i}]", inner)
 
 
 def _conditions(text: str) -> list[Condition]:

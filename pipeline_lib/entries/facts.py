@@ -100,16 +100,21 @@ def offers_clean(attack: Any) -> bool:
     return any(getattr(type(layer), "offers_clean", False) for layer in layers(attack))
 
 
-def entries_in(value: Any) -> Iterator[Mapping[str, Any]]:
+def entries_in(value: Any) -> Iterator[Entry]:
     """All entries with a method in an entry, itself included."""
+    return (entry for _, entry in located_entries("", value))
+
+
+def located_entries(where: str, value: Any) -> Iterator[tuple[str, Entry]]:
+    """`entries_in`, each with its path below `where`."""
     if isinstance(value, Mapping):
         if "method" in value:
-            yield value
-        for inner in value.values():
-            yield from entries_in(inner)
+            yield where, value
+        for key, inner in value.items():
+            yield from located_entries(f"{where}.{key}", inner)
     elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from entries_in(inner)
+        for i, inner in enumerate(value):
+            yield from located_entries(f"{where}[{i}]", inner)
 
 
 def files_of(entry: Any) -> list[str]:

@@ -52,6 +52,17 @@ def locked(path: Path) -> Iterator[None]:
         release()
 
 
+@contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Holds the lock `path` and gives True; False if another process has it."""
+    release = try_lock(path)
+    try:
+        yield release is not None
+    finally:
+        if release is not None:
+            release()
+
+
 def wait_for(take: Callable[[], Found | None], holder: Callable[[], str], limit: float = float("inf")) -> Found:
     """Calls `take` until it returns a result; reports on the console which process holds it.
 

@@ -16,7 +16,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.file_systems import link_or_copy, synchronize
 from pipeline_lib.jobs.forcing import discard_if_forced
 from pipeline_lib.jobs.limits import free_bytes
-from pipeline_lib.jobs.locks import locked, try_lock
+from pipeline_lib.jobs.locks import locked, locked_if_free
 from pipeline_lib.jobs.system_errors import NO_SPACE, error_number
 
 SAVE_EVERY_SECONDS = 300.0
@@ -31,8 +31,7 @@ def run_folder(root: Path, key: str) -> Iterator[Path]:
     Raises:
         PipelineError: another process still holds the lock after the configured time.
     """
-    folder = root / key
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _made(root / key)
     with locked(folder / "lock"):
         discard_if_forced(folder, "lock")
         yield folder
@@ -41,17 +40,16 @@ def run_folder(root: Path, key: str) -> Iterator[Path]:
 @contextmanager
 def run_folder_if_free(root: Path, key: str) -> Iterator[Path | None]:
     """As `run_folder`; None if another process has the lock."""
-    folder = root / key
+    folder = _made(root / key)
+    with locked_if_free(folder / "lock") as free:
+        if free:
+            discard_if_forced(folder, "lock")
+        yield folder if free else None
+
+
+def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    release = try_lock(folder / "lock")
-    if release is None:
-        yield None
-        return
-    try:
-        discard_if_forced(folder, "lock")
-        yield folder
-    finally:
-        release()
+    return folder
 
 
 @contextmanager

@@ -8,7 +8,7 @@ Exit status: 0, or 2 for unsuitable input, in one sentence.
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline_lib.configuration.jobs import Jobs
@@ -53,6 +53,14 @@ def write_partial_tables(jobs: Jobs) -> str:
             path.unlink()
     lines = [f"{name}: {one.cells} of {one.planned} cells" for name, one in found.items()]
     return "\n".join([*(lines or ["There is no study."]), f"Tables, and what is missing: {folder}/README.md"])
+
+
+def show_partial_tables(jobs: Jobs, show: Callable[[str], None]) -> None:
+    """Writes the partial tables after a failure, and shows where they are. The failure itself is what is reported."""
+    try:
+        show(f"What is there as tables:\n{write_partial_tables(jobs)}")
+    except Exception as error:
+        show(f"There are no partial tables: {error}")
 
 
 def availability_of(jobs: Jobs) -> Availability:

@@ -1,0 +1,38 @@
+"""Squares of Square attack: their size and places, and the schedule of their sizes."""
+
+import torch
+
+from pipeline_lib.attacks.squares import Anywhere, InRegion, fraction_at
+
+
+def test_squares_have_the_size_that_they_are_given():
+    places = torch.rand(5000, 3, generator=torch.Generator().manual_seed(2))
+    images = Anywhere(shape=(1, 9, 7)).at(places, 9 / 63)
+    assert images.shape == (5000, 1, 1, 9, 7)
+    assert (images.flatten(1).sum(1) == 9).all()
+    assert images.any(0).all()
+    videos = Anywhere(shape=(8, 8, 8)).at(places, 1 / 8)
+    assert (videos.flatten(1).sum(1) == 64).all()
+    assert (videos.flatten(3).any(-1).sum(-1) == 4).all()
+    assert videos.any(0).all()
+
+
+def test_squares_in_a_region_are_its_nearest_pixels():
+    places = torch.rand(500, 3, generator=torch.Generator().manual_seed(2))
+    mask = torch.zeros(500, 1, 1, 6, 6, dtype=torch.bool)
+    mask[..., 1:5, 2:6] = True
+    found = InRegion.of_mask(mask).at(places, 4 / 16)
+    assert not (found & ~mask).any()
+    assert torch.equal(found.any(0), mask[0])
+    # Four pixels at a corner of the rectangle; elsewhere all within a distance of one.
+    assert set(found.flatten(1).sum(1).tolist()) == {4, 6, 9}
+    single = InRegion.of_mask(mask).at(places, 1 / 16)
+    assert (single.flatten(1).sum(1) == 1).all()
+    nothing = InRegion.of_mask(torch.zeros_like(mask)).at(places, 0.5)
+    assert not nothing.any()
+
+
+def test_the_schedule_is_that_of_the_authors():
+    """Sizes at 10,000 queries (their p_selection)."""
+    steps = {10: 1, 11: 2, 50: 2, 200: 4, 500: 8, 1000: 16, 2000: 32, 4000: 64, 6000: 128, 8000: 256, 9999: 512}
+    assert {query: 0.8 / fraction_at(query / 10_000, 0.8) for query in steps} == steps
