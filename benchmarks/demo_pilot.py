@@ -5,7 +5,7 @@
 Clips, models and sets of each setting lie in a folder of their own, so that its jobs are those of the demo with these
 values. A row of Markdown: accuracy of No Defense on clean clips, of AT-PGD on clean clips, under PGD and under the
 worst case of its bound, in percent with 95 % intervals, and loss and accuracy of the last two epochs' training clips.
-No other defense is trained: the choice cannot look at which one wins.
+No other defense is trained: the choice cannot depend on which one wins.
 """
 
 import argparse

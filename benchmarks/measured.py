@@ -3,7 +3,7 @@
     python benchmarks/measured.py --title "The demo" --command "make demo" --tables results/tables \
         --out resources/measured/demo.md
 
-The page is written anew: each table with its title and caption, and the machine and versions of this program's run.
+The page is written again: each table with its title and caption, and the machine and versions of this program's run.
 In the other files the lines between `<!-- table NAME -->` and `<!-- end -->` are replaced by the table of that name.
 """
 

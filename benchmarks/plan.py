@@ -89,7 +89,7 @@ def plan_of(case: Case) -> dict[str, Any]:
 
 
 def planned(case: Case) -> Work:
-    """What the plan says."""
+    """The plan's estimates."""
     plan = plan_of(case)
     numbers = {name: Numbers(case.clips, case.clips, len(CLASSES), "entry") for name in plan["datasets"]}
     estimates = Estimates(plan=plan, batch_size=case.at_once, counts=read_counts([SHIPPED]), given=numbers)

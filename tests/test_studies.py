@@ -13,7 +13,7 @@ from pipeline_lib.errors import PipelineError
 
 BRANCHES = {"clean": [], "lp": [{"steps": 1}]}
 STANDARD = {"method": "standard"}
-TRANSFORMED = {"method": "transformed", "transform": {}, "defense": STANDARD}
+
 MANUAL = {"method": "multibn_manual", "branches": BRANCHES}
 SELECTING = {"method": "multibn", "branches": BRANCHES, "selector": {}}
 

@@ -36,7 +36,6 @@ NAMES = [
     if target.startswith("pipeline_lib.transforms.") and not declared({"method": target}, "generated_by")
 ]
 TRANSFORMS = {name: build({"method": METHODS[name]} | SMALL.get(name, {})) for name in NAMES}
-DETERMINISTIC = {name: transform for name, transform in TRANSFORMS.items() if not transform.stochastic}
 STOCHASTIC = {name: transform for name, transform in TRANSFORMS.items() if transform.stochastic}
 SHAPES = [(3, 3, 20, 18), (3, 3, 2, 20, 18)]
 

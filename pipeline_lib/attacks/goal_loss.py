@@ -18,7 +18,7 @@ def unchanged(loss: Loss) -> Loss:
 
 
 def unrecorded(rows: Tensor, logits: Tensor) -> None:
-    """In place of `GoalLoss.kept`, where nobody records a search."""
+    """In place of `GoalLoss.kept`, where no search is recorded."""
 
 
 class LastLogits:

@@ -21,7 +21,7 @@ from pipeline_lib.errors import PipelineError
 class TranslationInvariant(Around):
     """`attack` with each gradient convolved with a kernel, frame by frame and channel by channel (their Eq. 8).
 
-    The convolution stands for the mean gradient over translated pictures. It costs no pass. Outside of a frame the
+    The convolution approximates the mean gradient over translated pictures. It costs no pass. Outside of a frame the
     gradient is 0. An attack's region and momentum apply to the smoothed gradient.
 
     attack: the one whose gradients are smoothed.

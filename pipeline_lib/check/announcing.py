@@ -10,7 +10,7 @@ EARLY = "A fooled clip needs no more steps: where many are, everything takes les
 
 
 def announce(measuring: Measuring, attacks: Sequence[Measurement], say: Reporting) -> None:
-    """Says what everything will cost."""
+    """Reports the cost of all measurements."""
     budget, plan = measuring.budget, measuring.planned(attacks, len(measuring.order))
     say(f"one clip takes {budget.forward:.3g} s forward, {budget.with_gradient:.3g} s with its gradient")
     for title, clips, seconds, early in plan:

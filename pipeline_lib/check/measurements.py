@@ -77,7 +77,7 @@ class Attacks:
         )
 
     def naive(self) -> list[Measurement]:
-        """PGD as someone runs it who knows neither of zero gradients nor of random outputs."""
+        """PGD without anything against zero gradients or random outputs."""
         steps, found = self.steps[0], []
         plain = Measurement(
             name="plain",
@@ -165,7 +165,7 @@ class Attacks:
         )
 
     def square(self) -> list[Measurement]:
-        """Random search without gradients, for the bounds that it knows."""
+        """Random search without gradients, for the bounds that it supports."""
         if self.threat.kind == "l1":
             return []
         # Of a random network, one pass decides whether a clip is finished: the votes over several decide at the end.

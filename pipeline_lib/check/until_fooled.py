@@ -1,4 +1,4 @@
-"""PGD that ends for each clip as soon as it fools the network: a check asks whether it does, and not how far."""
+"""PGD that ends for each clip as soon as it fools the network: a check needs no margin of what is fooled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -41,7 +41,7 @@ def warn_of_copies(store: Path, other: Path) -> None:
     """Warns, in the log and on the console, of clips with the same frames as another one of the store or of the other
     split's store.
 
-    The other store is looked at if it exists: of two jobs that write both at once, the later one sees both.
+    The other store is read if it exists: of two jobs that write both at once, the later one sees both.
     """
     clips = Clips(store)
     found = {f"{store.stem} clips": copies_within(clips)}

@@ -13,7 +13,7 @@ NAMED = 5
 def require_separate(lists: Lists, root: Path, allow_overlap: bool) -> None:
     """PipelineError for a video in both lists, one that is listed twice, or a class without training or test videos.
 
-    With `allow_overlap` a video may be in both lists. Lists whose class says `separate = True` are not read: their
+    With `allow_overlap` a video may be in both lists. Lists whose class declares `separate = True` are not read: their
     splits are different files, of records without names.
     """
     names = lists.class_names(root)

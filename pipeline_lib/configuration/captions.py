@@ -178,7 +178,7 @@ def _training(model: Plan) -> str:
         return f"{words} from {_name(initial)}"
     if initial:
         path = Path(initial["file"])
-        # A plan may be made without the weights; the job that needs them says that they are missing.
+        # A plan may be made without the weights; the job that needs them reports that they are missing.
         digest = f", SHA-256 {content_facts(path)['sha256'][:DIGEST]}" if path.is_file() else ""
         return f"{words} from {path.name}{digest}"
     return words

@@ -22,7 +22,7 @@ PROCESS_MB = 710
 TRAINING_COPIES = 5
 # Of a batch in float32: clean, attacked, their gradient and steps, and those read ahead; without an attack.
 CLIP_COPIES, PREDICTED_COPIES = 8, 3
-# Buffers of convolutions and of the allocator beside the tensors that are alive.
+# Buffers of convolutions and of the allocator beside the tensors in use.
 WORKSPACE = 1.35
 # bf16 activations, with what remains in fp32.
 BF16 = 0.6
@@ -78,7 +78,7 @@ class Estimates:
         return self._once(("counts", dataset, model), lambda: self._counted(dataset, model))
 
     def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
-        """A value that is made the first time that it is asked for: there are thousands of jobs."""
+        """A value that is computed at its first use: there are thousands of jobs."""
         if key not in self.known:
             self.known[key] = make()
         return self.known[key]

@@ -21,7 +21,7 @@ MARGIN = 1.25
 # In a cluster's job two Snakemake processes wait for the one that works.
 SNAKEMAKE_MB = 250
 STARTING_MINUTES = 10
-# What a job reaches where `tflops` does not say it: less than half of what a core of two with AVX-512 did on batches of
+# What a job reaches without the key `tflops`: less than half of what a core of two with AVX-512 did on batches of
 # tiny networks (0.05), and a small GPU in fp32.
 CPU_TFLOPS_PER_THREAD, GPU_TFLOPS = 0.02, 1.5
 TERA = 1e12

@@ -81,7 +81,7 @@ def _study(where: str, entry: Mapping[str, Any], plan: Plan) -> dict:
 
 def _worst(where: str, entry: Mapping[str, Any], rows: Mapping[str, dict], plan: Plan, beside: Any) -> dict[str, dict]:
     """The cells of the worst cases by row and column, empty if there are none. Raises PipelineError for a study that
-    asks in vain."""
+    has none and names them."""
     if beside == NOTHING:
         return {}
     if entry.get("types"):

@@ -1,4 +1,4 @@
-"""Facts of a model's answers on clean clips: does it answer the same for everything, or without regard to the input?"""
+"""Facts of a model's answers on clean clips: are they all the same, or independent of the input?"""
 
 import numpy as np
 

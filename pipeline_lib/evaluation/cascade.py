@@ -60,12 +60,12 @@ class Union:
         self.predictions, self.losses = labels.copy(), np.full(len(labels), np.nan)
         self.selections = np.full(len(labels), -1)
 
-    def standing(self) -> np.ndarray:
+    def remaining(self) -> np.ndarray:
         """The rows of the clips that are correct so far."""
         return np.flatnonzero(self.predictions == self.labels)
 
     def offer(self, rows: np.ndarray, scores: Scores) -> None:
-        """Scores of clips that stand."""
+        """Scores of clips that are correct so far."""
         self.predictions[rows], self.losses[rows] = scores.predictions, scores.losses
         self.selections[rows] = scores.selections
 
@@ -92,10 +92,10 @@ def make_union(
     with run_folder(run.folder, key) as folder, stop_requests() as stop:
         branches: Sequence[str] = Source(weights=weights).load(data.classes, settings.device).branches
         for path in clean:
-            rows = union.standing()
+            rows = union.remaining()
             union.offer(rows, read_scores(path, ChosenClips(data, rows), branches))
         for number, step in enumerate(steps):
-            rows = union.standing()
+            rows = union.remaining()
             counts.append(len(rows))
             if len(rows):
                 source = Source(weights=weights, branch=step.branch)

@@ -197,7 +197,7 @@ def _attacked(
         # A copy: the audit needs the clean clips, and an attack may write into its argument.
         ends = _ends(craftings, objective, clean.clone(), crafting.draws(videos))
         for one, live in zip(craftings, ends, strict=True):
-            # The facts may take a pass of the network: a longer attack goes on as if there had been none.
+            # The facts may take a pass of the network: they draw from copies, so that a longer attack is unchanged.
             step = first_step if one is crafting else replace(first_step)
             with autocast(precision, settings.device), drawing([copy_of(generator) for generator in draws]):
                 attacked.append((recorded.until_now(), live, step.facts(live, clean)))

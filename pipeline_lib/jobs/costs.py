@@ -105,7 +105,7 @@ def _summed(fact: str, entry: Any, shape: Sequence[int]) -> int:
     if isinstance(entry, Mapping):
         if declared(entry, fact) is not None:
             return evaluated(fact, entry, shape)
-        if declared(entry, "passes") is not None:  # of a class that says nothing about this part of its passes
+        if declared(entry, "passes") is not None:  # of a class that does not declare this part of its passes
             return 0
         return sum(_summed(fact, value, shape) for value in entry.values())
     if isinstance(entry, list | tuple):

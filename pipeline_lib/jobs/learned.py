@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pipeline_lib.jobs.used import TABLE
 
-# Shorter jobs say little about the rate of a device: their time is that of files and of the start.
+# The rate of shorter jobs is not that of the device: their time is that of files and of the start.
 SECONDS = 5.0
 
 

@@ -42,7 +42,7 @@ class Progress:
 
     def __init__(self, title: str, total: int, unit: str, start: int = 0) -> None:
         self.title, self.total, self.unit, self.done, self.start = title, total, unit, start, start
-        self.began = self.told = time.monotonic()
+        self.began = self.reported = time.monotonic()
         self.bar = _bar(title, total, unit, start)
 
     def advance(self, items: int, **figures: float) -> None:
@@ -52,8 +52,8 @@ class Progress:
         if self.bar is not None:
             self.bar.set_postfix_str(words, refresh=False)
             self.bar.update(items)
-        if time.monotonic() - self.told > LINE_EVERY_SECONDS or self.done >= self.total:
-            self.told = time.monotonic()
+        if time.monotonic() - self.reported > LINE_EVERY_SECONDS or self.done >= self.total:
+            self.reported = time.monotonic()
             LOGGER.info(self._line(words))
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Operations and memory of a network, counted on the meta device: its tensors have shapes and no content.
 
 Operations are floating-point operations of convolutions and matrix products, two for a multiplication and an addition,
-by the formulas of `torch.utils.flop_counter`. Memory is the peak of what is alive at the same time, without workspaces.
+by the formulas of `torch.utils.flop_counter`. Memory is the peak of the storages in use at once, without workspaces.
 """
 
 import weakref
@@ -28,7 +28,7 @@ CLIPS = 2  # of a pass
 
 
 class Counter(TorchDispatchMode):
-    """Counts floating-point operations, and the bytes of all storages that are alive at once."""
+    """Counts floating-point operations, and the bytes of all storages in use at once."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Verdicts on a model whose answers tell nothing about its input."""
+"""Verdicts on a model whose answers are independent of its input."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ LEAST_ENTROPY = 0.1
 
 
 def trouble_of_answers(audit: Mapping[Any, Any]) -> str:
-    """Return the fault of a model whose answers to clean clips tell little or nothing about them, empty for others.
+    """Return the fault of a model whose answers to clean clips depend little or not on them, empty for others.
 
     Nearly one answer is left of the entropy of the labels; or the balanced accuracy is less than two standard errors
     above that of guessing.

@@ -1,4 +1,4 @@
-"""One comparison of a claim: what the clips say for it and against it, and the sample that would decide it."""
+"""One comparison of a claim: the evidence of the clips for and against it, and the sample that would decide it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Finding:
 
 
 def finding(comparison: Mapping[str, Any], first: Measured, second: Measured) -> Finding:
-    """Return what two cells say about a comparison.
+    """Return the evidence of two cells on a comparison.
 
     higher, lower: the exact two-sided p of the clips' differences, in the direction of the difference; 1 in the other.
     similar: `equivalence.similarity`.
@@ -54,7 +54,7 @@ def p_values(comparison: Mapping[str, Any], pair: Comparison) -> tuple[float, fl
 
 
 def is_true(comparison: Mapping[str, Any], first: float, second: float) -> bool:
-    """Return whether two numbers, in percent, are as a comparison says, without a test."""
+    """Return whether two numbers, in percent, satisfy a comparison, without a test."""
     if comparison["relation"] == SIMILAR:
         return abs(first - second) <= comparison["margin"] + 1e-9
     return first < second if comparison["relation"] == LOWER else first > second

@@ -18,7 +18,7 @@ Place = tuple[str, str, str]  # study, row, column
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """The cells of studies under one kind of attack, and what an audit says against them."""
+    """The cells of studies under one kind of attack, and the faults that an audit found in them."""
 
     numbers: Mapping[str, Numbers]
     faults: Mapping[Place, str]

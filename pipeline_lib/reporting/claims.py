@@ -74,7 +74,7 @@ def build_claims(claims: Sequence[Claim], layouts: Layouts) -> pd.DataFrame:
 
 
 def described(claim: Claim) -> dict[str, Any]:
-    """Return what the table says about a claim whether it is computed or not."""
+    """Return the columns of a claim that do not depend on whether it is computed."""
     about = {key: claim[key] for key in ("id", "work", "place", "statement", "note")}
     studies = " ".join(studies_of([claim]))
     return {**about, "studies": studies, "comparisons": len(claim["comparisons"]), "printed": printed_outcome(claim)}
@@ -120,7 +120,7 @@ def result(findings: Sequence[Finding], corrected: float, level: float) -> dict[
 
 
 def deciding(findings: Sequence[Finding]) -> Finding:
-    """Return the comparison that decides a claim: the one that says most against it, or least for it."""
+    """Return the comparison that decides a claim: the one with most evidence against it, or least for it."""
     return min(findings, key=lambda one: (one.fails, -one.holds))
 
 

@@ -101,7 +101,7 @@ def title_size() -> float:
 
 
 def across(panels: int, inches: float) -> int:
-    """Return how many panels of at least `inches` stand side by side, if all lines but the last have as many."""
+    """Return how many panels of at least `inches` fit side by side, if all lines but the last have as many."""
     return max(1, min(panels, int(width() / inches + 1e-6)))
 
 

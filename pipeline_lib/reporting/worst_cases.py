@@ -68,7 +68,7 @@ def with_best(table: pd.DataFrame, layout: Mapping[str, Any], numbers: Numbers) 
 
 
 def worst_note(table: pd.DataFrame) -> str:
-    """Return what a caption says on worst cases and weak attacks, empty for a table without."""
+    """Return a caption's sentences on worst cases and weak attacks, empty for a table without."""
     return " ".join(worst_notes(table))
 
 

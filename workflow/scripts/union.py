@@ -1,4 +1,4 @@
-"""Attacks the test clips on one model with all attacks of a row in sequence, each on the clips that still stand."""
+"""Attacks the test clips on one model with a row's attacks in sequence, each on the clips that are still correct."""
 
 from pathlib import Path
 

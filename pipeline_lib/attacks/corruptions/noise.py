@@ -1,4 +1,4 @@
-"""Noise of every pixel (Hendrycks and Dietterich, ICLR 2019), drawn anew for each frame."""
+"""Noise of every pixel (Hendrycks and Dietterich, ICLR 2019), drawn again for each frame."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,1 +1,1 @@
-"""Trainings of generators (`networks.generators`): entries of `models` whose `defense` says what is minimized."""
+"""Trainings of generators (`networks.generators`): entries of `models` whose `defense` states the loss."""

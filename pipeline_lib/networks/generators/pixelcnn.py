@@ -75,7 +75,7 @@ class PixelCNNNetwork(nn.Module):
     def __init__(self, width: int, blocks: int, mixtures: int) -> None:
         super().__init__()
         self.width = width
-        # The channel of ones tells the frame from dark pixels.
+        # The channel of ones distinguishes the frame from dark pixels.
         self.first_above = nn.Conv2d(CHANNELS + 1, width, (2, 3))
         self.first_left = nn.Conv2d(CHANNELS + 1, width, (1, 2))
         self.above = nn.ModuleList(Gated(width, (2, 3)) for _ in range(blocks))
