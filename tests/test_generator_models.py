@@ -115,6 +115,7 @@ ERRORS = [
     ("pixelcnn.defense", {"method": "standard"}, "the network generates likelihood, and the defense trains one that"),
     ("wgan.defense", {"method": "maximum_likelihood"}, "the network generates images of latents"),
     ("shapes.defense", {"method": "wasserstein"}, "the network generates nothing"),
+    ("wgan.training", "untrained", "models.wgan.training: epochs is 0: a generator without training"),
     (
         "pixelcnn.defense",
         PIXEL_DEFEND | {"defense": {"method": "maximum_likelihood"}},

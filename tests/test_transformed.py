@@ -20,6 +20,7 @@ from pipeline_lib.models.trained import load_model, new_network, start_from
 from pipeline_lib.networks.multi_batchnorm import through
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.transforms.bpda import transformed
 from sets import CPU, attacked, frames_of, predicted, rows_of
 from training_runs import trained
 
@@ -240,3 +241,22 @@ def test_a_transform_of_the_users_that_writes_into_its_input_changes_nothing_els
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     assert np.array_equal(frames_of(made, folders[0]), frames_of(made, folders[1]))
     assert (folders[0] / "audit.csv").read_bytes() == (folders[1] / "audit.csv").read_bytes()
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(1.5, 0.0), (1.0, -0.25)])
+@pytest.mark.parametrize("differentiable", [True, False])
+def test_a_transform_of_the_users_that_leaves_the_unit_interval_is_named(factor, shift, differentiable):
+    class Shifted:
+        stochastic = False
+
+        def __init__(self) -> None:
+            self.differentiable = differentiable
+
+        def __call__(self, clips):
+            return clips * factor + shift
+
+    clips = torch.linspace(0, 1, 96).view(2, 3, 1, 4, 4).requires_grad_()
+    words = f"transform Shifted returns values from {shift:g} to {factor + shift:g}: it must keep"
+    with pytest.raises(PipelineError, match=words):
+        transformed(Shifted(), clips)
+    assert transformed(Shifted(), clips / 4 + 0.3).requires_grad

@@ -16,7 +16,13 @@ from pipeline_lib.configuration.entries import (
     resolve_fields,
 )
 from pipeline_lib.configuration.figures import resolve_figures
-from pipeline_lib.configuration.generators import check_generator, check_rows, generator_networks, generator_of
+from pipeline_lib.configuration.generators import (
+    check_generator,
+    check_rows,
+    check_trained,
+    generator_networks,
+    generator_of,
+)
 from pipeline_lib.configuration.given_sets import given_sets
 from pipeline_lib.configuration.initial_weights import check_selection, initial_of, seeds_of_entry
 from pipeline_lib.configuration.lengths import check_lengths
@@ -153,7 +159,9 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
     check_selection(where, entry, model)
     check_generator(where, model)
     named = {**entry, GENERATOR: generator_of(entry["defense"])}
-    return model | {key: initial_of(f"{where}.{key}", name, named.get(key), seed, config) for key in INITIAL}
+    model |= {key: initial_of(f"{where}.{key}", name, named.get(key), seed, config) for key in INITIAL}
+    check_trained(where, model)
+    return model
 
 
 def _network(where: str, name: str, sections: Sections) -> dict:

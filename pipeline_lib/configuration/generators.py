@@ -7,7 +7,7 @@ from typing import Any
 from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.given_sets import models_of
 from pipeline_lib.configuration.studies import Plan, used_cells
-from pipeline_lib.configuration.targets import MEMBERS
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS
 from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, layers
 from pipeline_lib.errors import PipelineError
 
@@ -52,6 +52,13 @@ def check_generator(where: str, model: Mapping[str, Any]) -> None:
         raise fail(f"{where}.defense", "two transforms have a generator: name one")
     for one in purifying:
         _check_kind(where, one)
+
+
+def check_trained(where: str, model: Mapping[str, Any]) -> None:
+    """Raises PipelineError for a generator without any training: neither epochs nor initial weights."""
+    untrained = model["training"]["epochs"] == 0 and not any(model.get(key) for key in INITIAL)
+    if untrained and declared(innermost(model["network"]), "generates"):
+        raise fail(f"{where}.training", "epochs is 0: a generator without training or initial weights makes noise")
 
 
 def _check_kind(where: str, transform: Mapping[str, Any]) -> None:

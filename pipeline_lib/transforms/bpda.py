@@ -10,6 +10,8 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.randomness.draws import present_generators
 
 Backward = Literal["bpda", "none"]
+# Below half a gray level.
+ROUNDING = 1e-3
 
 
 class Deterministic(Protocol):
@@ -68,8 +70,9 @@ def transformed(transform: Deterministic | Stochastic, clips: Tensor, backward: 
     as if the transform were the identity, and `none` returns zero, as autograd does for rounding (masking).
     A stochastic transform draws from the generators of `drawing`.
     """
-    function = _drawn(transform, len(clips))
-    if not type(transform).__module__.startswith("pipeline_lib."):
+    function, own = _drawn(transform, len(clips)), not type(transform).__module__.startswith("pipeline_lib.")
+    if own:
+        least, most = _range_of(clips)
         # A copy: a transform of a user's own may write into its argument, which attacks and training use again.
         clips = clips.clone()
     if transform.differentiable:
@@ -79,7 +82,25 @@ def transformed(transform: Deterministic | Stochastic, clips: Tensor, backward: 
     if output.shape != clips.shape:
         made = f"{type(transform).__name__} returns {tuple(output.shape)} for {tuple(clips.shape)}"
         raise PipelineError(f"transform {made}: it must keep the shape")
+    if own:
+        # Only of these: looking at the values waits for the device. The start of an attack may be outside [0, 1].
+        _require_range(type(transform).__name__, output, min(least, 0.0), max(most, 1.0))
     return output
+
+
+def _require_range(name: str, output: Tensor, least: float, most: float) -> None:
+    """Raises PipelineError for a transform's output outside [least, most]."""
+    low, high = _range_of(output)
+    if low < least - ROUNDING or high > most + ROUNDING:
+        raise PipelineError(
+            f"transform {name} returns values from {low:.4g} to {high:.4g}: it must keep clips in [0, 1]; clamp them"
+        )
+
+
+def _range_of(clips: Tensor) -> tuple[float, float]:
+    """The smallest and the largest value."""
+    low, high = clips.detach().aminmax()
+    return float(low), float(high)
 
 
 def _drawn(transform: Any, clips: int) -> Callable[[Tensor], Tensor]:
