@@ -103,6 +103,19 @@ def test_at_paper_scale_a_study_has_the_stated_number_of_trainings(table):
     assert len(trained_for(plan, study)) == int(STATED[table]["trainings"])
 
 
+MEASURED = {path: path.read_text() for path in (ROOT / "resources/measured").glob("*.md")}
+
+
+@pytest.mark.parametrize("table", [table for table, row in STATED.items() if "small: measured;" in row["state"]])
+def test_a_table_that_is_stated_as_measured_is_among_the_measured_ones(table):
+    """In a file that names the configuration, under the title of its study."""
+    small = STATED[table]["small"]
+    command = "`make demo`" if small == "demo" else f"config/{small}.yaml"
+    found = {line for text in MEASURED.values() if command in text for line in text.splitlines()}
+    titles = [study["title"] for study in studies_of(small) if table in study["paper"]]
+    assert any(f"## {title}" in found for title in titles)
+
+
 @pytest.mark.parametrize("table", [table for table, row in STATED.items() if row["small"]])
 def test_small_studies_keep_the_printed_order(table):
     for study in studies_of(STATED[table]["small"]):
