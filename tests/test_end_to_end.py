@@ -1,6 +1,7 @@
 """The real chain from video files to a table, at minimal size: killed anywhere, it ends with the same bytes."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -113,3 +114,37 @@ def test_a_universal_attack_is_learned_and_placed(whole, tmp_path):
     (folder / "universal.yaml").write_text(entry + "studies: {multav: {columns: {universal: universal}}}\n")
     finish(folder, "results/synthetic/predictions/standard-s0/standard-s0/universal.csv")
     assert (folder / "results/synthetic/adversarial/standard-s0/universal.learned.pt").is_file()
+
+
+WINDOWS = """
+datasets: {synthetic: {sampling: {method: windows, frames: 4, clips: 2}}}
+models:
+  masked:
+    network: tiny
+    training: untrained
+    initial: standard
+    defense:
+      {method: transformed, transform: {method: halftone, levels: 8}, defense: {method: standard}, backward: none}
+studies:
+  transfer:
+    title: Sets of a source without a gradient
+    dataset: synthetic
+    columns: {clean: clean, pgd: {attack: pgd, source: masked}}
+    summaries: [mean]
+    rows: {No Defense: standard, AT-PGD: at_pgd}
+"""
+
+
+def test_several_clips_of_a_video_are_counted_by_video_and_sets_of_a_source_are_marked_by_its_audit(tmp_path):
+    (tmp_path / "windows.yaml").write_text(WINDOWS)
+    finish(tmp_path, "results/tables/transfer.md")
+    table, differences = (
+        (tmp_path / "results/tables" / name).read_text() for name in ("transfer.md", "differences/transfer.md")
+    )
+    assert "n = 12 clips" in table
+    assert "by the variance between videos, of 2 clips each" in table
+    # Of a source that has learned nothing, the audit states that first.
+    assert re.search("\u2020 Not a measure of robustness, see the table audit: [a-z ]+ of the source[.]", table)
+    for row in [line.split("|") for line in table.splitlines() if line.startswith(("| No Defense", "| AT-PGD"))]:
+        assert ["\u2020" in cell for cell in row[2:5]] == [False, True, True]
+    assert "n = 6 videos of 2 clips each" in differences
