@@ -82,6 +82,10 @@ def test_a_row_keeps_the_seeds_with_the_most_columns_and_states_which_it_lacks(t
     assert (found.cells, found.absent) == (2, set())
     texts = written(tmp_path, layout, lacking("pgd1", "clean2", "pgd2"))
     assert "None has seeds 0, not yet 1 2." in texts["markdown"]
+    failed = "rule train: the training loss is nan in epoch 2, step 9"
+    because = written(tmp_path, layout, lambda path: f"{NOT_MADE}: {failed}" if "1.csv" in path else None)
+    assert f"None has seeds 0 2, not yet 1 ({failed})." in because["markdown"]
+    assert found.missing[0].reason == NOT_MADE
     only_clean = partial_layout(layout, lacking("pgd"))
     assert only_clean.layout["rows"][0]["seeds"] == [0, 1, 2]
     assert {column for _, column in only_clean.absent} == {"pgd", "mean", "union"}
@@ -205,7 +209,9 @@ def test_a_failed_row_does_not_keep_the_others_from_their_table(tmp_path):
     assert {row for (row, _), value in found.items() if value == "not computed"} == {"AT"}
     assert {row for (row, _), value in found.items() if value != "not computed"} == {"Standard"}
     readme = (made / "README.md").read_text()
-    assert "- tiny/train/at_pgd-s0, for 7 files; its last log is results/tiny/logs/train/at_pgd-s0.log\n" in readme
+    assert "- tiny/train/at_pgd-s0, for 7 files; its last log is results/tiny/logs/train/at_pgd-s0.log" in readme
+    assert "; it failed: rule train: the training loss is nan in epoch 1" in readme
+    assert "AT / pgd: results/tiny/predictions/at_pgd-s0/at_pgd-s0/pgd.csv: not made yet: rule train: " in readme
     assert partial(tmp_path).startswith("faults: 4 of 8 cells\n")  # at any learning rate
     # Of another configuration nothing is used but what is the same in both.
     other = partial(tmp_path, "attacks={pgd: {perturbation: {epsilon: 128/255}}}")

@@ -6,12 +6,16 @@ configuration was another one for a while.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.jobs.logs import logging_to
+
+# A line of `logging_to`, without those that continue it.
+MESSAGE = re.compile(r"^\d{4}-\d\d-\d\d \S+ ([A-Z]+) (.*)$", re.MULTILINE)
 
 
 def kept_log(results: Path, identity: Mapping[str, Any]) -> Path:
@@ -32,6 +36,13 @@ def logging_after_earlier_runs(log: Path, kept: Path | None) -> Iterator[None]:
                 stack.enter_context(logging_to(kept))
         stack.enter_context(logging_to(log))
         yield
+
+
+def last_error(log: Path) -> str | None:
+    """The message of the error that a log ends with; None if it ends otherwise, or there is none."""
+    lines = MESSAGE.findall(log.read_text(errors="replace")) if log.is_file() else []
+    level, message = lines[-1] if lines else ("", "")
+    return message if level == "ERROR" else None
 
 
 def bring_back(log: Path, kept: Path) -> None:

@@ -19,6 +19,7 @@ from pipeline_lib.provenance.comparison import Comparison
 from pipeline_lib.provenance.descriptions import Identities, below
 from pipeline_lib.provenance.origins import Origins
 from pipeline_lib.reporting import partial_audits
+from pipeline_lib.reporting.failures import Failures
 from pipeline_lib.reporting.partial_audits import write_partial_audit
 from pipeline_lib.reporting.partial_layouts import Missing, PartialLayout, partial_layout
 from pipeline_lib.reporting.partial_tables import KINDS, NAME, write_partial
@@ -36,16 +37,16 @@ the tables of the study: those are in `../tables`, once everything is computed.
 
 def write_partial_tables(jobs: Jobs) -> str:
     """Write the partial tables of all studies; return a line for each, and one that states where they are."""
-    folder, availability = Path(jobs.paths.partial()), availability_of(jobs)
-    found = {name: partial_layout(layout, availability.reason) for name, layout in jobs.layouts.studies.items()}
+    folder, failures = Path(jobs.paths.partial()), Failures(availability_of(jobs), Path(jobs.paths.results))
+    found = {name: partial_layout(layout, failures.reason) for name, layout in jobs.layouts.studies.items()}
     printed = read_paper(jobs.root / "resources/paper")
     for one in found.values():
         write_partial(one, printed, origins_of_layout(one, jobs), folder)
     layouts = jobs.layouts
     sets = [{**one, "audit": path} for one, path in zip(layouts.audited_sets, layouts.audits(), strict=True)]
     caption = " ".join((jobs.root / "workflow/report/audit.rst").read_text().partition("\n\n")[0].split())
-    write_partial_audit(sets, availability.reason, caption, folder)
-    publish(folder / "README.md", readme(found, availability, jobs))
+    write_partial_audit(sets, failures.reason, caption, folder)
+    publish(folder / "README.md", readme(found, failures, jobs))
     names = {f"{NAME.format(name)}.{ending}" for name in found for ending in KINDS.values()} | {"README.md"}
     names |= {f"{partial_audits.NAME}.{ending}" for ending in partial_audits.ENDINGS}
     for path in folder.iterdir():  # of studies that the configuration no longer has
@@ -77,14 +78,14 @@ def origins_of_layout(found: PartialLayout, jobs: Jobs) -> Origins:
     return Origins(results, {below(results, path): below(results, maker.record) for path, maker in makers.items()})
 
 
-def readme(found: Mapping[str, PartialLayout], availability: Availability, jobs: Jobs) -> str:
+def readme(found: Mapping[str, PartialLayout], failures: Failures, jobs: Jobs) -> str:
     """Return the list of what is missing: by the job that comes first, and then by cell."""
     parts = [f"- {name}: {one.cells} of {one.planned} cells" for name, one in found.items()] or ["There is no study."]
     missing = [one for partial in found.values() for one in partial.missing]
     if not missing:
         return HEAD + "\n".join([*parts, "", "Nothing is missing: the same command of Snakemake makes the tables.", ""])
     parts += ["", "## What is to be made first", ""]
-    parts += [f"- {line}" for line in first_jobs(missing, availability, jobs)]
+    parts += [f"- {line}" for line in first_jobs(missing, failures, jobs)]
     for name, one in found.items():
         if one.missing:
             parts += ["", f"## Missing in {name}", ""]
@@ -92,16 +93,19 @@ def readme(found: Mapping[str, PartialLayout], availability: Availability, jobs:
     return HEAD + "\n".join([*parts, ""])
 
 
-def first_jobs(missing: Sequence[Missing], availability: Availability, jobs: Jobs) -> Iterator[str]:
-    """Yield each job that comes first, with the number of files that wait for it and its log, if it has run."""
+def first_jobs(missing: Sequence[Missing], failures: Failures, jobs: Jobs) -> Iterator[str]:
+    """Yield each job that comes first, with the number of files that wait for it, its log and error, if it has run."""
     waiting: dict[str, set[str]] = {}
+    first = {}
     for one in missing:
-        if job := availability.first(one.path):
+        if job := failures.availability.first(one.path):
             waiting.setdefault(job.record, set()).add(one.path)
+            first[job.record] = job
     for record, paths in sorted(waiting.items()):
         name = below(jobs.paths.results, record).replace("identities/", "").removesuffix(".json")
-        log = Path(record.replace("/identities/", "/logs/")).with_suffix(".log")
-        yield f"{name}, for {len(paths)} files" + (f"; its last log is {log}" if log.exists() else "")
+        log, error = Path(record.replace("/identities/", "/logs/")).with_suffix(".log"), failures.of(first[record])
+        words = (f"; its last log is {log}" if log.exists() else "", f"; it failed: {error}" if error else "")
+        yield f"{name}, for {len(paths)} files{''.join(words)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.provenance.availability import NOT_MADE
 from pipeline_lib.provenance.origins import Origins
 from pipeline_lib.reporting.cells import Numbers, measure
 from pipeline_lib.reporting.facts import facts_of
@@ -37,6 +38,7 @@ def texts(found: PartialLayout) -> dict[str, str]:
     meaning = "bold and marks compare only these, and no number is final" if found.cells else "there is nothing yet"
     fewer = [
         f"{row['label']} has seeds {' '.join(map(str, row['seeds']))}, not yet {' '.join(map(str, lacking))}"
+        + "".join(f" ({error})" for error in errors_of(found, row["label"]))
         for row in layout["rows"]
         if row["seeds"] and (lacking := found.seeds[row["label"]])
     ]
@@ -46,6 +48,12 @@ def texts(found: PartialLayout) -> dict[str, str]:
         "title": f"{layout.get('title', layout['name'])} (partial: {of})",
         "note": " ".join(filter(None, sentences)),
     }
+
+
+def errors_of(found: PartialLayout, label: str) -> list[str]:
+    """Return the errors behind the missing files of a row, each once."""
+    reasons = [one.reason for one in found.missing if one.row == label]
+    return [*dict.fromkeys(why.removeprefix(f"{NOT_MADE}: ") for why in reasons if why.startswith(f"{NOT_MADE}: "))]
 
 
 def with_sizes(table: pd.DataFrame, found: PartialLayout, printed: pd.DataFrame) -> pd.DataFrame:
