@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipeline_lib.configuration.patterns import pattern_before_another, pattern_of
+from pipeline_lib.configuration.patterns import NAME, NAME_BEFORE_ANOTHER, pattern_of
 
 TARGETS = [
     f"{model}-s{seed}{view}" for model in ("at", "at_af", "b") for seed in (0, 1, 10) for view in ("", "-lp", "-l")
@@ -34,9 +34,11 @@ def test_no_names():
     assert pattern_of([]) == ""
 
 
-def test_a_name_before_another_is_one_of_the_names_and_not_before_itself():
-    target, source = pattern_before_another(TARGETS), pattern_of(TARGETS)
-    pattern = re.compile(f"predictions/(?P<target>{target})/(?P<source>{source})/pgd.csv")
-    pairs = [(a, b) for a in TARGETS for b in TARGETS if pattern.fullmatch(f"predictions/{a}/{b}/pgd.csv")]
-    assert pairs == [(a, b) for a in TARGETS for b in TARGETS if a != b]
-    assert not pattern.fullmatch("predictions/at-s2/b-s0/pgd.csv")
+def test_a_name_before_another_is_not_before_itself():
+    """Behind the data set, as in the workflow's paths. Alone it matches any name."""
+    names = f"(?P<dataset>synthetic)/predictions/(?P<target>{NAME_BEFORE_ANOTHER})/(?P<source>{NAME})/pgd.csv"
+    pattern = re.compile(names)
+    pairs = {(a, b) for a in TARGETS for b in TARGETS if pattern.fullmatch(f"synthetic/predictions/{a}/{b}/pgd.csv")}
+    assert pairs == {(a, b) for a in TARGETS for b in TARGETS if a != b}
+    assert set(pattern.fullmatch("synthetic/predictions/a/b/pgd.csv").groupdict()) == {"dataset", "target", "source"}
+    assert all(re.fullmatch(NAME_BEFORE_ANOTHER, name) for name in TARGETS)

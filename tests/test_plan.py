@@ -148,6 +148,29 @@ def test_a_training_passes_its_attacks_and_its_examples(multibn):
     assert work["multibn-s0"].memory > work["avg-s0"].memory
 
 
+SWEEP = """
+attacks: {short: {base: pgd, steps: 4}, long: {base: pgd, steps: 8}, other: {base: pgd, steps: 6, restarts: 2}}
+studies:
+  mine: {title: Mine, dataset: synthetic, rows: {Standard: standard}, columns: {S: short, L: long, O: other}}
+only: [mine]
+"""
+
+
+def test_sets_of_a_sweep_of_steps_are_counted_as_made_by_one_run(tmp_path):
+    """An attack with restarts does not begin as a longer one does. Only the scores of the shorter one are its own."""
+    (tmp_path / "sweep.yaml").write_text(f"extends: demo\n{SWEEP}")
+    plan = plan_of([tmp_path / "sweep.yaml"], {"results": str(tmp_path / "results")}, ROOT)
+    jobs = {job.wildcards["attack"]: job for job in plan.jobs if job.rule == "attack"}
+    counts = plan.estimates.counted("synthetic", "standard-s0").operations
+    clips = plan.estimates.numbers["synthetic"].test
+    made = 8 * counts["to_input"] + (1 + 3 + 2) * counts["forward"]
+    assert jobs["long"].work.operations == pytest.approx(clips * made)
+    assert jobs["short"].work.operations == 0
+    assert jobs["short"].work.disk == jobs["long"].work.disk
+    assert jobs["other"].work.operations > clips * 12 * counts["to_input"]
+    assert jobs["short"].asked.minutes > 0  # it makes its own clips if the other one fails
+
+
 def test_the_counts_of_the_repository_are_those_of_its_networks(multibn):
     """Also a number: 3D ResNeXt-101 on 40 x 112 x 112 has 24 billion multiplications."""
     shipped = read_counts([SHIPPED])

@@ -1,6 +1,7 @@
 """Resolving the configuration as written to plain entries: names, references and seeds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from pipeline_lib.configuration.datasets import resolve_datasets
@@ -114,10 +115,11 @@ def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str
     """Resolved models by name and seed. One with an error is left out if no study and no figure names it: a ready-made
     model may not fit the networks of an own configuration."""
     named = _named_models(config)
+    resolved = cache(lambda name: _of_all_seeds(name, config["models"][name], config, sections))
     for name, entry in config["models"].items():
         for seed in seeds_of_entry(entry, config):
             try:
-                yield f"{name}-s{seed}", _model(name, entry, seed, config, sections)
+                yield f"{name}-s{seed}", _model(name, entry, seed, config, resolved)
             except PipelineError:
                 if name in named:
                     raise
@@ -141,12 +143,24 @@ def _texts(entry: Any) -> Iterator[str]:
         yield from _texts(part)
 
 
-def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], sections: Sections) -> dict:
+def _model(
+    name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, Any], resolved: Callable[[str], dict]
+) -> dict:
+    """A model of a seed. resolved: what all seeds of an entry have in common."""
     where = f"models.{name}"
     if MEMBERS in entry:
         return ensemble_of(
-            where, name, seed, config, lambda other, own: _model(other, config["models"][other], own, config, sections)
+            where, name, seed, config, lambda other, own: _model(other, config["models"][other], own, config, resolved)
         )
+    model = resolved(name) | {"seed": seed}
+    named = {**entry, GENERATOR: generator_of(entry["defense"])}
+    model |= {key: initial_of(f"{where}.{key}", name, named.get(key), seed, config) for key in INITIAL}
+    check_trained(where, model)
+    return model
+
+
+def _of_all_seeds(name: str, entry: Mapping[str, Any], config: Mapping[str, Any], sections: Sections) -> dict:
+    where = f"models.{name}"
     training = lookup(f"{where}.training", entry["training"], config["training"], "training")
     model = {
         "network": _network(f"{where}.network", entry["network"], sections),
@@ -154,13 +168,9 @@ def _model(name: str, entry: Mapping[str, Any], seed: int, config: Mapping[str, 
         "training": resolve_fields(
             f"training.{entry['training']}", training, "pipeline_lib.training.task:Training", {}
         ),
-        "seed": seed,
     }
     check_selection(where, entry, model)
     check_generator(where, model)
-    named = {**entry, GENERATOR: generator_of(entry["defense"])}
-    model |= {key: initial_of(f"{where}.{key}", name, named.get(key), seed, config) for key in INITIAL}
-    check_trained(where, model)
     return model
 
 

@@ -14,12 +14,14 @@ from pipeline_lib.configuration import given_files, parameters
 from pipeline_lib.configuration.describing import Describing
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.layouts import Layouts
+from pipeline_lib.configuration.messages import known as known_names
 from pipeline_lib.configuration.owners import owner_of
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import CHECK_ENDINGS, Paths
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.summary_jobs import SummaryJobs
-from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.configuration.targets import all_targets, split_target
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.descriptions import Description
 from pipeline_lib.provenance.file_facts import content_facts
 
@@ -43,20 +45,41 @@ class Jobs:
     root: Path
     checks: Mapping[str, Any] = field(default_factory=dict)
     known: dict[tuple[str, ...], Description] = field(default_factory=dict)
+    makers: dict[str, Description | None] = field(default_factory=dict)
 
     def describe(self, rule: str, wildcards: Mapping[str, str]) -> Description:
-        """What a job's results are made of. Raises PipelineError for files of the user that cannot be read."""
+        """What a job's results are made of. Raises PipelineError for an unknown name, and for files of the user that
+        cannot be read."""
         rule = SAME.get(rule, rule)
         key = (rule, *(wildcards[name] for name in sorted(wildcards)))
         if key not in self.known:
+            if unknown := self.unknown(wildcards):
+                raise PipelineError(unknown)
             rules = self.summaries if hasattr(self.summaries, rule) else self
             self.known[key] = getattr(rules, rule)(**wildcards)
         return self.known[key]
 
     def maker(self, path: str) -> Description | None:
         """The job that makes a file; None for a file that no job makes."""
-        owner = owner_of(self.paths, path)
-        return owner and self.describe(*owner)
+        if path not in self.makers:
+            owner = owner_of(self.paths, path)
+            self.makers[path] = None if owner is None or self.unknown(owner.wildcards) else self.describe(*owner)
+        return self.makers[path]
+
+    def unknown(self, wildcards: Mapping[str, str]) -> str | None:
+        """A sentence about the first name that is not of the configuration; None if all are."""
+        for kind, name in wildcards.items():
+            if kind in self.names and name not in self.names[kind]:
+                return f"there is no {kind} {name!r} in the configuration; {known_names(self.names[kind])}"
+        return None
+
+    @cached_property
+    def names(self) -> dict[str, dict[str, None]]:
+        """The names that wildcards may have, by kind."""
+        targets = all_targets(self.plan["models"])
+        kinds = {"dataset": self.plan["datasets"], "model": self.plan["models"], "attack": self.plan["attacks"]}
+        kinds |= {"target": targets, "source": [*targets, *self.plan["sets"]], "study": self.plan["studies"]}
+        return {kind: dict.fromkeys(names) for kind, names in (kinds | {"figure": self.plan["figures"]}).items()}
 
     @cached_property
     def inputs(self) -> Inputs:

@@ -20,12 +20,14 @@ def frames_of(plan: Plan, dataset: str) -> int:
 def check_lengths(plan: Plan) -> None:
     """Raises PipelineError for an attack, of a cell or of a training, that needs longer clips or larger frames than a
     data set has, or has a bound that contains all clips of that size."""
-    for dataset, cell in used_cells(plan):
-        if cell["attack"] != CLEAN:
-            _check(f"attacks.{cell['attack']}", plan["attacks"][cell["attack"]], plan, dataset)
+    for dataset, attack in dict.fromkeys((dataset, cell["attack"]) for dataset, cell in used_cells(plan)):
+        if attack != CLEAN:
+            _check(f"attacks.{attack}", plan["attacks"][attack], plan, dataset)
     for dataset in datasets_of_studies(plan):
-        for model in used_models(plan, dataset):
-            _check(f"models.{model.rpartition('-s')[0]}", plan["models"][model]["defense"], plan, dataset)
+        # One model of each entry: they differ in their seeds.
+        models = {model.rpartition("-s")[0]: model for model in used_models(plan, dataset)}
+        for name, model in models.items():
+            _check(f"models.{name}", plan["models"][model]["defense"], plan, dataset)
 
 
 def _check(where: str, entry: Any, plan: Plan, dataset: str) -> None:

@@ -1,11 +1,16 @@
 """The structure of the configuration: checked against the schema, with the schema's defaults filled in."""
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline_lib.configuration.entries import fail, known
+from pipeline_lib.provenance.caches import cache_file, write_cache
 
 Schema = Mapping[str, Any]
+
+KEPT = 50  # configurations that are known to fit
 
 
 def without_nulls(config: Any) -> Any:
@@ -30,7 +35,18 @@ def with_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
 
 
 def check_structure(config: Mapping[str, Any], schema: Schema) -> None:
-    """Raises PipelineError for the first entry that does not fit the schema, with its path and the known keys."""
+    """Raises PipelineError for the first entry that does not fit the schema, with its path and the known keys.
+
+    The digests of the last configurations that fit are kept: loading jsonschema takes longer than the check.
+    """
+    store, own = cache_file(Path(__file__), ".fits"), hashlib.sha256(repr((config, schema)).encode()).hexdigest()
+    known_to_fit = store.read_text().split() if store.exists() else []
+    if own not in known_to_fit:
+        _check_structure(config, schema)
+        write_cache(store, "\n".join([*known_to_fit[1 - KEPT :], own]))
+
+
+def _check_structure(config: Mapping[str, Any], schema: Schema) -> None:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 

@@ -20,6 +20,7 @@ from pipeline_lib.jobs.snakemake_checks import (
     evaluate_no_parameters,
     ignore_marks_of_unfinished_jobs,
     ignore_triggers,
+    read_signatures_once,
 )
 from pipeline_lib.provenance.comparison import (
     NO_IDENTITY,
@@ -91,6 +92,7 @@ class Planning:
         self.targets.update(map(str, dag.targetfiles))
         ignore_triggers(self.workflow)
         evaluate_no_parameters(self.workflow)
+        read_signatures_once(self.workflow)
         ignore_marks_of_unfinished_jobs(self.workflow, lambda path: self.jobs.maker(path) is not None)
         report_once(self.summary)
         self.begin()

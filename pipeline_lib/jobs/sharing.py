@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,15 +77,15 @@ class Sharing:
 
 def sharing_of(jobs: Iterable[Description]) -> Sharing:
     """For jobs that are made now. Jobs of equal entries under two names have a run folder in common anyway."""
-    families: dict[str, list[Description]] = defaultdict(list)
+    families: dict[str, list[tuple[int, Description]]] = defaultdict(list)
     for job in jobs:
         family = family_of(job)
         if family is not None:
-            families[family.common].append(job)
+            families[family.common].append((family.iterations, job))
     longest: dict[str, Description] = {}
     for some in families.values():
-        last = max(some, key=_iterations)
-        longest |= {job.record: last for job in some if _iterations(job) < _iterations(last)}
+        most, last = max(some, key=itemgetter(0))
+        longest |= {job.record: last for iterations, job in some if iterations < most}
     return Sharing(longest)
 
 

@@ -4,6 +4,8 @@ Each function changes Snakemake's workflow of this process, after its graph of j
 """
 
 from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 
@@ -50,12 +52,40 @@ def evaluate_no_parameters(workflow: Any) -> None:
 
 
 def once_for_each_rule(process: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The same function of jobs, called for the first job of each rule."""
+    """The same function of jobs, called for the first job of each rule whose script is not a file of this machine."""
     seen = set()
 
     def first(job: Any) -> None:
         if job.rule not in seen or "{" in str(job.rule.script):  # with the name in a wildcard, each is another one
             seen.add(job.rule)
-            process(job)
+            if not _has_script(job.rule):
+                process(job)
 
     return first
+
+
+def _has_script(rule: Any) -> bool:
+    """Whether a rule's script is a file of this machine, by its name in the rule."""
+    if not rule.script or "{" in str(rule.script):
+        return False
+    return Path(rule.basedir.join(str(rule.script)).get_path_or_uri(secret_free=True)).is_file()
+
+
+def read_signatures_once(workflow: Any) -> None:
+    """Writes the parameters of the functions in rules where Snakemake looks for them before it reads the signature,
+    which it does several times for each job.
+    """
+    from snakemake.common import overwrite_function_params
+    from snakemake.resources import Resource
+
+    arguments = signature(Resource("any", 0).evaluate).parameters
+    overwrite_function_params(Resource.evaluate, arguments)
+    for rule in workflow.rules:
+        resources = [resource._evaluator for resource in rule.resources.values()]
+        for function in filter(callable, [*map(_function, [*rule.input, *rule.params]), *resources]):
+            overwrite_function_params(function, signature(function).parameters)
+
+
+def _function(item: Any) -> Any:
+    """The function that gives files or a parameter; anything else for constant ones."""
+    return getattr(getattr(item, "_file", item), "callable", item)

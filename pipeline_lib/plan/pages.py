@@ -4,7 +4,8 @@ import html
 
 import pandas as pd
 
-from pipeline_lib.plan.planned import Job, Planned
+from pipeline_lib.plan.jobs import Job
+from pipeline_lib.plan.planned import Planned
 from pipeline_lib.plan.rates import Rate
 from pipeline_lib.plan.summary import GB, PETA, Row, Summary
 from pipeline_lib.reporting import formats

@@ -4,12 +4,12 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from snakemake.exceptions import WorkflowError
 
 from pipeline_lib.configuration.clip_numbers import Numbers, clips_of, official_numbers
-from pipeline_lib.configuration.estimates import Estimates, Work
+from pipeline_lib.configuration.estimates import Estimates
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.reading import config_of
@@ -20,6 +20,8 @@ from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.counts import SHIPPED, Counts, counts_file, read_counts, written_counts
 from pipeline_lib.plan.dry_run import dry_run
+from pipeline_lib.plan.jobs import Asked, Job
+from pipeline_lib.plan.shared_work import in_shared_runs
 from pipeline_lib.plan.stand_ins import StandIns, stand_ins
 from pipeline_lib.reporting.publish import publish
 
@@ -27,30 +29,9 @@ ROOT = Path(__file__).parents[2]
 TARGETS = ("all", "results")
 
 
-class Asked(NamedTuple):
-    """What a job requests of a cluster: MB and minutes."""
-
-    memory: int
-    minutes: int
-
-
-class Job(NamedTuple):
-    """A job of the graph: rule, wildcards, whether it has to run, its work, and what it requests if it computes."""
-
-    rule: str
-    wildcards: Mapping[str, str]
-    left: bool
-    work: Work
-    asked: Asked | None
-
-    @property
-    def name(self) -> str:
-        return " ".join([self.rule, *self.wildcards.values()])
-
-
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """All jobs of a study. missing: data and weights that are not there, in sentences. notes: what the numbers assume.
+    """All jobs of a study. missing: data and weights that are not there, in sentences.
 
     uncounted: networks that could not be counted, with the reason. config: effective, with defaults.
     """
@@ -94,7 +75,7 @@ def _planned(
                 estimates = replace(estimates, counts=before | new)
             requests = replace(workflow.globals["REQUESTS"], counts=estimates.counts, given=numbers)
             return Planned(
-                jobs=[_job(one, is_left, requests) for one, is_left in jobs],
+                jobs=_with_shared_runs([_job(one, is_left, requests) for one, is_left in jobs], workflow, estimates),
                 estimates=estimates,
                 config=config,
                 missing=[*_missing(missing, numbers), *_absent(plan, config, missing)],
@@ -121,6 +102,12 @@ def _job(job: Any, left: bool, requests: Requests) -> Job:
         Asked(requests.memory(rule, wildcards, 1), requests.minutes(rule, wildcards, 1)) if work.operations else None
     )
     return Job(rule, wildcards, left, work, asked)
+
+
+def _with_shared_runs(jobs: Sequence[Job], workflow: Any, estimates: Estimates) -> list[Job]:
+    planning, describe = workflow.globals["PLANNING"], workflow.globals["JOBS"].describe
+    longest = {record: one.record for record, one in planning.sharing.longest.items()}
+    return in_shared_runs(jobs, longest, lambda job: describe(job.rule, job.wildcards).record, estimates)
 
 
 def _networks(jobs: Iterable[tuple[Any, bool]]) -> set[tuple[str, str]]:

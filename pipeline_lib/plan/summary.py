@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from pipeline_lib.entries.facts import value_of
-from pipeline_lib.plan.planned import Job, Planned
+from pipeline_lib.plan.jobs import Job
+from pipeline_lib.plan.planned import Planned
 from pipeline_lib.plan.rates import Rate
 
 PETA, GB, HOUR = 1e15, 1e9, 3600

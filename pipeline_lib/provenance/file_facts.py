@@ -26,9 +26,10 @@ def result_facts(path: Path) -> dict[str, Any] | None:
     end. Of a folder it covers all names and sizes.
     """
     try:
-        if path.is_dir():
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
             return _folder_facts(path)
-        size = path.stat().st_size
+        size = found.st_size
         if size <= WHOLE_BYTES or path.suffix not in WITH_CHECKSUM:
             return {"size": size, "sha256": file_digest(path)}
         return {"size": size, "sha256_of_ends": _digest_of_ends(path, size)}

@@ -5,11 +5,8 @@ Parsing the whole package takes half a second, and every job starts Snakemake. S
 """
 
 import ast
-import contextlib
 import hashlib
-import importlib.util
 import json
-import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance import annotations, syntax
+from pipeline_lib.provenance.caches import cache_file, write_cache
 from pipeline_lib.provenance.syntax import Annotated, ClassSource, Signature
 
 
@@ -38,12 +36,13 @@ def read_source(path: Path) -> Source:
         PipelineError: the file is not valid Python.
     """
     text = path.read_bytes()
-    key = hashlib.sha256(_VERSION + text).hexdigest()
-    return _cached(path, key) or _parsed(path, key, text)
+    key = _VERSION.copy()
+    key.update(text)
+    return _cached(path, key.hexdigest()) or _parsed(path, key.hexdigest(), text)
 
 
 # The cached result depends on this code, and on the version of Python, which determines the syntax tree.
-_VERSION = (
+_VERSION = hashlib.sha256(
     sys.version.encode()
     + Path(__file__).read_bytes()
     + b"".join(Path(str(part.__file__)).read_bytes() for part in (annotations, syntax))
@@ -51,7 +50,7 @@ _VERSION = (
 
 
 def _store(path: Path) -> Path:
-    return Path(importlib.util.cache_from_source(str(path))).with_suffix(".source.json")
+    return cache_file(path, ".source.json")
 
 
 def _cached(path: Path, key: str) -> Source | None:
@@ -96,17 +95,8 @@ def _parsed(path: Path, key: str, text: bytes) -> Source:
     }
     found["digest"] = hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()[:16]
     written = json.dumps({"key": key} | found, default=str)
-    if not sys.dont_write_bytecode:
-        with contextlib.suppress(OSError):  # a read-only installation
-            _remember(_store(path), written)
+    write_cache(_store(path), written)
     return _source(json.loads(written))
-
-
-def _remember(store: Path, text: str) -> None:
-    store.parent.mkdir(parents=True, exist_ok=True)  # PYTHONPYCACHEPREFIX may name another folder
-    temporary = store.with_name(f"{store.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(store)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -15,8 +15,8 @@ from pipeline_lib.configuration.captions import figure_caption
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_rules
 from pipeline_lib.configuration.front_facts import front_facts, numbered_figure, numbered_study
 from pipeline_lib.configuration.parameters import plain
-from pipeline_lib.configuration.patterns import pattern_before_another, pattern_of
-from pipeline_lib.configuration.targets import all_targets, split_target
+from pipeline_lib.configuration.patterns import NAME, NAME_BEFORE_ANOTHER, pattern_of
+from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.planning import Planning
 from pipeline_lib.jobs.setup import set_up
@@ -59,10 +59,10 @@ container: config["container"]
 wildcard_constraints:
     dataset=pattern_of(PLAN["datasets"]),
     split="train|test",
-    model=pattern_of(PLAN["models"]),
-    source=pattern_of([*all_targets(PLAN["models"]), *PLAN["sets"]]),
-    target=pattern_of(all_targets(PLAN["models"])),
-    attack=pattern_of(PLAN["attacks"]),
+    model=NAME,
+    source=NAME,
+    target=NAME,
+    attack=NAME,
     study=pattern_of(PLAN["studies"]),
     cascade="[a-z0-9_]*-s[0-9]+(-worst)?",
 

@@ -35,7 +35,7 @@ use rule predict_clean as predict_transfer with:
     log:
         PATHS.log("predict/{target}/{source}/{attack}", "{dataset}"),
     wildcard_constraints:
-        target=pattern_before_another(all_targets(PLAN["models"])),
+        target=NAME_BEFORE_ANOTHER,
 
 
 # Features of clean and of adversarial clips after each stage of the set's source.
