@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from snakemake.persistence.file import FilePersistence
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import forcing, results_lock
@@ -63,6 +64,22 @@ def test_a_process_may_hold_the_lock_twice_and_another_folder_is_free(tmp_path, 
         results_lock.hold(tmp_path / "other", 0)
     results_lock.release(tmp_path / "other")
     results_lock.release(tmp_path / "other")
+
+
+def test_it_is_released_behind_the_locks_of_snakemake_which_removes_their_folder(tmp_path):
+    """Else a workflow that waited for it writes its locks into a folder that is just being removed."""
+    persistence = object.__new__(FilePersistence)
+    persistence.__dict__ |= {"_path": tmp_path, "_lockdir": str(tmp_path / "locks"), "_lockfile": {}}
+    results_lock.hold(tmp_path, 0)
+    results_lock.release_after_snakemake(persistence, tmp_path)
+    persistence._write_locks("output", ["file"])
+    assert tmp_path / results_lock.NAME in results_lock._held
+    persistence.unlock()
+    assert not (tmp_path / "locks").exists()
+    assert tmp_path / results_lock.NAME not in results_lock._held
+    results_lock.release_after_snakemake(persistence, tmp_path)  # of the one that waited: its own is older than that
+    persistence._write_locks("output", ["file"])
+    assert list(persistence._read_locks()) == [("output", "file")]
 
 
 def kept_files(root: Path) -> list[str]:

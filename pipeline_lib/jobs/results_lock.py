@@ -2,12 +2,14 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.locks import Release, holder_of, try_lock, wait_for
 from pipeline_lib.jobs.planning import SNAKEMAKE
 
 NAME = ".workflow.lock"
+SNAKEMAKE_LOCKS = "locks"  # a folder in `.snakemake`
 _held: dict[Path, Release] = {}
 
 
@@ -41,3 +43,19 @@ def release(results: Path) -> None:
     path = results.absolute() / NAME
     if path in _held:
         _held.pop(path)()
+
+
+def release_after_snakemake(persistence: Any, results: Path) -> None:
+    """Snakemake's own locks are inside of this one: it is released when Snakemake has removed them, and their folder.
+
+    Snakemake removes that folder although another workflow may wait to write into it, so it is made again here. A
+    workflow without Snakemake's locks (`--nolock`) keeps this one until its process ends.
+    """
+    Path(persistence.path, SNAKEMAKE_LOCKS).mkdir(parents=True, exist_ok=True)
+    remove = persistence._delete_locks
+
+    def remove_and_release() -> None:
+        remove()
+        release(results)
+
+    persistence._delete_locks = remove_and_release

@@ -12,7 +12,7 @@ from pipeline_lib.configuration.requests import Requests, cores, reached
 from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.configuration.yaml_files import with_types
-from pipeline_lib.jobs import forcing, results_lock, sharing, used, warm
+from pipeline_lib.jobs import forcing, interruption, results_lock, sharing, used, warm
 from pipeline_lib.jobs.containers import check_image
 from pipeline_lib.jobs.counts import SHIPPED, counts_file, read_counts
 from pipeline_lib.jobs.devices import check_limit, gpus_per_job, oversubscription
@@ -78,6 +78,7 @@ class WorkflowRun:
         """Takes the lock of the results, when the first job is planned; plans that make nothing do not."""
         if self.workflow.executor_plugin is not None and not self.workflow.dryrun and not self.workflow.touch:
             results_lock.hold_or_exit(self.results, self.config["lock_wait"])
+            results_lock.release_after_snakemake(self.workflow.persistence, self.results)
 
     def begin(self, planning: Planning) -> None:
         """At the start of the first job, in the main process."""
@@ -85,6 +86,7 @@ class WorkflowRun:
         sharing.write_shared(self.results, planning.shared())
         write_run_files(self.results, self.config)
         warm.start()
+        interruption.stop_jobs_when_interrupted()
         remove_default_rate_limit(self.workflow.scheduler)
         warning = oversubscription(allowed_gpus(self.workflow), self.config["device"], self.config["gpu_share"])
         if warning and self.workflow.local_exec:  # a cluster assigns its GPUs itself
@@ -92,7 +94,6 @@ class WorkflowRun:
 
     def end(self) -> None:
         """After the last job, also of a run that failed."""
-        results_lock.release(self.results)
         if self.workflow.is_main_process:
             used.write_table(self.results)
 
