@@ -13,7 +13,6 @@ from pipeline_lib.entries.facts import innermost, known_value, learning_of, valu
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.jobs.costs import estimated_counts, examples, forwards, kept_passes, passes
 from pipeline_lib.jobs.counts import Counts, key_of, sum_of
-from pipeline_lib.provenance.fingerprints import canonical
 
 MB = 1e6
 TRAINING = "pipeline_lib.training.task:Training"
@@ -29,8 +28,8 @@ WORKSPACE = 1.35
 BF16 = 0.6
 # Size of a set by its clips' (measured on the demo): on the lattice, dense and inside a region; of float32 values.
 DENSE, REGIONAL, EXACT = 0.5, 0.15, 2.7
-# Passes that score the clean, the attacked and the stored clips of an attack; of another attack in the same run.
-SCORES, MORE_SCORES = 3, 2
+# Passes that score the clean, the attacked and the stored clips of an attack.
+SCORES = 3
 
 
 class Work(NamedTuple):
@@ -120,11 +119,9 @@ class Estimates:
         clips, size = self.numbers[dataset].train, training["batch_size"]
         held = value_of(training, "held_out") * clips if _selects(training, "held_out") else 0
         scored = self.numbers[dataset].test if _selects(training, "test") else held
-        key = ("passes of", dataset, canonical(defense))
-        gradients, alone, passes_at_once, many = self._once(
-            key, lambda: (*_passes(defense, shape), examples(defense, shape))
-        )
-        crafting = _operations(gradients, alone, counts)
+        own = ("passes of", dataset, model.rpartition("-s")[0])  # the same for all seeds
+        gradients, alone, passes_at_once = self._once(own, lambda: _passes(defense, shape))
+        crafting, many = _operations(gradients, alone, counts), examples(defense, shape)
         step = crafting + many * counts.operations["training"]
         score = crafting + many * counts.operations["forward"]
         at_once = min(size, max(clips, 1)) / value_of(training, "accumulate")
@@ -157,12 +154,6 @@ class Estimates:
         memory = self._attack_memory(dataset, source, kept)
         disk = clips * self._clip_bytes(dataset) * _stored(entry)
         return Work(operations=clips * each, disk=disk, model=split_target(source)[0], **memory)
-
-    def scores_of_one_more(self, wildcards: Mapping[str, str]) -> float:
-        """Operations of the scores of a set whose clips the run of another attack on the same source makes."""
-        dataset = wildcards["dataset"]
-        forward = self.counted(dataset, wildcards["source"]).operations["forward"]
-        return self.numbers[dataset].test * MORE_SCORES * forward
 
     def _attack_memory(self, dataset: str, source: str, passes: int) -> dict[str, float]:
         """Memory of attacks that keep the activations of as many passes."""

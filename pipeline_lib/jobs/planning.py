@@ -33,8 +33,7 @@ from pipeline_lib.provenance.comparison import (
 from pipeline_lib.provenance.descriptions import Description, Identities, below
 
 SNAKEMAKE = "snakemake.logging"  # the name of its logger
-REPORTED = 3
-LONGEST_VALUE = 60
+REPORTED, LONGEST_VALUE = 3, 60
 HOW_MADE = {
     NO_IDENTITY: "have no identity: they are of an earlier version, were copied without `identities`, or it is damaged",
     OTHER_FORMAT: "have an identity of another version",

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pipeline_lib.configuration.estimates import Estimates
 from pipeline_lib.plan.jobs import Job
 
+# Passes that score the attacked and the stored clips; the clean ones are scored once.
+SCORES = 2
+
 
 def in_shared_runs(
     jobs: Sequence[Job], longest: Mapping[str, str], record: Callable[[Job], str], estimates: Estimates
@@ -21,7 +24,14 @@ def in_shared_runs(
     others = Counter(makers.values())
 
     def shared(name: str, job: Job) -> Job:
-        operations = job.work.operations + others[name] * estimates.scores_of_one_more(job.wildcards)
+        operations = job.work.operations + others[name] * _scores(job.wildcards, estimates)
         return job._replace(work=job.work._replace(operations=0.0 if name in makers else operations))
 
     return [shared(*one) if one[0] in makers or one[0] in others else one[1] for one in zip(records, jobs, strict=True)]
+
+
+def _scores(wildcards: Mapping[str, str], estimates: Estimates) -> float:
+    """Operations of the scores of one more set on the same source."""
+    dataset = wildcards["dataset"]
+    forward = estimates.counted(dataset, wildcards["source"]).operations["forward"]
+    return SCORES * estimates.numbers[dataset].test * forward
