@@ -113,14 +113,13 @@ class Estimates:
 
     def _train(self, dataset: str, model: str) -> Work:
         entry, counts, shape = self.plan["models"][model], self.counted(dataset, model), self.shape(dataset)
-        training, defense = {"method": TRAINING} | entry["training"], entry["defense"]
+        training, defense, name = {"method": TRAINING} | entry["training"], entry["defense"], model.partition("-")[0]
         if not training["epochs"]:
             return Work(memory=PROCESS_MB + 8 * counts.parameters / MB, disk=4 * counts.parameters, model=model)
         clips, size = self.numbers[dataset].train, training["batch_size"]
         held = value_of(training, "held_out") * clips if _selects(training, "held_out") else 0
         scored = self.numbers[dataset].test if _selects(training, "test") else held
-        own = ("passes of", dataset, model.rpartition("-s")[0])  # the same for all seeds
-        gradients, alone, passes_at_once = self._once(own, lambda: _passes(defense, shape))
+        gradients, alone, passes_at_once = self._once(("of", dataset, name), lambda: _passes(defense, shape))
         crafting, many = _operations(gradients, alone, counts), examples(defense, shape)
         step = crafting + many * counts.operations["training"]
         score = crafting + many * counts.operations["forward"]
