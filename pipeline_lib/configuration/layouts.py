@@ -12,6 +12,7 @@ from pipeline_lib.configuration.claim_cells import GivenClaims, resolve_claims, 
 from pipeline_lib.configuration.clip_numbers import clips_by_video
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.given_sets import is_given, models_of
+from pipeline_lib.configuration.layout_keys import data_sets_of
 from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
 from pipeline_lib.configuration.pooling import datasets_of_studies
@@ -54,9 +55,8 @@ class Layouts:
 
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
         datasets, targets = study["datasets"], [cell["target"] for cells in row.values() for cell in cells]
-        worst = {
-            column: self._worst(datasets, cells) for column, cells in study.get("worst", {}).get(label, {}).items()
-        }
+        stronger = study.get("worst", {}).get(label, {})
+        worst = {column: self._worst(datasets, cells) for column, cells in stronger.items()}
         beside: dict[str, Any] = {"worst": worst} if worst else {}
         others = {column: self.source_audits(datasets, cells) for column, cells in row.items()}
         beside |= {"source_audits": others} if any(others.values()) else {}
@@ -153,7 +153,7 @@ class Layouts:
     def clips_of_studies(self) -> list[str]:
         """The predictions that name the clips of each study: the first of its table, on each of its data sets."""
         firsts = [(next(iter(one["rows"][0]["cells"].values())), one) for one in self.studies.values()]
-        return [path for paths, one in firsts for path in paths[: len(one.get("datasets", [0]))]]
+        return [path for paths, one in firsts for path in paths[: len(data_sets_of(one))]]
 
     @cached_property
     def entries(self) -> dict[str, dict[str, Any]]:

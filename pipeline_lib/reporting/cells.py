@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import data_sets_of
 from pipeline_lib.entries.building import load
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.clusters import per_video
@@ -96,7 +97,7 @@ def read_row(layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, lis
     """Return column -> predictions of each seed, for the columns of the row."""
     where, types = f"table {layout['name']}, row {row['label']}", layout.get("types")
     shown = [column for column in layout["columns"] if row["cells"].get(column)]
-    read = {column: read_seeds(where, row, column, layout.get("datasets", [""])) for column in shown}
+    read = {column: read_seeds(where, row, column, data_sets_of(layout)) for column in shown}
     for seeds in read.values():
         require_same_number(where, seeds)
     if types:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.claims import COUNTS, FAILS, HOLDS, NOT_COMPUTED, NUMBERS, UNDECIDED, WORST
 from pipeline_lib.reporting.publish import publish
@@ -53,7 +54,7 @@ def write_claims(table: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path,
 
 def units_note(layouts: Iterable[Mapping[str, Any]]) -> str:
     """Return what the numbers of clips count, if a video has several clips in any of the studies."""
-    return COUNTS_VIDEOS if any(layout.get("clips_by_video", 1) > 1 for layout in layouts) else ""
+    return COUNTS_VIDEOS if any(clips_of_each_video(layout) > 1 for layout in layouts) else ""
 
 
 def read_claims_table(path: Path | str) -> pd.DataFrame:

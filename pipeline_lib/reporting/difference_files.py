@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.best import LEVEL
 from pipeline_lib.reporting.differences import ABOVE, BEST, PAIR, REFERENCE, WORST
@@ -73,7 +74,7 @@ def caption(differences: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     if differences.empty:
         return NOTHING
     counts, seeds = (sorted(set(differences[name].dropna()) - {""}) for name in ("n", "seeds"))
-    clips = layout.get("clips_by_video", 1)
+    clips = clips_of_each_video(layout)
     units = "clips" if clips == 1 else f"videos of {clips} clips each"
     about = f"{layout['dataset']}, n = {' to '.join(map(str, counts[:1] + counts[1:][-1:])) or 0} {units}"
     how = ABOUT.format_map(OF_CLIPS if clips == 1 else OF_VIDEOS)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline_lib.configuration.layout_keys import data_sets_of
 from pipeline_lib.entries.phrases import Phrases, all_fields, given_fields
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.provenance.fingerprints import canonical
@@ -41,7 +42,7 @@ def facts_of(layout: Mapping[str, Any], origins: Origins) -> Facts:
     layout: of `tables.build_table`. A column's worst case has its own key, `WORST` of the column.
     """
     cells = {(row["label"], column): paths for row in layout["rows"] for column, paths in _cells(row)}
-    each = len(layout.get("datasets", [""]))
+    each = len(data_sets_of(layout))
     records = {key: [origins.of(path) for path in paths] for key, paths in cells.items()}
     names = attack_names(origins, records)
     reader = Reader(origins, Phrases(), Phrases(shown=given_fields, names=names))

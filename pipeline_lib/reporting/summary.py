@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import data_sets_of
 from pipeline_lib.reporting.claim_records import claim_records
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.metrics import by_video
@@ -47,7 +48,7 @@ def build_summary(
 
 def study(layout: Layout) -> dict[str, Any]:
     """Return what the numbers of a study have in common."""
-    paths, datasets = next(iter(layout["rows"][0]["cells"].values())), layout.get("datasets", [""])
+    paths, datasets = next(iter(layout["rows"][0]["cells"].values())), data_sets_of(layout)
     kept = {key: layout[key] for key in ("title", "dataset", "columns", "summaries")}
     return {**kept, "clips": clips_digest(read_pooled(paths[: len(datasets)], datasets))}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.entries.methods import SUMMARIES
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.cells import Numbers
@@ -95,7 +96,7 @@ def notes(table: pd.DataFrame) -> list[str]:
 
 def interval_note(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     """Return which interval a table shows, and how several seeds are combined."""
-    clips = layout.get("clips_by_video", 1)
+    clips = clips_of_each_video(layout)
     note = "Wilson" if clips == 1 else f"Wilson, by the variance between videos, of {clips} clips each"
     if any(summary["method"] in MEANS for summary in layout["summaries"]):
         note += "; of means, from the Wilson limits of the columns and their correlations"

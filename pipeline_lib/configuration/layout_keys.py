@@ -1,0 +1,17 @@
+"""Keys that a study's layout has only where they are not usual, with the usual values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# A layout of one data set does not name it in the names of its clips.
+ONE_DATASET = ("",)
+
+
+def clips_of_each_video(layout: Mapping[str, Any]) -> int:
+    """How many test clips each video has."""
+    return int(layout.get("clips_by_video", 1))
+
+
+def data_sets_of(layout: Mapping[str, Any]) -> list[str]:
+    """The names of several data sets whose test clips are counted together; one empty name for a single data set."""
+    return list(layout.get("datasets", ONE_DATASET))
