@@ -4,7 +4,8 @@
     python benchmarks/worst_case.py --results results_cifar10_small/cifar10 --config config/cifar10.yaml \
         --models cifar10_avg-s0 --attacks pgd --clips 200 --batch 100 --settings 20,3,40 100,3,100 100,9,100
 
-Test clips of a finished run, white-box, 8-bit clips scored in float32. Each attack is compared with its entry
+Test clips of a finished run, or those of another store that are not test clips (`--store`), white-box, 8-bit clips
+scored in float32. Each attack is compared with its entry
 `NAME_worst`, or with worst cases of other numbers (`--settings`); and, for pgd if torchattacks is installed, with APGD
 on cross-entropy and on the targeted DLR loss towards every wrong class (100 steps, one start each) on live clips, with
 frames stacked vertically, as it accepts images only. `more`: clips that the worst case leaves and this one does not,
@@ -110,11 +111,11 @@ def main() -> None:
     )
     parser.add_argument("--batch", type=int, default=36)
     parser.add_argument("--clips", type=int, help="as many, evenly spaced; default: all")
+    parser.add_argument("--store", type=Path, help="of the clips, instead of the test clips of the results")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    data, device = Clips(options.results / "clips/test.h5"), torch.device(options.device)
-    rows = sorted({i * len(data) // (options.clips or len(data)) for i in range(options.clips or len(data))})
+    device, data, rows = torch.device(options.device), *chosen(options.results / "clips/test.h5", options)
     clips, labels = as_clips(data.read(rows), device), torch.from_numpy(data.labels[rows]).to(device)
     names = [data.videos[row] for row in rows]
     folder = Path(__file__).parents[1] / "config"
@@ -146,6 +147,15 @@ def shares(cascade: Counted, steps: list[int]) -> str:
     each, every = cascade.passes / len(cascade.correct), sum(steps)
     least = steps[0] + float(cascade.correct.double().mean()) * sum(steps[1:])
     return f"{each:.1f} of {every}: {each / every:.2f} (at least {least / every:.2f})"
+
+
+def chosen(tested: Path, options: argparse.Namespace) -> tuple[Clips, list[int]]:
+    """A store of clips, and the rows of some: of another store than `tested`, those that are not test clips."""
+    data = Clips(options.store or tested)
+    known = set(Clips(tested).videos) if options.store else set()
+    rows = [row for row, video in enumerate(data.videos) if video not in known]
+    count = options.clips or len(rows)
+    return data, [rows[i * len(rows) // count] for i in range(count)]
 
 
 def disagreements(ours: Tensor, theirs: Tensor) -> str:
