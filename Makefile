@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Whole workflows take minutes; a shorter test that hangs is ended after five.
 PATIENT := -o faulthandler_timeout=1800
 
-.PHONY: help demo plan test test-all test-gpu gpu faults lint docs mutants slurm clean-runs
+.PHONY: help demo plan test test-all test-gpu gpu faults lint docs mutants slurm browser clean-runs
 
 help:
 	@echo "demo        the whole workflow on the embedded data set, up to results/report.html"
@@ -20,6 +20,7 @@ help:
 	@echo "docs        the documentation as a site in site/"
 	@echo "mutants     mutation testing (hours)"
 	@echo "slurm       packages for the SLURM profile"
+	@echo "browser     packages for the tests of the report and the documentation in Chromium"
 	@echo "clean-runs  deletes finished models of earlier configurations"
 
 # One line of progress; the whole log is in results/logs/demo.log. Then the first table in short, and what is doubtful.
@@ -71,6 +72,10 @@ mutants: $(VENV)/.mutants
 # Additional packages for the SLURM profile; pyproject.toml explains why they are separate.
 slurm: $(VENV)/.slurm
 
+# Packages for tests/test_browser.py, which is skipped without them and Chromium (Debian: apt install chromium). Then
+# `.venv/bin/python -m pytest -m slow tests/test_browser.py`.
+browser: $(VENV)/.browser
+
 # Run folders keep finished models of earlier configurations, so that returning to one costs nothing.
 clean-runs:
 	rm -rf results/.runs
@@ -90,6 +95,10 @@ $(VENV)/.slurm: $(VENV)/.installed
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[docs]"
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[browser]"
 	touch $@
 
 $(VENV)/.mutants: $(VENV)/.installed

@@ -44,7 +44,7 @@ def rendered(folder: Path, studies: list[str], sets: list[dict[str, str]], used:
         entries.append({"name": name, "title": f"{TITLE} {name}", "dataset": "d", "path": f"r/tables/{name}.html"})
     build_audit(sets).to_csv(folder / "audit.csv", index=False)
     about = {"studies": entries, "figures": [{"title": "Chart", "path": "r/figures/chart.png"}] if studies else []}
-    page = front_page(about | {"audit": "r/tables/audit.html"}, tables, folder / "audit.csv", OPENING, used or [])
+    page = front_page(about | {"audit": "r/tables/audit.html", "configuration": "r/config.yaml"}, tables, folder / "audit.csv", OPENING, used or [])
     return publish_parts(Environment().from_string(page).render(), writer="html")["html_body"]
 
 
@@ -62,6 +62,7 @@ def test_the_parts_are_in_the_order_of_a_reader_s_questions(tmp_path: Path) -> N
     assert page.index("masked gradient: cut on no_defense") < page.index("last iterate worse: weak on no_defense")
     assert "made with 4,500 iterations over clips" in page
     assert "a constant answer gets 25.0 %" in page
+    assert "snakemake --cores all --configfile r/config.yaml" in re.sub(r"</?span[^>]*>", "", page)
 
 
 def test_labels_are_neither_markup_nor_templates(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.jobs.run_files import CONFIG
 
 PATHS = Paths("out")
 CELL = {"target": "multibn-s0", "source": "standard-s0", "attack": "pgd"}
@@ -29,6 +30,7 @@ CELL = {"target": "multibn-s0", "source": "standard-s0", "attack": "pgd"}
         (PATHS.front(), "out/tables/front.rst"),
         (PATHS.report(), "out/report.html"),
         (PATHS.readme(), "out/README.md"),
+        (PATHS.configuration(), f"out/{CONFIG}"),
         (PATHS.log("decode/train", "d"), "out/d/logs/decode/train.log"),
         (PATHS.log("audit"), "out/logs/audit.log"),
     ],

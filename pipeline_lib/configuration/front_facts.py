@@ -9,14 +9,15 @@ Plan = Mapping[str, Any]
 
 
 def front_facts(plan: Plan, paths: Paths) -> dict[str, Any]:
-    """Return `studies` (name, title, dataset, path of the page), `figures` (title, path of the picture) and `audit`
-    (path of the page), plain data for the first page of the report."""
+    """Return `studies` (name, title, dataset, path of the page), `figures` (title, path of the picture), `audit` (path
+    of the page) and `configuration` (path of the whole one), plain data for the first page of the report."""
     studies = [
         {"name": name, "title": study["title"], "dataset": study["dataset"], "path": paths.table(name, "html")}
         for name, study in plan["studies"].items()
     ]
     figures = [{"title": figure_title(plan, name), "path": paths.figure(name, "png")} for name in plan["figures"]]
-    return {"studies": studies, "figures": figures, "audit": paths.table("audit", "html")}
+    named = {"audit": paths.table("audit", "html"), "configuration": paths.configuration()}
+    return {"studies": studies, "figures": figures, **named}
 
 
 def figure_title(plan: Plan, name: str) -> str:

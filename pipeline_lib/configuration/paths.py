@@ -17,6 +17,10 @@ class Paths:
 
     results: str
 
+    def configuration(self) -> str:
+        """The whole configuration of the last run (`jobs.run_files`)."""
+        return f"{self.results}/config.yaml"
+
     def rendered(self, dataset: str) -> str:
         """The folder of a data set that is rendered."""
         return f"{self.results}/{dataset}/rendered"

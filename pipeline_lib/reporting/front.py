@@ -2,6 +2,7 @@
 
 import html
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def front_page(
     """Return the page as reStructuredText whose parts are HTML.
 
     about: `studies` (each with `name`, `title`, `dataset`, `path` of its page), `figures` (each with `title`, `path`),
-    `audit` and `claims` (paths of pages; claims may be missing). tables: study -> CSV. audit: CSV of the audits.
+    `audit` (path of its page), `configuration` (path of the whole one). tables: study -> CSV. audit: CSV of the audits.
     opening: the page of `opening.opening_page`, whose sections are taken over. used: rows of `jobs.used.rows_of`.
     """
     read = {name: read_table(path) for name, path in tables.items()}
@@ -45,7 +46,14 @@ def front_page(
     parts += [raw("Figures", links(about["figures"]))] if about["figures"] else []
     parts += [raw("What is doubtful", doubtful(about, read, audits))]
     parts += [section(title, text) for title, text in own.items()]
+    made = f"{again(about['configuration'])}\n\n{made}"
     return "\n".join([*parts, raw("What it cost", cost(audits, used)), section("How it was made", made)])
+
+
+def again(configuration: str) -> str:
+    """Return how every number of the report is made again, as reStructuredText. configuration: path of the whole one."""
+    command = f"snakemake --cores all --configfile {shlex.quote(configuration)}"
+    return f"Every number here by one command: ``{command}``; versions and machine are in ``run.json`` beside that file."
 
 
 def sections(text: str) -> dict[str, str]:

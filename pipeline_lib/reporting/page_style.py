@@ -56,7 +56,7 @@ dl.about dt { color: var(--faint); } dl.about dd { margin: 0; overflow-wrap: any
 @media (max-width: 40rem) {
   body { padding: 0 .6rem; margin: .7rem auto; }
   th, td { padding: .35rem .45rem; }
-  tr > :first-child { min-width: 4.5rem; max-width: 6.8rem; font-size: .9rem; }
+  tr > :first-child { min-width: 6rem; max-width: 6.8rem; font-size: .9rem; }
 }
 @media print { .scroll { max-height: none; overflow: visible; } tr > *, thead th { position: static; } }
 """

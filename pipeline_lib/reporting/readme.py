@@ -17,6 +17,7 @@ FILES = {
         "DATASET/models/MODEL.pt, .csv": "weights; a row for each epoch. A model's name ends in its seed",
         "DATASET/adversarial/SOURCE/ATTACK.h5": "the adversarial set: (adversarial - clean) mod 256, of the clips",
         "DATASET/adversarial/SOURCE/ATTACK.audit.csv, .trace.csv": "its audit; loss and accuracy by iteration",
+        "DATASET/adversarial/SOURCE/ATTACK.learned.pt": "what an attack on all clips has learned, e.g. a border",
         "DATASET/predictions/TARGET/SOURCE/ATTACK.csv": "a row for each clip: label, prediction, loss",
         "DATASET/predictions/TARGET/clean.csv": "the same without an attack",
         "DATASET/unions/STUDY/*.csv": "the same for the union of a study's attacks (`union: cascade`)",
@@ -26,8 +27,11 @@ FILES = {
         "DATASET/rendered, downloaded": "files of data sets that are rendered or downloaded",
     },
     "Of the workflow": {
+        "config.yaml": "the whole configuration of the last run, with the command that plans the same work",
+        "run.json": "its versions, machine and commit",
         "identities, DATASET/identities": "what each result is made of, which plans follow: copy them, too",
         "logs, DATASET/logs": "a log for each job; logs/used.csv: what each asked for and used",
+        ".workflow.lock": "held by the run that works here",
         ".runs": "states of trainings and sets, and finished models of earlier configurations; may be deleted",
     },
 }
