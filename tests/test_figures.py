@@ -276,7 +276,7 @@ def test_each_model_has_a_panel_with_its_own_curves_and_validation_beside_traini
 def test_figures_are_as_wide_as_the_style_with_text_of_a_paper(name: str, inches: float) -> None:
     figure = drawn(name, inches)
     assert figure.get_figwidth() == inches
-    assert all(5.9 <= text.get_fontsize() <= 9 for text in texts_of(figure))
+    assert all(8 <= text.get_fontsize() <= 9 for text in texts_of(figure))
 
 
 def test_the_chart_of_selections_is_not_one_of_accuracies() -> None:
@@ -307,6 +307,15 @@ def test_table_figure_prints_every_measured_value_and_draws_every_interval() -> 
         np.testing.assert_array_equal(intervals, column[["low", "high"]].to_numpy())
         best = [text.get_text() for text in panel.texts if text.get_fontweight() == "bold"]
         assert best == [f"{column['measured'].max():.1f}"]
+
+
+@WIDTHS
+def test_a_number_of_a_table_figure_covers_no_mark_even_at_100_percent(inches: float) -> None:
+    figure = drawn("table", inches)
+    assert {text.get_text() for panel in figure.axes for text in panel.texts} >= {"100.0"}
+    for panel in figure.axes:
+        last = panel.transData.transform((100, 0))[0] + 2 * figure.dpi / 72  # a mark is 4 points wide
+        assert all(text.get_window_extent().x0 > last for text in panel.texts)
 
 
 def test_numbers_that_an_audit_denies_or_a_constant_answer_reaches_are_marked_in_the_chart() -> None:

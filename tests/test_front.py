@@ -44,7 +44,8 @@ def rendered(folder: Path, studies: list[str], sets: list[dict[str, str]], used:
         entries.append({"name": name, "title": f"{TITLE} {name}", "dataset": "d", "path": f"r/tables/{name}.html"})
     build_audit(sets).to_csv(folder / "audit.csv", index=False)
     about = {"studies": entries, "figures": [{"title": "Chart", "path": "r/figures/chart.png"}] if studies else []}
-    page = front_page(about | {"audit": "r/tables/audit.html", "configuration": "r/config.yaml"}, tables, folder / "audit.csv", OPENING, used or [])
+    about |= {"audit": "r/tables/audit.html", "configuration": "r/config.yaml"}
+    page = front_page(about, tables, folder / "audit.csv", OPENING, used or [])
     return publish_parts(Environment().from_string(page).render(), writer="html")["html_body"]
 
 

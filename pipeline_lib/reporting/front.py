@@ -51,9 +51,9 @@ def front_page(
 
 
 def again(configuration: str) -> str:
-    """Return how every number of the report is made again, as reStructuredText. configuration: path of the whole one."""
+    """Return how every number is made again, as reStructuredText. configuration: path of the whole one."""
     command = f"snakemake --cores all --configfile {shlex.quote(configuration)}"
-    return f"Every number here by one command: ``{command}``; versions and machine are in ``run.json`` beside that file."
+    return f"Every number here by one command: ``{command}``; versions and machine: ``run.json`` beside that file."
 
 
 def sections(text: str) -> dict[str, str]:

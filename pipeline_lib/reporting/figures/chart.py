@@ -90,7 +90,7 @@ def draw_worst(panel: Axes, height: int, record: Mapping[Any, Any]) -> None:
 def annotate(panel: Axes, height: int, above: float, text: str, **style: Any) -> None:
     """Write a number at the right of a row, `above` its middle in points."""
     place: dict[str, Any] = {"xy": (1, height), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    panel.annotate(text, xytext=(25, above), ha="right", va="center", size=7, **place, **style)
+    panel.annotate(text, xytext=(33, above), ha="right", va="center", size=8, **place, **style)
 
 
 def finish_column(panel: Axes, column: str, rows: Sequence[str], side: int) -> None:
@@ -101,9 +101,9 @@ def finish_column(panel: Axes, column: str, rows: Sequence[str], side: int) -> N
     panel.set_xlim(0, 100)
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.set_xticks([0, 50, 100], ["0", "50" if side <= 5 else "", "100"])
-    panel.set_yticks(range(len(rows)), [textwrap.fill(row, LETTERS) for row in rows], color=INK, size=7.5)
+    panel.set_yticks(range(len(rows)), [textwrap.fill(row, LETTERS) for row in rows], color=INK, size=8)
     panel.tick_params(length=0)
-    panel.tick_params(axis="x", labelsize=6)
+    panel.tick_params(axis="x", labelsize=8)
     panel.spines["bottom"].set_visible(False)
     panel.set_axisbelow(True)
     panel.grid(axis="x")

@@ -96,7 +96,7 @@ def draw_maps(lines: Sequence[Line], where: str) -> Figure:
     panels = figure.subplots(len(lines), across, squeeze=False)
     headings = ["attacked frame", *(picture.quantity for picture in lines[0].pictures)]
     for panel, heading in zip(panels[0], headings, strict=True):
-        panel.set_title(wrapped(heading, side, 7), loc="center", size=7)
+        panel.set_title(wrapped(heading, 0.9 * side), loc="center", size=8)
     named: set[str] = set()
     for row, line in zip(panels, lines, strict=True):
         draw_line(row, line)
@@ -120,7 +120,7 @@ def name_line(panel: Axes, line: Line, first: bool) -> None:
     from pipeline_lib.reporting.style import MUTED
 
     place: dict[str, Any] = {"xy": (-0.08, 0.5), "xycoords": "axes fraction", "textcoords": "offset points"}
-    right: dict[str, Any] = {"ha": "right", "fontsize": 7, "color": MUTED, **place}
+    right: dict[str, Any] = {"ha": "right", "fontsize": 8, "color": MUTED, **place}
     frame = f"frame {line.frame + 1}"
     if not first:
         panel.annotate(frame, xytext=(0, 0), va="center", **right)

@@ -56,7 +56,7 @@ def draw_forms(panel: Axes, rows: pd.DataFrame) -> None:
     for height, row in enumerate(rows.to_dict("records")):
         panel.barh(height, row["measured"], height=0.6, color=PALETTE[1] if row["part"] == "without_bpda" else MEASURED)
         panel.plot([row["low"], row["high"]], [height, height], color=INK, linewidth=1.2)
-        panel.text(row["high"] + 2, height, f"{row['measured']:.1f}", va="center", size=7)
+        panel.text(row["high"] + 2, height, f"{row['measured']:.1f}", va="center", size=8)
     panel.set_yticks(range(len(rows)), [labels[part] for part in rows["part"]], color=INK)
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.set_xlim(0, 118)
@@ -71,7 +71,7 @@ def draw_curve(panel: Axes, rows: pd.DataFrame, below: str) -> None:
     places = range(len(rows))
     panel.fill_between(places, rows["low"], rows["high"], color=MEASURED, alpha=0.12, linewidth=0)
     panel.plot(places, rows["measured"], color=MEASURED, marker="o", markersize=3.5, linewidth=1.5, clip_on=False)
-    panel.set_xticks(places, [as_written(value) for value in rows["value"]], size=6, color=MUTED)
+    panel.set_xticks(places, [as_written(value) for value in rows["value"]], size=8, color=MUTED)
     panel.set_xlabel(below)
     panel.set_ylim(0, 100)
     panel.set_axisbelow(True)

@@ -55,7 +55,7 @@ def draw_perturbations(examples: Sequence[Example]) -> Figure:
     from pipeline_lib.reporting.style import MUTED, new_figure, show_frame, width, wrapped
 
     side = (width() - LABELS) / 3
-    words = [wrapped(change_in_words(*middle_frames(example)), side, 7) for example in examples]
+    words = [wrapped(change_in_words(*middle_frames(example)), 0.9 * side) for example in examples]
     figure = new_figure(width(), sum(0.95 * side + 0.2 + 0.12 * text.count("\n") for text in words) + 0.4)
     axes = figure.subplots(len(examples), 3, squeeze=False)
     for heading, panel in zip(("clean", "adversarial", f"difference \u00d7 {MAGNIFICATION}"), axes[0], strict=True):
@@ -64,11 +64,11 @@ def draw_perturbations(examples: Sequence[Example]) -> Figure:
         frames = middle_frames(example)
         for panel, image in zip(panels, (*frames, magnified_difference(*frames)), strict=True):
             show_frame(panel, image)
-        panels[2].set_xlabel(change, fontsize=7, color=MUTED, labelpad=2)
+        panels[2].set_xlabel(change, fontsize=8, color=MUTED, labelpad=2)
         attack, _, classes = example[0].replace(" \u2192 ", " \u2192\n").partition("\n")
         place: dict[str, Any] = {"xy": (-0.08, 0.5), "xycoords": "axes fraction", "textcoords": "offset points"}
         panels[0].annotate(attack, xytext=(0, 1), ha="right", va="bottom", weight="bold", fontsize=8, **place)
-        panels[0].annotate(classes, xytext=(0, -2), ha="right", va="top", fontsize=7, color=MUTED, **place)
+        panels[0].annotate(classes, xytext=(0, -2), ha="right", va="top", fontsize=8, color=MUTED, **place)
     return figure
 
 

@@ -73,8 +73,8 @@ def draw_model(panel: Axes, label: str, history: pd.DataFrame, most: float, line
             axis = losses if column == "loss" else panel
             [lines[words]] = axis.plot(history["epoch"], history[column], **style | {"markersize": 2, "linewidth": 1})
     losses.set_ylim(0, 1.05 * most)
-    losses.tick_params(length=0, labelcolor=MUTED, labelsize=6)
-    panel.set_title(textwrap.fill(label, 18), size=7)
+    losses.tick_params(length=0, labelcolor=MUTED, labelsize=8)
+    panel.set_title(textwrap.fill(label, 18), size=8)
     return losses
 
 
