@@ -204,7 +204,7 @@ def test_perturbation_figure_shows_the_middle_frames() -> None:
     assert (shown[2] == magnified_difference(clean[2], adversarial[2])).all()
     words = {text.get_text() for text in texts_of(drawn("perturbations"))}
     assert {"Adversarial framing", "HandstandPushups \u2192\nJumpingJack", "PGD <&>"} <= words
-    assert "at most 4/255, 100 % of the pixels" in words
+    assert "at most 4/255, 100 % of the pixels" in {" ".join(word.split()) for word in words}
 
 
 def test_iterations_figure_draws_the_curve_inside_its_wilson_band() -> None:
