@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py --part plans                    # over a plain Snakefile with the same graph of jobs
     python benchmarks/scale.py --part run --seeds 11           # about 2,600 jobs whose scripts only touch their outputs
+    python benchmarks/scale.py --part run --only oudefend      # those of one study
     python benchmarks/scale.py --part cells --rows 100 --columns 100
 
 Plans and runs: CPU seconds of `config/demo_more.yaml`. Cells: seconds, also of each job.
@@ -56,9 +57,10 @@ rule {name}:
         {outputs},
     log:
         {log},
-    shell:
-        "touch {{output}}"
+    {body}
 """
+SHELL = 'shell: "touch {output}"'
+SCRIPT = 'script: "empty.py"'
 # `{name}` or `{name,pattern}`, as Snakemake writes it.
 WILDCARD = r"\{(\w+)(?:,(?:[^{}]|\{[^{}]*\})*)?\}"
 # In place of every script: its outputs, and nothing in them. Jobs are read back by no one.
@@ -68,6 +70,12 @@ from pipeline_lib.jobs.recording import recorded
 with recorded(snakemake.params.identity, Path(snakemake.config["results"])):
     for path in map(Path, snakemake.output):
         path.mkdir(parents=True) if path.name in ("rendered", "downloaded") else path.touch()
+"""
+# The same without a record.
+PLAIN_EMPTY = """
+from pathlib import Path
+for path in map(Path, snakemake.output):
+    path.touch()
 """
 
 
@@ -101,23 +109,24 @@ def graph(folder: Path) -> Iterator[tuple[Any, list[Any]]]:
         yield workflow, [job for job in workflow.dag.jobs if job.rule.name not in TARGETS]
 
 
-def write_plain(folder: Path) -> int:
-    """Writes a plain Snakefile with the same graph; the number of its jobs."""
+def write_plain(folder: Path, body: str = SHELL) -> int:
+    """Writes a plain Snakefile with the same graph; the number of its jobs. body: what its rules do."""
     inputs: dict[str, list[str]] = {"all": []}
     with graph(folder) as (_, jobs):
         rules = {job.rule.name: job.rule for job in jobs}
         for job in jobs:
             inputs[" ".join([job.rule.name, *job.wildcards_dict.values()])] = [str(path) for path in job.input]
             inputs["all"] += [str(path) for path in job.output]
-        text = "".join(plain_rule(rule, [job for job in jobs if job.rule is rule]) for rule in rules.values())
+        text = "".join(plain_rule(rule, [job for job in jobs if job.rule is rule], body) for rule in rules.values())
     order = " > ".join(sorted(rules, key=lambda name: name in ("table", "predict_transfer")))
     (folder / "plain").mkdir(exist_ok=True)
     (folder / "plain/Snakefile").write_text(f"{PLAIN}\nruleorder: {order}\n{text}")
     (folder / "plain/inputs.json").write_text(json.dumps(inputs))
+    (folder / "plain/empty.py").write_text(PLAIN_EMPTY)
     return len(inputs) - 1
 
 
-def plain_rule(rule: Any, jobs: Sequence[Any]) -> str:
+def plain_rule(rule: Any, jobs: Sequence[Any], body: str) -> str:
     """A rule with the same outputs and log; wildcards match one name, those of tables and figures theirs."""
 
     def shorter(path: str, match: re.Match[str]) -> str:
@@ -131,7 +140,7 @@ def plain_rule(rule: Any, jobs: Sequence[Any]) -> str:
     paths = [str(path) for path in rule.output]
     outputs = ", ".join(repr(re.sub(WILDCARD, partial(shorter, path), path)) for path in paths)
     log = re.sub(WILDCARD, r"{\1}", str(rule.log[0]))
-    return RULE.format(name=rule.name, outputs=outputs, log=repr(log))
+    return RULE.format(name=rule.name, outputs=outputs, log=repr(log), body=body)
 
 
 def plans(folder: Path, seeds: Sequence[int], rounds: int) -> None:
@@ -160,15 +169,17 @@ def project(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, count: int, given: Sequence[str]) -> None:
-    """Prints CPU and wall seconds of a run of empty jobs. given: options of Snakemake."""
+def run(folder: Path, config: dict[str, Any], given: Sequence[str]) -> None:
+    """Prints CPU seconds of a run of empty jobs, and of a plain Snakefile's scripts with the same graph.
+
+    given: options of Snakemake.
+    """
     (folder / "clone").mkdir()
-    clone, options = project(folder / "clone"), configured(folder / "run", {"seeds": list(range(count))})
-    with graph(folder / "run") as (_, found):
-        jobs = len(found)
-    began = time.monotonic()
+    clone, options = project(folder / "clone"), configured(folder / "run", config)
+    jobs = write_plain(folder / "run", SCRIPT)
+    plain = cpu_seconds(snakemake(*given), folder / "run/plain")
     spent = cpu_seconds(snakemake(*options, *given), clone, {"PYTHONPATH": str(clone)})
-    print(f"{jobs:,} empty jobs: {spent:.1f} s of CPU, {time.monotonic() - began:.1f} s")
+    print(f"{jobs:,} empty jobs: {spent:.1f} s of CPU, {spent / plain:.2f} times a plain Snakefile's {plain:.1f} s")
 
 
 def cells(folder: Path, rows: int, columns: int) -> None:
@@ -264,6 +275,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("plans", "run", "cells"), required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--only", nargs="+", help="studies and figures of the run of empty jobs")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--columns", type=int, default=100)
@@ -274,7 +286,8 @@ def main() -> None:
         if options.part == "plans":
             plans(folder, options.seeds, options.rounds)
         elif options.part == "run":
-            run(folder, options.seeds[0], options.snakemake)
+            chosen = {"only": options.only} if options.only else {}
+            run(folder, {"seeds": list(range(options.seeds[0]))} | chosen, options.snakemake)
         else:
             cells(folder, options.rows, options.columns)
 
