@@ -12,6 +12,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.devices import reserved_gpus
 from pipeline_lib.jobs.forcing import marked_by, marks
 from pipeline_lib.jobs.kept_logs import kept_log, logging_after_earlier_runs
+from pipeline_lib.jobs.local_copies import use_local_copies
 from pipeline_lib.jobs.locks import waiting_at_most
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.recording import recorded
@@ -42,6 +43,7 @@ def job(snakemake: Any) -> Iterator[None]:
                 recorded(identity, results),
                 measured(snakemake),
             ):
+                use_local_copies(getattr(snakemake, "input", None), snakemake.config.get("local_copies", ""))
                 yield
         except SystemExit as end:
             if end.code == STOPPED:  # a request to stop, after saving
