@@ -1,6 +1,7 @@
 """The strongest of several attacks: exact per clip, cheaper than all of them, refused where bounds differ."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -87,6 +88,23 @@ def test_it_is_right_where_a_network_is_right_under_every_attack(network, labels
         assert torch.equal(found[earlier & ~stands[i]], clips[earlier & ~stands[i]])
     left = ", ".join(str(int(torch.stack([torch.ones_like(expected), *stands[:i]]).all(0).sum())) for i in range(4))
     assert f"strongest: {left} of 80 clips" in caplog.text
+
+
+def test_a_clip_that_fools_in_one_form_only_is_attacked_further(caplog):
+    """Less than half of a grey level is enough for this network, but is nothing on the 8-bit lattice."""
+
+    class Threshold(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            brighter = 1000 * (clips.flatten(1).mean(1) - 100.2 / 255)
+            return torch.stack([-brighter, brighter], 1)
+
+    attack = Ascent(perturbation=AdditiveLinf(epsilon=0.4 / 255, step_size=0.4 / 255), steps=1)
+    clips, labels = torch.full((1, 3, 1, 2, 2), 100 / 255), torch.zeros(1, dtype=torch.long)
+    with caplog.at_level(logging.INFO, "pipeline_lib"):
+        found = craft(Threshold(), clips, labels, Strongest(attacks=[attack, replace(attack, steps=2)]))
+    assert Threshold()(found).argmax(1) != labels
+    assert Threshold()(attack.quantize(found, clips)).argmax(1) == labels
+    assert "strongest: 1, 1 of 1 clips" in caplog.text
 
 
 def test_its_cost_is_stated(network, labels, caplog):
