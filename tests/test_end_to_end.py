@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,22 +18,23 @@ from readme import example
 
 pytestmark = pytest.mark.slow
 
+DEMO = ("config/demo.yaml", "tests/minimal.yaml")
 TARGET = "results/tables/multav.md"
 RESULTS = ("results/tables/multav.*", "results/synthetic/*/*.h5", "results/synthetic/models/*")
 RESULTS += ("results/synthetic/adversarial/*/*", "results/synthetic/predictions/**/*.csv")
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.Popen:
-    configs = ["--configfile", str(ROOT / "config/demo.yaml"), str(ROOT / "tests/minimal.yaml")]
+def snakemake(folder: Path, *arguments: str, configs: Sequence[str] = DEMO) -> subprocess.Popen:
+    configs = ["--configfile", *(str(ROOT / config) for config in configs)]
     configs += [str(path) for path in folder.glob("*.yaml")]  # of the user
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder), *arguments, *configs]
     log = (folder / "snakemake.log").open("w")
     return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
 
-def finish(folder: Path, *arguments: str) -> str:
+def finish(folder: Path, *arguments: str, configs: Sequence[str] = DEMO) -> str:
     """Runs the command to its end; what it printed."""
-    process = snakemake(folder, *arguments)
+    process = snakemake(folder, *arguments, configs=configs)
     assert process.wait(600) == 0, (folder / "snakemake.log").read_text()[-3000:]
     return (folder / "snakemake.log").read_text()
 
@@ -148,3 +151,32 @@ def test_several_clips_of_a_video_are_counted_by_video_and_sets_of_a_source_are_
     for row in [line.split("|") for line in table.splitlines() if line.startswith(("| No Defense", "| AT-PGD"))]:
         assert ["\u2020" in cell for cell in row[2:5]] == [False, True, True]
     assert "n = 6 videos of 2 clips each" in differences
+
+
+GENERATORS = """
+datasets: {shapes: {render: {train_per_class: 4, test_per_class: 2, size: 8}, size: 8}}
+evaluation: {batch_size: 12}
+networks: {wgan: {size: 8, width: 4}, pixelcnn: {width: 4, blocks: 1}, tiny_2d: {width: 4, stages: 1}}
+training: {pixelcnn: {epochs: 1}, wgan: {epochs: 1}, images: {epochs: 1}}
+attacks: {pgd: {steps: 1}, pgd_eot: {samples: 2}}
+"""
+DIFFUSION = "networks: {diffusion: {width: 8, levels: 2}}\ntraining: {diffusion: {epochs: 1}}\n"
+
+
+def test_purification_by_generators_from_images_to_the_report(tmp_path):
+    """All of its jobs; with diffusers installed those of a diffusion, too. Generators of one epoch are marked."""
+    (tmp_path / "small.yaml").write_text(GENERATORS)
+    with_diffusion = find_spec("diffusers") is not None
+    if with_diffusion:
+        (tmp_path / "small_diffusion.yaml").write_text(DIFFUSION)
+    finish(tmp_path, configs=[f"config/{'diffusion' if with_diffusion else 'generative'}.yaml"])
+    results = tmp_path / "results_generative"
+    rows = [line for line in (results / "tables/generative.md").read_text().splitlines() if line.startswith("| ")]
+    purified = [row for row in rows[2:] if not row.startswith("| No transform")]
+    assert len(purified) == 2 + with_diffusion
+    assert all("\u2016" in cell for row in purified for cell in row.strip("|").split("|")[1:] if cell.strip())
+    assert (results / "report.html").is_file()
+    assert {path.stem for path in (results / "figures").glob("masking_*.png")} >= {
+        "masking_pixel_defend",
+        "masking_defense_gan",
+    }
