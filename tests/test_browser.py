@@ -99,6 +99,11 @@ def test_a_table_with_any_labels(tab, tmp_path, rows):
         tab.get_by_role("columnheader", name=name).get_by_role("button").click()
     tab.locator("tbody td summary").first.hover()
     check(tab)
+    tab.locator("tbody td summary").first.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("tbody td details").first.get_attribute("open") is not None
+    assert "measured" in tab.locator("tbody td details dl").first.inner_text()
+    check(tab)
 
 
 def test_a_page_of_clips(tab, tmp_path):
@@ -150,6 +155,8 @@ def test_a_report(tab, report):
     tab.wait_for_selector("nav .prose")
     check(tab)
     tab.get_by_label("Show: ").click()
+    tab.wait_for_timeout(500)
+    assert tab.evaluate("document.querySelector('iframe').getBoundingClientRect().right <= innerWidth")
     assert tab.frame_locator("iframe").get_by_role("row").count() >= 4
     check(tab)
 
@@ -185,6 +192,16 @@ def test_the_documentation(tab, site, page):
     tab.goto((site / f"{page}.html").as_uri())
     tab.wait_for_timeout(500)
     check(tab)
+
+
+def test_no_page_of_the_documentation_is_wider_than_a_phone(browser, site):
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    pages = sorted(path for path in site.rglob("*.html") if path.name != "404.html")
+    assert len(pages) > 50
+    for page in pages:
+        tab.goto(page.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
+        assert tab.evaluate(CUT) == [], page
 
 
 def test_the_documentation_is_searched_without_a_network(browser, site):
