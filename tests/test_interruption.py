@@ -4,8 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+
+import pytest
+
+from pipeline_lib.jobs.interruption import stop_jobs_when_interrupted
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = """
@@ -42,3 +47,25 @@ def test_scripts_of_snakemake_are_asked_to_stop_and_nothing_else(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[0] == "143 None\n"
+
+
+def test_the_handler_is_there_once_and_not_where_signals_are_ignored_or_in_a_thread():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        thread = threading.Thread(target=stop_jobs_when_interrupted)
+        thread.start()
+        thread.join()
+        assert signal.getsignal(signal.SIGINT) is before
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stop_jobs_when_interrupted()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.signal(signal.SIGINT, before)
+        stop_jobs_when_interrupted()
+        once = signal.getsignal(signal.SIGINT)
+        stop_jobs_when_interrupted()
+        assert signal.getsignal(signal.SIGINT) is once is not before
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+    finally:
+        signal.signal(signal.SIGINT, before)

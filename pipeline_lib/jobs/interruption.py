@@ -6,6 +6,7 @@ for them.
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,9 @@ def stop_jobs_when_interrupted() -> None:
     A job that has received SIGINT as well, from a terminal, ends only once.
     """
     before = signal.getsignal(signal.SIGINT)
-    if not callable(before):  # ignored, as in the background of a shell
+    # Ignored, as in the background of a shell; there from an earlier workflow in this process; or not allowed.
+    known = not callable(before) or before.__module__ == __name__
+    if known or threading.current_thread() is not threading.main_thread():
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
