@@ -85,8 +85,7 @@ def measured_layout(layout: Mapping[str, Any]) -> Numbers:
     rows = {}
     for row in layout["rows"]:
         read = read_row(layout, row)
-        for predictions in (one for seeds in read.values() for one in seeds):
-            table = by_video(predictions)
+        for table in (one for seeds in read.values() for one in seeds):
             first = table if first is None else first
             check_same_videos(first, table)
         rows[row["label"]] = measured_cells(layout, row, read)
@@ -120,12 +119,12 @@ def measured_cells(
 
 
 def read_seeds(where: str, row: Mapping[str, Any], column: str, datasets: Sequence[str]) -> list[pd.DataFrame]:
-    """Return the predictions of each seed, on all data sets."""
+    """Return the predictions of each seed, on all data sets, indexed by video."""
     paths, seeds = row["cells"][column], len(row["seeds"])
     if len(paths) != seeds * len(datasets):
         on = f" on {len(datasets)} data sets" if len(datasets) > 1 else ""
         raise PipelineError(f"{where}: column {column} has {len(paths)} predictions for {seeds} seeds{on}")
-    return [read_pooled(each, datasets) for each in in_groups(paths, len(datasets))]
+    return [by_video(read_pooled(each, datasets)) for each in in_groups(paths, len(datasets))]
 
 
 def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Several clips of one video are not independent of each other: intervals and tests count videos."""
 
 import re
+from functools import lru_cache
 
 import pandas as pd
 
@@ -19,8 +20,13 @@ def of_dataset(clip: str, dataset: str) -> str:
 
 def videos_of(clips: pd.Index) -> pd.Index:
     """Return the name of each clip's video: that of the clip without its data set and its number."""
-    names = (DATASET.sub("", str(name)) for name in clips)
-    return pd.Index([CLIP_NUMBER.sub(r"\1", name) for name in names], name=clips.name)
+    return pd.Index(_videos_of(tuple(map(str, clips))), name=clips.name)
+
+
+@lru_cache(maxsize=32)
+def _videos_of(clips: tuple[str, ...]) -> list[str]:
+    """The cells of a table have the same clips."""
+    return [CLIP_NUMBER.sub(r"\1", DATASET.sub("", name)) for name in clips]
 
 
 def per_video(scores: pd.DataFrame) -> pd.DataFrame:

@@ -134,7 +134,12 @@ def named(predictions: pd.DataFrame) -> str:
 
 
 def by_video(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the predictions indexed by video. Raises PipelineError if they are empty or a video is repeated."""
+    """Return the predictions indexed by video. Raises PipelineError if they are empty or a video is repeated.
+
+    Those that are indexed by video have been checked.
+    """
+    if predictions.index.name == "video":
+        return predictions
     repeated = predictions["video"][predictions["video"].duplicated()]
     if predictions.empty or len(repeated):
         trouble = f"video {repeated.iloc[0]} occurs twice" if len(repeated) else "no clips"
