@@ -21,9 +21,10 @@ def stop_jobs_when_interrupted() -> None:
     A job that has received SIGINT as well, from a terminal, ends only once.
     """
     before = signal.getsignal(signal.SIGINT)
-    # Ignored, as in the background of a shell; there from an earlier workflow in this process; or not allowed.
-    known = not callable(before) or before.__module__ == __name__
-    if known or threading.current_thread() is not threading.main_thread():
+    # Ignored, as in the background of a shell; or there from an earlier workflow in this process.
+    if not callable(before) or before.__module__ == __name__:
+        return
+    if threading.current_thread() is not threading.main_thread():  # not allowed
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
