@@ -1,8 +1,9 @@
 """Squares of Square attack: their size and places, and the schedule of their sizes."""
 
+import pytest
 import torch
 
-from pipeline_lib.attacks.squares import Anywhere, InRegion, fraction_at
+from pipeline_lib.attacks.squares import Anywhere, InRegion, fraction_at, frames_of
 
 
 def test_squares_have_the_size_that_they_are_given():
@@ -36,3 +37,20 @@ def test_the_schedule_is_that_of_the_authors():
     """Sizes at 10,000 queries (their p_selection)."""
     steps = {10: 1, 11: 2, 50: 2, 200: 4, 500: 8, 1000: 16, 2000: 32, 4000: 64, 6000: 128, 8000: 256, 9999: 512}
     assert {query: 0.8 / fraction_at(query / 10_000, 0.8) for query in steps} == steps
+
+
+@pytest.mark.parametrize("fraction", [1 / 8, 1 / 64])
+def test_squares_in_a_region_of_several_frames_cover_that_fraction_of_it(fraction):
+    """Neighboring frames, and in each the nearest pixels, of which some are equally far."""
+    places = torch.rand(500, 3, generator=torch.Generator().manual_seed(2))
+    mask = torch.zeros(500, 1, 8, 6, 6, dtype=torch.bool)
+    mask[..., 1:5, 2:6] = True
+    found = InRegion.of_mask(mask).at(places, fraction)
+    pixels = found[:, 0].flatten(2).sum(-1)
+    frames = frames_of(fraction, 8)
+    assert ((pixels > 0).sum(1) == frames).all()
+    assert (((pixels > 0).byte().diff(dim=1) != 0).sum(1) <= 2).all()
+    own = max(round(fraction * 8 / frames * 16), 1)
+    assert pixels[pixels > 0].min() >= own
+    assert pixels.max() <= (2 * own**0.5 + 1) ** 2
+    assert not (found & ~mask).any()
