@@ -11,7 +11,15 @@ from scipy.stats import binomtest
 from oracles import oracle
 from pipeline_lib.configuration.claim_cells import resolve_claims, studies_of
 from pipeline_lib.configuration.claims import read_claims
-from pipeline_lib.reporting.claim_files import outcome_text, read_claims_table, summary_line, write_claims
+from pipeline_lib.reporting.claim_files import (
+    SEEDS,
+    caption,
+    detail_text,
+    outcome_text,
+    read_claims_table,
+    summary_line,
+    write_claims,
+)
 from pipeline_lib.reporting.claims import FAILS, HOLDS, NOT_COMPUTED, NUMBERS, UNDECIDED, build_claims
 from pipeline_lib.reporting.decisions import clips_needed
 from pipeline_lib.reporting.equivalence import clips_for_similarity, similarity
@@ -111,6 +119,24 @@ def test_the_worst_case_is_decided_beside(tmp_path: Path) -> None:
     assert found["worst_outcome"].tolist() == [FAILS, "", "", HOLDS]
     assert found.loc["pgd", "worst_p"] == pytest.approx(2 * 0.5**8)
     assert "In the worst case, of 2, 1 hold, 1 do not hold, and 0 are undecided." in summary_line(found)
+
+
+def test_several_seeds_state_in_how_many_of_them_a_difference_has_its_sign(tmp_path: Path) -> None:
+    """The test is about other clips for these models: three trainings that disagree would otherwise look like one."""
+    rows = {
+        "A": {"clean": ["1" * 60] * 3, "pgd": ["1" * 50 + "0" * 10, "1" * 40 + "0" * 20, "1" * 10 + "0" * 50]},
+        "BB": {"clean": ["1" * 60] * 3, "pgd": ["1" * 20 + "0" * 40, "1" * 20 + "0" * 40, "1" * 12 + "0" * 48]},
+    }
+    lines = [line("pgd", "A", "pgd", "higher", "BB"), line("similar", "A", "pgd", "similar", "BB", "5")]
+    found = table_of_claims(layout_of(tmp_path, rows), tmp_path, *lines)
+    assert found["outcome"].tolist() == [HOLDS, FAILS]
+    assert found["agreeing"].tolist() == [2, pd.NA]
+    assert detail_text(found.loc["pgd"].to_dict(), "").endswith("p < 0.001, in 2 of 3 seeds")
+    assert "seeds" not in detail_text(found.loc["similar"].to_dict(), "")
+    assert SEEDS in caption(found)
+    one = table_of_claims(layout_of(tmp_path, ROWS), tmp_path, line("pgd", "A", "pgd", "higher", "BB"))
+    assert "of 1 seeds" not in detail_text(one.loc["pgd"].to_dict(), "")
+    assert SEEDS not in caption(one)
 
 
 def test_faults_of_compared_cells_are_named(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from pipeline_lib.jobs.interruption import stop_jobs_when_interrupted
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from pipeline_lib.jobs.interruption import stop_jobs_when_interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
 others = [subprocess.Popen([sys.executable, path]) for path in sys.argv[1:]]
 stop_jobs_when_interrupted()
 try:
@@ -50,7 +51,8 @@ def test_scripts_of_snakemake_are_asked_to_stop_and_nothing_else(tmp_path):
 
 
 def test_the_handler_is_there_once_and_not_where_signals_are_ignored_or_in_a_thread():
-    before = signal.getsignal(signal.SIGINT)
+    started_with, before = signal.getsignal(signal.SIGINT), signal.default_int_handler
+    signal.signal(signal.SIGINT, before)  # ignored where the tests run in the background of a shell
     try:
         thread = threading.Thread(target=stop_jobs_when_interrupted)
         thread.start()
@@ -68,4 +70,4 @@ def test_the_handler_is_there_once_and_not_where_signals_are_ignored_or_in_a_thr
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, started_with)

@@ -89,7 +89,7 @@ def test_a_study_takes_a_table_by_name():
     demo = resolved(CONFIG)["studies"]["multibn_branches"]
     plan = resolved(own)
     assert list(plan["studies"]) == ["mine"]
-    assert plan["studies"]["mine"] == demo | {"dataset": "mine", "paper": []}
+    assert plan["studies"]["mine"] == demo | {"dataset": "mine", "datasets": ["mine"], "paper": []}
     assert {figure.partition("_")[0] for figure in plan["figures"]} == {"chart", "training"}
 
 

@@ -1,7 +1,7 @@
 """Writes the table of claims as CSV, Markdown, LaTeX and HTML: a table for each work, and what is not computed."""
 
 import html as markup
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,10 @@ ABOUT = (
 )
 PARTS = "In part, and in brackets: how many of its comparisons these studies compute."
 FAULTS = f"{formats.DAGGER} A compared number does not measure robustness, see the table audit."
+SEEDS = (
+    "p and interval are about other clips for these trained models; beside them is in how many of the seeds, each of "
+    "them a training of its own, the difference has this sign."
+)
 COUNTS_VIDEOS = "Where a video has several clips, n and the stated numbers of clips are numbers of videos."
 COLORS = {HOLDS: "guess", FAILS: "fault", UNDECIDED: "faint"}  # of `page_style`
 STYLE = """
@@ -94,7 +98,8 @@ def caption(table: pd.DataFrame) -> str:
     seeds = "; ".join(sorted({*computed["seeds"]} - {""}))
     parts = PARTS if (computed["compared"] < computed["comparisons"]).any() else ""
     faults = FAULTS if (computed[["faults", f"{WORST}faults"]] != "").any(axis=None) else ""
-    return " ".join(filter(None, (ABOUT, f"n = {clips or 0} clips, seeds {seeds or 'none'}.", parts, faults)))
+    several = SEEDS if computed["seeds"].str.contains(" ").any() else ""
+    return " ".join(filter(None, (ABOUT, several, f"n = {clips or 0} clips, seeds {seeds or 'none'}.", parts, faults)))
 
 
 def sections(
@@ -163,7 +168,17 @@ def detail_text(record: Record, before: str) -> str:
     low, high = record[before + "low"], record[before + "high"]
     interval: str = "" if pd.isna(low) else f" [{low:.1f}, {high:.1f}]".replace("-", "\u2212")
     p = record[before + "p_holm"]
-    return f"{record[before + 'pair']}: {points}{interval}, {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
+    words = f"{record[before + 'pair']}: {points}{interval}, {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
+    return f"{words}{seeds_text(record[before + 'seeds'], record.get(before + 'agreeing'))}"
+
+
+def seeds_text(seeds: str | Sequence[int], agreeing: int | None) -> str:
+    """Return in how many of several seeds the difference has its sign; empty for one seed, or without a number.
+
+    seeds: as in the table, or as in `summary.json`.
+    """
+    number = len(seeds.split() if isinstance(seeds, str) else seeds)
+    return "" if number < 2 or pd.isna(agreeing) else f", in {agreeing} of {number} seeds"
 
 
 def needed_text(record: Record, before: str) -> str:

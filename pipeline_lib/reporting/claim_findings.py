@@ -77,6 +77,13 @@ def seeds_that_decide(one: Finding, level: float) -> int | None:
     return seeds_needed(one.changes, level)
 
 
+def agreeing_seeds(one: Finding) -> int | None:
+    """Return in how many seeds the difference has the sign of its mean; None without scores, and for similarity."""
+    if one.changes is None or one.comparison["relation"] == SIMILAR:
+        return None
+    return int((np.sign(one.changes.mean(axis=0)) == np.sign(one.changes.mean())).sum())
+
+
 def pair_text(comparison: Mapping[str, Any]) -> str:
     """Return the two cells in words, for example `MultiBN - AVG, union`."""
     first, second = comparison["first"], comparison["second"]

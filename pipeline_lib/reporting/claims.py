@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline_lib.configuration.claim_cells import is_computed, studies_of
 from pipeline_lib.reporting.claim_findings import (
     Finding,
+    agreeing_seeds,
     clips_that_decide,
     finding,
     is_true,
@@ -36,15 +37,15 @@ HOLDS, FAILS, UNDECIDED, NOT_COMPUTED = "holds", "does not hold", "undecided", "
 WORST = "worst_"
 RESULTS = (
     *("outcome", "compared", "pair", "difference", "low", "high"),
-    *("p", "p_holm", "n", "seeds", "needed_clips", "needed_seeds", "faults"),
+    *("p", "p_holm", "n", "seeds", "agreeing", "needed_clips", "needed_seeds", "faults"),
 )
 COLUMNS = (
     *("id", "work", "place", "statement", "studies", "comparisons"),
     *(*RESULTS, *(WORST + name for name in RESULTS), "printed", "note"),
 )
 NUMBERS = [before + name for before in ("", WORST) for name in ("difference", "low", "high", "p", "p_holm")]
-COUNTS = [before + name for before in ("", WORST) for name in ("compared", "n", "needed_clips", "needed_seeds")]
-COUNTS += ["comparisons"]
+EACH = ("compared", "n", "agreeing", "needed_clips", "needed_seeds")
+COUNTS = [before + name for before in ("", WORST) for name in EACH] + ["comparisons"]
 Claim = Mapping[str, Any]
 
 
@@ -56,7 +57,8 @@ def build_claims(claims: Sequence[Claim], layouts: Layouts) -> pd.DataFrame:
 
     comparisons, compared: their number, and that of those that the configuration computes. outcome: `HOLDS`, `FAILS`,
     `UNDECIDED` (p after Holm's correction is not below 5 %) or `NOT_COMPUTED`. pair, difference, low, high: the
-    comparison that decides, first minus second in points, with its 95 % interval. p: of the claim. needed_clips,
+    comparison that decides, first minus second in points, with its 95 % interval. p: of the claim. agreeing: in how
+    many of the seeds that difference has the same sign (p is about other clips for these trained models). needed_clips,
     needed_seeds: samples that would decide an undecided claim. faults: of the compared cells, according to the audit.
     worst_*: the same in the worst case, empty for claims without one. printed: the outcome of the printed numbers.
     """
@@ -115,6 +117,7 @@ def result(findings: Sequence[Finding], corrected: float, level: float) -> dict[
         **{"outcome": outcome, "compared": len(findings), "pair": pair_text(decides.comparison)},
         **{"difference": decides.difference, "p_holm": corrected, **seen},
         "seeds": "" if found is None else " ".join(map(str, found.seeds)),
+        "agreeing": agreeing_seeds(decides),
         **(samples(findings, level) if outcome == UNDECIDED else {}),
     }
 
