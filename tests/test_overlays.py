@@ -18,8 +18,10 @@ def give_data(folder: Path) -> str:
     lists.mkdir(parents=True)
     classes = ["BabyCrawling", "Punch", "PushUps"]
     (lists / "classInd.txt").write_text("".join(f"{i + 1} {name}\n" for i, name in enumerate(classes)))
-    (lists / "trainlist01.txt").write_text("".join(f"{c}/v_{c}_g08_c01.avi {i + 1}\n" for i, c in enumerate(classes)))
-    (lists / "testlist01.txt").write_text("".join(f"{c}/v_{c}_g01_c01.avi\n" for c in classes))
+    trained = "".join(f"{c}/v_{c}_g08_c01.avi {i + 1}\n" for i, c in enumerate(classes))
+    for split in ("01", "02", "03"):
+        (lists / f"trainlist{split}.txt").write_text(trained)
+        (lists / f"testlist{split}.txt").write_text("".join(f"{c}/v_{c}_g01_c01.avi\n" for c in classes))
     splits = folder / "data/testTrainMulti_7030_splits"
     splits.mkdir()
     for name in ("cartwheel", "catch"):

@@ -9,7 +9,7 @@ import pytest
 from planning import ROOT
 
 SNAKEFILE = """
-import sys, time
+import sys
 sys.path.insert(0, {root!r})
 from pipeline_lib.jobs.scheduling import remove_default_rate_limit
 from snakemake.scheduling import job_scheduler
@@ -33,9 +33,7 @@ rule all:
 
 rule one:
     output: "{{i}}"
-    run:
-        time.sleep(0.6)
-        open(output[0], "w").close()
+    shell: "sleep 0.6; touch {{output}}"
 """
 
 
