@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline_lib.reporting.curves_page import Panel
 
 PANEL = 1.4  # inches
+LETTERS = 16  # of a model's name in one line: bold, above a panel
 # Column of a history -> its label in the figure.
 CURVES = {
     "accuracy": "training accuracy",
@@ -74,7 +75,7 @@ def draw_model(panel: Axes, label: str, history: pd.DataFrame, most: float, line
             [lines[words]] = axis.plot(history["epoch"], history[column], **style | {"markersize": 2, "linewidth": 1})
     losses.set_ylim(0, 1.05 * most)
     losses.tick_params(length=0, labelcolor=MUTED, labelsize=8)
-    panel.set_title(textwrap.fill(label, 18), size=8)
+    panel.set_title(textwrap.fill(label, LETTERS), size=8)
     return losses
 
 
