@@ -52,9 +52,11 @@ def facts_of(layout: Mapping[str, Any], origins: Origins) -> Facts:
 
 def together(facts: Sequence[Fact | None]) -> Fact | None:
     """What the predictions of a seed on several data sets are of; None if one has no record."""
+    if len(facts) == 1:
+        return facts[0]
     found = [one for one in facts if one is not None]
-    if len(found) < len(facts) or len(found) == 1:
-        return found[0] if len(found) == len(facts) else None
+    if len(found) < len(facts):
+        return None
     words = {
         name: " | ".join(dict.fromkeys(getattr(one, name) for one in found)) for name in ("attack", "model", "data")
     }

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipeline_lib.reporting.pooled import in_groups
-
 Reason = Callable[[str], str | None]
 """path -> why a file cannot be used, None if it can."""
 Cells = Mapping[str, Mapping[str, Sequence[str]]]
@@ -140,8 +138,8 @@ def at(items: Sequence[Any], places: Sequence[int]) -> list[Any]:
 
 def of_seeds(paths: Sequence[str], places: Sequence[int], seeds: int) -> list[str]:
     """The files of some seeds, of as many files for each seed."""
-    groups = [*in_groups(paths, len(paths) // seeds)] if paths else [()] * seeds
-    return [path for group in at(groups, places) for path in group]
+    each = len(paths) // seeds
+    return [path for place in places for path in paths[place * each : (place + 1) * each]]
 
 
 def missing_files(row: Mapping[str, Any], reason: Reason) -> list[Missing]:
