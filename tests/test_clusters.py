@@ -1,21 +1,31 @@
 """Several clips of one video: intervals and tests count videos."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from configured import CONFIG, changed, resolved
 from pipeline_lib.clips.splits import Video
+from pipeline_lib.configuration.layout_keys import units_of
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.paths import Paths
+from pipeline_lib.reporting.audits import FAULTS, build_audit, read_audit, verdict
+from pipeline_lib.reporting.cell_details import details_of
 from pipeline_lib.reporting.cells import measured
 from pipeline_lib.reporting.claim_files import COUNTS_VIDEOS, units_note
 from pipeline_lib.reporting.clusters import effective_clips, per_video, videos_of
 from pipeline_lib.reporting.column_means import mean_of_columns
 from pipeline_lib.reporting.difference_files import caption
+from pipeline_lib.reporting.faults import faults_of
 from pipeline_lib.reporting.metrics import accuracy, fraction_of_clips, wilson
 from pipeline_lib.reporting.paired import compare
+from pipeline_lib.reporting.pairs import pair_notes
 from pipeline_lib.reporting.table_files import interval_note
+from pipeline_lib.reporting.worst_cases import worst_note
+from test_audit_table import audit_entry
 
 
 def clips_of(videos: np.ndarray) -> pd.Series:
@@ -125,3 +135,81 @@ def test_layouts_and_figures_know_how_many_clips_a_video_has():
         figures[clips] = plan["figures"]["iterations_pgd"]["needs"]
     assert "clips_by_video" not in layouts[1] | figures[1]
     assert layouts[3]["clips_by_video"] == figures[3]["clips_by_video"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "alone", "of_five"),
+    [
+        # Guessing is 50, two standard errors over 300 clips 5.8 points, over their 60 videos 12.9.
+        ({"classes": 2, "answer_entropy": 1.0, "balanced_accuracy": 60.0}, "ok", "answers at random"),
+        ({"classes": 2, "answer_entropy": 1.0, "balanced_accuracy": 63.0}, "ok", "ok"),
+        # Five of 300 clips may be those of one video; more than 1.5 videos are not.
+        ({"recovered_clips": 5 / 300}, "last iterate worse", "ok"),
+        ({"recovered_clips": 8 / 300}, "last iterate worse", "last iterate worse"),
+    ],
+)
+def test_verdicts_of_audits_count_videos(tmp_path, changes, alone, of_five):
+    path = tmp_path / "audit.csv"
+    Path(audit_entry(tmp_path, **changes)["audit"]).rename(path)
+    found = {clips: verdict(read_audit(path), clips) for clips in (1, 5)}
+    assert found == {1: alone, 5: of_five}
+    assert [faults_of({"pgd": [str(path)]}, clips)["pgd"] for clips in (1, 5)] == [
+        [one] if one in FAULTS else [] for one in (alone, of_five)
+    ]
+    record = {"row": "a", "column": "pgd", "measured": 50.0, "low": 40.0, "high": 60.0, "n": 300, "seeds": "0"}
+    record |= {"paper": None, "faults": "", "flag": ""}
+    for clips in (1, 5):
+        layout = {"rows": [{"label": "a", "audits": {"pgd": [str(path)]}}], "clips_by_video": clips}
+        assert dict(details_of(record, layout))["audit"] == found[clips]
+
+
+def audited(folder: Path, attack: str, videos: np.ndarray) -> dict[str, Any]:
+    """The entry of a set on which clips are correct, from videos x clips."""
+    correct = clips_of(videos)
+    path = folder / f"{attack}.csv"
+    rows = {"video": correct.index, "label": 1, "prediction": correct.to_numpy().astype(int), "loss": 0.5}
+    pd.DataFrame(rows).sample(frac=1, random_state=0).to_csv(path, index=False)
+    rate = 100 * float(correct.mean())
+    entry = audit_entry(folder, attack=attack, clips=len(correct), live_accuracy=rate, stored_accuracy=rate)
+    return entry | {"clips_by_video": videos.shape[1], "predictions": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("fallen", "found"),
+    [
+        (np.repeat([[True]] * 2, 3, axis=1), "ok"),  # six clips of two videos
+        (np.eye(3, dtype=bool)[[0, 1, 2, 0, 1, 2]], "weak attack: clips of 6 videos more fall"),
+        (np.repeat([[True]] * 6, 3, axis=1), "weak attack: clips of 6 videos more fall"),
+        (np.repeat([[True]] * 5, 3, axis=1), "ok"),  # p = 2 / 2 ** 5
+    ],
+)
+def test_a_worst_case_counts_the_videos_of_which_more_clips_fall(tmp_path, fallen, found):
+    own = np.ones((40, 3), bool)
+    own[20:] = False
+    worst = own.copy()
+    worst[: len(fallen)] &= ~fallen
+    entries = [audited(tmp_path, "pgd", own) | {"worst": "pgd_worst"}, audited(tmp_path, "pgd_worst", worst)]
+    assert build_audit(entries)["verdict"].tolist() == [found, "ok"]
+    own_scores, worst_scores = (measured([fraction_of_clips(clips_of(one))], [0]) for one in (own, worst))
+    assert (compare(own_scores.scores, worst_scores.scores, "t").p < 0.05) == (found != "ok")  # as the table marks it
+
+
+def test_the_audit_reads_predictions_only_where_videos_have_several_clips():
+    windows = changed("datasets.synthetic.sampling", {"method": "windows", "frames": 8, "clips": 4})
+    one, several = (Layouts(resolved(config), Paths("out"), "") for config in (CONFIG, windows))
+    assert one.audited_predictions() == []
+    sets = several.audited_sets
+    sets = [entry for entry in sets if entry["dataset"] == "synthetic"]  # the images have one each
+    assert {entry["clips_by_video"] for entry in sets} == {4}
+    assert several.audited_predictions() == [
+        f"out/synthetic/predictions/{entry['source']}/{entry['source']}/{entry['attack']}.csv" for entry in sets
+    ]
+
+
+def test_notes_state_what_the_tests_count():
+    table = pd.DataFrame({"worst": [1.0], "weak": [True], "other": ["b"], "row": ["a"], "minus": [1.0]})
+    layouts = {"clips": {}, "videos": {"clips_by_video": 2}}
+    for units, layout in layouts.items():
+        assert units_of(layout) == units
+        assert f"exact paired test over {units}, 5 %" in worst_note(table, units)
+        assert f"exact paired test over {units}, Holm" in pair_notes(table, units)[0]

@@ -198,7 +198,7 @@ def test_a_table_without_pairs_stays_as_it_is(tmp_path: Path) -> None:
     numbers = measure(layout)
     table = table_of(layout, PAPER, numbers)
     assert with_pairs(table, build_differences(layout, table, numbers)) is table
-    assert pair_notes(table) == []
+    assert pair_notes(table, "clips") == []
 
 
 def test_one_row_has_nothing_to_be_compared_with(tmp_path: Path) -> None:

@@ -114,10 +114,10 @@ def test_sections_are_read_back() -> None:
 
 
 def test_entries_have_titles_in_place_of_keys_and_the_configuration_s_order() -> None:
-    studies = {name: {"title": f"T {name}", "dataset": "d"} for name in ("z", "a")}
+    studies = {name: {"title": f"T {name}", "dataset": "d", "datasets": ["d"]} for name in ("z", "a")}
     chart = {"entry": {"study": "z", "dataset": "d", "title": "T z"}}
     figures = {"chart_z": chart, "training_d": {"entry": {"dataset": "d"}}, "own_one": {"entry": {"dataset": "d"}}}
-    facts = front_facts({"studies": studies, "figures": figures}, Paths("r"))
+    facts = front_facts({"studies": studies, "figures": figures, "datasets": {"d": {}}}, Paths("r"))
     assert [one["title"] for one in facts["studies"]] == ["T z", "T a"]
     assert [one["title"] for one in facts["figures"]] == ["Chart: T z", "Training on d", "Own one"]
     assert figure_title({"figures": {"f": {"entry": {"title": "Mine"}}}}, "f") == "Mine"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline_lib.configuration.clip_numbers import clips_by_video
 from pipeline_lib.configuration.paths import Paths
 
 Plan = Mapping[str, Any]
@@ -13,6 +14,7 @@ def front_facts(plan: Plan, paths: Paths) -> dict[str, Any]:
     of the page) and `configuration` (path of the whole one), plain data for the first page of the report."""
     studies = [
         {"name": name, "title": study["title"], "dataset": study["dataset"], "path": paths.table(name, "html")}
+        | ({"clips_by_video": clips} if (clips := clips_by_video(plan["datasets"][study["datasets"][0]])) > 1 else {})
         for name, study in plan["studies"].items()
     ]
     figures = [{"title": figure_title(plan, name), "path": paths.figure(name, "png")} for name in plan["figures"]]

@@ -12,6 +12,11 @@ def clips_of_each_video(layout: Mapping[str, Any]) -> int:
     return int(layout.get("clips_by_video", 1))
 
 
+def units_of(layout: Mapping[str, Any]) -> str:
+    """What tests and intervals of a layout count: clips, or videos where these have several clips."""
+    return "clips" if clips_of_each_video(layout) == 1 else "videos"
+
+
 def data_sets_of(layout: Mapping[str, Any]) -> list[str]:
     """The names of several data sets whose test clips are counted together; one empty name for a single data set."""
     return list(layout.get("datasets", ONE_DATASET))

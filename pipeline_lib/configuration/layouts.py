@@ -5,20 +5,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pipeline_lib.configuration.audited_sets import audited_sets, sets_of_sources, sets_on_target
 from pipeline_lib.configuration.captions import study_caption
 from pipeline_lib.configuration.cascades import UNION, WORST
 from pipeline_lib.configuration.claim_cells import TABLE as CLAIMS
 from pipeline_lib.configuration.claim_cells import GivenClaims, resolve_claims, studies_of
 from pipeline_lib.configuration.clip_numbers import clips_by_video
 from pipeline_lib.configuration.entries import CLEAN
-from pipeline_lib.configuration.given_sets import is_given, models_of
+from pipeline_lib.configuration.given_sets import models_of
 from pipeline_lib.configuration.layout_keys import data_sets_of
 from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
 from pipeline_lib.configuration.pooling import datasets_of_studies
-from pipeline_lib.configuration.studies import Plan, used_cells, used_models
+from pipeline_lib.configuration.studies import Plan, used_models
 from pipeline_lib.configuration.targets import seeds_of, selector_models, split_target
-from pipeline_lib.entries.storages import storage_of
 
 Cell = Mapping[str, Any]
 OVERLAP = "Test videos may be training videos too (allow_overlap)."
@@ -94,19 +94,12 @@ class Layouts:
         return [self.paths.prediction(dataset, **cell) for cell in cells for dataset in datasets]
 
     def white_box_audits(self, datasets: list[str], cells: list[Cell]) -> list[str]:
-        """The audits of sets made on the target itself. Audits of other sources do not describe the target."""
-        made = [cell for cell in cells if cell["attack"] != CLEAN and cell["source"] == cell["target"]]
-        return self._audits(datasets, made)
+        """The audits of sets made on the target itself."""
+        return [one.audit.path(self.paths) for one in sets_on_target(datasets, cells)]
 
     def source_audits(self, datasets: list[str], cells: list[Cell]) -> list[str]:
-        """The audits of sets made on another target (transfer): without a gradient it makes no adversarial sets."""
-        made = [cell for cell in cells if cell["source"] != cell["target"] and cell["attack"] != CLEAN]
-        made = [cell for cell in made if not is_given(cell["source"])]  # a file comes without an audit
-        return self._audits(datasets, made)
-
-    def _audits(self, datasets: list[str], made: list[Cell]) -> list[str]:
-        sets = [(dataset, cell["source"], cell["attack"]) for cell in made for dataset in datasets]
-        return [self.paths.adversarial(*one, "audit.csv") for one in sets]
+        """The audits of sets made on another target."""
+        return [one.audit.path(self.paths) for one in sets_of_sources(datasets, cells)]
 
     def selector_histories(self, datasets: list[str], cells: list[Cell]) -> list[str]:
         """The histories of the trainings in which the targets' selection modules learned."""
@@ -169,33 +162,14 @@ class Layouts:
         }
 
     @cached_property
-    def audited_sets(self) -> list[dict[str, str]]:
-        """Data set, source, attack and storage of every adversarial set that the studies and figures use, sorted; and
-        the attack of its worst case as `worst`, if a study shows one."""
-        used = [(dataset, cell) for dataset, cell in used_cells(self.plan) if not is_given(cell["source"])]
-        cells = {(dataset, cell["source"], cell["attack"]) for dataset, cell in used}
-        worst = self._worst_attacks()
-        return [
-            {
-                "dataset": dataset,
-                "source": source,
-                "attack": attack,
-                "storage": storage_of(self.plan["attacks"][attack]),
-            }
-            | ({"worst": worst[dataset, source, attack]} if (dataset, source, attack) in worst else {})
-            for dataset, source, attack in sorted(cell for cell in cells if cell[2] != CLEAN)
-        ]
+    def audited_sets(self) -> list[dict[str, Any]]:
+        """What the table of audits states about each set."""
+        return audited_sets(self.plan, self.paths)
 
-    def _worst_attacks(self) -> dict[tuple[str, str, str], str]:
-        """Data set, source and attack of each set with a worst case -> its attack."""
-        return {
-            (dataset, own["source"], own["attack"]): other["attack"]
-            for study in self.plan["studies"].values()
-            for dataset in study["datasets"]
-            for label, row in study.get("worst", {}).items()
-            for column, worst in row.items()
-            for own, other in zip(study["rows"][label][column], worst, strict=True)
-        }
+    def audited_predictions(self) -> list[str]:
+        """The predictions that the verdicts of sets need: where videos have several clips, and those that fall count by
+        video."""
+        return [one["predictions"] for one in self.audited_sets if "predictions" in one]
 
     def audits(self) -> list[str]:
         """The audit of each of the audited sets."""

@@ -54,7 +54,7 @@ class SummaryJobs:
     def audit_table(self) -> Description:
         captions = (self.described.root / "workflow/report/audit.rst").read_text()
         settings = {"sets": self.layouts.audited_sets, "captions": captions}
-        files = {"audits": self.layouts.audits()}
+        files = {"audits": self.layouts.audits(), "predictions": self.layouts.audited_predictions()}
         return self.described("audit_table", "audit", None, settings, [], files, self._table_files("audit"))
 
     def _table_files(self, name: str) -> dict[str, str]:

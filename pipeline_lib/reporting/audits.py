@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.audits import Audit
 from pipeline_lib.reporting.answers import NO_REACTION, ONE_ANSWER, trouble_of_answers
+from pipeline_lib.reporting.clusters import per_video
+from pipeline_lib.reporting.metrics import correct_clips, read_predictions
 
 AUDIT_COLUMNS = Audit._fields
 SET_COLUMNS = ("dataset", "source", "attack", "storage")
@@ -50,31 +53,50 @@ LEAST_FOUND_OF_FEW_ELEMENTS = 0.5
 COST_COLUMNS = ("dataset", "attack", "storage", "sets", "clips", "live", "stored", "cost", "largest")
 
 
-def build_audit(paths: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+def build_audit(paths: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row per entry: dataset, source, attack, storage, the columns of its audit, and `verdict`.
 
     paths: entries with `SET_COLUMNS` and `audit`, the path of a CSV with one row of `AUDIT_COLUMNS`
-        (`zero_gradients` and `changed_predictions` are fractions in 0..1, accuracies are in percent); and `worst`, the
-        attack of its worst case, if a study shows one.
+        (`zero_gradients` and `changed_predictions` are fractions in 0..1, accuracies are in percent); `worst`, the
+        attack of its worst case, if a study shows one; and, of a data set with several clips of each video,
+        `clips_by_video` and `predictions`, the path of the source's on the set.
     """
-    rows = [{**{name: entry[name] for name in SET_COLUMNS}, **read_audit(entry["audit"])} for entry in paths]
+    rows = [{**entry, **read_audit(entry["audit"])} for entry in paths]
     table = pd.DataFrame(rows, columns=[*SET_COLUMNS, *AUDIT_COLUMNS])
     sets = {(row["dataset"], row["source"], row["attack"]): row for row in rows}
     worst = [sets.get((entry["dataset"], entry["source"], entry.get("worst"))) for entry in paths]
     return table.assign(verdict=[judged(row, other) for row, other in zip(rows, worst, strict=True)])
 
 
-def judged(audit: Mapping[Any, Any], worst: Mapping[Any, Any] | None) -> str:
-    """Return the verdict; for a set without faults whose worst case is significantly lower, how many clips more fall.
+def judged(row: Mapping[Any, Any], worst: Mapping[Any, Any] | None) -> str:
+    """Return the verdict; for a set without faults whose worst case is significantly lower, how many clips more fall,
+    or of how many videos, where these have several clips.
 
-    The worst case contains the attack, so that no clip falls under the attack alone: of the clips that differ, all are
-    correct in the one and wrong in the other, and the exact paired test depends on their number only.
+    row, worst: audits with the other keys of their entries in `build_audit`. The worst case contains the attack, so
+    that no clip falls under the attack alone: of the clips (videos) that differ, all are lower in the worst case, and
+    the exact paired test depends on their number only.
     """
-    found = verdict(audit)
+    clips = clips_of_each_video(row)
+    found = verdict(row, clips)
     if worst is None or found in FAULTS:
         return found
-    more = round((audit["stored_accuracy"] - worst["stored_accuracy"]) * audit["clips"] / 100)
-    return f"{WEAKER}: {more} clips more fall" if 2 * 0.5**more < LEVEL else found
+    more = clips_that_fall(row, worst) if clips == 1 else videos_that_fall(row, worst)
+    what = f"{more} clips" if clips == 1 else f"clips of {more} videos"
+    return f"{WEAKER}: {what} more fall" if 2 * 0.5**more < LEVEL else found
+
+
+def clips_that_fall(row: Mapping[Any, Any], worst: Mapping[Any, Any]) -> int:
+    """Return the number of clips that are correct under the attack and not in its worst case."""
+    return round((row["stored_accuracy"] - worst["stored_accuracy"]) * row["clips"] / 100)
+
+
+def videos_that_fall(row: Mapping[Any, Any], worst: Mapping[Any, Any]) -> int:
+    """Return the number of videos of which more clips are correct under the attack than in its worst case."""
+    correct = correct_clips(
+        {name: read_predictions(one["predictions"]) for name, one in (("own", row), ("worst", worst))}
+    )
+    means = per_video(correct.astype(float))
+    return int((means["own"] > means["worst"]).sum())
 
 
 def read_audit(path: Path | str) -> dict[str, float]:
@@ -95,8 +117,8 @@ def _read_audit(path: Path | str, *_: int) -> dict[str, float]:
     return {str(name): values.tolist()[0] for name, values in table.items()}
 
 
-def verdict(audit: Mapping[Any, Any]) -> str:
-    """Return "ok" or the most serious fault.
+def verdict(audit: Mapping[Any, Any], clips_by_video: int = 1) -> str:
+    """Return "ok" or the most serious fault. clips_by_video: of the data set; what counts as chance counts videos.
 
     Accuracies are equal if the stored one is not lower by half a clip. For a bound of 0 (`bound_ratio` 0 and all clips
     unchanged) an unchanged accuracy is correct.
@@ -108,7 +130,7 @@ def verdict(audit: Mapping[Any, Any]) -> str:
         return BROKEN
     if audit["model_gap"] > audit["gap_allowed"]:
         return OTHER_MODEL
-    if trouble := trouble_of_answers(audit):
+    if trouble := trouble_of_answers(audit, clips_by_video):
         return trouble
     fell, half_a_clip = audit["clean_accuracy"] - audit["stored_accuracy"], 50 / audit["clips"]
     # A random start alone changes one or two predictions.
@@ -119,15 +141,15 @@ def verdict(audit: Mapping[Any, Any]) -> str:
         return UNTOUCHED
     if fell < half_a_clip and audit["unchanged_clips"] < 1:
         return NO_EFFECT
-    return NO_BOUND if audit["bound_ratio"] < 0 else finish(audit)
+    return NO_BOUND if audit["bound_ratio"] < 0 else finish(audit, clips_by_video)
 
 
-def finish(audit: Mapping[Any, Any]) -> str:
+def finish(audit: Mapping[Any, Any], clips_by_video: int = 1) -> str:
     """Return "ok", or the fault of an attack that smaller or more steps in the same bound would make stronger.
 
-    A single clip is not significant; two are, if they are 1 % of all clips.
+    A single clip is not significant; two are, if they are 1 % of all clips. So are two videos' clips.
     """
-    counts = max(LEAST_FALL / 100, 1.5 / audit["clips"])
+    counts = max(LEAST_FALL / 100, 1.5 * clips_by_video / audit["clips"])
     if audit["recovered_clips"] > counts:
         return OVERSHOT
     rising = audit["live_accuracy"] / 100 > counts and audit["last_rise"] > LATE_RISE

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.reporting.audits import read_audit, verdict
 from pipeline_lib.reporting.formats import fall_text, number
 from pipeline_lib.reporting.marks import ROW_MARK
@@ -22,6 +23,7 @@ def details_of(record: Mapping[Any, Any], layout: Mapping[str, Any]) -> Details:
         return []
     label = record["row"].removesuffix(f" {ROW_MARK}")
     row: Mapping[str, Any] = next((one for one in layout["rows"] if one["label"] == label), {})
+    clips = clips_of_each_video(layout)
     found = [
         ("measured", f"{record['measured']:.2f} %"),
         ("95 % interval", f"{record['low']:.2f} to {record['high']:.2f} %"),
@@ -29,8 +31,8 @@ def details_of(record: Mapping[Any, Any], layout: Mapping[str, Any]) -> Details:
         ("seeds", str(record["seeds"])),
         ("sd over seeds", "" if pd.isna(record.get("sd")) else f"{record['sd']:.2f} points"),
         *attacks_of(row.get("entries", {}).get(record["column"], [])),
-        ("audit", ", ".join(verdicts(row.get("audits", {}).get(record["column"], [])))),
-        ("audit of the source", ", ".join(verdicts(row.get("source_audits", {}).get(record["column"], [])))),
+        ("audit", ", ".join(verdicts(row.get("audits", {}).get(record["column"], []), clips))),
+        ("audit of the source", ", ".join(verdicts(row.get("source_audits", {}).get(record["column"], []), clips))),
         ("no measure", record.get("faults", "")),
         ("chance", record.get("flag", "")),
         *worst_details(record),
@@ -48,9 +50,9 @@ def attacks_of(entries: Sequence[Mapping[str, Any]]) -> Details:
     return [*found, ("made on", ", ".join(others))]
 
 
-def verdicts(audits: Sequence[str]) -> list[str]:
+def verdicts(audits: Sequence[str], clips_by_video: int) -> list[str]:
     """Return the verdicts of the audits, each once."""
-    return list(dict.fromkeys(verdict(read_audit(path)) for path in audits))
+    return list(dict.fromkeys(verdict(read_audit(path), clips_by_video) for path in audits))
 
 
 def worst_details(record: Mapping[Any, Any]) -> Details:

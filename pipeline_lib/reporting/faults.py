@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.reporting.audits import FAULTS, read_audit, verdict
 from pipeline_lib.reporting.marks import DAGGER
 
@@ -19,12 +20,13 @@ def with_faults(table: pd.DataFrame, layout: Mapping[str, Any]) -> pd.DataFrame:
 
     A row's summaries have the faults of all its columns.
     """
-    found = {row["label"]: faults_of_row(row) for row in layout["rows"]}
+    clips = clips_of_each_video(layout)
+    found = {row["label"]: faults_of_row(row, clips) for row in layout["rows"]}
     table = table.assign(faults=faults(table, found, layout))
     if "worst" not in table:
         return table
     worst = {
-        row["label"]: faults_of({name: each["audits"] for name, each in row.get("worst", {}).items()})
+        row["label"]: faults_of({name: each["audits"] for name, each in row.get("worst", {}).items()}, clips)
         for row in layout["rows"]
     }
     return table.assign(worst_faults=faults(table, worst, layout))
@@ -41,18 +43,20 @@ def faults(table: pd.DataFrame, found: Mapping[str, Faults], layout: Mapping[str
     return list(map(of_number, table["row"], table["column"]))
 
 
-def faults_of_row(row: Mapping[str, Any]) -> Faults:
+def faults_of_row(row: Mapping[str, Any], clips_by_video: int) -> Faults:
     """Return column -> faults of the sets made on the row's own target, and of those made on a source."""
-    own, sources = faults_of(row.get("audits", {})), faults_of(row.get("source_audits", {}))
+    own, sources = (faults_of(row.get(key, {}), clips_by_video) for key in ("audits", "source_audits"))
     return {
         column: [*own.get(column, []), *(f"{one} {OF_SOURCE}" for one in sources.get(column, []))]
         for column in {**own, **sources}
     }
 
 
-def faults_of(audits: Mapping[str, Sequence[str]]) -> Faults:
+def faults_of(audits: Mapping[str, Sequence[str]], clips_by_video: int) -> Faults:
     """Return column -> faults of its sets."""
-    verdicts = {column: [verdict(read_audit(path)) for path in paths] for column, paths in audits.items()}
+    verdicts = {
+        column: [verdict(read_audit(path), clips_by_video) for path in paths] for column, paths in audits.items()
+    }
     return {column: [one for one in found if one in FAULTS] for column, found in verdicts.items()}
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import units_of
 from pipeline_lib.reporting.audits import FAULTS, NO_BOUND, SOUND
 from pipeline_lib.reporting.chance import LEARNED_NOTHING, chance_notes, with_marked_rows
 from pipeline_lib.reporting.formats import accuracy_text, worst_text
@@ -133,7 +134,7 @@ def headline(studies: Sequence[Mapping[str, Any]], tables: Mapping[str, pd.DataF
         f"<tr><th><bdi>{escaped(row)}</bdi></th>{''.join(number(cells, column) for column in columns)}</tr>"
         for row, cells in table.groupby("row", sort=False)
     )
-    notes = " ".join(escaped(note) for note in (*worst_notes(table), *chance_notes(table)))
+    notes = " ".join(escaped(note) for note in (*worst_notes(table, units_of(first)), *chance_notes(table)))
     words = f"{link('The whole table', first['path'])} has the intervals, the printed values and all columns."
     title = f"<p>{escaped(first['title'])}: accuracy in percent. {words}</p>"
     return f"{title}\n{front_table(heads, rows)}\n<p>{notes}</p>"

@@ -19,7 +19,7 @@ PAIR_NUMBERS = ("minus", "minus_low", "minus_high", "minus_p", "paper_minus")
 PAIR_TEXTS = ("other", "minus_faults")
 NOTE = (
     "In parentheses the difference, in points over the same clips and seeds, with its paired 95 % interval: {}. An "
-    "asterisk: below 5 % (exact paired test over clips, Holm's correction for all differences in parentheses)."
+    "asterisk: below 5 % (exact paired test over {}, Holm's correction for all differences in parentheses)."
 )
 
 
@@ -41,10 +41,11 @@ def with_pairs(table: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
     return table.assign(paper_minus=table["paper"] - [printed.get(key, float("nan")) for key in others])
 
 
-def pair_notes(table: pd.DataFrame) -> list[str]:
-    """Return the explanation of the differences in parentheses, nothing for a table without."""
+def pair_notes(table: pd.DataFrame, units: str) -> list[str]:
+    """Return the explanation of the differences in parentheses, nothing for a table without. units: as of
+    `worst_cases.worst_notes`."""
     if "minus" not in table:
         return []
     shown = table[table["other"] != ""]
     pairs = dict.fromkeys(zip(shown["row"], shown["other"], strict=True))
-    return [NOTE.format("; ".join(f"{row} \u2212 {other}" for row, other in pairs))]
+    return [NOTE.format("; ".join(f"{row} \u2212 {other}" for row, other in pairs), units)]

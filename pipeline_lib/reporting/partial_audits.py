@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,12 +17,12 @@ ENDINGS = ("csv", "md")
 NOTE = "PARTIAL: {} of {} sets are made; a verdict does not compare a set with a worst case that is not there."
 
 
-def write_partial_audit(sets: Sequence[Mapping[str, str]], reason: Reason, caption: str, folder: Path) -> None:
+def write_partial_audit(sets: Sequence[Mapping[str, Any]], reason: Reason, caption: str, folder: Path) -> None:
     """Write the audits as CSV and Markdown into a folder.
 
     sets: entries of `audits.build_audit`, of all sets. caption: of the whole table.
     """
-    there = [one for one in sets if not reason(one["audit"])]
+    there = [one for one in sets if not any(reason(one[key]) for key in ("audit", "predictions") if key in one)]
     audit = build_audit(there)
     text = readable(audit)
     lacking = [{name: one[name] for name in SET_COLUMNS} for one in sets if one not in there]

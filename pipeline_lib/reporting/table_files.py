@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_lib.configuration.layout_keys import clips_of_each_video
+from pipeline_lib.configuration.layout_keys import clips_of_each_video, units_of
 from pipeline_lib.entries.methods import SUMMARIES
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.cells import Numbers
@@ -23,7 +23,7 @@ from pipeline_lib.reporting.tables import PARAMETERS
 from pipeline_lib.reporting.worst_cases import worst_notes
 
 MEANS = {SUMMARIES[name] for name in ("mean", "avg_adv")}
-BOLD = "Bold: not below the best of its column (exact paired test over clips, Holm's correction, 5 %)."
+BOLD = "Bold: not below the best of its column (exact paired test over {}, Holm's correction, 5 %)."
 
 
 def write_table(
@@ -56,7 +56,9 @@ def write_table(
     text = formats.latex(name, f"{title}. {about}", formats.with_rows_below(wide(table, dict)))
     publish(latex, with_latex(text, below))
     cells = wide(table, lambda record: html_cell(record, layout))
-    body = formats.html_table(facts(table, layout), cells, [*notes(table), BOLD, layout["note"]])
+    body = formats.html_table(
+        facts(table, layout), cells, [*notes(table, layout), BOLD.format(units_of(layout)), layout["note"]]
+    )
     publish(html, formats.page(title, f"{body}\n{as_html(below)}", STYLE))
 
 
@@ -71,7 +73,7 @@ def spelled_out(table: pd.DataFrame) -> pd.DataFrame:
 
 def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     """Return the caption: its facts, marks and chance, note."""
-    return " ".join(filter(None, (facts(table, layout), *notes(table), layout["note"])))
+    return " ".join(filter(None, (facts(table, layout), *notes(table, layout), layout["note"])))
 
 
 def facts(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
@@ -88,9 +90,10 @@ def facts(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     return about
 
 
-def notes(table: pd.DataFrame) -> list[str]:
+def notes(table: pd.DataFrame, layout: Mapping[str, Any]) -> list[str]:
     """Return the explanations of what the table shows beside its numbers, one for each mark."""
-    found = [*worst_notes(table), *pair_notes(table), fault_note(table), *chance_notes(table), guess_note(table)]
+    of_tests = [*worst_notes(table, units_of(layout)), *pair_notes(table, units_of(layout))]
+    found = [*of_tests, fault_note(table), *chance_notes(table), guess_note(table)]
     return [note for note in found if note]
 
 

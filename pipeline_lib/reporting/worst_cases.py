@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.reporting.best import LEVEL, unbeaten
 from pipeline_lib.reporting.cells import Measured, Numbers
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
@@ -17,7 +18,7 @@ WORST_COLUMNS = (*WORST_NUMBERS, "weak", "worst_flag", "worst_best")
 NOTE = "Worst case (\u2192): the column's attack and, on clips that withstand it, stronger ones in the same bound."
 WEAK_NOTE = (
     f"{WEAK_MARK} Weak attack: more clips fall in the worst case, or the mean of the columns is lower (exact paired "
-    "test over clips, 5 %)."
+    "test over {}, 5 %)."
 )
 
 
@@ -25,7 +26,8 @@ def with_worst_cases(table: pd.DataFrame, layout: Mapping[str, Any], numbers: Nu
     """Return the table with `WORST_COLUMNS` if its layout has worst cases.
 
     worst, worst_low, worst_high: percent with the 95 % interval. more_fall: number of clips that are correct in the
-    column and not in its worst case (mean over seeds; missing for a mean of columns). fall, fall_low, fall_high: the
+    column and not in its worst case (mean over seeds; missing for a mean of columns, and where a video has several
+    clips, of which some may fall). fall, fall_low, fall_high: the
     fall of the number in points with its paired 95 % interval. weak: whether the exact paired test finds that it falls.
     worst_flag, worst_best: as `flag` and `best`, of the worst case.
 
@@ -34,7 +36,9 @@ def with_worst_cases(table: pd.DataFrame, layout: Mapping[str, Any], numbers: Nu
     if not numbers.worst:
         return table
     found = {
-        (row, column): values(numbers.rows[row][column], worst, layout["name"], column, row, "worst case")
+        (row, column): without_clips(
+            values(numbers.rows[row][column], worst, layout["name"], column, row, "worst case"), layout
+        )
         for row, cells in numbers.worst.items()
         for column, worst in cells.items()
         if column in numbers.rows[row]
@@ -60,6 +64,11 @@ def values(own: Measured, worst: Measured, *names: str) -> dict[str, Any]:
     return found | {"fall_high": pair.high, "weak": pair.p < LEVEL and pair.difference > 0}
 
 
+def without_clips(found: dict[str, Any], layout: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a worst case, without a number of clips where a video has several."""
+    return found if clips_of_each_video(layout) == 1 else {key: one for key, one in found.items() if key != "more_fall"}
+
+
 def with_best(table: pd.DataFrame, layout: Mapping[str, Any], numbers: Numbers) -> pd.DataFrame:
     """Return the table with `worst_best` of its sound worst cases."""
     may = table["worst"].notna() & (table["worst_flag"] == "")
@@ -67,13 +76,13 @@ def with_best(table: pd.DataFrame, layout: Mapping[str, Any], numbers: Numbers) 
     return table.assign(worst_best=unbeaten(table.assign(measured=table["worst"]), sound, numbers.worst))
 
 
-def worst_note(table: pd.DataFrame) -> str:
+def worst_note(table: pd.DataFrame, units: str) -> str:
     """Return a caption's sentences on worst cases and weak attacks, empty for a table without."""
-    return " ".join(worst_notes(table))
+    return " ".join(worst_notes(table, units))
 
 
-def worst_notes(table: pd.DataFrame) -> list[str]:
-    """Return the sentences of `worst_note`, one for each mark."""
+def worst_notes(table: pd.DataFrame, units: str) -> list[str]:
+    """Return the sentences of `worst_note`, one for each mark. units: what the paired tests count, clips or videos."""
     if "worst" not in table:
         return []
-    return [NOTE, WEAK_NOTE] if table["weak"].any() else [NOTE]
+    return [NOTE, WEAK_NOTE.format(units)] if table["weak"].any() else [NOTE]

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline_lib.configuration.audited_sets import sets_of_sources, sets_on_target
 from pipeline_lib.configuration.figures import FigurePlan
-from pipeline_lib.configuration.files import Cell
-from pipeline_lib.configuration.given_sets import is_given
+from pipeline_lib.configuration.files import Cell, File
+from pipeline_lib.configuration.layout_keys import units_of
 
 WORST = "#a83200"
 LETTERS = 24  # of a label in one line
@@ -157,8 +158,9 @@ class Chart:
             | {"selectors": {column: plan.selector_histories(cells, datasets) for column, cells in row.items()}}
             for label, row in study["rows"].items()
         ]
+        several = {"clips_by_video": clips} if (clips := plan.clips_by_video) > 1 else {}
         words = "selections of the correct branch (%)" if study.get("types") else "accuracy (%)"
-        return {
+        return several | {
             "table": plan.table(self.study),
             "rows": rows,
             "summaries": study["summaries"],
@@ -173,7 +175,7 @@ class Chart:
         from pipeline_lib.reporting.worst_cases import worst_note
 
         table = with_guesses(with_faults(read_table(files["table"]), files), files)
-        notes = (worst_note(table), fault_note(table), chance_note(table), guess_note(table))
+        notes = (worst_note(table, units_of(files)), fault_note(table), chance_note(table), guess_note(table))
         note = " ".join(filter(None, notes))
         return draw_table(with_marked_rows(table), self.title, note, files["quantity"])
 
@@ -186,21 +188,13 @@ class Chart:
 
 
 def _row(label: str, row: Cells, worst: Cells, datasets: Sequence[str]) -> dict[str, Any]:
-    beside = {column: {"audits": _audits(datasets, cells)} for column, cells in worst.items()}
-    audits = {column: _audits(datasets, cells) for column, cells in row.items()}
-    sources = {column: _source_audits(datasets, cells) for column, cells in row.items()}
+    beside = {column: {"audits": _audits(sets_on_target(datasets, cells))} for column, cells in worst.items()}
+    audits = {column: _audits(sets_on_target(datasets, cells)) for column, cells in row.items()}
+    sources = {column: _audits(sets_of_sources(datasets, cells)) for column, cells in row.items()}
     further: dict[str, Any] = {"worst": beside} if beside else {}
     further |= {"source_audits": sources} if any(sources.values()) else {}
     return {"label": label, "audits": audits} | further
 
 
-def _audits(datasets: Sequence[str], cells: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The audits of sets made on the target itself."""
-    shown = [Cell(dataset, **cell) for cell in cells for dataset in datasets]
-    return [cell.audit for cell in shown if cell.source == cell.target]
-
-
-def _source_audits(datasets: Sequence[str], cells: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The audits of sets made on another target (transfer)."""
-    shown = [Cell(dataset, **cell) for cell in cells for dataset in datasets]
-    return [cell.audit for cell in shown if cell.source not in (None, cell.target) and not is_given(cell.source)]
+def _audits(sets: Sequence[Cell]) -> list[File]:
+    return [one.audit for one in sets]
