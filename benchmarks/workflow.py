@@ -1,6 +1,7 @@
-"""Overhead of the workflow: a dry run of `config/demo_more.yaml`, and a job that only loads torch, warm or not.
+"""Overhead of the workflow: a dry run of the demo, and a job that only loads torch, warm or not.
 
-    python benchmarks/workflow.py
+    python benchmarks/workflow.py                  # both
+    python benchmarks/workflow.py --part plans     # the dry run alone, over that of a Snakefile of one rule
 
 CPU seconds of all processes, which depend little on other processes, as medians over interleaved rounds.
 """
@@ -16,8 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = 10
-DEMO_JOBS = 245  # approximate number there
-DEMO = ["--configfile", str(ROOT / "config/demo_more.yaml")]
+DEMO_JOBS = 150  # of the demo
+DEMO, ONE_RULE = "dry run of the demo", "dry run of one rule"
 
 SNAKEFILE = """
 from pipeline_lib.jobs import warm
@@ -73,27 +74,47 @@ def jobs(folder: Path, count: int, warm: int, *options: str) -> float:
     return cpu_seconds(snakemake("--cores", "1", "--scheduler", "greedy", *options, *given), folder)
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """One round."""
+def plans(folder: Path) -> dict[str, float]:
+    """One round of dry runs."""
     return {
-        "dry run of the demo": cpu_seconds(snakemake("-n", "--directory", str(folder / "demo"), *DEMO), ROOT),
-        "dry run of one rule": jobs(folder / "jobs", 1, 1, "-n"),
-        f"dry run of one rule, {DEMO_JOBS} jobs": jobs(folder / "jobs", DEMO_JOBS, 1, "-n"),
+        DEMO: cpu_seconds(snakemake("-n", "--directory", str(folder / "demo")), ROOT),
+        ONE_RULE: jobs(folder / "jobs", 1, 1, "-n"),
+        f"{ONE_RULE}, {DEMO_JOBS} jobs": jobs(folder / "jobs", DEMO_JOBS, 1, "-n"),
+    }
+
+
+def empty_jobs(folder: Path) -> dict[str, float]:
+    """One round of jobs without work."""
+    return {
         "one job": one_job(folder / "jobs", warm=1),
         "one job without a warm process": one_job(folder / "jobs", warm=0),
         "Python with torch": cpu_seconds([sys.executable, "-c", "import torch"], folder),
     }
 
 
+PARTS = {"plans": plans, "jobs": empty_jobs}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rounds = [measure(Path(folder)) for _ in range(options.rounds)]
+        for part in options.part:
+            show([PARTS[part](Path(folder)) for _ in range(options.rounds)])
+
+
+def show(rounds: list[dict[str, float]]) -> None:
+    """Prints the median, least and greatest time of each measurement, and the demo's over that of one rule."""
     for name in rounds[0]:
-        values = [figures[name] for figures in rounds]
-        print(f"{name}: {statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})")
+        print(f"{name}: {summary([times[name] for times in rounds])} s")
+    if DEMO in rounds[0]:
+        print(f"{DEMO} over {ONE_RULE}: {summary([times[DEMO] / times[ONE_RULE] for times in rounds])}")
+
+
+def summary(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 if __name__ == "__main__":
