@@ -57,14 +57,14 @@ def test_a_number_is_of_the_clips_of_all_data_sets(tmp_path):
 def test_a_clip_that_two_splits_test_is_one_video_with_two_answers(tmp_path):
     paths = [write_predictions(tmp_path / f"{name}.csv", correct) for name, correct in (("a", "1110"), ("b", "01"))]
     pooled = read_pooled(paths, ["split_1", "split_2"])
-    names = pd.Index(pooled["video"])
+    names = pooled.videos
     assert names.is_unique
     assert len(names) == 6
     single = pd.read_csv(paths[0], dtype={"video": str})["video"]
     assert set(videos_of(names)) == set(single)  # the second file has the first two names again
-    correct = pd.Series((pooled["label"] == pooled["prediction"]).to_numpy(), names)
+    correct = pd.Series(pooled.correct, names)
     assert 4 <= effective_clips(correct) < 6
-    assert read_pooled(paths[:1], ["split_1"])["video"].tolist() == single.tolist()
+    assert read_pooled(paths[:1], ["split_1"]).videos.tolist() == single.tolist()
 
 
 def test_a_clips_number_and_data_set_both_leave_its_name():

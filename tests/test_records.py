@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import pytest
 
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.audits import Audit
 from pipeline_lib.records.predictions import REQUIRED, Prediction
-from pipeline_lib.records.rows import write_rows
+from pipeline_lib.records.rows import read_columns, write_rows
 from pipeline_lib.reporting.audits import read_audit
 from pipeline_lib.reporting.metrics import read_predictions
+from pipeline_lib.reporting.predictions import read_by_video
 
 
 class Row(NamedTuple):
@@ -46,3 +48,27 @@ def test_readers_find_what_writers_wrote(tmp_path):
     (row,) = read_predictions(tmp_path / "predictions.csv").to_dict("records")
     assert row == {"video": "007", "label": 3, "prediction": 4, "loss": 0.5, "selected": ""}
     assert REQUIRED == ("video", "label", "prediction", "loss")
+
+
+def test_columns_are_read_as_they_were_written(tmp_path):
+    rows = [Row('a, "b"\nc', 1, 0.5), Row("", -2, float("nan"))]
+    write_rows(tmp_path / "rows.csv", Row._fields, rows)
+    found = read_columns(tmp_path / "rows.csv")
+    assert found == {"name": ('a, "b"\nc', ""), "count": ("1", "-2"), "value": ("0.5", "nan")}
+    write_rows(tmp_path / "rows.csv", Row._fields, [])
+    assert read_columns(tmp_path / "rows.csv") == {"name": (), "count": (), "value": ()}
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1\n", b"a,b\n1,2,3\n", b"a\n\xff\n", None])
+def test_what_is_no_table_is_named(tmp_path, content):
+    if content is not None:
+        (tmp_path / "rows.csv").write_bytes(content)
+    with pytest.raises(PipelineError, match=r"rows\.csv: not a table"):
+        read_columns(tmp_path / "rows.csv")
+
+
+def test_a_class_that_is_no_whole_number_is_named(tmp_path):
+    (tmp_path / "p.csv").write_text("video,label,prediction,loss\na,1,x,0.5\n")
+    for read in (read_predictions, read_by_video):
+        with pytest.raises(PipelineError, match=r"p\.csv: .*'x'"):
+            read(tmp_path / "p.csv")

@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting.cells import measure
+from pipeline_lib.reporting import measured, pooled
+from pipeline_lib.reporting.cells import Numbers, measure
+from pipeline_lib.reporting.differences import ABOVE, BEST, build_differences
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.figures.chart import draw_table
 from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.table_files import write_table
-from pipeline_lib.reporting.tables import COLUMNS, build_table, read_long, read_table
-from pipeline_lib.reporting.worst_cases import WORST_COLUMNS, WORST_NUMBERS
+from pipeline_lib.reporting.tables import COLUMNS, build_table, read_long, read_table, table_of
+from pipeline_lib.reporting.worst_cases import WORST_COLUMNS, WORST_NUMBERS, with_worst_cases
 from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, cell_of, layout_of, visible, write_predictions
 
@@ -169,3 +171,24 @@ def test_the_chart_shows_both_numbers(tmp_path: Path) -> None:
     plain = draw_table(with_faults(built(layout), layout), "Title")
     assert len(plain.axes[1].patches) == 2
     assert len(plain.legends[0].get_texts()) == 2
+
+
+def test_each_file_is_read_and_each_pair_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that the table of differences and the worst cases need again."""
+    read, compared = [], []
+    one_file, one_pair = pooled.read_by_video, measured.compare
+    monkeypatch.setattr(pooled, "read_by_video", lambda path: read.append(path) or one_file(path))
+    monkeypatch.setattr(measured, "compare", lambda *given: compared.append(given[2:]) or one_pair(*given))
+    layout = with_worst(tmp_path, ROWS, WORST)
+    numbers = measure(layout)
+    table = with_worst_cases(table_of(layout, PAPER, numbers), layout, numbers)
+    differences = build_differences(layout, table, numbers)
+    assert sorted(read) == sorted(set(read))
+    assert len(read) == 6
+    assert set(differences["against"]) == {BEST, ABOVE}
+    places = [(row, other, column, worst) for worst, known in both(numbers) for _, column, row, other in known]
+    assert len(compared) == len(places) == len(set(places))
+
+
+def both(numbers: Numbers) -> list[tuple[bool, list[tuple[str, ...]]]]:
+    return [(False, list(numbers.comparisons.known)), (True, list(numbers.worst_comparisons.known))]

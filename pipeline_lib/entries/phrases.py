@@ -63,10 +63,12 @@ class Phrases:
     """Writes entries in words.
 
     shown: the fields of an entry that are written. names: entries in canonical form that are written by a name.
+    known: what is written already; the cells of a table have few entries.
     """
 
     shown: Callable[[Entry], Mapping[str, Any]] = all_fields
     names: Mapping[str, str] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, entry: Entry) -> str:
         """An entry in words: its title, a colon, its fields."""
@@ -75,8 +77,11 @@ class Phrases:
 
     def fields_of(self, entry: Entry) -> str:
         """The fields of an entry, or of plain data without a method, in words."""
-        found = [self._field(name.replace("_", " "), value) for name, value in self.shown(entry).items()]
-        return ", ".join(filter(None, found))
+        key = repr(entry)  # with the order of its fields
+        if key not in self.known:
+            found = [self._field(name.replace("_", " "), value) for name, value in self.shown(entry).items()]
+            self.known[key] = ", ".join(filter(None, found))
+        return self.known[key]
 
     def _field(self, name: str, value: Any) -> str:
         words = self._value(value)

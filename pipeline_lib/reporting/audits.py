@@ -12,9 +12,11 @@ import pandas as pd
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.audits import Audit
+from pipeline_lib.records.rows import read_columns
 from pipeline_lib.reporting.answers import NO_REACTION, ONE_ANSWER, trouble_of_answers
 from pipeline_lib.reporting.clusters import per_video
-from pipeline_lib.reporting.metrics import correct_clips, read_predictions
+from pipeline_lib.reporting.metrics import correct_clips
+from pipeline_lib.reporting.predictions import read_by_video
 
 AUDIT_COLUMNS = Audit._fields
 SET_COLUMNS = ("dataset", "source", "attack", "storage")
@@ -92,29 +94,47 @@ def clips_that_fall(row: Mapping[Any, Any], worst: Mapping[Any, Any]) -> int:
 
 def videos_that_fall(row: Mapping[Any, Any], worst: Mapping[Any, Any]) -> int:
     """Return the number of videos of which more clips are correct under the attack than in its worst case."""
-    correct = correct_clips(
-        {name: read_predictions(one["predictions"]) for name, one in (("own", row), ("worst", worst))}
-    )
+    correct = correct_clips({name: read_by_video(one["predictions"]) for name, one in (("own", row), ("worst", worst))})
     means = per_video(correct.astype(float))
     return int((means["own"] > means["worst"]).sum())
 
 
 def read_audit(path: Path | str) -> dict[str, float]:
     """Return the audit's row. Raises PipelineError, with the file, unless it has one row of `AUDIT_COLUMNS`."""
+    return dict(_read_audit(path, *_state(path)))
+
+
+def verdict_of(path: Path | str, clips_by_video: int) -> str:
+    """Return the `verdict` on the audit in a file."""
+    return _verdict_of(path, clips_by_video, *_state(path))
+
+
+def _state(path: Path | str) -> tuple[int, int, int]:
     state = Path(path).stat()
-    return dict(_read_audit(path, state.st_mtime_ns, state.st_size, state.st_ino))
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+@lru_cache(maxsize=100_000)
+def _verdict_of(path: Path | str, clips_by_video: int, *state: int) -> str:
+    """The verdict on a file in this state: a table needs each one for its faults, marks and details."""
+    return verdict(_read_audit(path, *state), clips_by_video)
 
 
 @lru_cache(maxsize=100_000)
 def _read_audit(path: Path | str, *_: int) -> dict[str, float]:
-    """The row of a file in this state: a table reads each audit for its faults, marks and details."""
-    table = pd.read_csv(path)
-    missing = [column for column in AUDIT_COLUMNS if column not in table]
-    if missing or len(table) != 1:
+    """The row of a file in this state."""
+    table = read_columns(path)
+    missing, rows = [column for column in AUDIT_COLUMNS if column not in table], len(next(iter(table.values())))
+    if missing or rows != 1:
         other = f"made by another version of this code; delete it and run again (columns {missing} are missing)"
-        trouble = other if missing else f"{len(table)} rows"
+        trouble = other if missing else f"{rows} rows"
         raise PipelineError(f"{path}: {trouble}; an audit is one row of {list(AUDIT_COLUMNS)}")
-    return {str(name): values.tolist()[0] for name, values in table.items()}
+    try:
+        return {
+            name: int(text) if text.lstrip("-").isdecimal() else float(text or "nan") for name, [text] in table.items()
+        }
+    except ValueError as error:
+        raise PipelineError(f"{path}: {error}; delete it and run again") from error
 
 
 def verdict(audit: Mapping[Any, Any], clips_by_video: int = 1) -> str:

@@ -5,11 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_lib.reporting.cells import Measured
-from pipeline_lib.reporting.paired import compare, holm
+from pipeline_lib.reporting.measured import Comparisons
+from pipeline_lib.reporting.paired import holm
 
 LEVEL = 0.05
-Rows = Mapping[str, Mapping[str, Measured]]
 
 
 def best_rows(table: pd.DataFrame) -> dict[str, str]:
@@ -19,7 +18,7 @@ def best_rows(table: pd.DataFrame) -> dict[str, str]:
     return {str(column): table.loc[place, "row"] for column, place in largest.items()}
 
 
-def unbeaten(table: pd.DataFrame, eligible: pd.Series, rows: Rows) -> pd.Series:
+def unbeaten(table: pd.DataFrame, eligible: pd.Series, comparisons: Comparisons) -> pd.Series:
     """Return for each record of a table in long form whether it is eligible, and not below the best eligible one.
 
     The best is that of its column. Below: the paired test over clips, corrected by Holm for all records of the table,
@@ -28,18 +27,19 @@ def unbeaten(table: pd.DataFrame, eligible: pd.Series, rows: Rows) -> pd.Series:
     5 % of tables.
     """
     leaders = table["column"].map(best_rows(table[eligible]))
-    p = [p_against(rows, leader, record) for leader, record in zip(leaders, table.to_dict("records"), strict=True)]
+    p = [
+        p_against(comparisons, leader, record) for leader, record in zip(leaders, table.to_dict("records"), strict=True)
+    ]
     corrected = pd.Series(holm(p), table.index)
     measured = table["measured"].where(eligible)
     highest = measured.groupby(table["column"]).transform("max").round(1)
     return eligible & ((measured.round(1) == highest) | (corrected >= LEVEL))
 
 
-def p_against(rows: Rows, leader: str, record: Mapping[Any, Any]) -> float:
+def p_against(comparisons: Comparisons, leader: str, record: Mapping[Any, Any]) -> float:
     """Return the p-value of a record against the best row of its column, NaN for the best itself or without scores."""
-    row, column = record["row"], record["column"]
+    row, column, rows = record["row"], record["column"], comparisons.rows
     if leader not in rows or row == leader or column not in rows[row]:
         return float("nan")
-    own, other = rows[row][column].scores, rows[leader][column].scores
-    found = None if own is None or other is None else compare(own, other, record["table"], column, row, leader)
+    found = comparisons.of(record["table"], column, row, leader)
     return float("nan") if found is None else found.p

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
-from pipeline_lib.reporting.audits import read_audit, verdict
+from pipeline_lib.reporting.audits import verdict_of
 from pipeline_lib.reporting.formats import fall_text, number
 from pipeline_lib.reporting.marks import ROW_MARK
 
@@ -52,7 +52,7 @@ def attacks_of(entries: Sequence[Mapping[str, Any]]) -> Details:
 
 def verdicts(audits: Sequence[str], clips_by_video: int) -> list[str]:
     """Return the verdicts of the audits, each once."""
-    return list(dict.fromkeys(verdict(read_audit(path), clips_by_video) for path in audits))
+    return list(dict.fromkeys(verdict_of(path, clips_by_video) for path in audits))
 
 
 def worst_details(record: Mapping[Any, Any]) -> Details:

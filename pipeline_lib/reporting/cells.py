@@ -1,37 +1,29 @@
 """The cells of a table, measured from predictions: an accuracy or a summary, and the scores of its clips."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import data_sets_of
 from pipeline_lib.entries.building import load
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.clusters import per_video
+from pipeline_lib.reporting.measured import Comparisons, Measured, Rows
 from pipeline_lib.reporting.metrics import (
-    Cell,
     Estimate,
     accuracy,
-    by_video,
-    check_same_videos,
     correct_clips,
     envelope,
 )
 from pipeline_lib.reporting.pooled import in_groups, read_pooled
+from pipeline_lib.reporting.predictions import Predictions, check_same_videos
 
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A cell, its scores in [0, 1], and each seed's estimate.
-
-    scores: clips x seeds, videos x seeds where a video has several clips; None for a summary without.
-    """
-
-    cell: Cell
-    scores: pd.DataFrame | None
-    by_seed: Mapping[int, Estimate] = field(default_factory=dict)
+Reader = Callable[[tuple[str, ...]], Predictions]
+"""Paths of predictions, one for each data set -> the predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +33,17 @@ class Numbers:
     worst: the worst cases, by row and column, of the columns that have one, and of the summaries of rows with any.
     """
 
-    rows: Mapping[str, Mapping[str, Measured]]
+    rows: Rows
     labels: pd.Series | None
-    worst: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
+    worst: Rows = field(default_factory=dict)
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        return Comparisons(self.rows)
+
+    @cached_property
+    def worst_comparisons(self) -> Comparisons:
+        return Comparisons(self.worst)
 
 
 def measure(layout: Mapping[str, Any]) -> Numbers:
@@ -53,11 +53,10 @@ def measure(layout: Mapping[str, Any]) -> Numbers:
     is that of its columns; those without one count as they are.
     Raises PipelineError unless all predictions are of the same videos with the same labels.
     """
-    own = measured_layout(layout)
     if not any(row.get("worst") for row in layout["rows"]):
-        return own
-    worst = measured_layout(at_worst(layout)).rows
-    return replace(own, worst={row["label"]: dict(with_worst_case(layout, row, worst)) for row in layout["rows"]})
+        return measured_layout(layout)
+    own, worst = measured_layouts(layout, at_worst(layout))
+    return replace(own, worst={row["label"]: dict(with_worst_case(layout, row, worst.rows)) for row in layout["rows"]})
 
 
 def with_worst_case(
@@ -81,22 +80,34 @@ def at_worst(layout: Mapping[str, Any]) -> dict[str, Any]:
 
 def measured_layout(layout: Mapping[str, Any]) -> Numbers:
     """Return the cells of a layout, without worst cases."""
-    first: pd.DataFrame | None = None
-    rows = {}
-    for row in layout["rows"]:
-        read = read_row(layout, row)
-        for table in (one for seeds in read.values() for one in seeds):
-            first = table if first is None else first
-            check_same_videos(first, table)
-        rows[row["label"]] = measured_cells(layout, row, read)
-    return Numbers(rows=rows, labels=None if first is None else first["label"])
+    [found] = measured_layouts(layout)
+    return found
 
 
-def read_row(layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
+def measured_layouts(*layouts: Mapping[str, Any]) -> list[Numbers]:
+    """Return the cells of layouts with the same rows and other files, without worst cases. A row's files are read once.
+
+    All are of the same clips.
+    """
+    first: Predictions | None = None
+    found: list[dict[str, dict[str, Measured]]] = [{} for _ in layouts]
+    for same in zip(*(layout["rows"] for layout in layouts), strict=True):
+        reader = cache(partial(read_pooled, datasets=data_sets_of(layouts[0])))
+        for layout, row, rows in zip(layouts, same, found, strict=True):
+            read = read_row(layout, row, reader)
+            for table in (one for seeds in read.values() for one in seeds):
+                first = table if first is None else first
+                check_same_videos(first, table)
+            rows[row["label"]] = measured_cells(layout, row, read)
+    labels = None if first is None else pd.Series(first.labels, first.videos)
+    return [Numbers(rows=rows, labels=labels) for rows in found]
+
+
+def read_row(layout: Mapping[str, Any], row: Mapping[str, Any], reader: Reader) -> dict[str, list[Predictions]]:
     """Return column -> predictions of each seed, for the columns of the row."""
     where, types = f"table {layout['name']}, row {row['label']}", layout.get("types")
     shown = [column for column in layout["columns"] if row["cells"].get(column)]
-    read = {column: read_seeds(where, row, column, data_sets_of(layout)) for column in shown}
+    read = {column: read_seeds(where, row, column, data_sets_of(layout), reader) for column in shown}
     for seeds in read.values():
         require_same_number(where, seeds)
     if types:
@@ -105,7 +116,7 @@ def read_row(layout: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, lis
 
 
 def measured_cells(
-    layout: Mapping[str, Any], row: Mapping[str, Any], read: Mapping[str, Sequence[pd.DataFrame]]
+    layout: Mapping[str, Any], row: Mapping[str, Any], read: Mapping[str, Sequence[Predictions]]
 ) -> dict[str, Measured]:
     """Return column -> cell for the columns that are read and, if these are all, for the summaries."""
     seeds = row["seeds"]
@@ -118,18 +129,23 @@ def measured_cells(
     return cells
 
 
-def read_seeds(where: str, row: Mapping[str, Any], column: str, datasets: Sequence[str]) -> list[pd.DataFrame]:
-    """Return the predictions of each seed, on all data sets, indexed by video."""
+def read_seeds(
+    where: str, row: Mapping[str, Any], column: str, datasets: Sequence[str], reader: Reader
+) -> list[Predictions]:
+    """Return the predictions of each seed, on all data sets."""
     paths, seeds = row["cells"][column], len(row["seeds"])
     if len(paths) != seeds * len(datasets):
         on = f" on {len(datasets)} data sets" if len(datasets) > 1 else ""
         raise PipelineError(f"{where}: column {column} has {len(paths)} predictions for {seeds} seeds{on}")
-    return [by_video(read_pooled(each, datasets)) for each in in_groups(paths, len(datasets))]
+    return [reader(tuple(each)) for each in in_groups(paths, len(datasets))]
 
 
-def as_selections(predictions: pd.DataFrame, branch: str) -> pd.DataFrame:
+def as_selections(predictions: Predictions, branch: str) -> Predictions:
     """Predictions of a selection module: all labels are 1, and the prediction is 1 if `branch` was selected."""
-    return predictions.assign(label=1, prediction=(predictions["selected"] == branch).astype(int))
+    selected = np.array([int(one == branch) for one in predictions.selected])
+    if len(selected) != len(predictions):
+        raise PipelineError(f"{predictions.path}: no column selected; the model has no selection module")
+    return replace(predictions, labels=np.ones_like(selected), predictions=selected)
 
 
 def summary_cell(method: str, by_seed: Sequence[pd.DataFrame], seeds: Sequence[int]) -> Measured:
@@ -149,8 +165,16 @@ def measured(estimates: Iterable[Estimate], seeds: Sequence[int]) -> Measured:
     """Return the cell of the seeds' estimates, with scores if all have them."""
     found = list(estimates)
     scores = {seed: one.scores for seed, one in zip(seeds, found, strict=True) if one.scores is not None}
-    whole = per_video(pd.DataFrame(scores)) if len(scores) == len(found) else None
+    whole = per_video(side_by_side(scores)) if len(scores) == len(found) else None
     return Measured(cell=envelope(found), scores=whole, by_seed=dict(zip(seeds, found, strict=True)))
+
+
+def side_by_side(scores: Mapping[int, pd.Series]) -> pd.DataFrame:
+    """Return the scores as clips x seeds, by video."""
+    clips = next(iter(scores.values())).index
+    if not all(one.index.equals(clips) for one in scores.values()):
+        return pd.DataFrame(dict(scores))
+    return pd.DataFrame(np.column_stack([one.to_numpy() for one in scores.values()]), clips, list(scores))
 
 
 def of_seed(cell: Measured, seed: int) -> Measured:
@@ -158,8 +182,8 @@ def of_seed(cell: Measured, seed: int) -> Measured:
     return measured([cell.by_seed[seed]], [seed])
 
 
-def require_same_number(where: str, predictions: Sequence[pd.DataFrame]) -> None:
+def require_same_number(where: str, predictions: Sequence[Predictions]) -> None:
     """Raise PipelineError unless all predictions have the same number of clips."""
-    counts = {str(table.attrs["path"]): len(table) for table in predictions}
+    counts = {one.path: len(one) for one in predictions}
     if len(set(counts.values())) != 1:
         raise PipelineError(f"{where}: predictions have different numbers of clips: {counts}")

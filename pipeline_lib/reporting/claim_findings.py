@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from pipeline_lib.configuration.claims import LOWER, SIMILAR
-from pipeline_lib.reporting.cells import Measured
 from pipeline_lib.reporting.decisions import clips_needed, seeds_needed
 from pipeline_lib.reporting.equivalence import clips_for_similarity, similarity
+from pipeline_lib.reporting.measured import Measured
 from pipeline_lib.reporting.paired import Comparison, by_clip_and_seed, compare
 
 
@@ -41,7 +41,7 @@ def finding(comparison: Mapping[str, Any], first: Measured, second: Measured) ->
     if pair is None or first.scores is None or second.scores is None:
         return Finding(**plain, holds=1.0, fails=1.0, found=None, changes=None)
     holds, fails = p_values(comparison, pair)
-    changes = by_clip_and_seed(first.scores, second.scores).to_numpy()
+    changes = by_clip_and_seed(first.scores, second.scores)
     return Finding(**plain | {"difference": pair.difference}, holds=holds, fails=fails, found=pair, changes=changes)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.claim_cells import cells_of
-from pipeline_lib.reporting.cells import Measured, Numbers, at_worst, measured_layout
+from pipeline_lib.reporting.cells import Numbers, at_worst, measured_layout
 from pipeline_lib.reporting.chance import clean_columns
 from pipeline_lib.reporting.faults import with_faults
+from pipeline_lib.reporting.measured import Measured
 
 Layout = Mapping[str, Any]
 Layouts = Mapping[str, Layout]

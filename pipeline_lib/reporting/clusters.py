@@ -20,19 +20,26 @@ def of_dataset(clip: str, dataset: str) -> str:
 
 def videos_of(clips: pd.Index) -> pd.Index:
     """Return the name of each clip's video: that of the clip without its data set and its number."""
-    return pd.Index(_videos_of(tuple(map(str, clips))), name=clips.name)
+    return _videos_of(tuple(clips)).rename(clips.name)
 
 
 @lru_cache(maxsize=32)
-def _videos_of(clips: tuple[str, ...]) -> list[str]:
+def _videos_of(clips: tuple[str, ...]) -> pd.Index:
     """The cells of a table have the same clips."""
-    return [CLIP_NUMBER.sub(r"\1", DATASET.sub("", name)) for name in clips]
+    return pd.Index([CLIP_NUMBER.sub(r"\1", DATASET.sub("", str(name))) for name in clips])
+
+
+@lru_cache(maxsize=32)
+def number_of_videos(clips: tuple[str, ...]) -> int:
+    """Return the number of videos that clips with these names are of."""
+    return _videos_of(clips).nunique()
 
 
 def per_video(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the mean scores of each video's clips, indexed by video; unchanged if every video has one clip."""
-    videos = videos_of(scores.index)
-    return scores if videos.is_unique else scores.groupby(videos, sort=False).mean()
+    if number_of_videos(tuple(scores.index)) == len(scores):
+        return scores
+    return scores.groupby(videos_of(scores.index), sort=False).mean()
 
 
 def effective_clips(correct: pd.Series) -> float:
@@ -42,12 +49,11 @@ def effective_clips(correct: pd.Series) -> float:
     result is the effective sample size of surveys in clusters (Rao and Scott, 1992), from the number of videos to that
     of clips. It is the number of videos where clips of a video always agree, or where all clips do.
     """
-    videos, clips = videos_of(correct.index), len(correct)
-    count = videos.nunique()
-    rate = float(correct.mean()) if clips else 0.0
+    clips, count = len(correct), number_of_videos(tuple(correct.index))
+    rate = float(correct.to_numpy().mean()) if clips else 0.0
     spread = rate * (1 - rate)
     if count in (clips, 1) or spread == 0:
         return count
-    residuals = (correct.astype(float) - rate).groupby(videos).sum()
+    residuals = (correct.astype(float) - rate).groupby(videos_of(correct.index)).sum()
     variance = count / (count - 1) * float((residuals**2).sum()) / clips**2
     return max(float(count), spread / max(variance, spread / clips))

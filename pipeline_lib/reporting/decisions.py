@@ -39,7 +39,7 @@ def decide(first: pd.DataFrame, second: pd.DataFrame, *names: str, level: float 
     if found is None:
         return Decision(outcome=UNDECIDED, comparison=None, clips=None, seeds=None)
     decided = HIGHER if found.difference > 0 else LOWER
-    changes = by_clip_and_seed(first, second).to_numpy()
+    changes = by_clip_and_seed(first, second)
     return Decision(
         outcome=decided if found.p < level else UNDECIDED,
         comparison=found,

@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_lib.reporting.best import Rows, best_rows
-from pipeline_lib.reporting.cells import Measured, Numbers
+from pipeline_lib.reporting.best import best_rows
+from pipeline_lib.reporting.cells import Numbers
 from pipeline_lib.reporting.faults import with_faults
-from pipeline_lib.reporting.paired import compare, holm
+from pipeline_lib.reporting.measured import Comparisons
+from pipeline_lib.reporting.paired import holm
 
 BEST, ABOVE, REFERENCE, PAIR = "best", "row above", "reference", "pair"
 OWN, WORST = "papers' attack", "worst case"
@@ -29,7 +30,7 @@ class Compared:
     """Numbers that are compared: `OWN` or `WORST`, their cells, column -> best row, and faults by row and column."""
 
     under: str
-    rows: Rows
+    comparisons: Comparisons
     best: Mapping[str, str]
     faults: Mapping[tuple[str, str], str]
 
@@ -57,21 +58,20 @@ def all_compared(layout: Mapping[str, Any], table: pd.DataFrame, numbers: Number
     shown = with_faults(table, layout)
     places = list(zip(shown["row"], shown["column"], strict=True))
     faults = dict(zip(places, shown["faults"], strict=True))
-    yield Compared(under=OWN, rows=numbers.rows, best=best_rows(table[table["best"]]), faults=faults)
+    yield Compared(under=OWN, comparisons=numbers.comparisons, best=best_rows(table[table["best"]]), faults=faults)
     if numbers.worst:
         best = best_rows(table[table["worst_best"]].assign(measured=table["worst"]))
         faults = dict(zip(places, shown["worst_faults"], strict=True))
-        yield Compared(under=WORST, rows=numbers.worst, best=best, faults=faults)
+        yield Compared(under=WORST, comparisons=numbers.worst_comparisons, best=best, faults=faults)
 
 
 def differences_of(layout: Mapping[str, Any], compared: Compared) -> Iterator[dict[str, Any]]:
     """Yield the records of all comparisons, p without correction."""
     for against, row, other, column in pairs(layout, compared.best):
-        first, second = compared.rows[row].get(column), compared.rows[other].get(column)
-        if first and second and row != other:
+        if row != other and all(column in compared.comparisons.rows[one] for one in (row, other)):
             named = {"table": layout["name"], "against": against, "row": row, "other": other, "column": column}
             words = ", ".join(sorted({compared.faults[row, column], compared.faults[other, column]} - {""}))
-            yield named | difference(first, second, named) | {"under": compared.under, "faults": words}
+            yield named | difference(compared.comparisons, named) | {"under": compared.under, "faults": words}
 
 
 def pairs(layout: Mapping[str, Any], best: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
@@ -92,13 +92,11 @@ def pairs(layout: Mapping[str, Any], best: Mapping[str, str]) -> Iterator[tuple[
             yield from ((PAIR, row, other, column) for column in columns if column not in same)
 
 
-def difference(first: Measured, second: Measured, named: Mapping[str, str]) -> dict[str, Any]:
+def difference(comparisons: Comparisons, named: Mapping[str, str]) -> dict[str, Any]:
     """Return difference, interval, p, n and seeds of two cells; only the difference if one has no scores."""
-    plain = {"difference": first.cell.measured - second.cell.measured, "seeds": ""}
-    if first.scores is None or second.scores is None:
-        return plain
-    found = compare(first.scores, second.scores, *(named[key] for key in ("table", "column", "row", "other")))
+    found = comparisons.of(*(named[key] for key in ("table", "column", "row", "other")))
     if found is None:
-        return plain
+        first, second = (comparisons.rows[named[key]][named["column"]].cell for key in ("row", "other"))
+        return {"difference": first.measured - second.measured, "seeds": ""}
     measured = {key: getattr(found, key) for key in ("difference", "low", "high", "p", "n")}
     return measured | {"seeds": " ".join(map(str, found.seeds))}

@@ -1,7 +1,7 @@
 """What the numbers of a table were measured by, in words, from the records of the jobs behind them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,15 @@ def attack_record(origins: Origins, record: Record) -> Record | None:
 
 @dataclass(frozen=True)
 class Reader:
-    """Puts records in words. whole: phrases with all fields, for attacks. short: with the given ones, for models."""
+    """Puts records in words. whole: phrases with all fields, for attacks. short: with the given ones, for models.
+
+    known: words of files by their path and record; all cells of a row have one model, all of a table one set of clips.
+    """
 
     origins: Origins
     whole: Phrases
     short: Phrases
+    known: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def fact(self, record: Record) -> Fact:
         """What predictions are of, from their record."""
@@ -133,6 +137,15 @@ class Reader:
         trained, file = self.origins.maker(record, "weights"), input_of(record, "weights")
         if trained is None or file is None:
             return "a model without a record"
+        return self._once(file, lambda: self._model(trained, file))
+
+    def _once(self, file: Mapping[str, Any], words: Callable[[], str]) -> str:
+        key = (file["path"], file["record"])
+        if key not in self.known:
+            self.known[key] = words()
+        return self.known[key]
+
+    def _model(self, trained: Record, file: Mapping[str, Any]) -> str:
         network = self.short(settings_of(trained)["entry"]["network"])
         return f"{_name(file)}; network {network}; {self.training(trained)}"
 
@@ -165,6 +178,9 @@ class Reader:
         clips, file = self.origins.maker(record, "clips"), input_of(record, "clips")
         if clips is None or file is None:
             return "clips without a record"
+        return self._once(file, lambda: self._data(clips, file))
+
+    def _data(self, clips: Record, file: Mapping[str, Any]) -> str:
         settings = settings_of(clips)
         words = [
             f"{file['path'].partition('/')[0]}, split {settings['split']}",

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
-from pipeline_lib.reporting.audits import FAULTS, read_audit, verdict
+from pipeline_lib.reporting.audits import FAULTS, verdict_of
 from pipeline_lib.reporting.marks import DAGGER
 
 OF_SOURCE = "of the source"
@@ -54,9 +54,7 @@ def faults_of_row(row: Mapping[str, Any], clips_by_video: int) -> Faults:
 
 def faults_of(audits: Mapping[str, Sequence[str]], clips_by_video: int) -> Faults:
     """Return column -> faults of its sets."""
-    verdicts = {
-        column: [verdict(read_audit(path), clips_by_video) for path in paths] for column, paths in audits.items()
-    }
+    verdicts = {column: [verdict_of(path, clips_by_video) for path in paths] for column, paths in audits.items()}
     return {column: [one for one in found if one in FAULTS] for column, found in verdicts.items()}
 
 

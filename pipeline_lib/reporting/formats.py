@@ -57,7 +57,11 @@ def marks_of(faults: str | None, flag: str | None) -> str:
 
 
 def paper_text(record: Mapping[str, Any]) -> str:
-    return "" if pd.isna(record["paper"]) else f"(paper {number(record['paper'])})"
+    return f"(paper {printed_text(record)})" if printed_text(record) else ""
+
+
+def printed_text(record: Mapping[str, Any]) -> str:
+    return "" if pd.isna(record["paper"]) else number(record["paper"])
 
 
 def worst_text(record: Mapping[str, Any]) -> str:
@@ -117,14 +121,15 @@ def with_rows_below(wide: pd.DataFrame) -> pd.DataFrame:
 
     wide: cells are records of the long form. For pages, on which cells with all values are too wide.
     """
-    worst = wide.map(worst_text).rename(index=lambda _: "(worst case)")
-    pairs = wide.map(pair_text).rename(index=lambda _: "(difference)")
-    printed = wide.map(lambda record: paper_text(record)[7:-1]).rename(index=lambda _: "(paper)")
-    rows = []
-    for row in range(len(wide)):
-        below = [each.iloc[[row]] for each in (worst, pairs, printed)]
-        rows += [wide.map(measured_text).iloc[[row]], *(each for each in below if (each != "").any(axis=None))]
-    return pd.concat(rows).rename_axis(str(wide.index.name))
+    below = {"(worst case)": worst_text, "(difference)": pair_text, "(paper)": printed_text}
+    labels: list[str] = []
+    rows: list[list[str]] = []
+    for label, records in zip(wide.index, wide.to_numpy(), strict=True):
+        texts = {name: list(map(text, records)) for name, text in below.items()}
+        shown = {name: cells for name, cells in texts.items() if any(cells)}
+        labels += [label, *shown]
+        rows += [list(map(measured_text, records)), *shown.values()]
+    return pd.DataFrame(rows, pd.Index(labels, name=str(wide.index.name)), wide.columns)
 
 
 def markdown(title: str, caption: str, wide: pd.DataFrame) -> str:

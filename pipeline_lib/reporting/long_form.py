@@ -1,12 +1,13 @@
 """A table's CSV: the pooled rows, below each one its seeds, and beside both what was measured."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from pipeline_lib.reporting.cells import Measured, Numbers, of_seed
+from pipeline_lib.reporting.cells import Numbers, of_seed
 from pipeline_lib.reporting.facts import Fact, Facts
+from pipeline_lib.reporting.measured import Measured
 from pipeline_lib.reporting.worst_cases import values
 
 # Columns of the file beside those of a table: `seed` is empty in a pooled row.
@@ -21,20 +22,32 @@ def long_form(table: pd.DataFrame, numbers: Numbers | None, facts: Facts) -> pd.
     `identity`: of the predictions, one for each seed, separated by spaces. numbers: without them there are no seeds.
     """
     records: list[dict[Any, Any]] = []
+    of_rows = facts_by_row(facts)
     for row in table.to_dict("records"):
         cells = numbers.rows.get(row["row"], {}) if numbers else {}
         measured = cells.get(row["column"])
-        found = facts_of_cell(row, facts)
+        found = facts_of_cell(row, of_rows.get(row["row"], {}))
         records.append({**row, "seed": "", **in_words(found.values())})
         worst = numbers.worst.get(row["row"], {}).get(row["column"]) if numbers else None
         records += seed_rows(row, measured, worst, found) if measured else []
     return pd.DataFrame(records, columns=[*table.columns, *BESIDE]).astype({"n": "Int64"})
 
 
-def facts_of_cell(row: Mapping[Any, Any], facts: Facts) -> dict[int, list[Fact]]:
-    """Return the facts of a cell for each of its seeds, by position; of a summary, those of all columns of its row."""
-    own = [facts[key] for key in facts if key == (row["row"], row["column"])]
-    shown = own or [found for key, found in facts.items() if key[0] == row["row"] and row["seeds"]]
+def facts_by_row(facts: Facts) -> dict[str, dict[str, Sequence[Fact | None]]]:
+    """Return row -> column -> facts."""
+    rows: dict[str, dict[str, Sequence[Fact | None]]] = {}
+    for (row, column), found in facts.items():
+        rows.setdefault(row, {})[column] = found
+    return rows
+
+
+def facts_of_cell(row: Mapping[Any, Any], facts: Mapping[str, Sequence[Fact | None]]) -> dict[int, list[Fact]]:
+    """Return the facts of a cell for each of its seeds, by position; of a summary, those of all columns of its row.
+
+    facts: of its row, by column.
+    """
+    of_summary = list(facts.values()) if row["seeds"] else []
+    shown = [facts[row["column"]]] if row["column"] in facts else of_summary
     places = range(max(map(len, shown), default=0))
     return {place: [one for each in shown if place < len(each) and (one := each[place])] for place in places}
 

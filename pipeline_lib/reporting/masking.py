@@ -7,7 +7,8 @@ import pandas as pd
 
 from pipeline_lib.reporting.audits import MASKED, ZERO_GRADIENTS_ALLOWED, read_audit
 from pipeline_lib.reporting.cells import require_same_number
-from pipeline_lib.reporting.metrics import accuracy, envelope, read_predictions
+from pipeline_lib.reporting.metrics import accuracy, envelope
+from pipeline_lib.reporting.predictions import read_by_video
 
 COLUMNS = ("part", "attack", "value", "measured", "low", "high", "n", "seeds", "zero_gradients")
 NO_SIGN = "no sign of masking"
@@ -28,7 +29,7 @@ def build_masking(layout: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _measured(entry: Mapping[str, Any]) -> dict[str, Any]:
-    read = [read_predictions(path) for path in entry["predictions"]]
+    read = [read_by_video(path) for path in entry["predictions"]]
     require_same_number(f"masking, {entry['part']}", read)
     cell = envelope([accuracy(one) for one in read])
     zero = max((read_audit(path)["zero_gradients"] for path in entry["audits"]), default=None)

@@ -9,8 +9,8 @@ from statistics import stdev
 import pandas as pd
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.records.predictions import REQUIRED
 from pipeline_lib.reporting.clusters import effective_clips
+from pipeline_lib.reporting.predictions import Predictions, by_video, check_same_videos, columns_of
 
 NORMAL_QUANTILE = 1.959963984540054  # 97.5 %: two-sided 95 %
 
@@ -46,28 +46,24 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
 
     Video names are read as text, also those that look like numbers or missing values.
     """
-    try:
-        predictions = pd.read_csv(path, dtype={"video": str}, keep_default_na=False, na_values={"loss": ["nan", ""]})
-    except (FileNotFoundError, pd.errors.EmptyDataError) as error:
-        raise PipelineError(f"{path}: no predictions ({error}); run the prediction job again") from error
-    missing = [column for column in REQUIRED if column not in predictions]
-    if missing:
-        raise PipelineError(f"{path}: columns {missing} are missing; predictions need {list(REQUIRED)}")
+    predictions = pd.DataFrame(columns_of(path))
+    predictions["loss"] = [float(text or "nan") for text in predictions["loss"]]
     predictions.attrs["path"] = str(path)
     return predictions
 
 
-def accuracy(predictions: pd.DataFrame) -> Estimate:
+def accuracy(predictions: pd.DataFrame | Predictions) -> Estimate:
     """Return the percentage of clips that are classified correctly."""
-    return fraction_of_clips(correct_clips({"accuracy": predictions})["accuracy"])
+    found = by_video(predictions)
+    return fraction_of_clips(pd.Series(found.correct, found.videos))
 
 
 def percentage(correct: pd.Series) -> float:
     """Return the percentage of true values."""
-    return 100.0 * float(correct.mean())
+    return 100.0 * float(correct.to_numpy().mean())
 
 
-def correct_clips(columns: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def correct_clips(columns: Mapping[str, pd.DataFrame | Predictions]) -> pd.DataFrame:
     """Return whether each clip is classified correctly: one column per set of predictions, indexed by video.
 
     Rows are matched by video, in any order. Raises PipelineError if the videos or their labels differ.
@@ -78,7 +74,9 @@ def correct_clips(columns: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     first = next(iter(tables.values()))
     for other in tables.values():
         check_same_videos(first, other)
-    return pd.DataFrame({name: table["prediction"] == table["label"] for name, table in tables.items()}, first.index)
+    same = all(table.videos.equals(first.videos) for table in tables.values())
+    found = {name: table.correct if same else pd.Series(table.correct, table.videos) for name, table in tables.items()}
+    return pd.DataFrame(found, first.videos)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -114,7 +112,8 @@ def fraction_of_clips(suits: pd.Series) -> Estimate:
     """
     percent, n = percentage(suits), len(suits)
     low, high = wilson(percent, effective_clips(suits))
-    return Estimate(percent=percent, low=low, high=high, n=n, scores=suits.astype(float))
+    scores = pd.Series(suits.to_numpy().astype(float), suits.index)
+    return Estimate(percent=percent, low=low, high=high, n=n, scores=scores)
 
 
 def envelope(seeds: Sequence[Estimate]) -> Cell:
@@ -127,34 +126,3 @@ def envelope(seeds: Sequence[Estimate]) -> Cell:
     n, percents = min(seed.n for seed in seeds), [seed.percent for seed in seeds]
     sd = stdev(percents) if len(percents) > 1 else None
     return Cell(measured=mean(percents), low=low, high=high, n=n, seeds=len(seeds), sd=sd)
-
-
-def named(predictions: pd.DataFrame) -> str:
-    return str(predictions.attrs.get("path", "predictions"))
-
-
-def by_video(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the predictions indexed by video. Raises PipelineError if they are empty or a video is repeated.
-
-    Those that are indexed by video have been checked.
-    """
-    if predictions.index.name == "video":
-        return predictions
-    repeated = predictions["video"][predictions["video"].duplicated()]
-    if predictions.empty or len(repeated):
-        trouble = f"video {repeated.iloc[0]} occurs twice" if len(repeated) else "no clips"
-        raise PipelineError(f"{named(predictions)}: {trouble}; a summary needs every video once")
-    return predictions.set_index("video")
-
-
-def check_same_videos(first: pd.DataFrame, other: pd.DataFrame) -> None:
-    """Raise PipelineError, with the first difference, unless both have the same videos with the same labels."""
-    if first.index.equals(other.index) and (first["label"].to_numpy() == other["label"].to_numpy()).all():
-        return
-    for missing, place in ((first.index.difference(other.index), other), (other.index.difference(first.index), first)):
-        if len(missing):
-            message = f"{named(place)} lacks {len(missing)} videos, first {missing[0]}"
-            raise PipelineError(f"{message}; {named(first)} and {named(other)} must be made from the same clips")
-    differing = first.index[first["label"] != other["label"].reindex(first.index)]
-    if len(differing):
-        raise PipelineError(f"{named(first)} and {named(other)} give video {differing[0]} different labels")

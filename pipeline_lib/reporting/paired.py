@@ -51,26 +51,34 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, *names: str) -> Compariso
     Scores of 0 and 1 have the interval of Bonett and Price, others one of a bootstrap over clips. Raises PipelineError
     for different clips.
     """
-    changes = by_clip_and_seed(first, second)
-    if changes.empty:
+    seeds, ours, theirs = matched(first, second)
+    if not ours.size:
         return None
-    values = changes.mean(axis=1).to_numpy()
-    single = all(np.isin(scores[changes.columns], (0, 1)).all() for scores in (first, second))
+    values = (ours - theirs).mean(axis=1)
+    single = all(bool(((scores == 0) | (scores == 1)).all()) for scores in (ours, theirs))
     low, high = adjusted_wald(values) if single else bootstrap(values, *names)
-    mean, seeds = float(values.mean()), tuple(int(seed) for seed in changes.columns)
-    percent = {"difference": 100 * mean, "low": 100 * low, "high": 100 * high}
+    percent = {"difference": 100 * float(values.mean()), "low": 100 * low, "high": 100 * high}
     return Comparison(**percent, p=sign_test(values), n=len(values), seeds=seeds, per_clip=values, whole_clips=single)
 
 
-def by_clip_and_seed(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+def by_clip_and_seed(first: pd.DataFrame, second: pd.DataFrame) -> np.ndarray:
     """Return the differences of scores, clips x common seeds. Clips are matched by video, in any order."""
+    _, ours, theirs = matched(first, second)
+    return ours - theirs
+
+
+def matched(first: pd.DataFrame, second: pd.DataFrame) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
+    """Return the common seeds and the scores of each, clips x common seeds, in the order of the first."""
     if not first.index.equals(second.index):
         missing = first.index.symmetric_difference(second.index)
         if len(missing):
             raise PipelineError(f"clip {missing[0]} is in one of two rows only; both must be made from the same clips")
         second = second.loc[first.index]
-    seeds = [seed for seed in first.columns if seed in second.columns]
-    return first[seeds].astype(float) - second[seeds].astype(float)
+    ours, theirs = first.columns.tolist(), second.columns.tolist()
+    common = [seed for seed in ours if seed in theirs]
+    scores = first.to_numpy(float)[:, [ours.index(seed) for seed in common]]
+    others = second.to_numpy(float)[:, [theirs.index(seed) for seed in common]]
+    return tuple(map(int, common)), scores, others
 
 
 def sign_test(differences: np.ndarray) -> float:
@@ -94,6 +102,8 @@ def sign_test(differences: np.ndarray) -> float:
 
 def lattice(differences: np.ndarray) -> np.ndarray:
     """Return the differences as integers in a common unit; scores that have none are rounded to thousandths."""
+    if (differences == np.rint(differences)).all():
+        return differences.astype(np.int64)
     values, places = np.unique(differences.round(9), return_inverse=True)
     fractions = [Fraction(value).limit_denominator(FINEST_FRACTION) for value in values.tolist()]
     unit = math.lcm(*(fraction.denominator for fraction in fractions))

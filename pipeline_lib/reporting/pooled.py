@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import pandas as pd
+import numpy as np
 
 from pipeline_lib.reporting.clusters import of_dataset
-from pipeline_lib.reporting.metrics import read_predictions
+from pipeline_lib.reporting.predictions import Predictions, read_by_video, with_videos
 
 T = TypeVar("T")
 
@@ -17,19 +17,20 @@ def in_groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     yield from (items[start : start + size] for start in range(0, len(items), size))
 
 
-def read_pooled(paths: Sequence[Path | str], datasets: Sequence[str]) -> pd.DataFrame:
-    """Return the predictions in one file for each data set, as `read_predictions` those in one.
+def read_pooled(paths: Sequence[Path | str], datasets: Sequence[str]) -> Predictions:
+    """Return the predictions in one file for each data set, as `read_by_video` those in one.
 
     The names of clips end in their data set where there are several: official splits may share test clips. Such clips
     are several answers to one video, which intervals and tests take into account (`clusters`).
     """
     if len(paths) == 1:
-        return read_predictions(paths[0])
-    tables = [read_predictions(path) for path in paths]
-    named = [
-        table.assign(video=[of_dataset(video, dataset) for video in table["video"]])
-        for table, dataset in zip(tables, datasets, strict=True)
-    ]
-    pooled = pd.concat(named, ignore_index=True)
-    pooled.attrs = {"path": " + ".join(map(str, paths))}
-    return pooled
+        return read_by_video(paths[0])
+    found = [read_by_video(path) for path in paths]
+    names = [of_dataset(video, dataset) for one, dataset in zip(found, datasets, strict=True) for video in one.videos]
+    return with_videos(
+        names,
+        path=" + ".join(map(str, paths)),
+        labels=np.concatenate([one.labels for one in found]),
+        predictions=np.concatenate([one.predictions for one in found]),
+        selected=[branch for one in found for branch in one.selected],
+    )

@@ -12,8 +12,8 @@ import pandas as pd
 from pipeline_lib.configuration.layout_keys import data_sets_of
 from pipeline_lib.reporting.claim_records import claim_records
 from pipeline_lib.reporting.faults import with_faults
-from pipeline_lib.reporting.metrics import by_video
 from pipeline_lib.reporting.pooled import read_pooled
+from pipeline_lib.reporting.predictions import Predictions, by_video
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.tables import PARAMETERS, read_long
 
@@ -53,10 +53,11 @@ def study(layout: Layout) -> dict[str, Any]:
     return {**kept, "clips": clips_digest(read_pooled(paths[: len(datasets)], datasets))}
 
 
-def clips_digest(predictions: pd.DataFrame) -> str:
+def clips_digest(predictions: pd.DataFrame | Predictions) -> str:
     """Return a digest of the names and labels of the clips, in any order."""
-    labels = by_video(predictions)["label"].sort_index()
-    lines = "".join(f"{video}\0{label}\n" for video, label in labels.items())
+    found = by_video(predictions)
+    labels = sorted(zip(found.videos, found.labels, strict=True))
+    lines = "".join(f"{video}\0{label}\n" for video, label in labels)
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 

@@ -9,10 +9,11 @@ import pandas as pd
 from pipeline_lib.configuration.claim_cells import printed_files
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.best import unbeaten
-from pipeline_lib.reporting.cells import Measured, Numbers, measure
+from pipeline_lib.reporting.cells import Numbers, measure
 from pipeline_lib.reporting.chance import Chance, chance_of, clean_columns, flags
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.long_form import BESIDE
+from pipeline_lib.reporting.measured import Measured
 from pipeline_lib.reporting.pairs import PAIR_NUMBERS, PAIR_TEXTS
 from pipeline_lib.reporting.worst_cases import WORST_NUMBERS, with_worst_cases
 
@@ -87,7 +88,7 @@ def table_of(layout: Mapping[str, Any], paper: pd.DataFrame, numbers: Numbers) -
     table = table.astype({**dict.fromkeys(NUMBERS, float), "n": "Int64", "best": bool})
     may = table["measured"].notna() & (table["flag"] == "") & (table["column"] != PARAMETERS)
     sound = may & (with_faults(table, layout)["faults"] == "")
-    return table.assign(best=unbeaten(table, sound, numbers.rows))
+    return table.assign(best=unbeaten(table, sound, numbers.comparisons))
 
 
 def check_layout(layout: Mapping[str, Any]) -> None:

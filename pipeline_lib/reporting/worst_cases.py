@@ -7,10 +7,11 @@ import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.reporting.best import LEVEL, unbeaten
-from pipeline_lib.reporting.cells import Measured, Numbers
+from pipeline_lib.reporting.cells import Numbers
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.marks import WEAK_MARK
+from pipeline_lib.reporting.measured import Measured
 from pipeline_lib.reporting.paired import compare
 
 WORST_NUMBERS = ("worst", "worst_low", "worst_high", "more_fall", "fall", "fall_low", "fall_high")
@@ -73,7 +74,7 @@ def with_best(table: pd.DataFrame, layout: Mapping[str, Any], numbers: Numbers) 
     """Return the table with `worst_best` of its sound worst cases."""
     may = table["worst"].notna() & (table["worst_flag"] == "")
     sound = may & (with_faults(table, layout)["worst_faults"] == "")
-    return table.assign(worst_best=unbeaten(table.assign(measured=table["worst"]), sound, numbers.worst))
+    return table.assign(worst_best=unbeaten(table.assign(measured=table["worst"]), sound, numbers.worst_comparisons))
 
 
 def worst_note(table: pd.DataFrame, units: str) -> str:

@@ -31,13 +31,14 @@ def build_sweeps(panels: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     from pipeline_lib.reporting.cells import require_same_number
-    from pipeline_lib.reporting.metrics import accuracy, envelope, read_predictions
+    from pipeline_lib.reporting.metrics import accuracy, envelope
+    from pipeline_lib.reporting.predictions import read_by_video
 
     records = []
     for label, panel in panels.items():
         for row, curve in panel["rows"].items():
             for value, position, paths in zip(panel["values"], panel["positions"], curve["cells"], strict=True):
-                read = [read_predictions(path) for path in paths]
+                read = [read_by_video(path) for path in paths]
                 require_same_number(f"sweep {label}, row {row}", read)
                 cell = envelope([accuracy(one) for one in read])
                 seeds = " ".join(map(str, curve["seeds"]))
