@@ -1,6 +1,7 @@
 """The floors of the package: imports point downwards only, and the workflow's own imports stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ FLOORS = [
     {"reporting"},
     {"check", "plan", "exchange"},
 ]
+LONGEST_RULE = 22  # lines
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # Libraries beside the standard one that floor 0 may use, inside functions only.
 LAZY = {"torch", "jsonschema", "tqdm", "yaml", "snakemake", "matplotlib"}
@@ -82,6 +84,19 @@ def test_rules_hold_no_logic():
     assert (rules / "common.smk").read_text().count("\n") <= 120
     for path in rules.glob("*.smk"):
         assert path.name == "common.smk" or "def " not in path.read_text(), path.name
+        for rule, lines in rules_of(path).items():
+            assert len(lines) <= LONGEST_RULE, f"{path.name}: {rule} has {len(lines)} lines"
+
+
+def rules_of(path: Path) -> dict[str, list[str]]:
+    """The lines of each rule of a file without those that are empty or comments, its first line among them."""
+    found: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines():
+        if re.match(r" *(use )?rule\b.*:$", line):
+            found[line.strip()] = lines = [line]
+        elif found and line.startswith(" ") and not line.strip().startswith("#"):
+            lines.append(line)
+    return found
 
 
 def test_jobs_of_evaluation_take_objects_and_not_many_arguments():

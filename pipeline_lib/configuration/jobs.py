@@ -17,7 +17,7 @@ from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.messages import known as known_names
 from pipeline_lib.configuration.owners import owner_of
 from pipeline_lib.configuration.parameters import plain
-from pipeline_lib.configuration.paths import CHECK_ENDINGS, Paths
+from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.summary_jobs import SummaryJobs
 from pipeline_lib.configuration.targets import all_targets, split_target
@@ -25,8 +25,6 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.descriptions import Description
 from pipeline_lib.provenance.file_facts import content_facts
 
-SET_ENDINGS = {"adversarial": "h5", "audit": "audit.csv", "trace": "trace.csv"}
-CHECK_FILES = dict(zip(("html", "markdown", "json"), CHECK_ENDINGS, strict=True))
 # Rules that share a method.
 SAME = dict.fromkeys(("figure_csv", "figure_html", "figure_csv_html"), "figure")
 
@@ -157,9 +155,7 @@ class Jobs:
         files = self._tested(dataset, source)
         files["learned"] = self.inputs.learned_pattern(dataset, source, attack)
         files |= given_files.inputs_of(entry)
-        outputs = {
-            name: self.paths.adversarial(dataset, source, attack, ending) for name, ending in SET_ENDINGS.items()
-        }
+        outputs = self.paths.set_files(dataset, source, attack)
         outputs["predictions"] = self.paths.prediction(dataset, source, source, attack)
         sources = given_files.facts_of(entry)
         return self.described(
@@ -205,7 +201,7 @@ class Jobs:
 
     def check(self, dataset: str, target: str) -> Description:
         settings = {"branch": split_target(target)[1], "check": plain(self.checks)}
-        outputs = {name: self.paths.check(dataset, target, ending) for name, ending in CHECK_FILES.items()}
+        outputs = self.paths.check_files(dataset, target)
         return self.described("check", f"check/{target}", dataset, settings, [], self._tested(dataset, target), outputs)
 
     def _tested(self, dataset: str, target: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.given_sets import models_of
 from pipeline_lib.configuration.layout_keys import data_sets_of
 from pipeline_lib.configuration.parameters import model_entry
-from pipeline_lib.configuration.paths import TABLE_ENDINGS, Paths
+from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.pooling import datasets_of_studies
 from pipeline_lib.configuration.studies import Plan, used_models
 from pipeline_lib.configuration.targets import seeds_of, selector_models, split_target
@@ -126,8 +126,8 @@ class Layouts:
     def tables(self) -> list[str]:
         """The files of all tables: two for each study, one of them of differences, the audit, and claims about them."""
         studies, others = [*self.plan["studies"]], ["audit", *([CLAIMS] if self.claimed else [])]
-        tables = [self.paths.table(name, ending) for name in (*studies, *others) for ending in TABLE_ENDINGS]
-        return tables + [self.paths.differences(name, ending) for name in studies for ending in TABLE_ENDINGS]
+        tables = [path for name in (*studies, *others) for path in self.paths.table_files(name).values()]
+        return tables + [path for name in studies for path in self.paths.difference_files(name).values()]
 
     @cached_property
     def claims(self) -> list[dict[str, Any]]:

@@ -3,12 +3,15 @@
 Every argument may also be a wildcard of a rule's pattern, such as "{dataset}". Nothing is read or written here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline_lib.configuration.entries import CLEAN
 
-CHECK_ENDINGS = ("html", "md", "json")
-TABLE_ENDINGS = ("csv", "md", "tex", "html")
+# Endings of the files of one set, check or table, by their names in the rules.
+SET_ENDINGS = {"adversarial": "h5", "audit": "audit.csv", "trace": "trace.csv"}
+CHECK_ENDINGS = {"html": "html", "markdown": "md", "json": "json"}
+TABLE_ENDINGS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Paths:
         `audit.csv`, `trace.csv`, or `learned.pt` (of a universal attack)."""
         return f"{self.results}/{dataset}/adversarial/{source}/{attack}.{ending}"
 
+    def set_files(self, dataset: str, source: str, attack: str) -> dict[str, str]:
+        """The set of an attack made on a source, its audit and its trace."""
+        return {name: self.adversarial(dataset, source, attack, ending) for name, ending in SET_ENDINGS.items()}
+
     def prediction(self, dataset: str, target: str, source: str | None, attack: str) -> str:
         """Predictions of a target on the clean clips, or on the set of an attack made on a source."""
         name = CLEAN if attack == CLEAN else f"{source}/{attack}"
@@ -67,6 +74,10 @@ class Paths:
         """A check of a target, in one of the formats of CHECK_ENDINGS."""
         return f"{self.results}/{dataset}/checks/{target}.{ending}"
 
+    def check_files(self, dataset: str, target: str) -> dict[str, str]:
+        """A check of a target in all formats."""
+        return {name: self.check(dataset, target, ending) for name, ending in CHECK_ENDINGS.items()}
+
     def table(self, name: str, ending: str) -> str:
         """A table in one of the formats of TABLE_ENDINGS."""
         return f"{self.results}/tables/{name}.{ending}"
@@ -75,9 +86,21 @@ class Paths:
         """The table of differences between the rows of a study, in one of the formats of TABLE_ENDINGS."""
         return self.table(f"differences/{study}", ending)
 
+    def table_files(self, name: str) -> dict[str, str]:
+        """A table in all formats."""
+        return {kind: self.table(name, ending) for kind, ending in TABLE_ENDINGS.items()}
+
+    def difference_files(self, study: str) -> dict[str, str]:
+        """The table of differences between the rows of a study in all formats."""
+        return {f"differences_{kind}": self.differences(study, ending) for kind, ending in TABLE_ENDINGS.items()}
+
     def figure(self, name: str, ending: str) -> str:
         """A figure, its numbers or its page, by ending."""
         return f"{self.results}/figures/{name}.{ending}"
+
+    def figure_files(self, name: str, endings: Iterable[str]) -> dict[str, str]:
+        """The files of a figure, by ending."""
+        return {ending: self.figure(name, ending) for ending in endings}
 
     def partial(self) -> str:
         """The folder of the tables that were made before all results were there."""

@@ -13,13 +13,10 @@ from pipeline_lib.configuration.figures import all_figures, figure_files, figure
 from pipeline_lib.configuration.front_facts import front_facts
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
-from pipeline_lib.configuration.paths import TABLE_ENDINGS
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.provenance.descriptions import Description
 from pipeline_lib.provenance.file_facts import content_facts
 from pipeline_lib.provenance.fingerprints import digest
-
-TABLE_NAMES = dict(zip(("csv", "markdown", "latex", "html"), TABLE_ENDINGS, strict=True))
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class SummaryJobs:
             {"layout": layout},
             [self.plan["studies"][study]["summaries"]],
             {"predictions": self.layouts.study_files(study), "paper": [str(path) for path in paper]},
-            self._table_files(study) | self._difference_files(study),
+            self.described.paths.table_files(study) | self.described.paths.difference_files(study),
             {path.name: content_facts(path) for path in paper},
         )
 
@@ -49,20 +46,15 @@ class SummaryJobs:
         settings = {"claims": self.layouts.claims, "layouts": layouts}
         methods = [self.plan["studies"][study]["summaries"] for study in layouts]
         files = {"numbers": sorted({path for study in layouts for path in self.layouts.study_files(study)})}
-        return self.described("claims", "claims", None, settings, methods, files, self._table_files("claims"))
+        outputs = self.described.paths.table_files("claims")
+        return self.described("claims", "claims", None, settings, methods, files, outputs)
 
     def audit_table(self) -> Description:
         captions = (self.described.root / "workflow/report/audit.rst").read_text()
         settings = {"sets": self.layouts.audited_sets, "captions": captions}
         files = {"audits": self.layouts.audits(), "predictions": self.layouts.audited_predictions()}
-        return self.described("audit_table", "audit", None, settings, [], files, self._table_files("audit"))
-
-    def _table_files(self, name: str) -> dict[str, str]:
-        return {kind: self.described.paths.table(name, ending) for kind, ending in TABLE_NAMES.items()}
-
-    def _difference_files(self, study: str) -> dict[str, str]:
-        paths = self.described.paths
-        return {f"differences_{kind}": paths.differences(study, ending) for kind, ending in TABLE_NAMES.items()}
+        outputs = self.described.paths.table_files("audit")
+        return self.described("audit_table", "audit", None, settings, [], files, outputs)
 
     def summary(self) -> Description:
         layouts, paths = self.layouts.studies, self.described.paths
@@ -87,7 +79,7 @@ class SummaryJobs:
             "caption": figure_caption(self.plan, figure),
         }
         settings["order"] = digest(json.dumps([planned["entry"], files]))  # of rows and panels, which matters
-        outputs = {ending: self.described.paths.figure(figure, ending) for ending in planned["endings"]}
+        outputs = self.described.paths.figure_files(figure, planned["endings"])
         inputs = {"files": figure_inputs(self.plan, self.described.paths, figure)}
         return self.described("figure", f"figure/{figure}", None, settings, [planned["entry"]], inputs, outputs)
 

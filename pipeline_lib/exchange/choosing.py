@@ -6,7 +6,7 @@ from itertools import product
 from typing import NamedTuple
 
 from pipeline_lib.configuration.entries import CLEAN
-from pipeline_lib.configuration.jobs import SET_ENDINGS, Jobs
+from pipeline_lib.configuration.jobs import Jobs
 from pipeline_lib.configuration.studies import used_cells
 from pipeline_lib.entries.facts import learning_of
 from pipeline_lib.errors import PipelineError
@@ -56,7 +56,7 @@ def models(jobs: Jobs) -> Iterator[str]:
 def sets(jobs: Jobs) -> Iterator[str]:
     for one in jobs.layouts.audited_sets:
         place = one["dataset"], one["source"], one["attack"]
-        yield from (jobs.paths.adversarial(*place, ending) for ending in SET_ENDINGS.values())
+        yield from jobs.paths.set_files(*place).values()
         if learning_of(jobs.plan["attacks"][one["attack"]]) is not None:
             yield jobs.paths.adversarial(*place, "learned.pt")
 

@@ -69,6 +69,14 @@ class WorkflowRun:
             learned=learned(self.results, bool(self.gpus)),
         )
 
+    def resources(self, rule: str) -> dict[str, Any]:
+        """GPUs, memory and minutes of a rule's jobs, which have a network: for `resources`."""
+        return {
+            "gpu": self.training_gpus if rule == "train" else self.gpus,
+            "mem_mb": lambda wildcards, attempt: self.requests.memory(rule, wildcards, attempt),
+            "runtime": lambda wildcards, attempt: self.requests.minutes(rule, wildcards, attempt),
+        }
+
     def check(self) -> None:
         """Raises PipelineError for more GPUs than allowed, or an image that jobs cannot run in."""
         from snakemake.settings.types import DeploymentMethod

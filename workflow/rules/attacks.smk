@@ -14,16 +14,12 @@ rule learn:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.memory("learn", wildcards, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.minutes("learn", wildcards, attempt),
+        **RUN.resources("learn"),
     params:
-        identity=identity,
-        estimate=estimate_of("learn"),
+        **recorded("learn"),
         entry=lambda wildcards: parameters.learned_entry(PLAN, wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         seed=config["evaluation"]["seed"],
-        code=lambda wildcards: code("learn.py", parameters.attack_entry(PLAN, wildcards.attack)),
     script:
         "../scripts/learn.py"
 
@@ -32,9 +28,7 @@ rule attack:
     input:
         unpack(inputs_of("attack")),
     output:
-        adversarial=PATHS.adversarial("{dataset}", "{source}", "{attack}"),
-        audit=PATHS.adversarial("{dataset}", "{source}", "{attack}", "audit.csv"),
-        trace=PATHS.adversarial("{dataset}", "{source}", "{attack}", "trace.csv"),
+        **PATHS.set_files("{dataset}", "{source}", "{attack}"),
         predictions=PATHS.prediction("{dataset}", "{source}", "{source}", "{attack}"),
     log:
         PATHS.log("attack/{source}/{attack}", "{dataset}"),
@@ -43,17 +37,13 @@ rule attack:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.memory("attack", wildcards, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.minutes("attack", wildcards, attempt),
+        **RUN.resources("attack"),
     params:
-        identity=identity,
-        estimate=estimate_of("attack"),
+        **recorded("attack"),
         entry=lambda wildcards: parameters.attack_entry(PLAN, wildcards.attack),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         evaluation=plain(config["evaluation"]),
-        code=lambda wildcards: code("attack.py", parameters.attack_entry(PLAN, wildcards.attack)),
-        scoring=code("predict.py"),
+        scoring=fingerprint(ROOT / "workflow/scripts/predict.py"),
     script:
         "../scripts/attack.py"
 
@@ -71,14 +61,10 @@ rule union:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.memory("union", wildcards, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.minutes("union", wildcards, attempt),
+        **RUN.resources("union"),
     params:
-        identity=identity,
-        estimate=estimate_of("union"),
+        **recorded("union"),
         attacks=lambda wildcards: parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade),
         evaluation=plain(config["evaluation"]),
-        code=lambda wildcards: code("union.py", *parameters.cascade_entry(PLAN, wildcards.study, wildcards.cascade)),
     script:
         "../scripts/union.py"

@@ -13,12 +13,13 @@ sys.path.insert(0, str(ROOT))
 from pipeline_lib.configuration import parameters
 from pipeline_lib.configuration.captions import figure_caption
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_rules
-from pipeline_lib.configuration.front_facts import front_facts, numbered_figure, numbered_study
+from pipeline_lib.configuration.front_facts import front_facts, numbered_figures, numbered_studies
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.patterns import NAME, NAME_BEFORE_ANOTHER, pattern_of
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.planning import Planning
+from pipeline_lib.jobs.report_entries import figure_outputs, study_outputs, table_outputs
 from pipeline_lib.jobs.setup import set_up
 from pipeline_lib.provenance.fingerprints import fingerprint
 
@@ -30,7 +31,6 @@ except PipelineError as error:
 config = RUN.config
 JOBS, REQUESTS = RUN.jobs, RUN.requests
 PLAN, PATHS, LAYOUTS = JOBS.plan, JOBS.paths, JOBS.layouts
-GPUS, TRAINING_GPUS = RUN.gpus, RUN.training_gpus
 CORES, TRAINING_CORES = RUN.cores, RUN.training_cores
 BATCH_SIZE = config["evaluation"]["batch_size"]
 PLANNING = Planning(workflow, JOBS, RUN.hold_results)
@@ -67,11 +67,6 @@ wildcard_constraints:
     cascade="[a-z0-9_]*-s[0-9]+(-worst)?",
 
 
-def code(script, *entries):
-    """The fingerprint of a job's code: its adapter and the methods that its entries name."""
-    return fingerprint(ROOT / "workflow/scripts" / script, *entries)
-
-
 def inputs_of(rule):
     """An input function: the files of `Jobs`. Their modification times do not count: the job's record decides."""
 
@@ -101,9 +96,13 @@ def planned(files):
     return files
 
 
-def estimate_of(rule):
-    """For `params`: a job's memory and operations as estimated, for the table of what jobs used."""
-    return lambda wildcards: REQUESTS.estimate(rule, wildcards)
+def recorded(rule):
+    """For `params` of jobs with a network: what the record of a job and the table of what jobs used contain."""
+    return {
+        "identity": identity,
+        "estimate": lambda wildcards: REQUESTS.estimate(rule, wildcards),
+        "code": lambda wildcards, output: JOBS.maker(output[0]).code,
+    }
 
 
 def identity(wildcards, output):

@@ -14,7 +14,6 @@ rule render:
     params:
         identity=identity,
         entry=lambda wildcards: parameters.made_entry(PLAN, wildcards.dataset, "render"),
-        code=lambda wildcards: code("render.py", parameters.made_entry(PLAN, wildcards.dataset, "render")),
     script:
         "../scripts/render.py"
 
@@ -33,7 +32,6 @@ rule download:
     params:
         identity=identity,
         entry=lambda wildcards: parameters.made_entry(PLAN, wildcards.dataset, "download"),
-        code=lambda wildcards: code("download.py", parameters.made_entry(PLAN, wildcards.dataset, "download")),
     script:
         "../scripts/download.py"
 
@@ -57,6 +55,5 @@ rule decode:
         root=lambda wildcards: JOBS.inputs.data_root(wildcards.dataset),
         # Not tracked, as the function takes `threads`: except for `tolerate`, it does not change clips.
         decoding=lambda wildcards, threads: PLAN["datasets"][wildcards.dataset]["decoding"],
-        code=lambda wildcards: code("decode.py", parameters.clip_entry(PLAN, wildcards.dataset)),
     script:
         "../scripts/decode.py"

@@ -13,15 +13,11 @@ rule predict_clean:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.memory("predict_clean", wildcards, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.minutes("predict_clean", wildcards, attempt),
+        **RUN.resources("predict_clean"),
     params:
-        identity=identity,
-        estimate=estimate_of("predict_clean"),
+        **recorded("predict_clean"),
         branch=lambda wildcards: split_target(wildcards.target)[1],
         batch_size=BATCH_SIZE,
-        code=code("predict.py"),
     script:
         "../scripts/predict.py"
 
@@ -50,15 +46,11 @@ rule features:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.memory("features", wildcards, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.minutes("features", wildcards, attempt),
+        **RUN.resources("features"),
     params:
-        identity=identity,
-        estimate=estimate_of("features"),
+        **recorded("features"),
         branch=lambda wildcards: split_target(wildcards.source)[1],
         batch_size=BATCH_SIZE,
-        code=code("features.py"),
     script:
         "../scripts/features.py"
 
@@ -78,14 +70,10 @@ rule feature_maps:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.memory("feature_maps", wildcards, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.minutes("feature_maps", wildcards, attempt),
+        **RUN.resources("feature_maps"),
     params:
-        identity=identity,
-        estimate=estimate_of("feature_maps"),
+        **recorded("feature_maps"),
         branch=lambda wildcards: split_target(wildcards.source)[1],
-        code=code("feature_maps.py"),
     script:
         "../scripts/feature_maps.py"
 
@@ -95,23 +83,19 @@ rule check:
     input:
         unpack(inputs_of("check")),
     output:
-        html=PATHS.check("{dataset}", "{target}", "html"),
-        markdown=PATHS.check("{dataset}", "{target}", "md"),
-        json=PATHS.check("{dataset}", "{target}", "json"),
+        **PATHS.check_files("{dataset}", "{target}"),
     log:
         PATHS.log("check/{target}", "{dataset}"),
     conda:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPUS,
+        gpu=RUN.gpus,
         mem_mb=lambda wildcards, attempt: REQUESTS.memory("check", wildcards, attempt),
         runtime=lambda wildcards, attempt: REQUESTS.check_minutes(config["check"]["budget"], attempt),
     params:
-        identity=identity,
-        estimate=estimate_of("check"),
+        **recorded("check"),
         branch=lambda wildcards: split_target(wildcards.target)[1],
         check=plain(config["check"]),
-        code=code("check.py"),
     script:
         "../scripts/check.py"

@@ -5,24 +5,7 @@ rule table:
     input:
         unpack(inputs_of("table")),
     output:
-        csv=PATHS.table("{study}", "csv"),
-        markdown=PATHS.table("{study}", "md"),
-        latex=PATHS.table("{study}", "tex"),
-        html=report(
-            PATHS.table("{study}", "html"),
-            category="1 Tables",
-            labels=lambda wildcards: {"table": numbered_study(PLAN, wildcards.study)},
-            caption="../report/table.rst",
-        ),
-        differences_csv=PATHS.differences("{study}", "csv"),
-        differences_markdown=PATHS.differences("{study}", "md"),
-        differences_latex=PATHS.differences("{study}", "tex"),
-        differences_html=report(
-            PATHS.differences("{study}", "html"),
-            category="1 Tables",
-            labels=lambda wildcards: {"table": f"{numbered_study(PLAN, wildcards.study)}: differences"},
-            caption="../report/differences.rst",
-        ),
+        **study_outputs(PATHS, numbered_studies(PLAN)),
     log:
         PATHS.log("table/{study}"),
     localrule: True
@@ -31,7 +14,6 @@ rule table:
     params:
         identity=identity,
         layout=lambda wildcards: plain(LAYOUTS.studies[wildcards.study]),
-        code=lambda wildcards: code("table.py", PLAN["studies"][wildcards.study]["summaries"]),
     script:
         "../scripts/table.py"
 
@@ -40,15 +22,7 @@ rule claims:
     input:
         unpack(inputs_of("claims")),
     output:
-        csv=PATHS.table("claims", "csv"),
-        markdown=PATHS.table("claims", "md"),
-        latex=PATHS.table("claims", "tex"),
-        html=report(
-            PATHS.table("claims", "html"),
-            category="1 Tables",
-            labels={"table": "Claims of the papers"},
-            caption="../report/claims.rst",
-        ),
+        **table_outputs(PATHS.table_files("claims"), "Claims of the papers", "claims"),
     log:
         PATHS.log("claims"),
     localrule: True
@@ -58,7 +32,6 @@ rule claims:
         identity=identity,
         claims=plain(LAYOUTS.claims),
         layouts=plain(LAYOUTS.claimed),
-        code=code("claims.py", *[PLAN["studies"][study]["summaries"] for study in LAYOUTS.claimed]),
     script:
         "../scripts/claims.py"
 
@@ -77,7 +50,6 @@ rule summary:
         identity=identity,
         layouts=plain(LAYOUTS.studies),
         entries=plain(LAYOUTS.entries),
-        code=code("summary.py"),
     script:
         "../scripts/summary.py"
 
@@ -86,15 +58,7 @@ rule audit_table:
     input:
         unpack(inputs_of("audit_table")),
     output:
-        csv=PATHS.table("audit", "csv"),
-        markdown=PATHS.table("audit", "md"),
-        latex=PATHS.table("audit", "tex"),
-        html=report(
-            PATHS.table("audit", "html"),
-            category="1 Tables",
-            labels={"table": "Audit of the attacks"},
-            caption="../report/audits.rst",
-        ),
+        **table_outputs(PATHS.table_files("audit"), "Audit of the attacks", "audits"),
     log:
         PATHS.log("audit"),
     localrule: True
@@ -104,7 +68,6 @@ rule audit_table:
         identity=identity,
         sets=plain(LAYOUTS.audited_sets),
         captions=(ROOT / "workflow/report/audit.rst").read_text(),
-        code=code("audit.py"),
     script:
         "../scripts/audit.py"
 
@@ -119,24 +82,7 @@ for FORM in figure_rules(PLAN):
         input:
             unpack(inputs_of("figure")),
         output:
-            png=report(
-                PATHS.figure("{figure}", "png"),
-                category="2 Figures",
-                labels=lambda wildcards: {"figure": numbered_figure(PLAN, wildcards.figure)},
-                caption="../report/figure.rst",
-            ),
-            pdf=PATHS.figure("{figure}", "pdf"),
-            csv=PATHS.figure("{figure}", "csv") if "csv" in FORM.extras else [],
-            html=(
-                report(
-                    PATHS.figure("{figure}", "html"),
-                    category="3 Clips and curves",
-                    labels=lambda wildcards: {"page": numbered_figure(PLAN, wildcards.figure)},
-                    caption="../report/figure.rst",
-                )
-                if "html" in FORM.extras
-                else []
-            ),
+            **figure_outputs(PATHS, FORM.endings, numbered_figures(PLAN)),
         log:
             PATHS.log("figure/{figure}"),
         wildcard_constraints:
@@ -150,7 +96,6 @@ for FORM in figure_rules(PLAN):
             style=lambda wildcards: PLAN["figures"][wildcards.figure]["style"],
             files=lambda wildcards: figure_files(PLAN, PATHS, wildcards.figure),
             caption=lambda wildcards: figure_caption(PLAN, wildcards.figure),
-            code=lambda wildcards: code("figure.py", PLAN["figures"][wildcards.figure]["entry"]),
         script:
             "../scripts/figure.py"
 
@@ -170,7 +115,6 @@ rule opening:
         models=["/".join(trained) for trained in LAYOUTS.trained],
         stores=["/".join(split) for split in LAYOUTS.decoded],
         evaluation=plain(config["evaluation"]),
-        code=code("opening.py"),
     script:
         "../scripts/opening.py"
 
@@ -195,6 +139,5 @@ rule report:
         front=plain(front_facts(PLAN, PATHS)),
         tables={study: PATHS.table(study, "csv") for study in PLAN["studies"]},
         audit=PATHS.table("audit", "csv"),
-        code=code("report.py"),
     script:
         "../scripts/report.py"

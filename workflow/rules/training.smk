@@ -14,13 +14,9 @@ rule train:
         "../../environment.yml"
     threads: TRAINING_CORES
     resources:
-        gpu=TRAINING_GPUS,
-        mem_mb=lambda wildcards, attempt: REQUESTS.memory("train", wildcards, attempt),
-        runtime=lambda wildcards, attempt: REQUESTS.minutes("train", wildcards, attempt),
+        **RUN.resources("train"),
     params:
-        identity=identity,
-        estimate=estimate_of("train"),
+        **recorded("train"),
         entry=lambda wildcards: parameters.model_entry(PLAN, wildcards.model),
-        code=lambda wildcards: code("train.py", parameters.model_entry(PLAN, wildcards.model)),
     script:
         "../scripts/train.py"
