@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +25,9 @@ from pipeline_lib.clips.status import DecodedClip
 from pipeline_lib.clips.store_writer import write_store
 from pipeline_lib.configuration.clip_numbers import Numbers
 from pipeline_lib.configuration.config import read_config
-from pipeline_lib.configuration.estimates import Estimates, Work
+from pipeline_lib.configuration.estimates import Estimates
 from pipeline_lib.configuration.parameters import attack_entry
+from pipeline_lib.configuration.pass_costs import Work
 from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.evaluation.adversarial import SetFiles, make_adversarial_set
@@ -35,11 +37,13 @@ from pipeline_lib.jobs.adapter import torch_device
 from pipeline_lib.jobs.counts import SHIPPED, read_counts
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.trained import new_network
-from pipeline_lib.plan.counting import Counter, counted
+from pipeline_lib.plan.counting import Counter
+from pipeline_lib.plan.planned import count_missing
 from pipeline_lib.training.job import Inputs, Outputs, train_model
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["a", "b"]
+EMBEDDED = ("demo", "demo_sweeps", "generative")  # configurations with data sets of their own
 
 
 class Case(NamedTuple):
@@ -72,13 +76,17 @@ CASES = [
     Case("train", "ucf101_3class_gpu", "ucf101_3class", "avg-s0", 8, 4),
     Case("attack", "ucf101_3class_gpu", "ucf101_3class", "standard-s0", 8, 4, "roa"),
     Case("predict", "ucf101_3class_gpu", "ucf101_3class", "standard-s0", 16, 8),
+    Case("train", "generative", "shapes", "wgan-s0", 160, 16),
+    Case("train", "generative", "shapes", "defense_gan-s0", 32, 16),
+    Case("attack", "generative", "shapes", "defense_gan-s0", 16, 16, "pgd"),
+    Case("predict", "generative", "shapes", "pixel_defend-s0", 8, 8),
 ]
 
 
 def plan_of(case: Case) -> dict[str, Any]:
     """The plan of a case: one epoch, in fp32, without weights to start from, all clips trained on."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    roots = {"datasets": {case.dataset: {"root": "/data"}}} if case.config not in ("demo", "demo_sweeps") else {}
+    roots = {"datasets": {case.dataset: {"root": "/data"}}} if case.config not in EMBEDDED else {}
     config = effective_config(ROOT / "config", [ROOT / f"config/{case.config}.yaml"], roots)
     plan = read_config(with_defaults(config, schema), schema)
     model = plan["models"][case.model]
@@ -93,10 +101,8 @@ def planned(case: Case) -> Work:
     plan = plan_of(case)
     numbers = {name: Numbers(case.clips, case.clips, len(CLASSES), "entry") for name in plan["datasets"]}
     estimates = Estimates(plan=plan, batch_size=case.at_once, counts=read_counts([SHIPPED]), given=numbers)
-    key, model = estimates.key(case.dataset, case.model), plan["models"][case.model]
-    if key not in estimates.counts:
-        made = counted(model["network"], model["defense"], estimates.shape(case.dataset), len(CLASSES))
-        estimates = Estimates(plan=plan, batch_size=case.at_once, counts={key: made}, given=numbers)
+    made = count_missing(estimates, [(case.dataset, case.model)], [])
+    estimates = replace(estimates, counts={**estimates.counts, **made})
     wildcards = {"dataset": case.dataset}
     if case.rule == "train":
         return estimates.work("train", wildcards | {"model": case.model})

@@ -15,9 +15,10 @@ from pipeline_lib.provenance.comparison import OTHER_BYTES, OTHER_PLAN, Comparis
 from pipeline_lib.provenance.descriptions import Description, Identities
 from pipeline_lib.provenance.origins import Origins
 from pipeline_lib.provenance.records import record_of
+from pipeline_lib.reporting.failures import Failures
 from pipeline_lib.reporting.partial import main
 from pipeline_lib.reporting.partial_audits import write_partial_audit
-from pipeline_lib.reporting.partial_layouts import partial_layout
+from pipeline_lib.reporting.partial_layouts import no_error, partial_layout
 from pipeline_lib.reporting.partial_tables import write_partial
 from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, layout_of, visible
@@ -31,8 +32,8 @@ def lacking(*names):
     return lambda path: NOT_MADE if any(name in path for name in names) else None
 
 
-def written(folder, layout, reason) -> dict[str, str]:
-    found = partial_layout(layout, reason)
+def written(folder, layout, reason, error=no_error) -> dict[str, str]:
+    found = partial_layout(layout, reason, error)
     write_partial(found, PAPER, Origins(str(folder), {}), folder)
     return {kind: visible((folder / f"study-partial.{ending}").read_text()) for kind, ending in KINDS.items()}
 
@@ -83,7 +84,7 @@ def test_a_row_keeps_the_seeds_with_the_most_columns_and_states_which_it_lacks(t
     texts = written(tmp_path, layout, lacking("pgd1", "clean2", "pgd2"))
     assert "None has seeds 0, not yet 1 2." in texts["markdown"]
     failed = "rule train: the training loss is nan in epoch 2, step 9"
-    because = written(tmp_path, layout, lambda path: f"{NOT_MADE}: {failed}" if "1.csv" in path else None)
+    because = written(tmp_path, layout, lacking("1.csv"), lambda path: failed)
     assert f"None has seeds 0 2, not yet 1 ({failed})." in because["markdown"]
     assert found.missing[0].reason == NOT_MADE
     only_clean = partial_layout(layout, lacking("pgd"))
@@ -196,6 +197,27 @@ def partial(folder: Path, *given: str) -> str:
     done = subprocess.run([*command, "results=results", *given], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_job_behind_a_file_is_looked_for_once(tmp_path):
+    """Twice asked for its error, and once for the job that comes first."""
+    made = Made(tmp_path)
+    made.write()
+    Path(made.path("predictions")).unlink()
+    asked: list[str] = []
+
+    class Counted(Availability):
+        def first(self, path: str) -> Description | None:
+            asked.append(path)
+            return super().first(path)
+
+    failures = Failures(Counted(made.availability.comparison), tmp_path)
+    paths = [made.path("predictions"), made.path("weights")]
+    assert [failures.error(path) for path in (*paths, *paths)] == [None] * 4  # no job has left a log
+    first = failures.first(paths[0])
+    assert first is not None
+    assert made.path("predictions") in first.outputs.values()
+    assert asked == paths[:1]  # the other file is there
 
 
 @pytest.mark.slow

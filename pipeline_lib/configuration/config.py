@@ -50,7 +50,8 @@ from pipeline_lib.entries.interfaces import (
     require_by_name,
 )
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.jobs.costs import passes
+from pipeline_lib.jobs.costs import passes, seconds_outside
+from pipeline_lib.jobs.counts import transforms_of
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance.fingerprints import canonical
 
@@ -108,6 +109,8 @@ def _check_interfaces(plan: Mapping[str, Any]) -> None:
         check_one_bound(f"attacks.{name}", entry)
     for model in used_models(plan):
         passes(plan["models"][model]["defense"], ANY_SHAPE)
+        for transform in transforms_of(plan["models"][model]["defense"]):
+            seconds_outside(transform, ANY_SHAPE)
         check_supported(f"models.{model.rpartition('-s')[0]}.defense", plan["models"][model]["defense"])
 
 

@@ -1,18 +1,18 @@
 """Operations, peak memory and disk of every job, from counts of its network and numbers of clips."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline_lib.configuration.clip_numbers import Numbers, numbers_of
 from pipeline_lib.configuration.lengths import frames_of
+from pipeline_lib.configuration.pass_costs import Passes, Work, operations_of, passes_of, seconds_of_passes, stored_size
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.targets import MEMBERS, split_target
-from pipeline_lib.entries.facts import innermost, known_value, learning_of, value_of
-from pipeline_lib.entries.storages import LATTICE, storage_of
-from pipeline_lib.jobs.costs import estimated_counts, examples, forwards, kept_passes, passes
-from pipeline_lib.jobs.counts import Counts, key_of, sum_of
+from pipeline_lib.entries.facts import declared, learning_of, value_of
+from pipeline_lib.jobs.costs import estimated_counts, examples, seconds_outside
+from pipeline_lib.jobs.counts import Counts, behind, key_of, key_of_transform, sum_of, transforms_of
 
 MB = 1e6
 TRAINING = "pipeline_lib.training.task:Training"
@@ -26,21 +26,8 @@ CLIP_COPIES, PREDICTED_COPIES = 8, 3
 WORKSPACE = 1.35
 # bf16 activations, with what remains in fp32.
 BF16 = 0.6
-# Size of a set by its clips' (measured on the demo): on the lattice, dense and inside a region; of float32 values.
-DENSE, REGIONAL, EXACT = 0.5, 0.15, 2.7
 # Passes that score the clean, the attacked and the stored clips of an attack.
 SCORES = 3
-
-
-class Work(NamedTuple):
-    """Of a job: floating-point operations, peak memory in MB (host and device together), bytes on disk, of which
-    network the operations are (a model), and of the memory what is on the device only: activations."""
-
-    operations: float = 0.0
-    memory: float = 0.0
-    disk: float = 0.0
-    model: str | None = None
-    activations: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +59,14 @@ class Estimates:
         entry = self.plan["models"][model]
         return key_of(entry["network"], entry["defense"], self.shape(dataset))
 
+    def transform_keys(self, dataset: str, model: str) -> dict[str, Mapping[str, Any]]:
+        """The keys of the counts of the transforms in front of a model's network, with their entries."""
+        shape = self.shape(dataset)
+        return {key_of_transform(one, shape): one for one in transforms_of(self.plan["models"][model]["defense"])}
+
     def counted(self, dataset: str, target: str) -> Counts:
-        """The counts of a target's network: those that were made, else closed forms."""
+        """The counts of a target's network behind its transforms: those that were made, else closed forms of the
+        network alone."""
         model = split_target(target)[0]
         return self._once(("counts", dataset, model), lambda: self._counted(dataset, model))
 
@@ -84,9 +77,27 @@ class Estimates:
         return self.known[key]
 
     def _counted(self, dataset: str, model: str) -> Counts:
+        found = self.counted_alone(dataset, model)
+        for key, entry in self.transform_keys(dataset, model).items():
+            if key in self.counts:
+                found = behind(found, self.counts[key], bool(declared(entry, "differentiable")))
+        return found
+
+    def counted_alone(self, dataset: str, model: str) -> Counts:
+        """The counts of a model's network without its transforms."""
         found = self.counts.get(self.key(dataset, model))
         members = [self.counted(dataset, member) for member in self.plan["models"][model].get(MEMBERS, [])]
         return found or sum_of(members) or estimated_counts(self.plan["models"][model]["network"], self.shape(dataset))
+
+    def _seconds(self, dataset: str, target: str, passes: Passes, clips: float, at_once: float) -> float:
+        """Seconds of the transforms in front of a target, in addition to those of operations, in passes of clips."""
+        calls = self.counted(dataset, target).calls
+        outside = self._once(("outside", dataset, target), lambda: self._outside(dataset, target))
+        return seconds_of_passes(passes, calls, outside, clips, at_once) if calls or outside else 0.0
+
+    def _outside(self, dataset: str, target: str) -> float:
+        transforms = transforms_of(self.plan["models"][split_target(target)[0]]["defense"])
+        return sum(seconds_outside(one, self.shape(dataset)) for one in transforms)
 
     def work(self, rule: str, wildcards: Mapping[str, str]) -> Work:
         """The work of a job; nothing for a rule that computes little."""
@@ -119,15 +130,16 @@ class Estimates:
         clips, size = self.numbers[dataset].train, training["batch_size"]
         held = value_of(training, "held_out") * clips if _selects(training, "held_out") else 0
         scored = self.numbers[dataset].test if _selects(training, "test") else held
-        gradients, alone, passes_at_once = self._once(("of", dataset, name), lambda: _passes(defense, shape))
-        crafting, many = _operations(gradients, alone, counts), examples(defense, shape)
-        step = crafting + many * counts.operations["training"]
-        score = crafting + many * counts.operations["forward"]
+        gradients, alone, passes_at_once = self._once(("of", dataset, name), lambda: passes_of(defense, shape))
+        many, crafting = examples(defense, shape), {"to_input": gradients, "forward": alone}
+        step, score = crafting | {"training": many}, crafting | {"forward": alone + many}
         at_once = min(size, max(clips, 1)) / value_of(training, "accumulate")
         kept = max(counts.memory["training"] * many, counts.memory["to_input"] * passes_at_once) * at_once
         kept *= BF16 if value_of(training, "precision") == "bf16" else 1
+        parts = [(step, training["epochs"] * (clips - held)), (score, training["epochs"] * scored)]
         return Work(
-            operations=training["epochs"] * ((clips - held) * step + scored * score),
+            operations=sum(number * operations_of(each, counts) for each, number in parts),
+            seconds=sum(self._seconds(dataset, model, each, number, size) for each, number in parts),
             disk=4 * counts.parameters,
             model=model,
             **self._memory(dataset, TRAINING_COPIES * counts.parameters, kept, size * many),
@@ -148,11 +160,12 @@ class Estimates:
 
     def _attack(self, dataset: str, source: str, attack: str) -> Work:
         counts, entry, clips = self.counted(dataset, source), self.plan["attacks"][attack], self.numbers[dataset].test
-        gradients, alone, kept = self._once(("passes", dataset, attack), lambda: _passes(entry, self.shape(dataset)))
-        each = _operations(gradients, alone + SCORES, counts)
-        memory = self._attack_memory(dataset, source, kept)
-        disk = clips * self._clip_bytes(dataset) * _stored(entry)
-        return Work(operations=clips * each, disk=disk, model=split_target(source)[0], **memory)
+        gradients, alone, kept = self._once(("passes", dataset, attack), lambda: passes_of(entry, self.shape(dataset)))
+        each = {"to_input": gradients, "forward": alone + SCORES}
+        work: dict[str, Any] = self._attack_memory(dataset, source, kept)
+        work |= {"seconds": self._seconds(dataset, source, each, clips, self._at_once(dataset))}
+        disk = clips * self._clip_bytes(dataset) * stored_size(entry)
+        return Work(operations=clips * operations_of(each, counts), disk=disk, model=split_target(source)[0], **work)
 
     def _attack_memory(self, dataset: str, source: str, passes: int) -> dict[str, float]:
         """Memory of attacks that keep the activations of as many passes."""
@@ -165,56 +178,42 @@ class Estimates:
         entry = self.plan["studies"][study]["cascades"][cascade]
         works = [self._attack(dataset, entry["model"], step["attack"]) for step in entry["attacks"]]
         largest = max(works, key=lambda work: work.memory)
-        return largest._replace(operations=sum(work.operations for work in works), disk=0)
+        operations, seconds = (sum(getattr(work, name) for work in works) for name in ("operations", "seconds"))
+        return largest._replace(operations=operations, seconds=seconds, disk=0)
 
     def _learn(self, dataset: str, source: str, attack: str) -> Work:
         counts, learning = self.counted(dataset, source), learning_of(self.plan["attacks"][attack]) or {}
         epochs, size = (value_of(learning, key) for key in ("epochs", "batch_size"))
         memory = self._memory(dataset, 2 * counts.parameters, counts.memory["to_input"] * size, size)
-        total = epochs * self.numbers[dataset].train * counts.operations["to_input"]
-        return Work(operations=total, disk=self._clip_bytes(dataset) * 4, model=split_target(source)[0], **memory)
+        clips, each = epochs * self.numbers[dataset].train, {"to_input": 1}
+        total, seconds = clips * operations_of(each, counts), self._seconds(dataset, source, each, clips, size)
+        disk, model = self._clip_bytes(dataset) * 4, split_target(source)[0]
+        return Work(operations=total, seconds=seconds, disk=disk, model=model, **memory)
 
     def _predict(self, dataset: str, target: str, source: str = "", attack: str = "") -> Work:
         counts, at_once = self.counted(dataset, target), self._at_once(dataset)
         clips = at_once * PREDICTED_COPIES / CLIP_COPIES
         memory = self._memory(dataset, 2 * counts.parameters, counts.memory["forward"] * at_once, clips)
-        every = self.numbers[dataset].test * counts.operations["forward"]
-        return Work(operations=every, model=split_target(target)[0], **memory)
+        each, number = {"forward": 1}, self.numbers[dataset].test
+        seconds = self._seconds(dataset, target, each, number, at_once)
+        every = number * operations_of(each, counts)
+        return Work(operations=every, seconds=seconds, model=split_target(target)[0], **memory)
 
     def _features(self, dataset: str, source: str, attack: str) -> Work:
         one = self._predict(dataset, source)
-        return one._replace(
-            operations=2 * one.operations, memory=2 * one.memory - PROCESS_MB, activations=2 * one.activations
-        )
+        twice = {name: 2 * getattr(one, name) for name in ("operations", "seconds", "activations")}
+        return one._replace(memory=2 * one.memory - PROCESS_MB, **twice)
 
     def _feature_maps(self, dataset: str, source: str, attack: str, stage: str, clip: str) -> Work:
         """Features of one clip, clean and attacked."""
         every = self._features(dataset, source, attack)
-        return every._replace(operations=every.operations / max(1, self.numbers[dataset].test))
+        number = max(1, self.numbers[dataset].test)
+        return every._replace(operations=every.operations / number, seconds=every.seconds / number)
 
     def _check(self, dataset: str, target: str) -> Work:
         """Its time is its budget."""
         return Work(model=split_target(target)[0], **self._attack_memory(dataset, target, 1))
 
 
-def _passes(entry: Any, shape: Sequence[int]) -> tuple[int, int, int]:
-    """Of all attacks in an entry: passes with a gradient, passes without one, and those in memory at once."""
-    alone = forwards(entry, shape)
-    return max(passes(entry, shape) - 1 - alone, 0), alone, kept_passes(entry, shape)
-
-
-def _operations(gradients: int, alone: int, counts: Counts) -> float:
-    """Operations of passes with a gradient to the clips, and of those without, per clip."""
-    return gradients * counts.operations["to_input"] + alone * counts.operations["forward"]
-
-
 def _selects(training: Mapping[str, Any], how: str) -> bool:
     return value_of(training, "select_on") == how
-
-
-def _stored(attack: Mapping[str, Any]) -> float:
-    """The size of an attack's set over that of its clips."""
-    if storage_of(attack) != LATTICE:
-        return EXACT
-    inner = innermost(attack)
-    return REGIONAL if known_value(inner, "region") or "perturbation" not in inner else DENSE

@@ -83,8 +83,9 @@ class Requests:
     def minutes(self, rule: str, wildcards: Mapping[str, str], attempt: int) -> int:
         """Minutes of a job with a network, by its operations."""
         rate = self.learned[rule].tflops if rule in self.learned else None
-        operations = self.estimates.work(rule, wildcards).operations
-        return minutes(operations / ((rate or self.tflops * self._processes(rule)) * TERA), attempt)
+        work = self.estimates.work(rule, wildcards)
+        computed = work.operations / ((rate or self.tflops * self._processes(rule)) * TERA)
+        return minutes(computed + work.seconds, attempt)
 
     def check_minutes(self, budget: float, attempt: int) -> int:
         """Twice the budget, which a last measurement may exceed, and the time to start."""

@@ -5,7 +5,7 @@ continues it with a higher limit.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline_lib.entries.classes import class_of, definitions
@@ -78,6 +78,12 @@ def forwards(entry: Any, shape: Sequence[int]) -> int:
     return _summed("forwards", entry, shape)
 
 
+def seconds_outside(transform: Mapping[str, Any], shape: Sequence[int]) -> float:
+    """Seconds of a core that a transform takes for a clip outside torch's operators, as its class declares in
+    `seconds`, an expression as `passes`; 0 by default."""
+    return evaluated("seconds", transform, shape, float) if declared(transform, "seconds") is not None else 0.0
+
+
 def examples(defense: Mapping[str, Any], shape: Sequence[int]) -> int:
     """Examples of each clip in the pass of a training step that has the gradients of the parameters: 1 by default.
 
@@ -113,7 +119,7 @@ def _summed(fact: str, entry: Any, shape: Sequence[int]) -> int:
     return 0
 
 
-def evaluated(fact: str, entry: Mapping[str, Any], shape: Sequence[int]) -> int:
+def evaluated(fact: str, entry: Mapping[str, Any], shape: Sequence[int], number: Callable[[Any], Any] = int) -> Any:
     """The number that a class states as an expression of its fields. Raises PipelineError if it gives none."""
     frames, height, width = shape
     expression = declared(entry, fact)
@@ -126,7 +132,7 @@ def evaluated(fact: str, entry: Mapping[str, Any], shape: Sequence[int]) -> int:
     known = {"len": len, "max": max, "min": min, "sum": sum, "inf": math.inf, "places": places, "frames": frames}
     known["elements"] = 3 * frames * height * width
     try:
-        return int(eval(str(expression), {"__builtins__": {}} | known | own))
+        return number(eval(str(expression), {"__builtins__": {}} | known | own))
     except Exception as error:  # an expression may raise anything
         own_class = definitions(class_of(target_of(entry)))[0]
         raise PipelineError(

@@ -7,11 +7,11 @@ configurations. Requests of jobs follow from them; no result does.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.entries.facts import declared, innermost, target_of
+from pipeline_lib.entries.facts import declared, innermost, known_value, layers, target_of
 from pipeline_lib.entries.fields import fields
 from pipeline_lib.provenance.fingerprints import canonical, digest
 
@@ -24,12 +24,14 @@ class Counts:
     """Of a network, per clip: floating-point operations and bytes of the passes `forward` (no gradients), `to_input`
     (forward and backward to the clips, parameters frozen) and `training` (to the parameters).
 
-    memory: of what a pass keeps, without the weights. parameters: their number.
+    memory: of what a pass keeps, without the weights. parameters: their number. calls: of torch's operators by a pass
+    of a batch, whatever its size: only of transforms, whose loops may be long.
     """
 
     parameters: int
     operations: Mapping[str, float]
     memory: Mapping[str, float]
+    calls: Mapping[str, float] = field(default_factory=dict)
 
 
 def sum_of(counts: Sequence[Counts]) -> Counts | None:
@@ -40,7 +42,29 @@ def sum_of(counts: Sequence[Counts]) -> Counts | None:
         parameters=sum(one.parameters for one in counts),
         operations={key: sum(one.operations[key] for one in counts) for key in counts[0].operations},
         memory={key: sum(one.memory[key] for one in counts) for key in counts[0].memory},
+        calls={key: sum(one.calls.get(key, 0) for one in counts) for key in counts[0].operations},
     )
+
+
+def behind(network: Counts, transform: Counts, differentiable: bool) -> Counts:
+    """The counts of a network behind a transform. differentiable: the transform's activations are kept for the
+    gradient; else they are gone when the network begins."""
+    together = sum_of([transform, network])
+    assert together is not None
+    kept = {key: max(value, transform.memory[key]) for key, value in network.memory.items()}
+    return together if differentiable else replace(together, memory=kept)
+
+
+def transforms_of(defense: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The entries of the transforms that a defense puts in front of its network: those of its fields whose classes
+    declare `differentiable`."""
+    values = (known_value(layer, key) for layer in layers(defense) for key in fields(target_of(layer)))
+    return [one for one in values if isinstance(one, Mapping) and declared(one, "differentiable") is not None]
+
+
+def key_of_transform(transform: Mapping[str, Any], shape: Sequence[int]) -> str:
+    """The key of a transform's counts, for clips of a shape."""
+    return digest(canonical(["transform", transform, list(shape)]))
 
 
 def key_of(network: Mapping[str, Any], defense: Mapping[str, Any], shape: Sequence[int]) -> str:
@@ -66,7 +90,8 @@ def read_counts(paths: Iterable[Path]) -> dict[str, Counts]:
 
 def written_counts(counts: Mapping[str, Counts]) -> str:
     """The content of a file of counts."""
-    return json.dumps({key: asdict(value) for key, value in sorted(counts.items())}, indent=0) + "\n"
+    found = {key: {name: one for name, one in asdict(value).items() if one} for key, value in sorted(counts.items())}
+    return json.dumps(found, indent=0) + "\n"
 
 
 def counts_file(results: str) -> Path:

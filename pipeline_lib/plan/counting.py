@@ -28,11 +28,12 @@ CLIPS = 2  # of a pass
 
 
 class Counter(TorchDispatchMode):
-    """Counts floating-point operations, and the bytes of all storages in use at once."""
+    """Counts floating-point operations, the calls of torch's operators, the elements that these write (views write
+    none), and the bytes of all storages in use at once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations = 0
+        self.operations = self.calls = self.elements = 0
         self.now = self.peak = 0
         self._known: set[int] = set()
 
@@ -43,6 +44,7 @@ class Counter(TorchDispatchMode):
         if whole is not NotImplemented:
             return whole
         result = function(*args, **kwargs)
+        self.calls += 1
         packet = function._overloadpacket
         if packet is torch.ops.aten.convolution_backward:
             self.operations += _convolution_backward(result, *args)
@@ -50,6 +52,7 @@ class Counter(TorchDispatchMode):
             self.operations += formula(*args, **kwargs, out_val=result)
         for value in tree_leaves(result):
             if isinstance(value, Tensor):
+                self.elements += 0 if function.is_view else value.numel()
                 self._add(value.untyped_storage())
         return result
 
@@ -82,7 +85,7 @@ def _convolution_backward(
 def counted(network: Mapping[str, Any], defense: Mapping[str, Any], shape: Sequence[int], classes: int) -> Counts:
     """The counts of a resolved network that a resolved defense extends, per clip of (frames, height, width).
 
-    Transforms in front of the network are left out.
+    Transforms in front of the network have counts of their own (`counted_transforms`).
 
     Raises:
         Exception: whatever a network raises that does not work on the meta device.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pipeline_lib.configuration.estimates import Work
+from pipeline_lib.configuration.pass_costs import Work
 
 
 class Asked(NamedTuple):

@@ -1,7 +1,10 @@
-"""The rate of this machine on the network of a plan that computes most."""
+"""The rate of this machine on the network of a plan that computes most, or on the transform in front of it."""
 
 from collections import Counter
+from functools import partial
 
+from pipeline_lib.configuration.estimates import Estimates
+from pipeline_lib.configuration.pass_costs import CALL_SECONDS
 from pipeline_lib.plan.planned import Planned
 from pipeline_lib.plan.rates import Rate, Settings, measured
 
@@ -24,12 +27,42 @@ def measured_here(planned: Planned) -> Rate:
     from torch import cuda
 
     (dataset, model), _ = totals.most_common(1)[0]
-    frames, height, width = planned.estimates.shape(dataset)
     on_gpu = planned.config["device"] != "cpu" and cuda.is_available()
-    operations = planned.estimates.counted(dataset, model).operations["to_input"]
+    timed = _transform if _is_of_transforms(planned.estimates, dataset, model) else _network
+    return timed(planned, dataset, model, on_gpu)
+
+
+def _is_of_transforms(estimates: Estimates, dataset: str, model: str) -> bool:
+    """Whether most operations of a model are those of the transforms in front of its network."""
+    whole, alone = (counted(dataset, model).operations for counted in (estimates.counted, estimates.counted_alone))
+    return whole["forward"] > 2 * alone["forward"]
+
+
+def _network(planned: Planned, dataset: str, model: str, on_gpu: bool) -> Rate:
+    """The rate in passes of a network forward and backward to its clips."""
+    from pipeline_lib.plan.counting import real_pass
+
+    frames, height, width = planned.estimates.shape(dataset)
+    operations = planned.estimates.counted_alone(dataset, model).operations["to_input"]
     fitting = frames if on_gpu else min(frames, max(FEWEST_FRAMES, int(frames * MOST_OPERATIONS / operations)))
-    each = operations * fitting / frames
-    fitting_clips = max(1, min(int(MOST_OPERATIONS / each), int(planned.config["evaluation"]["batch_size"])))
-    settings = Settings(each, CLIPS_ON_GPU if on_gpu else fitting_clips, int(planned.config["threads"]), on_gpu)
-    entry = planned.estimates.plan["models"][model]
-    return measured(entry["network"], entry["defense"], (fitting, height, width), settings)
+    settings = _settings(planned, operations * fitting / frames, 0.0, on_gpu)
+    entry, shape = planned.estimates.plan["models"][model], (fitting, height, width)
+    return measured(partial(real_pass, entry["network"], entry["defense"], shape, settings.clips), settings)
+
+
+def _transform(planned: Planned, dataset: str, model: str, on_gpu: bool) -> Rate:
+    """The rate in the largest transform of a model, without gradients."""
+    from pipeline_lib.plan.counting_transforms import real_transform
+
+    counts = planned.estimates.counts
+    found = {key: one for key, one in planned.estimates.transform_keys(dataset, model).items() if key in counts}
+    largest = max(found, key=lambda key: counts[key].operations["forward"])
+    overhead = counts[largest].calls["forward"] * CALL_SECONDS
+    settings = _settings(planned, counts[largest].operations["forward"], overhead, on_gpu)
+    return measured(partial(real_transform, found[largest], planned.estimates.shape(dataset), settings.clips), settings)
+
+
+def _settings(planned: Planned, operations: float, overhead: float, on_gpu: bool) -> Settings:
+    """operations: of a clip."""
+    fitting = max(1, min(int(MOST_OPERATIONS / operations), int(planned.config["evaluation"]["batch_size"])))
+    return Settings(operations, overhead, CLIPS_ON_GPU if on_gpu else fitting, int(planned.config["threads"]), on_gpu)

@@ -12,7 +12,7 @@ from pipeline_lib.reporting import formats
 
 COLUMNS = ("jobs", "done", "left", "PFLOP", "hours", "disk, GB", "peak memory of a job, GB")
 NOT_COUNTED = (
-    "Not counted: decoding and drawing figures; transforms in front of a network; logs and unfinished runs on disk. "
+    "Not counted: decoding and drawing figures; logs and unfinished runs on disk. "
     "A union is counted as if every attack had to attack every clip."
 )
 

@@ -1,8 +1,9 @@
 """The plan of a study: its jobs from Snakemake's graph, and what each of them takes."""
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,21 +119,39 @@ def _networks(jobs: Iterable[tuple[Any, bool]]) -> set[tuple[str, str]]:
 
 
 def count_missing(estimates: Estimates, networks: Iterable[tuple[str, str]], uncounted: list[str]) -> dict[str, Counts]:
-    """Counts of the networks that have none yet. Those that cannot be counted are added to `uncounted`."""
+    """Counts of the networks, and of the transforms in front of them, that have none yet. Those that cannot be counted
+    are added to `uncounted`."""
     found: dict[str, Counts] = {}
     for dataset, model in sorted(networks):
-        key, entry = estimates.key(dataset, model), estimates.plan["models"][model]
-        if key in estimates.counts or key in found:
-            continue
-        from pipeline_lib.plan.counting import counted  # with torch
-
-        try:
-            found[key] = counted(
-                entry["network"], entry["defense"], estimates.shape(dataset), estimates.numbers[dataset].classes
-            )
-        except Exception as error:  # a network of the user may raise anything
-            uncounted.append(f"{model}: estimated, its network cannot be counted ({type(error).__name__}: {error})")
+        for key, (what, count) in _countable(estimates, dataset, model).items():
+            if key in estimates.counts or key in found:
+                continue
+            try:
+                found[key] = count()
+            except Exception as error:  # a network or transform of the user may raise anything
+                uncounted.append(f"{model}: {what} cannot be counted ({type(error).__name__}: {error})")
     return found
+
+
+def _countable(estimates: Estimates, dataset: str, model: str) -> dict[str, tuple[str, Callable[[], Counts]]]:
+    """By key what to say of a model's network and of its transforms if they cannot be counted, and the call that counts
+    (with torch)."""
+    entry, shape = estimates.plan["models"][model], estimates.shape(dataset)
+
+    def network() -> Counts:
+        from pipeline_lib.plan.counting import counted
+
+        return counted(entry["network"], entry["defense"], shape, estimates.numbers[dataset].classes)
+
+    def transform(one: Mapping[str, Any]) -> Counts:
+        from pipeline_lib.plan.counting_transforms import counted_transform
+
+        return counted_transform(one, shape)
+
+    transforms = estimates.transform_keys(dataset, model)
+    return {estimates.key(dataset, model): ("estimated, its network", network)} | {
+        key: ("without its transform, which", partial(transform, one)) for key, one in transforms.items()
+    }
 
 
 def _missing(missing: StandIns, numbers: Mapping[str, Numbers]) -> list[str]:

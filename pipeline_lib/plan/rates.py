@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pipeline_lib.errors import PipelineError
@@ -50,9 +50,11 @@ class Rate(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """operations: of a pass to one clip. clips: at once. threads: of a job. cuda: whether it uses a GPU."""
+    """operations: of a call to one clip. overhead: seconds of the call that are not those of its operations. clips: at
+    once. threads: of a job. cuda: whether it uses a GPU."""
 
     operations: float
+    overhead: float
     clips: int
     threads: int
     cuda: bool
@@ -73,19 +75,18 @@ def named(name: str) -> Rate:
     return Rate(reached, 1, f"one {name}: {words} of convolutions (assumed utilization; peak: {gpu.source})")
 
 
-def measured(entry: Mapping[str, Any], defense: Mapping[str, Any], shape: tuple[int, ...], settings: Settings) -> Rate:
-    """The rate of this machine: forward and backward passes of a network to some clips."""
+def measured(make: Callable[[Any], Callable[[], None]], settings: Settings) -> Rate:
+    """The rate of this machine in a call that `make(device)` returns: a pass of some clips."""
     import torch
-
-    from pipeline_lib.plan.counting import real_pass
 
     threads, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
     clips = settings.clips
     torch.set_num_threads(settings.threads)
     try:
-        call = real_pass(entry, defense, shape, clips, torch.device("cuda" if settings.cuda else "cpu"))
+        call = make(torch.device("cuda" if settings.cuda else "cpu"))
         call()
-        reached = clips * settings.operations / _fastest(call)
+        took = _fastest(call)
+        reached = clips * settings.operations / max(took - settings.overhead, took / 4)
     finally:
         torch.set_num_threads(threads)
     jobs = 1 if settings.cuda else max(cores // settings.threads, 1)

@@ -24,8 +24,10 @@ def in_shared_runs(
     others = Counter(makers.values())
 
     def shared(name: str, job: Job) -> Job:
+        if name in makers:
+            return job._replace(work=job.work._replace(operations=0.0, seconds=0.0))
         operations = job.work.operations + others[name] * _scores(job.wildcards, estimates)
-        return job._replace(work=job.work._replace(operations=0.0 if name in makers else operations))
+        return job._replace(work=job.work._replace(operations=operations))
 
     return [shared(*one) if one[0] in makers or one[0] in others else one[1] for one in zip(records, jobs, strict=True)]
 

@@ -10,18 +10,23 @@ from pipeline_lib.provenance.descriptions import Description
 
 @dataclass(frozen=True)
 class Failures:
-    """Looks at each log once. results: the folder."""
+    """Looks for the job behind each file, and at each log, once. results: the folder."""
 
     availability: Availability
     results: Path
     known: dict[str, str | None] = field(default_factory=dict)
+    jobs: dict[str, Description | None] = field(default_factory=dict)
 
-    def reason(self, path: str) -> str | None:
-        """Why a file cannot be used, as `Availability.reason`; of one that is not made with the error behind it."""
-        why = self.availability.reason(path)
-        job = self.availability.first(path) if why == NOT_MADE else None
-        error = self.of(job) if job else None
-        return f"{why}: {error}" if error else why
+    def error(self, path: str) -> str | None:
+        """The error behind a file that is not made; None without one, or if the file is there."""
+        job = self.first(path) if self.availability.reason(path) == NOT_MADE else None
+        return self.of(job) if job else None
+
+    def first(self, path: str) -> Description | None:
+        """The job to begin with for a file that cannot be used, as `Availability.first`."""
+        if path not in self.jobs:
+            self.jobs[path] = self.availability.first(path)
+        return self.jobs[path]
 
     def of(self, job: Description) -> str | None:
         """The error with which the last run of a job ended; None if it has not run as it is configured now, or not

@@ -38,14 +38,14 @@ the tables of the study: those are in `../tables`, once everything is computed.
 def write_partial_tables(jobs: Jobs) -> str:
     """Write the partial tables of all studies; return a line for each, and one that states where they are."""
     folder, failures = Path(jobs.paths.partial()), Failures(availability_of(jobs), Path(jobs.paths.results))
-    found = {name: partial_layout(layout, failures.reason) for name, layout in jobs.layouts.studies.items()}
+    reason, layouts = failures.availability.reason, jobs.layouts
+    found = {name: partial_layout(layout, reason, failures.error) for name, layout in layouts.studies.items()}
     printed = read_paper(jobs.root / "resources/paper")
     for one in found.values():
         write_partial(one, printed, origins_of_layout(one, jobs), folder)
-    layouts = jobs.layouts
     sets = [{**one, "audit": path} for one, path in zip(layouts.audited_sets, layouts.audits(), strict=True)]
     caption = " ".join((jobs.root / "workflow/report/audit.rst").read_text().partition("\n\n")[0].split())
-    write_partial_audit(sets, failures.reason, caption, folder)
+    write_partial_audit(sets, reason, caption, folder)
     publish(folder / "README.md", readme(found, failures, jobs))
     names = {f"{NAME.format(name)}.{ending}" for name in found for ending in KINDS.values()} | {"README.md"}
     names |= {f"{partial_audits.NAME}.{ending}" for ending in partial_audits.ENDINGS}
@@ -89,8 +89,12 @@ def readme(found: Mapping[str, PartialLayout], failures: Failures, jobs: Jobs) -
     for name, one in found.items():
         if one.missing:
             parts += ["", f"## Missing in {name}", ""]
-            parts += [f"- {cell.row} / {cell.column}: {cell.path}: {cell.reason}" for cell in one.missing]
+            parts += [f"- {line_of(cell)}" for cell in one.missing]
     return HEAD + "\n".join([*parts, ""])
+
+
+def line_of(cell: Missing) -> str:
+    return ": ".join(filter(None, (f"{cell.row} / {cell.column}", cell.path, cell.reason, cell.error)))
 
 
 def first_jobs(missing: Sequence[Missing], failures: Failures, jobs: Jobs) -> Iterator[str]:
@@ -98,7 +102,7 @@ def first_jobs(missing: Sequence[Missing], failures: Failures, jobs: Jobs) -> It
     waiting: dict[str, set[str]] = {}
     first = {}
     for one in missing:
-        if job := failures.availability.first(one.path):
+        if job := failures.first(one.path):
             waiting.setdefault(job.record, set()).add(one.path)
             first[job.record] = job
     for record, paths in sorted(waiting.items()):

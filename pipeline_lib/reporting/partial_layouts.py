@@ -5,20 +5,25 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Reason = Callable[[str], str | None]
-"""path -> why a file cannot be used, None if it can."""
+"""path -> why a file cannot be used, None if it can; or the error with which the job behind it ended, None without."""
 Cells = Mapping[str, Mapping[str, Sequence[str]]]
 """column -> `cells` (predictions, one for each seed), `audits`, and for columns `source_audits`."""
 
 AUDITS = ("audits", "source_audits")
 
 
+def no_error(path: str) -> None:
+    """The errors of jobs that are not known."""
+
+
 class Missing(NamedTuple):
-    """A file that a cell needs and that cannot be used, and why."""
+    """A file that a cell needs and that cannot be used, why, and the error with which the job behind it ended."""
 
     row: str
     column: str
     path: str
     reason: str
+    error: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,7 @@ class PartialLayout:
     planned: int
 
 
-def partial_layout(layout: Mapping[str, Any], reason: Reason) -> PartialLayout:
+def partial_layout(layout: Mapping[str, Any], reason: Reason, error: Reason = no_error) -> PartialLayout:
     """The cells of a layout (`tables.build_table`) that can be computed.
 
     A row keeps those of its seeds with the most columns; a column that lacks one of them is not computed.
@@ -60,7 +65,7 @@ def partial_layout(layout: Mapping[str, Any], reason: Reason) -> PartialLayout:
         layout={**layout, "rows": rows},
         absent=absent,
         worst_absent=worst_absent,
-        missing=[one for row in layout["rows"] for one in missing_files(row, reason)],
+        missing=[one for row in layout["rows"] for one in missing_files(row, reason, error)],
         seeds={row["label"]: [one for one in row["seeds"] if one not in kept["seeds"]] for row, kept in both},
         cells=sum(map(count, rows)),
         planned=sum(map(count, layout["rows"])),
@@ -142,9 +147,9 @@ def of_seeds(paths: Sequence[str], places: Sequence[int], seeds: int) -> list[st
     return [path for place in places for path in paths[place * each : (place + 1) * each]]
 
 
-def missing_files(row: Mapping[str, Any], reason: Reason) -> list[Missing]:
+def missing_files(row: Mapping[str, Any], reason: Reason, error: Reason) -> list[Missing]:
     """The files of a row that cannot be used."""
     columns = [*columns_of(row).items(), *((f"{name} (worst case)", one) for name, one in worst_of(row).items())]
     needed = [(column, path) for column, one in columns for paths in one.values() for path in paths]
     needed += [("parameters", row["history"])] if row.get("history") else []
-    return [Missing(row["label"], column, path, why) for column, path in needed if (why := reason(path))]
+    return [Missing(row["label"], column, path, why, error(path)) for column, path in needed if (why := reason(path))]

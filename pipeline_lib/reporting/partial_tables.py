@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_lib.provenance.availability import NOT_MADE
 from pipeline_lib.provenance.origins import Origins
 from pipeline_lib.reporting.cells import Numbers, measure
 from pipeline_lib.reporting.facts import facts_of
@@ -52,8 +51,7 @@ def texts(found: PartialLayout) -> dict[str, str]:
 
 def errors_of(found: PartialLayout, label: str) -> list[str]:
     """Return the errors behind the missing files of a row, each once."""
-    reasons = [one.reason for one in found.missing if one.row == label]
-    return [*dict.fromkeys(why.removeprefix(f"{NOT_MADE}: ") for why in reasons if why.startswith(f"{NOT_MADE}: "))]
+    return [*dict.fromkeys(one.error for one in found.missing if one.row == label and one.error)]
 
 
 def with_sizes(table: pd.DataFrame, found: PartialLayout, printed: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,8 @@ class VideoCodec:
 
     differentiable: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
+    # Two processes, and the encoder, of h264 on a core.
+    seconds: ClassVar[str] = "0.04 + 3e-8 * elements"
 
     codec: Literal["h264", "h265", "mpeg2"]
     quality: Natural
