@@ -90,7 +90,9 @@ def read_counts(paths: Iterable[Path]) -> dict[str, Counts]:
 
 def written_counts(counts: Mapping[str, Counts]) -> str:
     """The content of a file of counts."""
-    found = {key: {name: one for name, one in asdict(value).items() if one} for key, value in sorted(counts.items())}
+    found = {
+        key: {name: one for name, one in asdict(value).items() if one != {}} for key, value in sorted(counts.items())
+    }
     return json.dumps(found, indent=0) + "\n"
 
 
