@@ -1,39 +1,31 @@
-"""Plans of hundreds to thousands of jobs: their dry run, a run of empty jobs, and tables and a report of 10,000 cells.
+"""Plans of hundreds to thousands of jobs: their dry run, and a run of empty jobs. Tables of many cells: `cells.py`.
 
     python benchmarks/scale.py --part plans                    # over a plain Snakefile with the same graph of jobs
     python benchmarks/scale.py --part run --seeds 11           # about 2,600 jobs whose scripts only touch their outputs
     python benchmarks/scale.py --part run --only oudefend      # those of one study
-    python benchmarks/scale.py --part cells --rows 100 --columns 100
+    python benchmarks/scale.py --part run --seeds 11 --forms touch    # `touch` of a shell in place of scripts
 
-Plans and runs: CPU seconds of `config/demo_more.yaml`. Cells: seconds, also of each job.
+CPU seconds of `config/demo_more.yaml`.
 """
 
 import argparse
 import json
 import os
-import random
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import yaml
 
-from pipeline_lib.clips.splits import Video
-from pipeline_lib.clips.status import DecodedClip
-from pipeline_lib.clips.store_writer import write_store
-from pipeline_lib.jobs.recording import write_record
 from pipeline_lib.plan.dry_run import dry_run
-from pipeline_lib.provenance.records import record_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (1, 11, 34)  # about 270, 2,600 and 8,000 jobs
@@ -61,6 +53,7 @@ rule {name}:
 """
 SHELL = 'shell: "touch {output}"'
 SCRIPT = 'script: "empty.py"'
+TOUCH = "for one in {output}; do case $one in *rendered|*downloaded) mkdir -p $one;; *) touch $one;; esac; done"
 # `{name}` or `{name,pattern}`, as Snakemake writes it.
 WILDCARD = r"\{(\w+)(?:,(?:[^{}]|\{[^{}]*\})*)?\}"
 # In place of every script: its outputs, and nothing in them. Jobs are read back by no one.
@@ -161,6 +154,7 @@ def plans(folder: Path, seeds: Sequence[int], rounds: int) -> None:
 
 def project(folder: Path) -> Path:
     """A copy of the workflow whose scripts only touch their outputs."""
+    folder.mkdir()
     for name in PARTS:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
@@ -169,127 +163,55 @@ def project(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, config: dict[str, Any], given: Sequence[str]) -> None:
-    """Prints CPU seconds of a run of empty jobs, and of a plain Snakefile's scripts with the same graph.
+def without_scripts(folder: Path) -> Path:
+    """A copy of the workflow whose rules touch their outputs without a script, and so without records."""
+    for rules in (project(folder) / "workflow/rules").glob("*.smk"):
+        rules.write_text(re.sub(r'\bscript:(\s*)"[^"]*"', rf"shell:\1'{TOUCH}'", rules.read_text()))
+    return folder
 
-    given: options of Snakemake.
+
+def run(folder: Path, config: dict[str, Any], given: Sequence[str], forms: Sequence[str]) -> None:
+    """Prints CPU seconds of runs of empty jobs, and over those of plain Snakefiles with the same graph.
+
+    given: options of Snakemake. forms: of FORMS.
     """
-    (folder / "clone").mkdir()
-    clone, options = project(folder / "clone"), configured(folder / "run", config)
-    jobs = write_plain(folder / "run", SCRIPT)
-    plain = cpu_seconds(snakemake(*given), folder / "run/plain")
-    spent = cpu_seconds(snakemake(*options, *given), clone, {"PYTHONPATH": str(clone)})
-    print(f"{jobs:,} empty jobs: {spent:.1f} s of CPU, {spent / plain:.2f} times a plain Snakefile's {plain:.1f} s")
+    for name in forms:
+        form, own = FORMS[name], folder / name
+        options = configured(own / "run", config)
+        jobs = write_plain(own / "run", form.plain)
+        plain = cpu_seconds(snakemake(*given), own / "run/plain")
+        clone = form.copy(own / "clone")
+        spent = cpu_seconds(snakemake(*options, *given), clone, {"PYTHONPATH": str(clone)})
+        words = f"{spent:.1f} s of CPU, {spent / plain:.2f} times a plain Snakefile's {plain:.1f} s"
+        print(f"{jobs:,} empty jobs, {name}: {words}", flush=True)
 
 
-def cells(folder: Path, rows: int, columns: int) -> None:
-    """Prints the seconds of one table of many cells, and of the report with it and of its size."""
-    options = configured(folder, many_cells(rows, columns))
-    pretend(folder)
-    for name, target in (("tables", "results/tables/cells.csv"), ("report", "results/report.html")):
-        began = time.monotonic()
-        cpu_seconds(snakemake(*options, "--", target), ROOT)
-        print(f"{name}: {time.monotonic() - began:.1f} s")
-    for log in sorted((folder / "results/logs").glob("**/*.used.json")):
-        facts = json.loads(log.read_text())
-        print(f"  {log.relative_to(folder / 'results/logs')}: {facts['seconds']} s, {facts['peak_mb']} MB")
-    print(f"report: {(folder / 'results/report.html').stat().st_size / 1e6:.1f} MB")
+class Form(NamedTuple):
+    """What empty jobs do: in a plain Snakefile, and in a copy of the workflow."""
+
+    plain: str
+    copy: Callable[[Path], Path]
 
 
-def many_cells(rows: int, columns: int) -> dict[str, Any]:
-    """A configuration of one study: models without a defense against PGD with many bounds."""
-    model = {"network": "tiny", "training": "scratch", "defense": {"method": "standard"}}
-    names = [f"m{number:03}" for number in range(rows)]
-    attacks = {
-        f"a{number:03}": {"base": "pgd", "perturbation": {"epsilon": (number + 1) / 255}} for number in range(columns)
-    }
-    study = {
-        "title": "Cells",
-        "dataset": "synthetic",
-        "columns": {name: name for name in attacks},
-        "rows": {name.upper(): name for name in names},
-    }
-    inherited = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
-    more = yaml.safe_load((ROOT / "config/demo_more.yaml").read_text())
-    studies = dict.fromkeys([*inherited["studies"], *more["studies"]]) | {"cells": study}
-    figures = dict.fromkeys([*inherited.get("figures", {}), *more.get("figures", {})])
-    return SCALE | {"models": dict.fromkeys(names, model), "attacks": attacks, "studies": studies, "figures": figures}
-
-
-def pretend(folder: Path) -> None:
-    """Gives every job that computes plausible outputs and their records."""
-    draws = random.Random(0)
-    with graph(folder) as (workflow, jobs):
-        planning = workflow.globals["PLANNING"]
-        made = [job for job in jobs if job.rule.name in ("render", "decode", "train", "attack")]
-        identities = []
-        for job in made:
-            for path in (folder / str(path) for path in job.output):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if path.name == "rendered":
-                    path.mkdir()
-                elif path.parent.name == "clips":
-                    write_clips(path)
-                else:
-                    path.write_text(content(path, draws))
-            identities.append(planning.identity(str(job.output[0])))
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        for _ in range(4):  # a record repeats facts of those of its inputs
-            for identity in identities:
-                write_record(Path("results", identity["record"]), record_of(identity, Path("results")))
-    finally:
-        os.chdir(here)
-
-
-def write_clips(path: Path) -> None:
-    """A store of a few black clips."""
-    videos = [Video(f"c{number}/v{number:03}.avi", number) for number in range(6)]
-    frames = (DecodedClip(np.zeros((2, 4, 4, 3), np.uint8), np.arange(2)) for _ in videos)
-    write_store(path, videos, frames, shape=(2, 4, 4, 3), classes=[f"c{number}" for number in range(6)], spec={})
-
-
-def content(path: Path, draws: Any) -> str:
-    """What a finished job could have written."""
-    if "predictions" in path.parts:
-        rows = [f"c{k % 6}/v{k:03}.avi,{k % 6},{draws.randrange(6)},{draws.random():.6f}," for k in range(120)]
-        return "\n".join(["video,label,prediction,loss,selected", *rows, ""])
-    if path.name.endswith("audit.csv"):
-        names = "clips,iterations,zero_gradients,zero_elements,start_loss,end_loss,predicted_increase,first_rise,"
-        names += "changed_predictions,reached_goals,unchanged_clips,live_bound_ratio,bound_ratio,box_excess,model_gap,"
-        names += "gap_allowed,clean_accuracy,live_accuracy,stored_accuracy,recovered_clips,last_fall,last_rise,"
-        names += "below_floor,classes,one_answer,answer_entropy,balanced_accuracy"
-        return (
-            names + "\n120,3,0,0.0001,0.1,0.7,0.1,0.1,0.3,0.3,0,1,1,0,0,0.05,98.5,66.7,66.7,0,0.1,0.4,0,6,0.2,1,98.5\n"
-        )
-    if path.name.endswith("trace.csv"):
-        return "step,accuracy,loss\n0,98.2,0.13\n1,90.5,0.29\n2,80.1,0.5\n3,66.7,0.69\n"
-    if "models" in path.parts and path.suffix == ".csv":
-        run = "compiled False; device cpu; epoch 1; precision fp32; processes 1; seed 0; torch 2"
-        return f"epoch,loss,accuracy,learning_rate,parameters,run\n1,2.3,38.9,0.03,126042,{run}\n"
-    return path.name
+FORMS = {"scripts": Form(SCRIPT, project), "touch": Form(SHELL, without_scripts)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("plans", "run", "cells"), required=True)
+    parser.add_argument("--part", choices=("plans", "run"), required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--only", nargs="+", help="studies and figures of the run of empty jobs")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--rows", type=int, default=100)
-    parser.add_argument("--columns", type=int, default=100)
+    parser.add_argument("--forms", choices=FORMS, nargs="+", default=list(FORMS), help="what the empty jobs do")
     parser.add_argument("--snakemake", nargs=argparse.REMAINDER, default=[], help="options of the run of empty jobs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if options.part == "plans":
             plans(folder, options.seeds, options.rounds)
-        elif options.part == "run":
-            chosen = {"only": options.only} if options.only else {}
-            run(folder, {"seeds": list(range(options.seeds[0]))} | chosen, options.snakemake)
         else:
-            cells(folder, options.rows, options.columns)
+            chosen = {"only": options.only} if options.only else {}
+            run(folder, {"seeds": list(range(options.seeds[0]))} | chosen, options.snakemake, options.forms)
 
 
 if __name__ == "__main__":
