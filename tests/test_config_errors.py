@@ -18,9 +18,13 @@ ERRORS = {
     "unknown key": (
         "models.avg.netwrok",
         "tiny",
-        r"models.avg: unknown key 'netwrok'; known: defense, initial, members, network",
+        r"models.avg: unknown key 'netwrok'; known: defense, initial, members, network.*; did you mean network\?",
     ),
-    "unknown method": ("attacks.pgd.method", "pdg", r"attacks.pgd.method: unknown method 'pdg'; known: .*ascent"),
+    "unknown method": (
+        "attacks.pgd.method",
+        "pdg",
+        r"attacks.pgd.method: unknown method 'pdg', and no 'module:Class' of your own; known: .*ascent",
+    ),
     "unknown field": (
         "attacks.pgd.stepz",
         3,

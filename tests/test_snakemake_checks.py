@@ -71,3 +71,5 @@ def test_files_of_unknown_names_have_no_job_and_are_refused_with_the_known_names
         assert jobs.maker(path) is None
     with pytest.raises(PipelineError, match=rf"there is no model 'typo-s0' in the configuration; known: .*{model}"):
         jobs.describe("train", {"dataset": dataset, "model": "typo-s0"})
+    with pytest.raises(PipelineError, match=rf"did you mean {model}\?$"):
+        jobs.describe("train", {"dataset": dataset, "model": model.removesuffix("-s0")})

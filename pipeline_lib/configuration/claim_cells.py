@@ -118,7 +118,7 @@ class Tables:
             ("column", column, {one for _, one in cells}),
         ):
             if label not in labels:
-                raise PipelineError(f"{where}: table {table!r} has no {kind} {label!r}; {known(labels)}")
+                raise PipelineError(f"{where}: table {table!r} has no {kind} {label!r}; {known(labels, label)}")
         raise PipelineError(f"{where}: table {table!r} has no number in row {row!r}, column {column!r}")
 
     def computing(self, first: Mapping[str, str], second: Mapping[str, str]) -> list[str] | None:

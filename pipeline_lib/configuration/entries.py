@@ -46,7 +46,8 @@ def resolve(where: str, entry: Any, sections: Sections) -> dict:
         raise fail(where, f"expected an entry with 'method', got {entry!r}")
     target = METHODS.get(str(entry["method"]), str(entry["method"]))
     if ":" not in target:
-        raise fail(f"{where}.method", f"unknown method {target!r}; {known(METHODS)}, or 'module:Class' of your own")
+        unknown = f"unknown method {target!r}, and no 'module:Class' of your own"
+        raise fail(f"{where}.method", f"{unknown}; {known(METHODS, target)}")
     given = {key: value for key, value in entry.items() if key != "method"}
     return {"method": target} | resolve_fields(where, given, target, sections)
 
@@ -56,7 +57,7 @@ def resolve_fields(where: str, given: dict, target: str, sections: Sections) -> 
     declared = fields(target)
     for key in given:
         if key not in declared:
-            raise fail(f"{where}.{key}", f"unknown key; {known(declared)}{not_a_field(class_of(target), key)}")
+            raise fail(f"{where}.{key}", f"unknown key{not_a_field(class_of(target), key)}; {known(declared, key)}")
     for key, field in declared.items():
         if field.required and key not in given:
             raise fail(f"{where}.{key}", f"missing ({field.annotation})")

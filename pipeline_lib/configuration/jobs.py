@@ -68,7 +68,7 @@ class Jobs:
         """A sentence about the first name that is not of the configuration; None if all are."""
         for kind, name in wildcards.items():
             if kind in self.names and name not in self.names[kind]:
-                return f"there is no {kind} {name!r} in the configuration; {known_names(self.names[kind])}"
+                return f"there is no {kind} {name!r} in the configuration; {known_names(self.names[kind], name)}"
         return None
 
     @cached_property

@@ -56,5 +56,5 @@ def _check_structure(config: Mapping[str, Any], schema: Schema) -> None:
     where = ".".join(map(str, error.absolute_path)) or "top level"
     if error.validator == "additionalProperties" and "properties" in error.schema:
         extra = sorted(set(error.instance) - set(error.schema["properties"]))
-        raise fail(where, f"unknown key {', '.join(map(repr, extra))}; {known(error.schema['properties'])}")
+        raise fail(where, f"unknown key {', '.join(map(repr, extra))}; {known(error.schema['properties'], extra[0])}")
     raise fail(where, error.message)

@@ -27,7 +27,7 @@ def resolve_summaries(where: str, names: Sequence[str], columns: Collection[str]
 def _own(where: str, name: str) -> str:
     module, colon, function = name.partition(":")
     if not colon:
-        raise fail(where, f"unknown summary {name!r}; {known(SUMMARIES)}, or 'module:function' of your own")
+        raise fail(where, f"unknown summary {name!r}, and no 'module:function' of your own; {known(SUMMARIES, name)}")
     path = source_file(module)
     try:
         names = set(_bound(ast.parse(path.read_bytes())))

@@ -57,7 +57,7 @@ def targets_of(where: str, written: str, models: Mapping[str, dict]) -> list[str
     name, slash, branch = written.partition("/")
     own = [model for model in models if model.rpartition("-s")[0] == name]
     if not own:
-        raise fail(where, f"unknown model {name!r}; {known({m.rpartition('-s')[0] for m in models})}")
+        raise fail(where, f"unknown model {name!r}; {known({m.rpartition('-s')[0] for m in models}, name)}")
     has = branches(models[own[0]])
     if slash and branch not in has:
         raise fail(where, f"model {name!r} has no branch {branch!r}; known: {', '.join(has) or 'none'}")

@@ -133,7 +133,7 @@ def check_nulls(config: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) 
         names = {name for layer in layers for at, entries in _sections(layer) if at == where for name in _real(entries)}
         for name in section:
             if section[name] is None and name not in names and (where, name) not in harmless:
-                raise fail(f"{where}.{name}", f"unknown name: null removes an entry; {known(names)}")
+                raise fail(f"{where}.{name}", f"unknown name: null removes an entry; {known(names, name)}")
 
 
 def _sections(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
