@@ -5,8 +5,17 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.provenance import sources
-from pipeline_lib.provenance.fingerprints import canonical, digest, file_digest, fingerprint
-from planning import CACHES
+from pipeline_lib.provenance.fingerprints import (
+    CALLED_BY_JOBS,
+    _closure,
+    canonical,
+    digest,
+    file_digest,
+    fingerprint,
+)
+from pipeline_lib.provenance.module_files import source_file
+from pipeline_lib.provenance.sources import read_source
+from planning import CACHES, ROOT
 
 PGD = {"method": "pipeline_lib.attacks.ascent:Ascent", "perturbation": {"method": "mine:Perturbation"}}
 
@@ -130,3 +139,41 @@ def test_a_folder_that_cannot_be_written_is_read_all_the_same(package, monkeypat
     monkeypatch.setattr("sys.dont_write_bytecode", False)
     (package / "__pycache__").touch()  # a file where the folder would be
     assert list(sources.read_source(package / "mine.py").classes) == ["Perturbation"]
+
+
+# What jobs import of the rooms that do not count: constants, and what figures name their files with while planning.
+PLANNING = {
+    "Cell",
+    "File",
+    "FigurePlan",
+    "Sweep",
+    "positions",
+    "written_row",
+    "sets_of_sources",
+    "sets_on_target",
+    "trained",
+}
+
+
+def test_functions_of_the_configuration_that_jobs_call_count():
+    """A table must be made again if its job would read its layout otherwise."""
+    reporting = ROOT / "pipeline_lib/reporting"
+    scripts = [reporting / f"{name}.py" for name in ("cells", "claims", "tables", "differences", "facts", "front")]
+    files = {file for path in (*scripts, *(reporting / "figures").glob("*.py")) for file in closure_of(path)}
+    assert len(files) > 40
+    for file in files:
+        for module, names in read_source(file).imports:
+            room, _, name = module.removeprefix("pipeline_lib.").partition(".")
+            called = {one for one in names if not one.isupper()} - PLANNING
+            if room == "configuration" and called and room_of(file) != "configuration":
+                assert module in CALLED_BY_JOBS, f"{file}: {name}: {called}"
+    assert source_file("pipeline_lib.configuration.layout_keys") in files
+
+
+def closure_of(path: Path) -> frozenset[Path]:
+    """The files that the fingerprint of a job with this module covers."""
+    return _closure(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(ROOT).parts[1]

@@ -6,8 +6,9 @@ import pytest
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.audits import Audit
+from pipeline_lib.records.columns import read_columns
 from pipeline_lib.records.predictions import REQUIRED, Prediction
-from pipeline_lib.records.rows import read_columns, write_rows
+from pipeline_lib.records.rows import write_rows
 from pipeline_lib.reporting.audits import read_audit
 from pipeline_lib.reporting.metrics import read_predictions
 from pipeline_lib.reporting.predictions import read_by_video

@@ -54,7 +54,7 @@ class WorstCase:
         return in_sequence(self._in_order(loss), loss, clips, generators)
 
     def _in_order(self, loss: Loss) -> Iterator[Ascent | Apgd]:
-        """The attack; after it has run, those for the number of classes that it met."""
+        """The attack; after it has run, those for the number of classes of its logits."""
         yield self.of
         assert isinstance(loss, GoalLoss)
         assert loss.last.logits is not None

@@ -17,9 +17,8 @@ from pipeline_lib.check.measuring import Bar
 from pipeline_lib.check.models import attribute_of, classes_of_checkpoint, model_of, normalized
 from pipeline_lib.check.options import Options
 from pipeline_lib.check.threats import parsed
+from pipeline_lib.configuration.paths import CHECK_ENDINGS
 from pipeline_lib.records.checks import Check
-
-ENDINGS = {"html": "html", "markdown": "md", "json": "json"}
 
 
 def run(given: argparse.Namespace) -> Check:
@@ -48,7 +47,7 @@ def run(given: argparse.Namespace) -> Check:
         bars=Shown,
     )
     check = dataclasses.replace(check, about=about(given, data))
-    files = {kind: given.out / f"check.{ending}" for kind, ending in ENDINGS.items()}
+    files = {kind: given.out / f"check.{ending}" for kind, ending in CHECK_ENDINGS.items()}
     write_files(check, CheckFiles(**files))
     return check
 

@@ -7,6 +7,7 @@ from pipeline_lib.configuration.clip_numbers import clips_by_video
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.files import Cell
 from pipeline_lib.configuration.given_sets import is_given
+from pipeline_lib.configuration.layout_keys import worst_of
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import Plan, used_cells
 from pipeline_lib.entries.storages import storage_of
@@ -64,7 +65,7 @@ def _worst_attacks(plan: Plan) -> dict[tuple[str, str, str], str]:
         (dataset, own["source"], own["attack"]): other["attack"]
         for study in plan["studies"].values()
         for dataset in study["datasets"]
-        for label, row in study.get("worst", {}).items()
+        for label, row in worst_of(study).items()
         for column, worst in row.items()
         for own, other in zip(study["rows"][label][column], worst, strict=True)
     }

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.files import files_in
 from pipeline_lib.configuration.given_sets import is_given
+from pipeline_lib.configuration.layout_keys import worst_of
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.phrases import Phrases, given_fields, plain_words
 from pipeline_lib.entries.storages import LATTICE, storage_of
@@ -59,7 +60,7 @@ def _cells_behind(file: Any, plan: Plan) -> Iterator[Mapping[str, Any]]:
 
 
 def _cells_of(study: Plan) -> Iterator[Mapping[str, Any]]:
-    for rows in (study["rows"], study.get("worst", {})):
+    for rows in (study["rows"], worst_of(study)):
         yield from (cell for row in rows.values() for cells in row.values() for cell in cells)
 
 

@@ -1,4 +1,4 @@
-"""Keys that a study's layout has only where they are not usual, with the usual values."""
+"""Keys that a study or its layout has only where they are not usual, with the usual values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,12 @@ ONE_DATASET = ("",)
 def clips_of_each_video(layout: Mapping[str, Any]) -> int:
     """How many test clips each video has."""
     return int(layout.get("clips_by_video", 1))
+
+
+def worst_of(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The worst cases of a row by column, or of a study by row; empty where none are shown."""
+    found: Mapping[str, Any] = part.get("worst") or {}
+    return found
 
 
 def units_of(layout: Mapping[str, Any]) -> str:

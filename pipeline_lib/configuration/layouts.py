@@ -13,7 +13,7 @@ from pipeline_lib.configuration.claim_cells import GivenClaims, resolve_claims, 
 from pipeline_lib.configuration.clip_numbers import clips_by_video
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.given_sets import models_of
-from pipeline_lib.configuration.layout_keys import data_sets_of
+from pipeline_lib.configuration.layout_keys import data_sets_of, worst_of
 from pipeline_lib.configuration.parameters import model_entry
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.pooling import datasets_of_studies
@@ -55,7 +55,7 @@ class Layouts:
 
     def _row(self, study: Mapping[str, Any], label: str, row: Mapping[str, list[Cell]]) -> dict[str, Any]:
         datasets, targets = study["datasets"], [cell["target"] for cells in row.values() for cell in cells]
-        stronger = study.get("worst", {}).get(label, {})
+        stronger = worst_of(study).get(label, {})
         worst = {column: self._worst(datasets, cells) for column, cells in stronger.items()}
         beside: dict[str, Any] = {"worst": worst} if worst else {}
         others = {column: self.source_audits(datasets, cells) for column, cells in row.items()}
@@ -112,7 +112,7 @@ class Layouts:
         histories = {row["history"] for row in rows if row["history"]}
         histories |= {path for row in rows for files in row["selectors"].values() for path in files}
         predictions = {path for row in rows for files in row["cells"].values() for path in files}
-        worst = {path for row in rows for files in row.get("worst", {}).values() for path in files["cells"]}
+        worst = {path for row in rows for files in worst_of(row).values() for path in files["cells"]}
         return sorted(predictions | worst | histories | {*self.study_audits(name)})
 
     def study_audits(self, name: str) -> list[str]:
@@ -120,7 +120,7 @@ class Layouts:
         rows = self.studies[name]["rows"]
         audits = {path for row in rows for files in row["audits"].values() for path in files}
         audits |= {path for row in rows for files in row.get("source_audits", {}).values() for path in files}
-        worst = {path for row in rows for files in row.get("worst", {}).values() for path in files["audits"]}
+        worst = {path for row in rows for files in worst_of(row).values() for path in files["audits"]}
         return sorted(audits | worst)
 
     def tables(self) -> list[str]:
@@ -152,7 +152,7 @@ class Layouts:
     def entries(self) -> dict[str, dict[str, Any]]:
         """The entries of the attacks and models of the studies' cells, by name."""
         studies = self.plan["studies"].values()
-        parts = [rows for study in studies for rows in (*study["rows"].values(), *study.get("worst", {}).values())]
+        parts = [rows for study in studies for rows in (*study["rows"].values(), *worst_of(study).values())]
         cells = [cell for columns in parts for cells in columns.values() for cell in cells]
         attacks = sorted({cell["attack"] for cell in cells} - {CLEAN})
         models = sorted({model for cell in cells for model in models_of(cell)})

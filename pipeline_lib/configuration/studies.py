@@ -7,6 +7,7 @@ from pipeline_lib.configuration.cascades import cascades_of, with_cascades
 from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
 from pipeline_lib.configuration.files import File, files_in
 from pipeline_lib.configuration.given_sets import Written, check_source, models_of, name_of_set
+from pipeline_lib.configuration.layout_keys import worst_of
 from pipeline_lib.configuration.pooling import datasets_of, in_one_line
 from pipeline_lib.configuration.references import check_reference
 from pipeline_lib.configuration.summaries import resolve_summaries
@@ -183,7 +184,7 @@ def _check_types(where: str, types: Mapping[str, str], columns: Mapping, rows: M
 def used_cells(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     """Data set and cell of all numbers in the studies and figures; some more than once."""
     for study in plan["studies"].values():
-        rows = [*study["rows"].values(), *study.get("worst", {}).values()]
+        rows = [*study["rows"].values(), *worst_of(study).values()]
         cells = [one for row in rows for columns in row.values() for one in columns]
         yield from ((dataset, one) for dataset in study["datasets"] for one in cells)
     for file in _files_of_figures(plan):

@@ -167,7 +167,7 @@ class MultiBN:
 
 
 def selector_figures(loss: Tensor, logits: Tensor, inputs: Inputs) -> dict[str, Tensor]:
-    """The selection module's loss and accuracy in percent, and the loss of one that cannot tell two types apart."""
+    """The selection module's loss and accuracy in percent, and the loss of one that cannot distinguish two types."""
     correct = (logits.detach().argmax(1) == inputs.types()).float().mean()
     guess = guessing_loss([count for _, count in inputs.groups])
     return {LOSS: loss, "selector_accuracy": 100 * correct, GUESS: loss.new_tensor(guess)}

@@ -1,4 +1,4 @@
-"""What is measured while an adversarial set is made: facts that tell robustness from an attack that went wrong."""
+"""Measurements of an adversarial set: facts that distinguish robustness from an attack that went wrong."""
 
 from collections.abc import Callable, Sequence
 

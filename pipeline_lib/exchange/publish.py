@@ -20,8 +20,6 @@ from pipeline_lib.provenance.fingerprints import file_digest
 from pipeline_lib.provenance.records import versions
 from pipeline_lib.provenance.repository import commit
 
-SPLITS = ("train", "test")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:

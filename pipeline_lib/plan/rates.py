@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from pipeline_lib.configuration.requests import TERA
 from pipeline_lib.errors import PipelineError
-
-TERA = 1e12
 
 
 class Gpu(NamedTuple):

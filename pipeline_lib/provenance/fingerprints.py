@@ -26,6 +26,8 @@ NEUTRAL = tuple(
     # Their results are in a job's parameters.
     for name in ("errors", "provenance", "configuration", "jobs", *(f"entries.{part}" for part in ENTRIES))
 )
+# Modules of these that the jobs of tables and figures call with their parameters.
+CALLED_BY_JOBS = tuple(f"{PACKAGE}.configuration.{name}" for name in ("claim_cells", "layout_keys"))
 
 
 def canonical(data: Any) -> str:
@@ -89,7 +91,7 @@ def _packages_of(name: str) -> list[str]:
 
 
 def _is_neutral(name: str) -> bool:
-    return any(name == neutral or name.startswith(f"{neutral}.") for neutral in NEUTRAL)
+    return name not in CALLED_BY_JOBS and any(name == neutral or name.startswith(f"{neutral}.") for neutral in NEUTRAL)
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Figures that the objective of a defense with a selection module records: the mean loss of the types, and that of a
-# module that cannot tell two types apart.
+# module that cannot distinguish two types.
 LOSS, GUESS = "selector_loss", "selector_guess"
 # Of a generator: its loss (bits per value of an image, or an error), and that of a guess.
 GENERATOR_LOSS, GENERATOR_GUESS = "generator_loss", "generator_guess"

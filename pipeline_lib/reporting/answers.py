@@ -13,8 +13,8 @@ LEAST_ENTROPY = 0.1
 def trouble_of_answers(audit: Mapping[Any, Any], clips_by_video: int = 1) -> str:
     """Return the fault of a model whose answers to clean clips depend little or not on them, empty for others.
 
-    Nearly one answer is left of the entropy of the labels; or the balanced accuracy is less than two standard errors
-    above that of guessing. The clips of a video may all have one answer: only videos are independent.
+    The entropy of the answers is nearly zero beside that of the labels; or the balanced accuracy is less than two
+    standard errors above that of guessing. The clips of a video may all have one answer: only videos are independent.
     """
     if audit["classes"] < 2:
         return ""

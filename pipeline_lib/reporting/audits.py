@@ -12,10 +12,11 @@ import pandas as pd
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.audits import Audit
-from pipeline_lib.records.rows import read_columns
+from pipeline_lib.records.columns import read_columns
 from pipeline_lib.reporting.answers import NO_REACTION, ONE_ANSWER, trouble_of_answers
 from pipeline_lib.reporting.clusters import per_video
 from pipeline_lib.reporting.metrics import correct_clips
+from pipeline_lib.reporting.paired import LEVEL
 from pipeline_lib.reporting.predictions import read_by_video
 
 AUDIT_COLUMNS = Audit._fields
@@ -33,7 +34,6 @@ UNFINISHED = "not converged"
 # Attacks that are weaker than their bound allows.
 WEAK = (OVERSHOT, UNFINISHED)
 WEAKER = "weak attack"  # by its worst case, with the number of clips that more fall
-LEVEL = 0.05
 # Numbers of such sets do not measure robustness. A set without an effect may belong to a robust model.
 FAULTS = (NOT_FINITE, BROKEN, OTHER_MODEL, ONE_ANSWER, NO_REACTION, MASKED, UNTOUCHED)
 ZERO_GRADIENTS_ALLOWED = 0.01

@@ -6,9 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.reporting.measured import Comparisons
-from pipeline_lib.reporting.paired import holm
-
-LEVEL = 0.05
+from pipeline_lib.reporting.paired import LEVEL, holm
 
 
 def best_rows(table: pd.DataFrame) -> dict[str, str]:

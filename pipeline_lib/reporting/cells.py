@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline_lib.configuration.layout_keys import data_sets_of
+from pipeline_lib.configuration.layout_keys import data_sets_of, worst_of
 from pipeline_lib.entries.building import load
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.clusters import per_video
@@ -53,7 +53,7 @@ def measure(layout: Mapping[str, Any]) -> Numbers:
     is that of its columns; those without one count as they are.
     Raises PipelineError unless all predictions are of the same videos with the same labels.
     """
-    if not any(row.get("worst") for row in layout["rows"]):
+    if not any(worst_of(row) for row in layout["rows"]):
         return measured_layout(layout)
     own, worst = measured_layouts(layout, at_worst(layout))
     return replace(own, worst={row["label"]: dict(with_worst_case(layout, row, worst.rows)) for row in layout["rows"]})
@@ -64,7 +64,7 @@ def with_worst_case(
 ) -> Iterator[tuple[str, Measured]]:
     """Yield column and cell of a row's worst cases, and of its summaries if it has any."""
     summaries = [summary["column"] for summary in layout["summaries"]]
-    for column in [*row["worst"], *summaries] if row.get("worst") else []:
+    for column in [*row["worst"], *summaries] if worst_of(row) else []:
         if column in worst[row["label"]]:
             yield column, worst[row["label"]][column]
 
@@ -73,7 +73,7 @@ def at_worst(layout: Mapping[str, Any]) -> dict[str, Any]:
     """Return the layout with the predictions of the worst cases in place of the columns', where there are any."""
     rows = []
     for row in layout["rows"]:
-        worst = {column: each["cells"] for column, each in row.get("worst", {}).items()}
+        worst = {column: each["cells"] for column, each in worst_of(row).items()}
         rows.append({**row, "cells": row["cells"] | worst})
     return {**layout, "rows": rows}
 

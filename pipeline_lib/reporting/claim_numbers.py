@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.claim_cells import cells_of
+from pipeline_lib.configuration.layout_keys import worst_of
 from pipeline_lib.reporting.cells import Numbers, at_worst, measured_layout
 from pipeline_lib.reporting.chance import clean_columns
 from pipeline_lib.reporting.faults import with_faults
@@ -37,7 +38,7 @@ def own_numbers(layouts: Layouts) -> Measurements:
 
 def worst_numbers(layouts: Layouts) -> Measurements:
     """Return the numbers of the studies' worst cases; a column without one counts as it is."""
-    shown = {name: layout for name, layout in layouts.items() if any(row.get("worst") for row in layout["rows"])}
+    shown = {name: layout for name, layout in layouts.items() if any(worst_of(row) for row in layout["rows"])}
     numbers = {name: measured_layout(at_worst(layout)) for name, layout in shown.items()}
     return Measurements(numbers=numbers, faults=faults_of(shown, "worst_faults"))
 
@@ -74,6 +75,6 @@ def kind_of(place: Place, layouts: Layouts) -> str:
     layout = layouts[study]
     row = next(row for row in layout["rows"] if row["label"] == label)
     summary = column in {summary["column"] for summary in layout["summaries"]}
-    if column in row.get("worst", {}) or (summary and row.get("worst")):
+    if column in worst_of(row) or (summary and worst_of(row)):
         return "worst"
     return "clean" if column in clean_columns(row) else "attacked"

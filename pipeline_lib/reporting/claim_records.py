@@ -11,7 +11,6 @@ from pipeline_lib.reporting.claims import COUNTS, NOT_COMPUTED, NUMBERS, RESULTS
 
 ABOUT = ("id", "work", "place", "statement", "note", "comparisons", "printed")
 Summary = Mapping[str, Any]
-TITLE = "Claims of the papers"
 NOTE = "Claims about studies that all files have, with the clips and seeds of the comparison that decides."
 
 

@@ -30,8 +30,7 @@ from pipeline_lib.reporting.claim_numbers import (
     places_of,
     worst_numbers,
 )
-from pipeline_lib.reporting.decisions import LEVEL
-from pipeline_lib.reporting.paired import holm
+from pipeline_lib.reporting.paired import LEVEL, holm
 
 HOLDS, FAILS, UNDECIDED, NOT_COMPUTED = "holds", "does not hold", "undecided", "not computed"
 WORST = "worst_"

@@ -7,10 +7,9 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from pipeline_lib.reporting.paired import Comparison, by_clip_and_seed, compare
+from pipeline_lib.reporting.paired import LEVEL, Comparison, by_clip_and_seed, compare
 
 HIGHER, LOWER, UNDECIDED = "higher", "lower", "undecided"
-LEVEL = 0.05
 POWER_QUANTILE = 0.8416212335729143  # 80 %
 MOST_SEEDS = 1000
 

@@ -9,9 +9,9 @@ import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
 from pipeline_lib.reporting import formats
-from pipeline_lib.reporting.best import LEVEL
 from pipeline_lib.reporting.differences import ABOVE, BEST, PAIR, REFERENCE, WORST
 from pipeline_lib.reporting.formats import difference_text, interval_text
+from pipeline_lib.reporting.paired import LEVEL
 from pipeline_lib.reporting.publish import publish
 
 HEADINGS = {

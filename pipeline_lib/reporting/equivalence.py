@@ -5,8 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from pipeline_lib.reporting.decisions import LEVEL, POWER_QUANTILE
-from pipeline_lib.reporting.paired import with_two_discordant_clips
+from pipeline_lib.reporting.decisions import POWER_QUANTILE
+from pipeline_lib.reporting.paired import LEVEL, with_two_discordant_clips
 
 
 def similarity(differences: np.ndarray, margin: float) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.layout_keys import data_sets_of
+from pipeline_lib.configuration.layout_keys import data_sets_of, worst_of
 from pipeline_lib.entries.phrases import Phrases, all_fields, given_fields
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.provenance.fingerprints import canonical
@@ -65,7 +65,7 @@ def together(facts: Sequence[Fact | None]) -> Fact | None:
 
 def _cells(row: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     yield from row["cells"].items()
-    yield from ((WORST.format(column), one["cells"]) for column, one in row.get("worst", {}).items())
+    yield from ((WORST.format(column), one["cells"]) for column, one in worst_of(row).items())
 
 
 def attack_names(origins: Origins, records: Mapping[tuple[str, str], Sequence[Record | None]]) -> dict[str, str]:

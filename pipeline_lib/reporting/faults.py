@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_lib.configuration.layout_keys import clips_of_each_video
+from pipeline_lib.configuration.layout_keys import clips_of_each_video, worst_of
 from pipeline_lib.reporting.audits import FAULTS, verdict_of
 from pipeline_lib.reporting.marks import DAGGER
 
@@ -26,7 +26,7 @@ def with_faults(table: pd.DataFrame, layout: Mapping[str, Any]) -> pd.DataFrame:
     if "worst" not in table:
         return table
     worst = {
-        row["label"]: faults_of({name: each["audits"] for name, each in row.get("worst", {}).items()}, clips)
+        row["label"]: faults_of({name: each["audits"] for name, each in worst_of(row).items()}, clips)
         for row in layout["rows"]
     }
     return table.assign(worst_faults=faults(table, worst, layout))

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from pipeline_lib.reporting.best import LEVEL
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
 from pipeline_lib.reporting.html_tables import legend, scrolled_table
 from pipeline_lib.reporting.marks import CONSTANT_MARK, DAGGER, GUESS_MARK, WEAK_MARK, with_marks
 from pipeline_lib.reporting.page_script import SCRIPT
 from pipeline_lib.reporting.page_style import STYLE
+from pipeline_lib.reporting.paired import LEVEL
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",

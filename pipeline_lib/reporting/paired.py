@@ -24,6 +24,7 @@ RESAMPLES = 10_000
 # Above this number of possible sums the distribution of a sum of signs is its normal limit.
 MOST_SUMS = 2**22
 FINEST_FRACTION = 1000
+LEVEL = 0.05  # of significance, of all tests
 
 
 @dataclass(frozen=True, kw_only=True)

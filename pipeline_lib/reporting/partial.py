@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline_lib.configuration.jobs import Jobs
+from pipeline_lib.configuration.layout_keys import worst_of
+from pipeline_lib.configuration.paths import TABLE_ENDINGS
 from pipeline_lib.configuration.reading import add_options, given_jobs
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.provenance.availability import Availability
@@ -22,7 +24,7 @@ from pipeline_lib.reporting import partial_audits
 from pipeline_lib.reporting.failures import Failures
 from pipeline_lib.reporting.partial_audits import write_partial_audit
 from pipeline_lib.reporting.partial_layouts import Missing, PartialLayout, partial_layout
-from pipeline_lib.reporting.partial_tables import KINDS, NAME, write_partial
+from pipeline_lib.reporting.partial_tables import NAME, write_partial
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.tables import read_paper
 
@@ -47,7 +49,7 @@ def write_partial_tables(jobs: Jobs) -> str:
     caption = " ".join((jobs.root / "workflow/report/audit.rst").read_text().partition("\n\n")[0].split())
     write_partial_audit(sets, reason, caption, folder)
     publish(folder / "README.md", readme(found, failures, jobs))
-    names = {f"{NAME.format(name)}.{ending}" for name in found for ending in KINDS.values()} | {"README.md"}
+    names = {f"{NAME.format(name)}.{ending}" for name in found for ending in TABLE_ENDINGS.values()} | {"README.md"}
     names |= {f"{partial_audits.NAME}.{ending}" for ending in partial_audits.ENDINGS}
     for path in folder.iterdir():  # of studies that the configuration no longer has
         if path.name not in names and path.is_file():
@@ -73,7 +75,7 @@ def origins_of_layout(found: PartialLayout, jobs: Jobs) -> Origins:
     """The records of the predictions of a layout."""
     results, rows = jobs.paths.results, found.layout["rows"]
     files = {path for row in rows for paths in row["cells"].values() for path in paths}
-    files |= {path for row in rows for one in row.get("worst", {}).values() for path in one["cells"]}
+    files |= {path for row in rows for one in worst_of(row).values() for path in one["cells"]}
     makers = {path: maker for path in files if (maker := jobs.maker(path))}
     return Origins(results, {below(results, path): below(results, maker.record) for path, maker in makers.items()})
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pipeline_lib.configuration.layout_keys import worst_of
+
 Reason = Callable[[str], str | None]
 """path -> why a file cannot be used, None if it can; or the error with which the job behind it ended, None without."""
 Cells = Mapping[str, Mapping[str, Sequence[str]]]
@@ -74,10 +76,6 @@ def partial_layout(layout: Mapping[str, Any], reason: Reason, error: Reason = no
 
 def count(row: Mapping[str, Any]) -> int:
     return len(row["cells"]) + len(worst_of(row))
-
-
-def worst_of(row: Mapping[str, Any]) -> Cells:
-    return row.get("worst") or {}
 
 
 def columns_of(row: Mapping[str, Any]) -> Cells:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.configuration.paths import TABLE_ENDINGS
 from pipeline_lib.provenance.origins import Origins
 from pipeline_lib.reporting.cells import Numbers, measure
 from pipeline_lib.reporting.facts import facts_of
@@ -14,7 +15,6 @@ from pipeline_lib.reporting.table_files import write_table
 from pipeline_lib.reporting.tables import NUMBERS, PARAMETERS, printed_values, table_of
 from pipeline_lib.reporting.worst_cases import WORST_NUMBERS, with_worst_cases
 
-KINDS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
 NAME = "{}-partial"
 
 
@@ -24,7 +24,7 @@ def write_partial(found: PartialLayout, printed: pd.DataFrame, origins: Origins,
     printed: the papers' numbers (`tables.read_paper`). origins: the records of the predictions.
     """
     layout = {**found.layout, **texts(found)}
-    files: dict[str, Any] = {kind: folder / f"{layout['name']}.{ending}" for kind, ending in KINDS.items()}
+    files: dict[str, Any] = {kind: folder / f"{layout['name']}.{ending}" for kind, ending in TABLE_ENDINGS.items()}
     numbers = without(measure(layout), found.worst_absent)
     table = with_worst_cases(table_of(layout, printed, numbers), layout, numbers)
     table = marked(with_sizes(table, found, printed), found)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.records.columns import read_columns
 from pipeline_lib.records.predictions import REQUIRED
-from pipeline_lib.records.rows import read_columns
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
-from pipeline_lib.reporting.best import LEVEL, unbeaten
+from pipeline_lib.reporting.best import unbeaten
 from pipeline_lib.reporting.cells import Numbers
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
 from pipeline_lib.reporting.faults import with_faults
 from pipeline_lib.reporting.marks import WEAK_MARK
 from pipeline_lib.reporting.measured import Measured
-from pipeline_lib.reporting.paired import compare
+from pipeline_lib.reporting.paired import LEVEL, compare
 
 WORST_NUMBERS = ("worst", "worst_low", "worst_high", "more_fall", "fall", "fall_low", "fall_high")
 WORST_COLUMNS = (*WORST_NUMBERS, "weak", "worst_flag", "worst_best")

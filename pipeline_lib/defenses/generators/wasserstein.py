@@ -29,8 +29,8 @@ class Wasserstein:
     Each of the critic's steps has latents of its own; the paper also draws a new batch of images for each.
 
     Figures of the history: the squared error of Defense-GAN's projections of eight images (20 steps, in every tenth
-    batch), and that of the batch's mean image, a guess. The accuracy is the critic's: 50 if it cannot tell images from
-    generated ones.
+    batch), and that of the batch's mean image, a guess. The accuracy is the critic's: 50 if it cannot distinguish
+    images from generated ones.
 
     critic_steps: of each batch.
     penalty: weight of the gradient penalty.

@@ -50,13 +50,13 @@ class Part(NamedTuple):
     right: int
 
     def window(self, framed: Tensor, up: int, left: int, down: int = 0, right: int = 0) -> Tensor:
-        """What a kernel sees that reaches so far from each pixel; a negative reach leaves the pixel itself out."""
+        """The pixels below a kernel that extends so far from each pixel; a negative number excludes the pixel."""
         rows = slice(self.top + 2 - up, self.bottom + 2 + down)
         return framed[:, :, rows, self.left + 2 - left : self.right + 2 + right]
 
 
 Seen = Callable[[int, Tensor], Tensor]
-"""(block, its activated input in a part) -> the framed map of that input, which a convolution sees around the part."""
+"""(block, its activated input in a part) -> the framed map of that input, which a convolution reads around the part."""
 
 
 class Gated(nn.Module):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline_lib.configuration.audited_sets import sets_of_sources, sets_on_target
 from pipeline_lib.configuration.figures import FigurePlan
 from pipeline_lib.configuration.files import Cell, File
-from pipeline_lib.configuration.layout_keys import units_of
+from pipeline_lib.configuration.layout_keys import units_of, worst_of
 
 WORST = "#a83200"
 LETTERS = 24  # of a label in one line
@@ -152,7 +152,7 @@ class Chart:
         """The table, and in the layout of `faults.with_faults` and `selectors.with_guesses` the audits of the sets, and
         the histories of selection modules."""
         study = plan.study("study", self.study)
-        worst, datasets = study.get("worst", {}), study["datasets"]
+        worst, datasets = worst_of(study), study["datasets"]
         rows = [
             _row(label, row, worst.get(label, {}), datasets)
             | {"selectors": {column: plan.selector_histories(cells, datasets) for column, cells in row.items()}}
