@@ -74,6 +74,15 @@ def test_the_effective_number_is_the_variance_of_a_ratio_estimate():
     assert effective_clips(clips_of(alternating)) == 8
 
 
+def test_the_effective_number_is_between_those_of_videos_and_clips():
+    """By hand: residuals 1, 0, 0 and -1 of four videos of two clips; 1/2 and -1/2 of two videos of three."""
+    four = np.array([[True, True], [True, False], [False, True], [False, False]])
+    assert effective_clips(clips_of(four)) == pytest.approx(0.25 / (4 / 3 * 2 / 64))
+    two = np.array([[True, False, True], [True, False, False]])
+    assert effective_clips(clips_of(two)) == 6  # 9, by the formula, but there are only 6 clips
+    assert effective_clips(clips_of(np.array([[True, False]]))) == 1
+
+
 @pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
 def test_intervals_of_clustered_clips_cover_in_94_percent_and_more_and_by_clips_they_do_not(shared):
     rng, rate, found, naive = np.random.default_rng(5), 0.7, [], []

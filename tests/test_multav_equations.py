@@ -133,3 +133,12 @@ def test_the_printed_l2_bound_darkens_the_whole_clip():
     torch.testing.assert_close(found, clips * 161 / norm)
     assert ascent.ratio_to_bound(ascent.quantize(found, clips), clips).item() <= 1 + 1e-5
     assert ascent.ratio_to_bound(clips, clips).item() == pytest.approx(norm / 161, rel=1e-5)
+
+
+def test_the_printed_l2_bound_holds_for_stored_clips():
+    """Its radius is epsilon + 1: a pixel of level 101 has at most level 159.58, whose nearest one is outside."""
+    printed = PrintedRatioL2(epsilon=0.58, step_size=1.5)
+    level = torch.tensor([101.0]).view(1, 1, 1, 1, 1)
+    for live, stored in ((150.4, 150), (150.6, 151), (159.57, 159)):
+        found = printed.quantize(level * 0 + live / 255, level / 255) * 255
+        assert found.item() == pytest.approx(stored, abs=1e-4)
