@@ -153,7 +153,7 @@ def test_a_transform_that_is_passed_by_bpda_keeps_nothing():
     assert both.operations["to_input"] > alone.operations["to_input"]
 
 
-@pytest.mark.parametrize("name", ["halftone", "transforms"])
+@pytest.mark.parametrize("name", ["generative", "halftone", "transforms"])
 def test_the_counts_of_the_repository_have_the_transforms_of_its_configurations(name):
     given = {"datasets": {"cifar10": {"root": "/data"}}} if name == "halftone" else {}
     plan, shipped = resolved(stacked(name, given=given)), read_counts([SHIPPED])
