@@ -77,7 +77,7 @@ def test_a_summary_that_returns_no_estimate_is_named(beside):
     [
         (
             ["median"],
-            "s[0]: unknown summary 'median'; known: acc_adv, acc_all, avg_adv, avg_all, lowest, mean, union, or 'mod",
+            "s[0]: unknown summary 'median', and no 'module:function' of your own; known: acc_adv, acc_all",
         ),
         (["mean", "mean"], "s[1]: the table already has a column 'mean'"),
         (["my_summaries:pgd"], "s[0]: the table already has a column 'pgd'"),
