@@ -109,7 +109,7 @@ def line_of(where: str, record: Mapping[str, str]) -> Line:
         if not record[key]:
             raise PipelineError(f"{where}: `{key}` is missing")
     if record["relation"] not in RELATIONS:
-        raise PipelineError(f"{where}: unknown relation {record['relation']!r}; {known(RELATIONS)}")
+        raise PipelineError(f"{where}: unknown relation {record['relation']!r}; {known(RELATIONS, record['relation'])}")
     if record["relation"] in EXTREMES:
         same = "other_column" if EXTREMES[record["relation"]][1] == "row" else "other_row"
         for key in ("other_table", same):

@@ -149,7 +149,7 @@ def written_row(where: str, row: Any, columns: Mapping[str, Any], plan: Plan) ->
     given = dict(row) if isinstance(row, Mapping) and "target" in row else {"target": row}
     for key in given:
         if key not in ROW_KEYS:
-            raise fail(f"{where}.{key}", f"unknown key of a row with 'target'; {known(ROW_KEYS)}")
+            raise fail(f"{where}.{key}", f"unknown key of a row with 'target'; {known(ROW_KEYS, key)}")
     target = given.pop("target")
     _check_names(where, given, plan)
     targets = dict.fromkeys(columns, target) if isinstance(target, str) else dict(target)
