@@ -107,6 +107,12 @@ def test_a_row_may_have_an_attack_for_each_column():
     assert [rows["AF"][column][0]["attack"] for column in columns] == ["pgd", "roa"]
 
 
+def test_an_attack_that_a_row_names_for_one_column_counts_more_than_the_columns():
+    """A row of a random transform with fewer draws than the column's."""
+    rows = rows_of({"c": "pgd", "d": "pgd"}, {"R": {"target": "plain", "attack": {"d": "roa"}}, "S": "plain"})
+    assert [rows[label][column][0]["attack"] for label in "RS" for column in "cd"] == ["pgd", "roa", "pgd", "pgd"]
+
+
 ERRORS = {
     "attack of a column": (
         {"c": {"source": "soft"}},

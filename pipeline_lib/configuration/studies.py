@@ -113,11 +113,12 @@ def _check_names(where: str, given: Mapping[str, Any], plan: Plan) -> None:
 
 
 def _row(where: str, row: Any, columns: Mapping[str, dict], source: str | None, plan: Plan) -> dict[str, list[dict]]:
-    """The cells of each column of a row, one for each seed. The row gives what the column does not."""
+    """The cells of each column of a row, one for each seed. The row gives what the column does not, or its attack."""
     targets, given = written_row(where, row, columns, plan)
     cells = {}
     for column, written in targets.items():
-        both = {"source": source} | _of_column(given, column) | columns[column]
+        general, own = _of_column(given, column)
+        both = {"source": source} | general | columns[column] | own
         if "attack" not in both:
             raise fail(f"{where}.attack", f"missing, and column {column!r} names none either")
         found = targets_of(f"{where}.{column}", written, plan["models"])
@@ -134,13 +135,13 @@ def _check_seeds(where: str, cells: Mapping[str, list[dict]]) -> None:
         raise fail(where, f"columns have different numbers of seeds ({listed}): give their models the same 'seeds'")
 
 
-def _of_column(given: Mapping[str, Any], column: str) -> dict[str, Any]:
-    """A row's keys for one column; its attack may differ by column."""
+def _of_column(given: Mapping[str, Any], column: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A row's keys for all columns, and those for this one: its attack may differ by column."""
     attack = given.get("attack")
     if not isinstance(attack, Mapping):
-        return dict(given)
+        return dict(given), {}
     rest = {key: value for key, value in given.items() if key != "attack"}
-    return rest | ({"attack": attack[column]} if column in attack else {})
+    return rest, {"attack": attack[column]} if column in attack else {}
 
 
 def written_row(where: str, row: Any, columns: Mapping[str, Any], plan: Plan) -> tuple[dict[str, str], dict]:
