@@ -12,6 +12,8 @@ from pipeline_lib.configuration.front_facts import figure_title, front_facts, nu
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.reporting.audits import build_audit
 from pipeline_lib.reporting.front import compact, front_page, sections
+from pipeline_lib.reporting.marks import DAGGER, GUESS_MARK
+from pipeline_lib.reporting.selectors import NOTES
 from pipeline_lib.reporting.tables import build_table
 from test_audit_table import audit_entry
 from test_tables import PAPER, layout_of
@@ -34,17 +36,21 @@ Decoded clips
 TITLE = "{{ 7 * 7 }} {% raw %} <script>alert(1)</script>"
 
 
-def rendered(folder: Path, studies: list[str], sets: list[dict[str, str]], used: list[dict] | None = None) -> str:
-    """The page as HTML, by the steps of Snakemake: Jinja, then docutils."""
-    tables, entries = {}, []
+def rendered(
+    folder: Path, studies: list[str], sets: list[dict[str, str]], used: list[dict] | None = None, **of_row: object
+) -> str:
+    """The page as HTML, by the steps of Snakemake: Jinja, then docutils. of_row: keys of the layout's only row."""
+    tables, entries, layout = {}, [], {}
     for name in studies:
-        made = build_table(layout_of(folder, {TITLE: {"clean": ["1110"], "pgd": ["0000"]}}), PAPER)
+        layout = layout_of(folder, {TITLE: {"clean": ["1110"], "pgd": ["0000"]}})
+        layout["rows"][0] |= of_row
+        made = build_table(layout, PAPER)
         tables[name] = folder / f"{name}.csv"
         made.to_csv(tables[name], index=False)
         entries.append({"name": name, "title": f"{TITLE} {name}", "dataset": "d", "path": f"r/tables/{name}.html"})
     build_audit(sets).to_csv(folder / "audit.csv", index=False)
     about = {"studies": entries, "figures": [{"title": "Chart", "path": "r/figures/chart.png"}] if studies else []}
-    about |= {"audit": "r/tables/audit.html", "configuration": "r/config.yaml"}
+    about |= {"layout": layout, "audit": "r/tables/audit.html", "configuration": "r/config.yaml"}
     page = front_page(about, tables, folder / "audit.csv", OPENING, used or [])
     return publish_parts(Environment().from_string(page).render(), writer="html")["html_body"]
 
@@ -64,6 +70,21 @@ def test_the_parts_are_in_the_order_of_a_reader_s_questions(tmp_path: Path) -> N
     assert "made with 4,500 iterations over clips" in page
     assert "a constant answer gets 25.0 %" in page
     assert "snakemake --cores all --configfile r/config.yaml" in re.sub(r"</?span[^>]*>", "", page)
+
+
+def test_numbers_are_marked_as_in_the_table_itself(tmp_path: Path) -> None:
+    """A masked gradient, which the row's means have too, and a selection module that only guesses."""
+    (tmp_path / "own").mkdir()
+    cut = audit_entry(tmp_path / "own", zero_gradients=1.0)["audit"]
+    history = tmp_path / "history.csv"
+    history.write_text("selector_loss,selector_guess\n1.1,1.1\n")
+    page = rendered(tmp_path, ["one"], [], audits={"pgd": [cut]}, selectors={"clean": [str(history)]})
+    cells = dict(zip(["clean", "pgd", "mean", "union"], re.findall(r"<td>(.*?)</td>", page)[-4:], strict=True))
+    assert {name: DAGGER in cell for name, cell in cells.items()} == {name: name != "clean" for name in cells}
+    assert {name: GUESS_MARK in cell for name, cell in cells.items()} == {name: name != "pgd" for name in cells}
+    assert "Not a measure of robustness, see the table audit: masked gradient." in page
+    assert NOTES["selection module"] in page
+    assert DAGGER not in rendered(tmp_path, ["one"], [])
 
 
 def test_labels_are_neither_markup_nor_templates(tmp_path: Path) -> None:
@@ -117,7 +138,10 @@ def test_entries_have_titles_in_place_of_keys_and_the_configuration_s_order() ->
     studies = {name: {"title": f"T {name}", "dataset": "d", "datasets": ["d"]} for name in ("z", "a")}
     chart = {"entry": {"study": "z", "dataset": "d", "title": "T z"}}
     figures = {"chart_z": chart, "training_d": {"entry": {"dataset": "d"}}, "own_one": {"entry": {"dataset": "d"}}}
-    facts = front_facts({"studies": studies, "figures": figures, "datasets": {"d": {}}}, Paths("r"))
+    facts = front_facts(
+        {"studies": studies, "figures": figures, "datasets": {"d": {}}}, Paths("r"), {"z": {"name": "z"}}
+    )
+    assert facts["layout"] == {"name": "z"}
     assert [one["title"] for one in facts["studies"]] == ["T z", "T a"]
     assert [one["title"] for one in facts["figures"]] == ["Chart: T z", "Training on d", "Own one"]
     assert figure_title({"figures": {"f": {"entry": {"title": "Mine"}}}}, "f") == "Mine"

@@ -9,9 +9,10 @@ from pipeline_lib.configuration.paths import Paths
 Plan = Mapping[str, Any]
 
 
-def front_facts(plan: Plan, paths: Paths) -> dict[str, Any]:
-    """Return `studies` (name, title, dataset, path of the page), `figures` (title, path of the picture), `audit` (path
-    of the page) and `configuration` (path of the whole one), plain data for the first page of the report."""
+def front_facts(plan: Plan, paths: Paths, layouts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `studies` (name, title, dataset, path of the page), `layout` (of the first study, empty without one),
+    `figures` (title, path of the picture), `audit` (path of the page) and `configuration` (path of the whole one),
+    plain data for the first page of the report. layouts: study -> layout (`Layouts.studies`)."""
     studies = [
         {"name": name, "title": study["title"], "dataset": study["dataset"], "path": paths.table(name, "html")}
         | ({"clips_by_video": clips} if (clips := clips_by_video(plan["datasets"][study["datasets"][0]])) > 1 else {})
@@ -19,7 +20,13 @@ def front_facts(plan: Plan, paths: Paths) -> dict[str, Any]:
     ]
     figures = [{"title": figure_title(plan, name), "path": paths.figure(name, "png")} for name in plan["figures"]]
     named = {"audit": paths.table("audit", "html"), "configuration": paths.configuration()}
-    return {"studies": studies, "figures": figures, **named}
+    first = first_of(plan)
+    return {"studies": studies, "layout": layouts[first[0]] if first else {}, "figures": figures, **named}
+
+
+def first_of(plan: Plan) -> list[str]:
+    """Return the study whose table is on the first page of the report; none if there is no study."""
+    return [*plan["studies"]][:1]
 
 
 def figure_title(plan: Plan, name: str) -> str:

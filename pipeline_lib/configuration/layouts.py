@@ -109,11 +109,15 @@ class Layouts:
     def study_files(self, name: str) -> list[str]:
         """All predictions that a study's table needs, the audits of its sets, and histories."""
         rows = self.studies[name]["rows"]
-        histories = {row["history"] for row in rows if row["history"]}
-        histories |= {path for row in rows for files in row["selectors"].values() for path in files}
+        sizes = {row["history"] for row in rows if row["history"]}
         predictions = {path for row in rows for files in row["cells"].values() for path in files}
         worst = {path for row in rows for files in worst_of(row).values() for path in files["cells"]}
-        return sorted(predictions | worst | histories | {*self.study_audits(name)})
+        return sorted(predictions | worst | sizes | {*self.study_marks(name)})
+
+    def study_marks(self, name: str) -> list[str]:
+        """What marks the numbers of a study: the audits of its sets, and the histories of parts that only guess."""
+        files = (files for row in self.studies[name]["rows"] for files in row["selectors"].values())
+        return sorted({path for each in files for path in each} | {*self.study_audits(name)})
 
     def study_audits(self, name: str) -> list[str]:
         """The audits of a study's sets."""

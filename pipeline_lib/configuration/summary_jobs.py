@@ -10,7 +10,7 @@ from pipeline_lib.configuration.captions import figure_caption
 from pipeline_lib.configuration.claim_cells import printed_files
 from pipeline_lib.configuration.describing import Describing
 from pipeline_lib.configuration.figures import all_figures, figure_files, figure_inputs
-from pipeline_lib.configuration.front_facts import front_facts
+from pipeline_lib.configuration.front_facts import first_of, front_facts
 from pipeline_lib.configuration.layouts import Layouts
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.studies import Plan
@@ -97,12 +97,13 @@ class SummaryJobs:
 
     def report(self) -> Description:
         captions = {path.name: path.read_text() for path in sorted((self.described.root / "workflow/report").glob("*"))}
-        front = front_facts(self.plan, self.described.paths)
+        front = front_facts(self.plan, self.described.paths, self.layouts.studies)
         files = {
             "tables": self.layouts.tables(),
             "figures": all_figures(self.plan, self.described.paths),
             "summary": [self.described.paths.summary()],
             "opening": [self.described.paths.opening()],
+            "marks": [path for study in first_of(self.plan) for path in self.layouts.study_marks(study)],
         }
         paths = self.described.paths
         outputs = {"page": paths.report(), "front": paths.front(), "readme": paths.readme()}

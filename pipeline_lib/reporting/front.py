@@ -13,8 +13,10 @@ import pandas as pd
 from pipeline_lib.configuration.layout_keys import units_of
 from pipeline_lib.reporting.audits import FAULTS, NO_BOUND, SOUND
 from pipeline_lib.reporting.chance import LEARNED_NOTHING, chance_notes, with_marked_rows
+from pipeline_lib.reporting.faults import fault_note, with_faults
 from pipeline_lib.reporting.formats import accuracy_text, worst_text
 from pipeline_lib.reporting.marks import with_marks
+from pipeline_lib.reporting.selectors import guess_note, with_guesses
 from pipeline_lib.reporting.tables import PARAMETERS, read_table
 from pipeline_lib.reporting.used import by_rule
 from pipeline_lib.reporting.worst_cases import worst_notes
@@ -34,15 +36,16 @@ def front_page(
 ) -> str:
     """Return the page as reStructuredText whose parts are HTML.
 
-    about: `studies` (each with `name`, `title`, `dataset`, `path` of its page), `figures` (each with `title`, `path`),
-    `audit` (path of its page), `configuration` (path of the whole one). tables: study -> CSV. audit: CSV of the audits.
-    opening: the page of `opening.opening_page`, whose sections are taken over. used: rows of `jobs.used.rows_of`.
+    about: `studies` (each with `name`, `title`, `dataset`, `path` of its page), `layout` of the first one's table,
+    `figures` (each with `title`, `path`), `audit` (path of its page), `configuration` (path of the whole one).
+    tables: study -> CSV. audit: CSV of the audits. opening: the page of `opening.opening_page`, whose sections are
+    taken over. used: rows of `jobs.used.rows_of`.
     """
     read = {name: read_table(path) for name, path in tables.items()}
     audits = pd.read_csv(audit)
     own = sections(opening)
     claims, made = own.pop(CLAIMS, ""), own.pop(MADE, "")
-    parts = [raw("What was asked", asked(about["studies"], read)), raw("Results", headline(about["studies"], read))]
+    parts = [raw("What was asked", asked(about["studies"], read)), raw("Results", headline(about, read))]
     parts += [section(CLAIMS, claims)] if claims else []
     parts += [raw("Figures", links(about["figures"]))] if about["figures"] else []
     parts += [raw("What is doubtful", doubtful(about, read, audits))]
@@ -122,19 +125,20 @@ def seeds_of(table: pd.DataFrame) -> str:
     return "; ".join(sorted({*table["seeds"]} - {""})) or "none"
 
 
-def headline(studies: Sequence[Mapping[str, Any]], tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return the first study's table with the first column and the summaries, its worst cases and chance."""
-    if not studies:
+def headline(about: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return the first study's table with the first column and the summaries, its worst cases and all marks."""
+    if not about["studies"]:
         return "<p>There is no result.</p>"
-    first = studies[0]
-    table = with_marked_rows(tables[first["name"]])
+    first, layout = about["studies"][0], about["layout"]
+    table = with_marked_rows(with_guesses(with_faults(tables[first["name"]], layout), layout))
     columns = compact(table)
     heads = "".join(f"<th>{escaped(name)}</th>" for name in ("model", *columns))
     rows = "\n".join(
         f"<tr><th><bdi>{escaped(row)}</bdi></th>{''.join(number(cells, column) for column in columns)}</tr>"
         for row, cells in table.groupby("row", sort=False)
     )
-    notes = " ".join(escaped(note) for note in (*worst_notes(table, units_of(first)), *chance_notes(table)))
+    found = (*worst_notes(table, units_of(first)), fault_note(table), *chance_notes(table), guess_note(table))
+    notes = " ".join(escaped(note) for note in found if note)
     words = f"{link('The whole table', first['path'])} has the intervals, the printed values and all columns."
     title = f"<p>{escaped(first['title'])}: accuracy in percent. {words}</p>"
     return f"{title}\n{front_table(heads, rows)}\n<p>{notes}</p>"

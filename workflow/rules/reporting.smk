@@ -136,7 +136,7 @@ rule report:
         snakefile=str(ROOT / "Snakefile"),
         stylesheet=str(ROOT / "workflow/report/report.css"),
         page_script=str(ROOT / "workflow/report/report.js"),
-        front=plain(front_facts(PLAN, PATHS)),
+        front=plain(front_facts(PLAN, PATHS, LAYOUTS.studies)),
         tables={study: PATHS.table(study, "csv") for study in PLAN["studies"]},
         audit=PATHS.table("audit", "csv"),
     script:
