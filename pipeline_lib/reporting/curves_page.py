@@ -31,7 +31,8 @@ STYLE = """
 .plot g[id^=curve] { cursor: pointer; }
 .choosing g[id^=curve] { opacity: .1; }
 .choosing g.chosen { opacity: 1; }
-.labels { display: flex; flex-wrap: wrap; gap: .3rem; max-width: 60rem; margin: .6rem 0; padding: 0; list-style: none; }
+.labels { display: flex; flex-wrap: wrap; gap: .3rem; max-width: 60rem; margin: .6rem 0; padding: .2rem;
+          list-style: none; max-height: 12rem; overflow-y: auto; }
 .labels button { font: inherit; font-size: .85rem; color: inherit; background: var(--card); cursor: pointer;
                  border: 1px solid var(--line); border-left: .5rem solid var(--curve); border-radius: 4px; }
 .labels button[aria-pressed=true] { outline: 2px solid var(--accent); }
