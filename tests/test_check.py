@@ -138,10 +138,10 @@ ALSO_SOUND = {
 UNFLAGGED = SOUND | ALSO_SOUND
 
 
-def check(options=QUICK, **given):
+def check(options=QUICK, attack=None, **given):
     given = {"clips": CLIPS, "labels": LABELS, "threat": THREAT, **given}
     stand_in = standard(0) if given["clips"].dim() == 4 else robust()
-    return evaluate(**given, options=options, stand_in=stand_in)
+    return evaluate(**given, options=dataclasses.replace(options, attack=attack, stand_in=stand_in))
 
 
 @pytest.mark.parametrize("fault", FLAGGED)
@@ -218,7 +218,8 @@ def test_a_network_is_left_as_it_was():
 
 
 def test_a_stopped_check_continues_with_the_same_result(tmp_path):
-    options = dataclasses.replace(QUICK, folder=tmp_path)
+    unkept = dataclasses.replace(QUICK, stand_in=robust())
+    options = dataclasses.replace(unkept, folder=tmp_path)
     lines = []
 
     def stop(line):
@@ -228,14 +229,14 @@ def test_a_stopped_check_continues_with_the_same_result(tmp_path):
 
     arguments = (standard(), CLIPS, LABELS, THREAT)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(*arguments, stand_in=robust(), options=options, say=stop)
+        evaluate(*arguments, options=options, say=stop)
     names = {path.name for path in tmp_path.rglob("*.json")}
     assert {"clean.json", "noise.json", "pgd_4.json", "cascade.json"} <= names
-    resumed, whole = (evaluate(*arguments, stand_in=robust(), options=kept) for kept in (options, QUICK))
+    resumed, whole = (evaluate(*arguments, options=kept) for kept in (options, unkept))
     timeless = [[dataclasses.replace(part, seconds=0) for part in found.parts] for found in (resumed, whole)]
     assert timeless[0] == timeless[1]
     assert resumed.verdict == whole.verdict
-    other = evaluate(standard(), CLIPS, LABELS, "linf:2/255", stand_in=robust(), options=options)
+    other = evaluate(standard(), CLIPS, LABELS, "linf:2/255", options=options)
     assert other.worst.percent > resumed.worst.percent
 
 
@@ -257,6 +258,10 @@ class Returning(nn.Module):
 
     def forward(self, clips):
         return self.kind(self.network(clips))
+
+
+def attacked(attack):
+    return dataclasses.replace(QUICK, attack=attack)
 
 
 @pytest.mark.parametrize(
@@ -284,8 +289,8 @@ class Returning(nn.Module):
         ({"threat": "border:4"}, "does not fit into frames of 8x8"),
         ({"threat": "pixels:65"}, "does not fit into frames of 8x8"),
         ({"names": ["a"] * 48}, "1 different names for 48 clips"),
-        ({"attack": lambda n, x, y: x[:1]}, r"the given attack returns \(1, 3, 2, 8, 8\)"),
-        ({"attack": lambda n, x, y: x * torch.nan}, "clips with NaN"),
+        ({"options": attacked(lambda n, x, y: x[:1])}, r"the given attack returns \(1, 3, 2, 8, 8\)"),
+        ({"options": attacked(lambda n, x, y: x * torch.nan)}, "clips with NaN"),
     ],
 )
 def test_bad_input_is_one_sentence(change, message):

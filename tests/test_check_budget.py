@@ -33,10 +33,8 @@ def checked(monkeypatch, network: nn.Module, minutes: float, threat: str = "linf
     """The check, the seconds that it took, and its lines."""
     seconds, lines = [0.0], list[str]()
     monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
-    options = Options(minutes=minutes, batch_size=4, steps=(20,))
-    found = evaluate(
-        Timed(network, seconds), CLIPS, LABELS, threat, stand_in=standard(), options=options, say=lines.append
-    )
+    options = Options(minutes=minutes, batch_size=4, steps=(20,), stand_in=standard())
+    found = evaluate(Timed(network, seconds), CLIPS, LABELS, threat, options=options, say=lines.append)
     return found, seconds[0], lines
 
 

@@ -195,7 +195,7 @@ def test_the_command_says_what_it_found(multibn, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--gpu", "abacus"], "--gpu abacus: unknown; known: a100"),
+        (["--gpu", "abacus"], "--gpu abacus: unknown (this machine is measured without it); known: a100, h100"),
         (["--configfile", "absent.yaml"], "absent.yaml"),
         (["--config", "wrong"], "--config wrong"),
         (["--gpu", "t4", "--config", f"attacks={json.dumps({'pgd': {'stepz': 3}})}"], "stepz"),

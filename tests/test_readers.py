@@ -193,7 +193,11 @@ def test_wrong_json_lines_and_columns(tmp_path):
     write(tmp_path, m_DOT_jsonl='{"path": "a"}\n[1]\n', n_DOT_jsonl="{\n}\n", manifest_DOT_csv=CSV)
     refused(Manifest(file="m.jsonl"), tmp_path, "m.jsonl, line 1: no 'label'")
     refused(Manifest(file="n.jsonl"), tmp_path, "n.jsonl, line 1: no JSON object on one line")
-    refused(Manifest(columns={"file": "path"}), tmp_path, "columns: unknown file; known: path, label")
+    refused(
+        Manifest(columns={"ends": "to"}),
+        tmp_path,
+        "columns: unknown ends; known: end, label, path, .*; did you mean end",
+    )
     refused(Manifest(file="none.csv"), tmp_path, "none.csv does not exist")
 
 

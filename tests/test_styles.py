@@ -73,7 +73,10 @@ def test_a_wrong_line_is_named(sheet, tmp_path, text, message):
 
 
 def test_a_style_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(PipelineError, match=re.escape("config: style: coloumn is no file, and no style; known: page")):
+    with pytest.raises(
+        PipelineError,
+        match=re.escape("config: style: coloumn is no file, and no style; known: column, page; did you mean column?"),
+    ):
         settings_of("style", "coloumn")
 
 

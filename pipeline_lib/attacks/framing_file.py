@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.entries.ranges import method
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import PipelineError, known
 
 SIDES = 4
 
@@ -67,12 +67,12 @@ def read_strips(file: str, name: str) -> Tensor:
     """The strips of a file, float32. Raises PipelineError for another file, or one without such an array."""
     try:
         with np.load(Path(file)) as arrays:
-            known = list(arrays)
-            strips = arrays[name] if name in known else None
+            names = list(arrays)
+            strips = arrays[name] if name in names else None
     except (OSError, ValueError, TypeError) as error:
         raise PipelineError(f"{file} cannot be read as an .npz file of framings: {error}") from error
     if strips is None:
-        raise PipelineError(f"{file}: there is no array {name!r}; known: {', '.join(known)}")
+        raise PipelineError(f"{file}: there is no array {name!r}; {known(names, name)}")
     if strips.ndim != 4 or strips.shape[3] != SIDES or strips.shape[2] <= strips.shape[1]:
         raise PipelineError(f"{file}: {name} is {strips.shape}, expected strips (channels, width, length, {SIDES})")
     return torch.from_numpy(strips.astype(np.float32))

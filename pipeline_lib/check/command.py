@@ -34,15 +34,14 @@ def run(given: argparse.Namespace) -> Check:
     data = numbered_as(clips_of(given.clips, reading), names, given.model)
     classes = given.classes or len(data.classes)
     network = model_of(given.model, settings(given.set), classes, given.weights, given.branch)
+    stand_in = model_of(given.stand_in, {}, classes, None) if given.stand_in else None
     check = evaluate(
         normalized(network, given.mean, given.std),
         data.clips,
         data.labels,
         threat,
-        attack=attack,
-        stand_in=model_of(given.stand_in, {}, classes, None) if given.stand_in else None,
         names=data.names,
-        options=options_of(given),
+        options=dataclasses.replace(options_of(given), attack=attack, stand_in=stand_in),
         say=say,
         bars=Shown,
     )

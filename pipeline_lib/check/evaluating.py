@@ -43,8 +43,6 @@ def evaluate(
     labels: Tensor,
     threat: str | Threat,
     *,
-    attack: GivenAttack | None = None,
-    stand_in: nn.Module | None = None,
     names: Sequence[str] | None = None,
     options: Options | None = None,
     say: Reporting = lambda line: None,
@@ -55,9 +53,8 @@ def evaluate(
     network: clips -> logits (N, classes), normalization included. It is left as it was.
     clips: (N, C, T, H, W) or images (N, C, H, W), floats in [0, 1], one of each video, since intervals and tests count
         clips; labels: (N,) integers.
-    attack: of an evaluation that is checked too: (network, clips, labels) -> adversarial clips.
-    stand_in: a network from which attacks are transferred; by default a small one is trained on the clips.
-    names: one per clip; by default their numbers. say, bars: show progress.
+    names: one per clip; by default their numbers. options: limits, and an attack and a network of your own that the
+        check uses. say, bars: show progress.
 
     Raises:
         PipelineError: in one sentence, for clips, labels, a threat or a network that are unsuitable.
@@ -66,7 +63,7 @@ def evaluate(
     threat = parsed(threat) if isinstance(threat, str) else threat
     target = _target(network, clips, labels, names, options)
     require_fitting(threat, tuple(target.clips.shape[1:]))
-    asked = Asked(threat=threat, modes=modes, attack=attack, stand_in=stand_in, options=options, say=say, bars=bars)
+    asked = Asked(threat=threat, modes=modes, options=options, say=say, bars=bars)
     with torch.inference_mode(False):
         try:
             return _checked(target, asked)
@@ -112,10 +109,10 @@ def _checked(target: Target, asked: Asked) -> Check:
         threat=asked.threat,
         classes=logits.shape[1],
         blocks=bool(names),
-        stand_in=asked.stand_in,
+        stand_in=options.stand_in,
         steps=options.steps,
     ).all_of_them()
-    attacks[2:2] = [] if asked.attack is None else [_given(asked.attack, asked.threat, target)]
+    attacks[2:2] = [] if options.attack is None else [_given(options.attack, asked.threat, target)]
     announce(measuring, attacks, asked.say)
     facts |= _of_clean(measuring, logits.shape[1])
     for what in attacks:
@@ -139,15 +136,16 @@ def _probed(target: Target, order: Sequence[int], budget: Budget, modes: Sequenc
 
 def _key(target: Target, asked: Asked, logits: Tensor) -> str:
     """A hash of everything that measurements depend on."""
-    code = getattr(asked.attack, "__code__", None)
+    options = asked.options
+    code = getattr(options.attack, "__code__", None)
     return digest(
-        asked.options.key,
+        options.key,
         identity(target.network, target.clips, target.labels),
-        "" if asked.stand_in is None else identity(asked.stand_in),
-        f"{asked.threat.text} {asked.threat.precision} {asked.options.seed} {asked.options.steps}",
+        "" if options.stand_in is None else identity(options.stand_in),
+        f"{asked.threat.text} {asked.threat.precision} {options.seed} {options.steps}",
         fingerprint(Path(__file__)),
         "" if target.random else str(logits[0].tolist()),
-        "" if asked.attack is None else repr(code and (code.co_code, code.co_consts)),
+        "" if options.attack is None else repr(code and (code.co_code, code.co_consts)),
     )
 
 

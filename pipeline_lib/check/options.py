@@ -17,9 +17,10 @@ class Options:
     """Settings of a check.
 
     minutes: for everything; None without a limit. batch_size: clips at once, by default from their size. classes: the
-    network's, if it shall be checked. folder: where finished measurements are kept. seed: of all draws. steps:
-    of PGD. key: what the
-    network depends on besides its weights, such as the text of its file.
+    network's, if it shall be checked. folder: where finished measurements are kept. seed: of all draws. steps: of PGD.
+    attack: of an evaluation that is checked too: (network, clips, labels) -> adversarial clips. stand_in: a network
+    from which attacks are transferred; by default a small one is trained on the clips. key: what these and the checked
+    network depend on besides weights, such as the texts of their files.
     """
 
     minutes: float | None = None
@@ -28,6 +29,8 @@ class Options:
     folder: Path | None = None
     seed: int = 0
     steps: tuple[int, ...] = STEPS
+    attack: GivenAttack | None = None
+    stand_in: nn.Module | None = None
     key: str = ""
 
 
@@ -37,8 +40,6 @@ class Asked:
 
     threat: Threat
     modes: Sequence[bool]
-    attack: GivenAttack | None
-    stand_in: nn.Module | None
     options: Options
     say: Reporting
     bars: Bars

@@ -11,7 +11,7 @@ from pipeline_lib.clips.listed_paths import below
 from pipeline_lib.clips.shares import chosen_for_testing, group_of
 from pipeline_lib.clips.splits import Video, chosen, existing, known_split, numbered_lines
 from pipeline_lib.entries.ranges import Natural, OpenFraction, method
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import PipelineError, known
 
 COLUMNS = ("path", "label", "split", "start", "end")
 DELIMITERS = (",", "\t", ";")
@@ -94,7 +94,7 @@ class Manifest:
         path = existing(root, root / self.file)
         unknown = sorted(set(self.columns) - set(COLUMNS))
         if unknown:
-            raise PipelineError(f"columns: unknown {', '.join(unknown)}; known: {', '.join(COLUMNS)}")
+            raise PipelineError(f"columns: unknown {', '.join(unknown)}; {known(COLUMNS, unknown[0])}")
         needed = ("path", "label") if self.test_share is not None else ("path", "label", "split")
         own = {name: self.columns.get(name, name) for name in COLUMNS}
         for number, row in _written(path):

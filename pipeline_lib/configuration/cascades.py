@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline_lib.configuration.entries import CLEAN, fail, known
+from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.given_sets import is_given
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.sweeps import slug
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.bounds import bound_of_entry
 from pipeline_lib.entries.facts import entries_in, learning_of, own_entry
+from pipeline_lib.errors import known
 from pipeline_lib.provenance.fingerprints import canonical
 
 Plan = Mapping[str, Any]

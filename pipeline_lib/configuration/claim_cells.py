@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.configuration.claims import EXTREMES, FILE, Claim, Line, claim_files, read_claims
-from pipeline_lib.configuration.messages import known
 from pipeline_lib.entries.methods import SUMMARIES
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import PipelineError, known
 
 STUDY = "study:"  # before the name of a study, in place of that of a printed table
 TABLE = "claims"  # the name of the table of claims

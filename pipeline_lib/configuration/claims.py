@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_lib.configuration.messages import fail, known
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.configuration.messages import fail
+from pipeline_lib.errors import PipelineError, known
 
 FILE = "claims.csv"  # in the folder of the printed numbers
 SHIPPED = "paper"  # its name in the configuration

@@ -6,16 +6,7 @@ from typing import Any
 
 from pipeline_lib.configuration.datasets import resolve_datasets
 from pipeline_lib.configuration.ensembles import ensemble_of
-from pipeline_lib.configuration.entries import (
-    CLEAN,
-    Sections,
-    fail,
-    lookup,
-    named,
-    resolve,
-    resolve_attack,
-    resolve_fields,
-)
+from pipeline_lib.configuration.entries import CLEAN, Sections, named, resolve, resolve_attack, resolve_fields
 from pipeline_lib.configuration.figures import resolve_figures
 from pipeline_lib.configuration.generators import (
     check_generator,
@@ -27,6 +18,7 @@ from pipeline_lib.configuration.generators import (
 from pipeline_lib.configuration.given_sets import given_sets
 from pipeline_lib.configuration.initial_weights import check_selection, initial_of, seeds_of_entry
 from pipeline_lib.configuration.lengths import check_lengths
+from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.structure import Schema, check_structure, without_nulls
 from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
 from pipeline_lib.configuration.supported import check_supported

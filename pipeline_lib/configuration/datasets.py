@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, resolve, resolve_fields
+from pipeline_lib.configuration.entries import resolve, resolve_fields
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.entries.interfaces import DECODER, LISTS, require_by_name
 
 VIDEO_FILES = "pipeline_lib.clips.videos:VideoFiles"

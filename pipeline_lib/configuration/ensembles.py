@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, lookup
 from pipeline_lib.configuration.initial_weights import initial_of
+from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.targets import INITIAL, MEMBERS, views
 from pipeline_lib.entries.methods import METHODS
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pipeline_lib.configuration.messages import fail, known, lookup
+from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.values import SCALARS, choice, expect, ranged
 from pipeline_lib.entries.classes import class_of, definitions, not_a_field
 from pipeline_lib.entries.facts import RESERVED, learning_of, loss_of_entry, target_of
@@ -18,7 +18,7 @@ from pipeline_lib.entries.interfaces import interface_of, require
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.entries.ranges import RANGES
 from pipeline_lib.entries.storages import LATTICE, STORAGES, storage_of
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import PipelineError, known
 
 # A field annotated with one of these interfaces, e.g. "Attack", may hold the name of an entry of that section of the
 # configuration instead of the entry itself.

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from pipeline_lib.configuration.clip_numbers import clips_by_video
-from pipeline_lib.configuration.entries import CLEAN, fail, lookup, resolve
+from pipeline_lib.configuration.entries import CLEAN, resolve
 from pipeline_lib.configuration.files import Cell, File, files_in, misplaced, with_paths
+from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.pooling import datasets_of_studies
 from pipeline_lib.configuration.studies import cell, used_models

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.given_sets import models_of
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.studies import Plan, used_cells
 from pipeline_lib.configuration.targets import INITIAL, MEMBERS
 from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, layers

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail
 from pipeline_lib.configuration.initial_weights import check_weight_files
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.studies import Plan, used_attacks, used_models
 from pipeline_lib.entries.facts import files_of
 from pipeline_lib.provenance.file_facts import content_facts

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.sweeps import slug
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import load

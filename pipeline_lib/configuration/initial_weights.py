@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, lookup
+from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.studies import used_models
 from pipeline_lib.configuration.targets import INITIAL, MEMBERS, selects
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.targets import GENERATOR, MEMBERS, split_target

@@ -14,7 +14,6 @@ from pipeline_lib.configuration import given_files, parameters
 from pipeline_lib.configuration.describing import Describing
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.layouts import Layouts
-from pipeline_lib.configuration.messages import known as known_names
 from pipeline_lib.configuration.owners import owner_of
 from pipeline_lib.configuration.parameters import plain
 from pipeline_lib.configuration.paths import Paths
@@ -22,6 +21,7 @@ from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.summary_jobs import SummaryJobs
 from pipeline_lib.configuration.targets import all_targets, split_target
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import known as known_names
 from pipeline_lib.provenance.descriptions import Description
 from pipeline_lib.provenance.file_facts import content_facts
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline_lib.configuration.clip_numbers import frames_by_clip
-from pipeline_lib.configuration.entries import CLEAN, fail
+from pipeline_lib.configuration.entries import CLEAN
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.pooling import datasets_of_studies
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
 from pipeline_lib.entries.facts import declared, entries_in, field_named_by

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline_lib.configuration.clip_numbers import class_names, clips_by_video, frames_by_clip
-from pipeline_lib.configuration.entries import fail, lookup
+from pipeline_lib.configuration.messages import fail, lookup
 
 Plan = Mapping[str, Any]
 

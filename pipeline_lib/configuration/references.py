@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, lookup
+from pipeline_lib.configuration.messages import fail, lookup
 
 
 def check_reference(where: str, reference: str | Mapping[str, str] | None, rows: Mapping[str, Any]) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.messages import fail, known, lookup
+from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.yaml_files import check_nulls, read_file, with_home, with_types
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import PipelineError, known
 
 SHARED, DEMO = "config", "demo"
 # Mappings whose order is shown: in tables and in the legends of figures.

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, known
+from pipeline_lib.configuration.messages import fail
+from pipeline_lib.errors import known
 from pipeline_lib.provenance.caches import cache_file, write_cache
 
 Schema = Mapping[str, Any]

@@ -4,16 +4,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline_lib.configuration.cascades import cascades_of, with_cascades
-from pipeline_lib.configuration.entries import CLEAN, fail, known, lookup
+from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.files import File, files_in
 from pipeline_lib.configuration.given_sets import Written, check_source, models_of, name_of_set
 from pipeline_lib.configuration.layout_keys import worst_of
+from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.pooling import datasets_of, in_one_line
 from pipeline_lib.configuration.references import check_reference
 from pipeline_lib.configuration.summaries import resolve_summaries
 from pipeline_lib.configuration.targets import branches, selects, source_for, split_target, targets_of
 from pipeline_lib.configuration.worst_cases import NOTHING, beside_of, worst_cells
 from pipeline_lib.entries.facts import field_named_by, loss_of_entry
+from pipeline_lib.errors import known
 
 ROW_KEYS = ("target", "attack", "source")
 Plan = Mapping[str, Any]
@@ -148,9 +150,8 @@ def written_row(where: str, row: Any, columns: Mapping[str, Any], plan: Plan) ->
     """Column -> target of a row (given in the short form or under `target`), and the row's own attack and source."""
     _check_row(where, row)
     given = dict(row) if isinstance(row, Mapping) and "target" in row else {"target": row}
-    for key in given:
-        if key not in ROW_KEYS:
-            raise fail(f"{where}.{key}", f"unknown key of a row with 'target'; {known(ROW_KEYS, key)}")
+    if unknown := [key for key in given if key not in ROW_KEYS]:
+        raise fail(f"{where}.{unknown[0]}", f"unknown key of a row with 'target'; {known(ROW_KEYS, unknown[0])}")
     target = given.pop("target")
     _check_names(where, given, plan)
     targets = dict.fromkeys(columns, target) if isinstance(target, str) else dict(target)

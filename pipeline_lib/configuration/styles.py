@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail
+from pipeline_lib.configuration.messages import fail
+from pipeline_lib.errors import known
 
 # Name -> settings of matplotlib on top of `reporting.style.STYLE`.
 STYLES: Mapping[str, Mapping[str, str]] = {"page": {}, "column": {"figure.figsize": "3.4, 2.6"}}
@@ -24,7 +25,7 @@ def settings_of(where: str, given: str | Sequence[str]) -> dict[str, str]:
 
 def _sheet(where: str, path: Path) -> dict[str, str]:
     if not path.is_file():
-        raise fail(where, f"{path} is no file, and no style; known: {', '.join(STYLES)}")
+        raise fail(where, f"{path} is no file, and no style; {known(STYLES, path.name)}")
     lines = ((number, _without_comment(line)) for number, line in enumerate(path.read_text().splitlines(), start=1))
     return dict(_setting(where, f"{path}, line {number}", line) for number, line in lines if line)
 

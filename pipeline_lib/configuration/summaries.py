@@ -3,9 +3,9 @@
 import ast
 from collections.abc import Collection, Iterator, Sequence
 
-from pipeline_lib.configuration.entries import fail, known
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.entries.methods import SUMMARIES
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import PipelineError, known
 from pipeline_lib.provenance.module_files import source_file
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.entries.bounds import EVERYWHERE, strongest_of
 from pipeline_lib.entries.classes import class_of, find
 from pipeline_lib.entries.facts import declared, layers, located_entries, target_of

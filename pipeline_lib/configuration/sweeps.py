@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline_lib.configuration.entries import fail, lookup
+from pipeline_lib.configuration.messages import fail, lookup
 
 
 class Sweep(NamedTuple):

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, known
+from pipeline_lib.configuration.messages import fail
 from pipeline_lib.entries.facts import declared, field_named_by, innermost
+from pipeline_lib.errors import known
 
 # The keys of a model that name weights to start from: of the whole network, and of its selection module. The last one
 # is not written: a transform names the model that is its generator.
@@ -60,7 +61,7 @@ def targets_of(where: str, written: str, models: Mapping[str, dict]) -> list[str
         raise fail(where, f"unknown model {name!r}; {known({m.rpartition('-s')[0] for m in models}, name)}")
     has = branches(models[own[0]])
     if slash and branch not in has:
-        raise fail(where, f"model {name!r} has no branch {branch!r}; known: {', '.join(has) or 'none'}")
+        raise fail(where, f"model {name!r} has no branch {branch!r}; {known(has or ['none'], branch)}")
     if not slash and None not in views(models[own[0]]):
         raise fail(where, f"model {name!r} has branches: choose one, as in {name}/{has[0]}")
     return [f"{model}-{branch}" if slash else model for model in own]

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline_lib.configuration.entries import CLEAN, Sections, fail, lookup, resolve_attack
+from pipeline_lib.configuration.entries import CLEAN, Sections, resolve_attack
+from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.entries.bounds import bound_of_entry, strongest_of
 from pipeline_lib.entries.classes import class_of
 from pipeline_lib.entries.facts import declared, loss_of_entry, own_entry, target_of

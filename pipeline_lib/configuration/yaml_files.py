@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.configuration.entries import fail, known
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.configuration.messages import fail
+from pipeline_lib.errors import PipelineError, known
 
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 # Keys of paths in which `~` is the home folder: the section, and the keys inside each of its entries.

@@ -1,10 +1,9 @@
 """Checks that the classes of a configuration have the members that are called on them, by their source texts."""
 
-from difflib import get_close_matches
 from functools import cache
 
 from pipeline_lib.entries.classes import class_of, definitions, find, foreign_bases, members
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import PipelineError, similar
 from pipeline_lib.provenance.syntax import Signature
 
 LISTS = "pipeline_lib.clips.splits:Lists"
@@ -98,7 +97,7 @@ def _count(signature: Signature) -> str:
 
 def _like(cls: type, missing: list[str]) -> str:
     """Members with names similar to the missing ones, as the end of a message."""
-    found = [close for name in missing for close in get_close_matches(name, members(cls), n=1)]
+    found = [like for name in missing for like in similar(name, members(cls))[:1]]
     return f"; it has {', '.join(found)}" if found else ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pipeline_lib.configuration.requests import TERA
-from pipeline_lib.errors import PipelineError
+from pipeline_lib.errors import PipelineError, known
 
 
 class Gpu(NamedTuple):
@@ -63,7 +63,7 @@ def named(name: str) -> Rate:
     """The rate of a GPU of the table. Raises PipelineError for a name that it does not have."""
     key = name.lower().replace("nvidia", "").replace(" ", "").replace("-", "").replace("_", "").replace("geforce", "")
     if key not in GPUS:
-        raise PipelineError(f"--gpu {name}: unknown; known: {', '.join(GPUS)}. Without it this machine is measured")
+        raise PipelineError(f"--gpu {name}: unknown (this machine is measured without it); {known(GPUS, key)}")
     gpu = GPUS[key]
     published = {"fp32": gpu.fp32, "tf32": gpu.tf32 or gpu.fp32, "bf16": gpu.bf16 or gpu.fp32}
     reached = {

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
+from pipeline_lib.records.titles import CLAIMS
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.claims import COUNTS, FAILS, HOLDS, NOT_COMPUTED, NUMBERS, UNDECIDED, WORST
 from pipeline_lib.reporting.publish import publish
 
-TITLE = "Claims of the papers"
 ABOUT = (
     "Whether what the papers' tables show holds in these studies. A claim of several comparisons holds if all do, and "
     "does not hold if one is decided to the contrary. Below it is the comparison that decides: a difference in points "
@@ -46,14 +46,14 @@ def write_claims(table: pd.DataFrame, *, csv: Path, markdown: Path, latex: Path,
     about = " ".join(filter(None, (summary_line(table), what)))
     texts, pages = sections(table, claim_text, result_text), sections(table, claim_html, result_html)
     parts = [formats.markdown(title, "", text) for title, text in texts.items()]
-    publish(markdown, "\n".join([f"## {TITLE}\n\n{formats.escape_markdown(about)}\n", *parts]))
+    publish(markdown, "\n".join([f"## {CLAIMS}\n\n{formats.escape_markdown(about)}\n", *parts]))
     parts = [
         formats.latex(f"claims-{place}", f"{title}. {about}", text) for place, (title, text) in enumerate(texts.items())
     ]
     publish(latex, "\n".join(parts))
     parts = [f"<h2>{markup.escape(title)}</h2>\n{html_table(title, page)}" for title, page in pages.items()]
     heads = [f"<p><b>{markup.escape(summary_line(table))}</b></p>", f"<p>{markup.escape(what)}</p>"]
-    publish(html, formats.page(TITLE, "\n".join([*heads, *parts]), STYLE))
+    publish(html, formats.page(CLAIMS, "\n".join([*heads, *parts]), STYLE))
 
 
 def units_note(layouts: Iterable[Mapping[str, Any]]) -> str:

@@ -18,9 +18,9 @@ from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.records.titles import CLAIMS
 from pipeline_lib.reporting import claim_records, formats
 from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
-from pipeline_lib.reporting.claim_files import TITLE
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.summary import FORMAT
 
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
     notes, claims = dict.fromkeys(tables, NOTE), claim_records.claims_side_by_side(summaries, tables)
     if len(claims):
         key = "claims"  # no study has this name: it is that of a table
-        titles[key], notes[key], tables[key] = TITLE, claim_records.NOTE, claims
+        titles[key], notes[key], tables[key] = CLAIMS, claim_records.NOTE, claims
     print("\n".join(formats.markdown(titles[study], notes[study], table) for study, table in tables.items()))
     if given.html:
         parts = [

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import units_of
+from pipeline_lib.records.titles import CLAIMS, MADE
 from pipeline_lib.reporting.audits import FAULTS, NO_BOUND, SOUND
 from pipeline_lib.reporting.chance import LEARNED_NOTHING, chance_notes, with_marked_rows
 from pipeline_lib.reporting.faults import fault_note, with_faults
@@ -22,7 +23,6 @@ from pipeline_lib.reporting.used import by_rule
 from pipeline_lib.reporting.worst_cases import worst_notes
 
 SHOWN = 12  # exceptions in the list; the table of audits has all
-CLAIMS, MADE = "Claims of the papers", "Determinism and precision"
 MOST = 8  # columns without summaries
 COMPACT = ("mean", "avg_all", "acc_all", "avg_adv", "acc_adv", "union", "lowest")
 

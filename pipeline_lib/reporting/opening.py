@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.clips.outcomes import LARGEST_PART, in_words, outcomes_of, part_not_ok
+from pipeline_lib.records.titles import CLAIMS, MADE
 from pipeline_lib.reporting.claim_files import read_claims_table, summary_line
 
 # Facts of single models, not of their computation.
@@ -37,7 +38,7 @@ def opening_page(
             f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name not in OF_A_MODEL
         )
         groups.setdefault(words, []).append(model)
-    lines = ["Determinism and precision", "=========================", ""]
+    lines = [MADE, "=" * len(MADE), ""]
     lines += [f"Seeds of the models: {', '.join(sorted(seeds))}. Seed of the attacks: {evaluation['seed']}. "]
     lines += [f"Attacks compute their gradients in {evaluation['precision']}, clips are scored in fp32.", ""]
     for words, models in groups.items():
@@ -48,7 +49,7 @@ def opening_page(
 def claims_section(tables: Iterable[Path | str]) -> list[str]:
     """How many claims of the papers hold."""
     lines = [f"{summary_line(read_claims_table(path))} See the table *claims of the papers*." for path in tables]
-    return ["Claims of the papers", "====================", "", *lines, ""] if lines else []
+    return [CLAIMS, "=" * len(CLAIMS), "", *lines, ""] if lines else []
 
 
 def decoding_section(stores: Iterable[tuple[str, Path | str]]) -> list[str]:

@@ -22,6 +22,7 @@ from pipeline_lib.jobs.planning import Planning
 from pipeline_lib.jobs.report_entries import figure_outputs, study_outputs, table_outputs
 from pipeline_lib.jobs.setup import set_up
 from pipeline_lib.provenance.fingerprints import fingerprint
+from pipeline_lib.records import titles
 
 try:
     RUN = set_up(workflow, config, ROOT)

@@ -22,7 +22,7 @@ rule claims:
     input:
         unpack(inputs_of("claims")),
     output:
-        **table_outputs(PATHS.table_files("claims"), "Claims of the papers", "claims"),
+        **table_outputs(PATHS.table_files("claims"), titles.CLAIMS, "claims"),
     log:
         PATHS.log("claims"),
     localrule: True
