@@ -16,9 +16,8 @@ rule learn:
     resources:
         **RUN.resources("learn"),
     params:
-        **recorded("learn"),
+        **recorded("learn", "source"),
         entry=lambda wildcards: parameters.learned_entry(PLAN, wildcards.attack),
-        branch=lambda wildcards: split_target(wildcards.source)[1],
         seed=config["evaluation"]["seed"],
     script:
         "../scripts/learn.py"
@@ -39,9 +38,8 @@ rule attack:
     resources:
         **RUN.resources("attack"),
     params:
-        **recorded("attack"),
+        **recorded("attack", "source"),
         entry=lambda wildcards: parameters.attack_entry(PLAN, wildcards.attack),
-        branch=lambda wildcards: split_target(wildcards.source)[1],
         evaluation=plain(config["evaluation"]),
         scoring=fingerprint(ROOT / "workflow/scripts/predict.py"),
     script:

@@ -97,9 +97,13 @@ def planned(files):
     return files
 
 
-def recorded(rule):
-    """For `params` of jobs with a network: what the record of a job and the table of what jobs used contain."""
-    return {
+def recorded(rule, seen=None):
+    """For `params` of jobs with a network: what the record of a job and the table of what jobs used contain.
+
+    seen: the wildcard of a target, whose branch is a parameter too.
+    """
+    branch = {"branch": lambda wildcards: split_target(wildcards[seen])[1]} if seen else {}
+    return branch | {
         "identity": identity,
         "estimate": lambda wildcards: REQUESTS.estimate(rule, wildcards),
         "code": lambda wildcards, output: JOBS.maker(output[0]).code,

@@ -15,8 +15,7 @@ rule predict_clean:
     resources:
         **RUN.resources("predict_clean"),
     params:
-        **recorded("predict_clean"),
-        branch=lambda wildcards: split_target(wildcards.target)[1],
+        **recorded("predict_clean", "target"),
         batch_size=BATCH_SIZE,
     script:
         "../scripts/predict.py"
@@ -48,8 +47,7 @@ rule features:
     resources:
         **RUN.resources("features"),
     params:
-        **recorded("features"),
-        branch=lambda wildcards: split_target(wildcards.source)[1],
+        **recorded("features", "source"),
         batch_size=BATCH_SIZE,
     script:
         "../scripts/features.py"
@@ -72,8 +70,7 @@ rule feature_maps:
     resources:
         **RUN.resources("feature_maps"),
     params:
-        **recorded("feature_maps"),
-        branch=lambda wildcards: split_target(wildcards.source)[1],
+        **recorded("feature_maps", "source"),
     script:
         "../scripts/feature_maps.py"
 
@@ -94,8 +91,7 @@ rule check:
         mem_mb=lambda wildcards, attempt: REQUESTS.memory("check", wildcards, attempt),
         runtime=lambda wildcards, attempt: REQUESTS.check_minutes(config["check"]["budget"], attempt),
     params:
-        **recorded("check"),
-        branch=lambda wildcards: split_target(wildcards.target)[1],
+        **recorded("check", "target"),
         check=plain(config["check"]),
     script:
         "../scripts/check.py"
