@@ -204,8 +204,7 @@ def used_attacks(plan: Plan) -> set[str]:
 def used_cascades(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     """Data set and entry of every cascade of the studies."""
     for study in plan["studies"].values():
-        cascades = study.get("cascades", {}).values()
-        yield from ((dataset, cascade) for dataset in study["datasets"] for cascade in cascades)
+        yield from ((dataset, one) for dataset in study["datasets"] for one in study.get("cascades", {}).values())
 
 
 def used_models(plan: Plan, dataset: str | None = None) -> list[str]:
