@@ -9,7 +9,7 @@ from torch import nn
 
 from pipeline_lib.defenses.generators.denoising import Denoising
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.networks.generators.diffusion import TIMES, Diffusion, DiffusionNetwork
+from pipeline_lib.networks.generators.diffusion import TIMES, Diffusion, DiffusionNetwork, reverse_times
 from pipeline_lib.randomness.draws import drawing
 from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.transforms.bpda import transformed
@@ -79,6 +79,35 @@ def test_noise_is_added_by_the_schedule_and_a_perfect_denoiser_has_no_loss(netwo
     assert loss_of(network) < 1e-4
     network.unet = PredictsNothing()
     assert loss_of(network) == pytest.approx(1.0, abs=0.1)  # the variance of the noise, a guess
+
+
+@pytest.mark.parametrize(
+    ("fraction", "steps", "times"), [(0.1, 1, [99]), (0.1, 5, [99, 79, 59, 39, 19]), (0.003, 3, [2, 1, 0])]
+)
+def test_a_fraction_of_the_diffusion_is_passed_backwards_from_its_last_time(fraction, steps, times):
+    assert reverse_times(fraction, steps) == times
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_the_noise_added_is_that_of_the_fraction_for_any_number_of_steps(network, steps):
+    """A denoiser that finds no noise returns the noisy image, scaled: what it was given is seen by its first time."""
+    seen = []
+
+    class Watches(PredictsNothing):
+        def forward(self, noisy: torch.Tensor, times: torch.Tensor) -> SimpleNamespace:
+            seen.append((times[0].item(), noisy.std().item()))
+            return super().forward(noisy, times)
+
+    network.unet = Watches()
+    purified(network, torch.full((1, 3, 64, 64), 0.5), "a", fraction=0.2, steps=steps)
+    assert seen[0][0] == 199
+    assert seen[0][1] == pytest.approx((1 - PRODUCTS[199]).sqrt().item(), rel=0.02)
+    assert len(seen) == steps
+
+
+def test_more_steps_than_times_are_refused(network):
+    with pytest.raises(PipelineError, match="5 steps are more than the 4 times of 0.004 of the diffusion"):
+        purified(network, uniform(1, 3, 8, 8), "a", fraction=0.004, steps=5)
 
 
 def test_draws_belong_to_a_clip_and_the_gradient_is_exact(network):

@@ -14,6 +14,19 @@ TIMES = 1000
 NEEDED = "a diffusion model needs the library diffusers: pip install 'diffusers>=0.35'"
 
 
+def reverse_times(fraction: float, steps: int) -> list[int]:
+    """The times of a reverse process after a fraction of the diffusion, evenly spaced. The first is the last one that
+    the fraction contains, so that its noise does not depend on the number of steps.
+
+    Raises:
+        PipelineError: for more steps than the fraction has times.
+    """
+    last = round(fraction * TIMES)
+    if steps > last:
+        raise PipelineError(f"{steps} steps are more than the {last} times of {fraction:g} of the diffusion")
+    return [round(last * step / steps) - 1 for step in range(steps, 0, -1)]
+
+
 @method
 class Diffusion:
     """diffusers' `UNet2DModel`, which predicts the noise in images, with 1,000 times of a linear schedule.
@@ -68,8 +81,8 @@ class DiffusionNetwork(nn.Module):
     ) -> Tensor:
         """Images after a fraction of the forward process, then `steps` steps of the reverse one; differentiable."""
         backwards = schedule()
-        backwards.set_timesteps(max(1, round(steps / fraction)))
-        times = backwards.timesteps[-steps:]
+        backwards.set_timesteps(timesteps=reverse_times(fraction, steps))
+        times = backwards.timesteps
         state = self.noised(images, times[:1].to(images.device).expand(len(images)), noise)
         for time in times:
             predicted = self.predicted(state, time.to(images.device).expand(len(images)))
