@@ -3,11 +3,13 @@
     python benchmarks/measured.py --title "The demo" --command "make demo" --tables results/tables \
         --out resources/measured/demo.md
 
-The page is written again: each table with its title and caption, and the machine and versions of this program's run.
+The page is written again: each table with its title and caption, and the machine and versions of this program's run;
+with `--sheets results/figures` also a table of the masking sheets there, a row for each.
 In the other files the lines between `<!-- table NAME -->` and `<!-- end -->` are replaced by the table of that name.
 """
 
 import argparse
+import csv
 import platform
 import re
 from importlib.metadata import version
@@ -15,9 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.figures.masking import LABELS, as_written
 
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 AUDIT = "audit"  # a row for each set: too long for a document
+SHEETS = "Accuracy in percent under one attack in several forms, and under increasing bounds (the last one: none)."
 
 
 class Table(NamedTuple):
@@ -38,6 +42,39 @@ def read_tables(folder: Path) -> dict[str, Table]:
     if not found:
         raise PipelineError(f"{folder}: no tables there; run the workflow first")
     return found
+
+
+def read_sheet(path: Path) -> dict[str, str]:
+    """Column -> cell of one masking sheet: forms of the attack with intervals, bounds without, and the verdict."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    cells = {"transform": path.stem.removeprefix("masking_").replace("_", " ")}
+    for row in rows:
+        measured, low, high = (float(row[key]) for key in ("measured", "low", "high"))
+        if row["part"] in LABELS:
+            cells[LABELS[row["part"]]] = f"{measured:.1f} [{low:.1f}, {high:.1f}]"
+        else:
+            cells[f"{row['part']} {as_written(float(row['value']))}"] = f"{measured:.1f}"
+    return cells | {"verdict": rows[0]["verdict"]}
+
+
+def read_sheets(folder: Path) -> Table:
+    """The masking sheets of a folder of figures as one table; PipelineError if there is none."""
+    sheets = [read_sheet(path) for path in sorted(folder.glob("masking_*.csv"))]
+    if not sheets:
+        raise PipelineError(f"{folder}: no masking_*.csv there; run the workflow first")
+    named = dict.fromkeys(column for sheet in sheets for column in sheet)
+    bounds = [column for column in named if column.startswith(("bound ", "steps "))]
+    bounds.sort(key=lambda column: (column.split()[0], fraction(column.split()[1])))
+    columns = ["transform", *(name for name in LABELS.values() if name in named), *bounds, "verdict"]
+    lines = [columns, ["---"] * len(columns), *([sheet.get(column, "") for column in columns] for sheet in sheets)]
+    return Table("Masking sheets", "\n".join(f"| {' | '.join(line)} |" for line in lines), SHEETS)
+
+
+def fraction(text: str) -> float:
+    """A number that may be written as a fraction, 8/255."""
+    above, _, below = text.partition("/")
+    return float(above) / float(below or 1)
 
 
 def page(title: str, command: str, tables: dict[str, Table]) -> str:
@@ -62,10 +99,12 @@ def main() -> None:
     parser.add_argument("--title", default="The demo")
     parser.add_argument("--command", default="make demo", help="that made the tables; written on the page")
     parser.add_argument("--tables", type=Path, default=Path("results/tables"))
+    parser.add_argument("--sheets", type=Path, help="folder of figures, for the masking sheets in it")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--within", type=Path, nargs="*", default=[], help="files with blocks")
     options = parser.parse_args()
     tables = read_tables(options.tables)
+    tables |= {"sheets": read_sheets(options.sheets)} if options.sheets else {}
     inside = {file: with_tables(file.read_text(), tables, file) for file in options.within}
     for file, text in ({options.out: page(options.title, options.command, tables)} | inside).items():
         file.write_text(text)
