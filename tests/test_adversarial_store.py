@@ -15,6 +15,7 @@ from pipeline_lib.clips.adversarial_store import (
     eight_bit,
     enlarged,
     in_dtype,
+    require_attack,
     write_adversarial,
 )
 from pipeline_lib.clips.seal import block_size, seal
@@ -170,3 +171,10 @@ def test_a_margin_is_black_on_each_side():
     assert (frames[:, :, 2:5, 2:6] == 9).all()
     assert frames.sum() == 9 * 2 * 3 * 4 * 3
     assert enlarged(FRAMES, 0) is FRAMES
+
+
+def test_a_set_of_another_attack_is_named_with_both_values(clean, tmp_path):
+    path = written(clean, tmp_path / "set.h5", FRAMES)
+    require_attack(path, {"a": 1, "b": 2})
+    with pytest.raises(PipelineError, match=r"made by another attack: b is 2 in the file, 3 here$"):
+        require_attack(path, {"a": 1, "b": 3})

@@ -99,3 +99,17 @@ def test_unknown_severities_and_clips_that_are_too_short_are_named_before_any_jo
         resolved(short)
     with pytest.raises(PipelineError, match="too short"):
         TemporalCorruption(kind="freeze")(linear, CLIPS[:, :, :1], generators())
+
+
+def test_the_center_of_a_zoom_is_that_of_the_frame():
+    """Also of a frame that is not square: a frame upside down and mirrored stays one."""
+    frames = CLIPS[:, :, 0]
+    torch.testing.assert_close(zoomed(frames.flip(2, 3), 1.3), zoomed(frames, 1.3).flip(2, 3))
+
+
+@pytest.mark.parametrize("kind", ["jumble", "box_jumble"])
+def test_two_frames_change_places(kind):
+    """A jumble has at least one box, whose frames change places; jumbled boxes are at least two."""
+    made = TemporalCorruption(kind=kind, severity=5)(linear, CLIPS[:, :, :2], generators())
+    turned = [torch.equal(one, clip.flip(1)) for one, clip in zip(made, CLIPS[:, :, :2], strict=True)]
+    assert 0 < sum(turned) < len(CLIPS)

@@ -98,3 +98,7 @@ def test_the_loss_is_in_bits_per_value(network, images):
         found = MaximumLikelihood().objective(network, given, labels, lambda name: [])
         torch.testing.assert_close(found.loss, bits)
         assert found.figures["generator_guess"] == 8
+
+
+def test_one_image_alone_has_the_likelihood_that_it_has_beside_others(network, images):
+    torch.testing.assert_close(network(images[:1]), network(images)[:1], rtol=1e-4, atol=1e-5)

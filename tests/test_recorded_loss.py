@@ -98,3 +98,12 @@ def test_a_criterion_is_climbed_and_cross_entropies_are_noted():
     (noted,) = recorded.losses
     assert torch.equal(noted, nn.functional.cross_entropy(network(clips), labels, reduction="none"))
     assert torch.equal(recorded.first_clip, clips[:1])
+
+
+def test_a_record_until_now_is_not_changed_by_later_calls():
+    recorded = RecordedLoss(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.tensor([0, 1]))
+    recorded(torch.rand(2, 4, requires_grad=True))
+    kept = recorded.until_now()
+    recorded(torch.rand(2, 4, requires_grad=True))
+    assert (len(kept.losses), len(kept.correct)) == (1, 1)
+    assert (len(recorded.losses), len(recorded.correct)) == (2, 2)

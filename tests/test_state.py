@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline_lib.training.state import State
+from pipeline_lib.training.state import State, remove, save_micro_batches, saved_micro_batches
 
 
 def at_epoch(state: State, epoch: int, weight: float) -> State:
@@ -49,3 +49,15 @@ def test_buffers_are_put_back_as_they_were_when_they_were_kept():
     assert not torch.equal(network.running_mean, before["running_mean"])
     put_back()
     assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+
+
+def test_a_finished_run_leaves_nothing(state, tmp_path):
+    for _ in range(2):
+        state.save(tmp_path)
+    save_micro_batches(tmp_path, 2)
+    save_micro_batches(tmp_path, 16)
+    assert saved_micro_batches(tmp_path) == 16
+    remove(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert saved_micro_batches(tmp_path) == 1
+    remove(tmp_path)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from limits import open_files_limit
+from pipeline_lib.clips import store_writer
 from pipeline_lib.clips.decode import Decoding, decode_to_store
 from pipeline_lib.clips.sampling import UniformStride
 from pipeline_lib.clips.splits import Ucf101, Video
@@ -223,3 +224,20 @@ def test_a_broken_video_of_a_data_set_is_named_or_tolerated(tmp_path: Path) -> N
     decode_to_store(out, tmp_path, "train", Ucf101(), SPEC, Decoding(tolerate=[broken]), 1)
     assert len(Clips(out)) == 3
     assert broken not in Clips(out).videos
+
+
+@pytest.mark.parametrize(("frames", "name"), [(2, "v"), (2, "v" * 500), (500, "v")])
+def test_the_space_that_is_reserved_first_is_enough(tmp_path, monkeypatch, frames, name):
+    """For long names and for many frame numbers, too."""
+    reserved = []
+    monkeypatch.setattr(store_writer, "reserve", lambda path, size: reserved.append(size))
+    clips = [DecodedClip(np.zeros((frames, 1, 1, 3), np.uint8), np.arange(frames))] * 40
+    videos = [Video(f"{name}{number}", 0) for number in range(40)]
+    write(tmp_path / "clips.h5", clips, videos, shape=(frames, 1, 1, 3))
+    first, laid_out = reserved
+    assert laid_out <= first < laid_out + store_writer.FILE_BYTES + 40 * store_writer.ROW_BYTES
+
+
+def test_the_order_of_settings_does_not_change_the_store(tmp_path):
+    one = write(tmp_path / "a.h5", spec={"a": 1, "b": {"c": 2, "d": 3}})
+    assert write(tmp_path / "b.h5", spec={"b": {"d": 3, "c": 2}, "a": 1}).read_bytes() == one.read_bytes()

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline_lib.training.loop import _initial_state
 from pipeline_lib.training.processes import Processes
 from pipeline_lib.training.schedules import OneCycle
+from pipeline_lib.training.state import save_micro_batches
 from pipeline_lib.training.task import Task, Training
 
 
@@ -35,3 +37,12 @@ def test_micro_batches_double_until_each_process_has_one_clip_in_each(batch_size
         found.append(cut)
     assert found == expected
     assert all(isinstance(number, int) for number in found)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 1), (2, 2), (3, 1)])
+def test_restarted_processes_continue_with_the_saved_number_of_micro_batches(tmp_path, count, expected):
+    """At most one for each clip of a process: a batch of five is two clips for one of two, and one for one of three."""
+    save_micro_batches(tmp_path, 4)
+    made = task([0] * 5, 5, processes=Processes(0, count))
+    found = _initial_state(torch.nn.Linear(1, 1), made, tmp_path).micro_batches
+    assert (found, type(found)) == (expected, int)

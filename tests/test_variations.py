@@ -14,7 +14,7 @@ from pipeline_lib.attacks.variations.flicker import Flicker
 from pipeline_lib.attacks.variations.flow import SmallFlow
 from pipeline_lib.attacks.variations.gabor import Gabor, gabor_kernel
 from pipeline_lib.attacks.variations.pose import TranslationRotation
-from pipeline_lib.attacks.variations.recolor import Recolor
+from pipeline_lib.attacks.variations.recolor import Recolor, interpolated
 from pipeline_lib.attacks.variations.weather import Fog, Snow, streak
 from pipeline_lib.errors import PipelineError
 
@@ -198,3 +198,10 @@ def test_some_frames_are_as_many_as_asked_for(choice):
     assert not region.admits(torch.ones_like(mask)).any()
     if choice == "even":
         assert mask[0, 0, :, 0, 0].tolist() == [True, False, True, False]
+
+
+def test_the_last_color_of_the_lattice_is_its_own():
+    lattice = torch.rand(1, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    corners = torch.tensor([[[3.0, 0.0, 3.0], [3.0, 0.0, 0.0], [3.0, 0.0, 1.0]]])
+    expected = torch.stack([lattice[0, :, 3, 3, 3], lattice[0, :, 0, 0, 0], lattice[0, :, 3, 0, 1]], 1)
+    torch.testing.assert_close(interpolated(lattice, corners)[0], expected)
