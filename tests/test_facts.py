@@ -176,3 +176,10 @@ def test_tables_without_records_say_so(made, tmp_path):
     assert read_long(paths["csv"])["identity"].eq("").all()
     partly = statements_of(layout, dict(facts) | {("AT", "pgd"): [None, None]})
     assert partly.notes == ["There is no record of what was measured in: AT / pgd."]
+
+
+def test_labels_that_look_like_numbers_stay_as_they_are_written(made, tmp_path):
+    labels = {"table": "1", "row": "007", "column": "10", "seeds": "3", "flag": "1.0", "worst_flag": "2.0"}
+    build_table(made[0], PAPER).assign(**labels).to_csv(tmp_path / "t.csv", index=False)
+    found = read_long(tmp_path / "t.csv")
+    assert {name: set(found[name]) for name in labels} == {name: {label} for name, label in labels.items()}

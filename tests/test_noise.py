@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline_lib.randomness.generators import clip_generators
+from pipeline_lib.randomness.generators import clip_generators, clip_seed
 from pipeline_lib.randomness.noise import fill_each, fill_in_threads, noise_like
 
 SHAPE = (5, 3, 4, 9, 7)
@@ -68,3 +68,10 @@ def test_a_gpu_gets_the_same_bits(fill):
     assert all(torch.equal(noise.cpu(), one_by_one(fill)) for noise in found)
     with torch.inference_mode():
         assert torch.equal(noise_like(clips, generators(), fill).cpu(), one_by_one(fill))
+
+
+def test_a_name_has_the_same_numbers_in_every_version():
+    """The first eight bytes of `printf 7:v_Archery_g01_c01.avi | sha256sum` are 1ef2359abefa0641."""
+    assert clip_seed(7, "v_Archery_g01_c01.avi") == 0x1EF2359ABEFA0641 >> 1
+    first = torch.rand(1, generator=clip_generators(7, ["v_Archery_g01_c01.avi"])[0])
+    assert torch.equal(first, torch.rand(1, generator=torch.Generator().manual_seed(0x1EF2359ABEFA0641 >> 1)))

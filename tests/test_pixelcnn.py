@@ -102,3 +102,5 @@ def test_the_loss_is_in_bits_per_value(network, images):
 
 def test_one_image_alone_has_the_likelihood_that_it_has_beside_others(network, images):
     torch.testing.assert_close(network(images[:1]), network(images)[:1], rtol=1e-4, atol=1e-5)
+    found = MaximumLikelihood().objective(network, images[:1], torch.zeros(1).long(), lambda name: [])
+    torch.testing.assert_close(found.loss, -network(images[:1]).mean() / math.log(2))
