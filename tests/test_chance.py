@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline_lib.reporting.chance import chance_of, flags
+from pipeline_lib.reporting.chance import CONSTANT_MARK, NOT_ABOVE_CONSTANT, chance_notes, chance_of, flags
 from pipeline_lib.reporting.column_means import mean_of_columns
 from pipeline_lib.reporting.metrics import envelope, estimate, wilson
 from pipeline_lib.reporting.tables import build_table
@@ -110,3 +110,12 @@ def test_means_of_dependent_columns_cover_in_93_to_97_percent() -> None:
     covered = np.mean([one.low <= 100 * rates.mean() <= one.high for one in found])
     assert 0.93 <= covered <= 0.97
     assert np.mean([one.high - one.low for one in found]) < 0.85 * np.diff(wilson(40, 108))
+
+
+def test_one_number_is_enough_to_state_what_a_constant_answer_gets() -> None:
+    given = pd.DataFrame({"constant": [np.nan, 25.0], "chance": [np.nan, 12.5], "flag": ["", NOT_ABOVE_CONSTANT]})
+    assert chance_notes(given) == [
+        "On these clips a constant answer gets 25.0 %, guessing 12.5 %.",
+        f"{CONSTANT_MARK} Not above a constant answer: the interval does not lie above 25.0 %.",
+    ]
+    assert chance_notes(given[:1]) == []

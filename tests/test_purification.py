@@ -169,6 +169,8 @@ def test_the_penalty_of_a_linear_critic_is_that_of_its_slope():
 def test_a_gan_of_another_size_is_refused():
     with pytest.raises(PipelineError, match="images of 8, 16, 32, ... pixels; size is 20"):
         Wgan(size=20)(0)
+    with pytest.raises(PipelineError, match="size is 4"):
+        Wgan(size=4)(0)
     draw = lambda name: clip_generators(0, ["a"])  # noqa: E731
     with pytest.raises(PipelineError, match=r"makes images of \(3, 8, 8\), and the clips are \(3, 16, 16\)"):
         Wasserstein().objective(made(SMALL_GAN), uniform(1, 3, 16, 16), torch.zeros(1).long(), draw)

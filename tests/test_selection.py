@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tiny
@@ -69,3 +70,15 @@ def test_held_out_clips_are_the_last_of_each_class_and_not_trained_on(clips):
 
 def test_the_score_is_in_percent():
     assert Scored(rows=3, correct=3.0, examples=4.0).accuracy == 75
+
+
+def test_the_last_of_each_class_by_name_are_held_out():
+    class Unordered:
+        labels = np.array([0, 0, 0, 1, 1, 1])
+        videos = ("c", "a", "b", "x", "z", "y")
+
+        def __len__(self):
+            return 6
+
+    rows, held = split_rows(Unordered(), 0.3)
+    assert (rows.tolist(), held.tolist()) == ([1, 2, 3, 5], [0, 4])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -143,3 +144,36 @@ def test_the_warm_up_of_a_selection_is_a_part_of_the_training_and_no_more(tmp_pa
     assert epochs[0.5][0] == epochs[1.0][0]
     assert epochs[0.5][1] != epochs[1.0][1]
     assert epochs[0.0][1] != epochs[0.5][1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passes(HeadApart):
+    """Several passes in a step, the last one through the head only."""
+
+    count: int
+    seen: ClassVar[list] = []
+
+    def objective(self, network, clips, labels, draw):
+        self.seen.append(tuple(torch.rand(1, generator=generator).item() for generator in draw("noise")))
+        return super().objective(network, clips, labels, draw)
+
+    def of_the_head(self, network, clips, labels, draw):
+        return mean_cross_entropy(network.fc(network.fc.weight.detach()), torch.arange(len(network.fc.weight)))
+
+    def step(self, update):
+        for _ in range(self.count):
+            figures = update.gradients(self.objective)
+        update.gradients(self.of_the_head)
+        assert update.network.conv1.weight.grad is None
+        return figures
+
+
+def test_passes_draw_numbers_of_their_own_and_leave_no_gradients_to_the_next(tmp_path, clips):
+    found = []
+    for count in (1, 3):
+        Passes.seen.clear()
+        method = {"method": f"{__name__}:Passes", "rate": 0.1, "count": count}
+        trained(tmp_path / str(count), with_training(method, epochs=1), clips)
+        found.append([*Passes.seen])
+    assert len(set(found[1])) == len(found[1])
+    assert found[1][::3] == found[0]

@@ -129,6 +129,9 @@ def test_gabor_noise_stays_inside_its_bound_and_its_kernel_is_a_wave():
     assert kernel[6, 6] == 1
     assert kernel[6, 8] == pytest.approx(-math.exp(-0.5))  # half a wave to the right
     torch.testing.assert_close(kernel, kernel.flip(0, 1))
+    narrow = gabor_kernel(0.0, 4.0, 1.5)
+    assert narrow.shape == (11, 11)
+    assert narrow[5, 7] == pytest.approx(-math.exp(-4 / 4.5))
 
 
 def test_recoloring_is_scipys_interpolation_on_the_color_cube():
@@ -205,3 +208,25 @@ def test_the_last_color_of_the_lattice_is_its_own():
     corners = torch.tensor([[[3.0, 0.0, 3.0], [3.0, 0.0, 0.0], [3.0, 0.0, 1.0]]])
     expected = torch.stack([lattice[0, :, 3, 3, 3], lattice[0, :, 0, 0, 0], lattice[0, :, 3, 0, 1]], 1)
     torch.testing.assert_close(interpolated(lattice, corners)[0], expected)
+
+
+@pytest.mark.parametrize("variation", VARIATIONS, ids=NAMES)
+def test_black_and_white_stay_in_the_box(variation):
+    made = drawn(variation, (CLIPS > 0.5).float())
+    for parameters in (made.first, torch.ones_like(made.first), -torch.ones_like(made.first)):
+        shown = made.show(parameters)
+        assert 0 <= shown.min() <= shown.max() <= 1
+
+
+def test_the_costs_of_a_flow_and_of_a_recoloring_are_mean_squared_differences_of_neighbors():
+    flow = drawn(SmallFlow(grid=4, per="frame", smoothness=3), CLIPS)
+    x = flow.first
+    across, down = (x[..., 1:] - x[..., :-1]) ** 2, (x[..., 1:, :] - x[..., :-1, :]) ** 2
+    torch.testing.assert_close(flow.cost(x), 3 * (across.flatten(1).mean(1) + down.flatten(1).mean(1)))
+    colors = drawn(Recolor(epsilon=0.1, lattice=4, smoothness=3), CLIPS)
+    x = colors.first
+    blue = (x[..., 1:] - x[..., :-1]) ** 2
+    green = (x[..., 1:, :] - x[..., :-1, :]) ** 2
+    red = (x[:, :, 1:] - x[:, :, :-1]) ** 2
+    expected = 3 * sum(one.flatten(1).mean(1) for one in (red, green, blue))
+    torch.testing.assert_close(colors.cost(x), expected)
