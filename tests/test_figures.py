@@ -108,8 +108,25 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "masking": lambda: draw_masking(sheet(12), "Halftone, adversarially trained"),
     "masking without steps": lambda: draw_masking(sheet(8), "Halftone"),
     "table": lambda: draw_table(table(), "A study", "A note that is long enough to need more than one line. " * 4),
+    "map": lambda: draw_table(
+        many(30, 60), "A large study", "A note that is long enough to need more than one line. " * 4
+    ),
     "narrow": lambda: draw_table(table().query("column == 'clean'"), note="Orientation only. " * 9),
 }
+
+
+def many(rows: int, columns: int) -> pd.DataFrame:
+    """A table of many cells; the first has no number."""
+    labels = [
+        (f"Model number {row}, with a long name", f"attack_{column}")
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    cells = pd.DataFrame(labels, columns=["row", "column"]).assign(
+        table="many", measured=np.linspace(0, 100, len(labels))
+    )
+    cells.loc[0, "measured"] = np.nan
+    return cells
 
 
 @cache
@@ -307,6 +324,18 @@ def test_table_figure_prints_every_measured_value_and_draws_every_interval() -> 
         np.testing.assert_array_equal(intervals, column[["low", "high"]].to_numpy())
         best = [text.get_text() for text in panel.texts if text.get_fontweight() == "bold"]
         assert best == [f"{column['measured'].max():.1f}"]
+
+
+def test_a_table_of_many_cells_is_a_map_of_its_numbers_of_limited_size() -> None:
+    figure, cells = drawn("map"), many(30, 60)
+    panel = figure.axes[0]
+    shown = panel.images[0].get_array()
+    np.testing.assert_array_equal(shown.filled(np.nan), cells["measured"].to_numpy().reshape(30, 60))
+    assert panel.images[0].get_clim() == (0, 100)
+    assert [tick.get_text() for tick in panel.get_xticklabels()][:2] == ["attack 0", "attack 2"]
+    assert list(panel.get_xticks())[:2] == [0, 2]
+    assert len(panel.get_yticklabels()) == 30
+    assert draw_table(many(1000, 3)).get_figheight() < 13
 
 
 @WIDTHS

@@ -6,6 +6,7 @@ which does the work, so a job measures itself.
 
 import csv
 import json
+import os
 import resource
 import sys
 import time
@@ -21,15 +22,18 @@ from pipeline_lib.jobs.warm import preloaded_files
 ENDING = ".used.json"
 TABLE = "logs/used.csv"
 COLUMNS = (
-    *("job", "rule", "threads", "seconds", "asked_minutes", "peak_mb", "asked_mb", "asked_by_used", "gpu_peak_mb"),
-    *("estimated_mb", "tflop"),
+    *("job", "rule", "threads", "seconds", "cpu_seconds", "asked_minutes", "peak_mb", "asked_mb", "asked_by_used"),
+    *("gpu_peak_mb", "estimated_mb", "tflop"),
 )
 
 
 @contextmanager
 def measured(snakemake: Any) -> Iterator[None]:
-    """Writes beside the log of a job, after its body, what the job asked for and used; nothing after an error."""
-    began = time.monotonic()
+    """Writes beside the log of a job, after its body, what the job asked for and used; nothing after an error.
+
+    cpu_seconds: of all its threads and of processes that it started and that have ended.
+    """
+    began, computed = time.monotonic(), cpu_seconds()
     yield
     asked = getattr(snakemake, "resources", {})
     estimate = getattr(getattr(snakemake, "params", None), "estimate", None) or {}
@@ -37,6 +41,7 @@ def measured(snakemake: Any) -> Iterator[None]:
         "rule": snakemake.rule,
         "threads": getattr(snakemake, "threads", 1),
         "seconds": round(time.monotonic() - began, 2),
+        "cpu_seconds": round(cpu_seconds() - computed, 2),
         "asked_minutes": asked.get("runtime"),
         "peak_mb": round(peak_mb()),
         "asked_mb": asked.get("mem_mb"),
@@ -46,6 +51,12 @@ def measured(snakemake: Any) -> Iterator[None]:
     }
     with suppress(OSError):  # a result is not lost for it
         Path(snakemake.log[0]).with_suffix(ENDING).write_text(json.dumps(facts) + "\n")
+
+
+def cpu_seconds() -> float:
+    """CPU time so far of this process and of those that it started and that have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def peak_mb() -> float:

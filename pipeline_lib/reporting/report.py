@@ -14,6 +14,9 @@ from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import NO_SPACE
 
+# In Snakemake's page, what the files of the report are.
+RESULTS = "\n    var results = "
+
 
 def make_report(
     snakefile: str,
@@ -47,11 +50,27 @@ def make_report(
             if finished.returncode or not page.exists():
                 require_space(finished.stderr)
                 raise PipelineError(f"{output}: snakemake --report failed: {finished.stderr.strip()[-2000:]}")
-            if script:
-                page.write_text(with_script(page.read_text(), Path(script).read_text()))
+            content = without_parameters(page.read_text())
+            page.write_text(with_script(content, Path(script).read_text()) if script else content)
             page.replace(temporary)
     finally:
         remove_pages(output)
+
+
+def without_parameters(page: str) -> str:
+    """Return Snakemake's page without the parameters of the jobs, pages of text for each file; results have records.
+
+    They are in the JSON object of a line `var results = {...};`. A page without such a line stays as it is.
+    """
+    before, start, after = page.partition(RESULTS)
+    line, end, rest = after.partition(";\n")
+    try:
+        files = json.loads(line)
+        for facts in files.values():
+            facts["job_properties"]["params"] = ""
+    except (ValueError, AttributeError, TypeError, KeyError):  # of another version of Snakemake
+        return page
+    return f"{before}{start}{json.dumps(files)}{end}{rest}"
 
 
 def with_script(page: str, script: str) -> str:

@@ -27,10 +27,6 @@
       if ([...list.children].every((item) => item.tagName === "LI")) return;
       [list, ...list.children].forEach((element) => element.tagName !== "TABLE" && element.setAttribute("role", "presentation"));
     });
-    // The settings of a job are in the records of the results, and here would be pages of text.
-    document.querySelectorAll("nav li").forEach((item) => {
-      item.hidden = /^(identity|layouts?|entries|files|sets|entry)=/.test(item.textContent);
-    });
   };
   const hide = () => narrow.matches && app.setState({ hideNavbar: true });
   // Browsers open no address of more than 2 MB, which a page of clips can be; one of a blob is short.

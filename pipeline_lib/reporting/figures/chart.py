@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 def draw_table(table: pd.DataFrame, title: str = "", note: str = "", quantity: str = "accuracy (%)") -> Figure:
     """Return a table in long form as panels per column and lines per row, 0 to 100 % on every axis.
 
-    Columns that do not fit side by side follow below.
+    Columns that do not fit side by side follow below. A table of more than `chart_map.MOST_CELLS` is a map of colors.
 
     table: of `tables.build_table`, or of `faults.with_faults`, which marks numbers. title: default, the table's name.
     note: at the bottom. quantity: what the numbers are, with its unit.
     """
+    from pipeline_lib.reporting.figures.chart_map import MOST_CELLS, draw_map
     from pipeline_lib.reporting.style import legend_columns, new_figure, width, wrapped
     from pipeline_lib.reporting.tables import PARAMETERS
 
     table = table[table["column"] != PARAMETERS]
+    if len(table) > MOST_CELLS:
+        return draw_map(table, title or table["table"].iloc[0], note, quantity)
     rows, columns = list(table["row"].unique()), list(table["column"].unique())
     down = -(-len(columns) // max(1, int((width() - LABELS) / PANEL)))
     side = -(-len(columns) // down)
