@@ -2,16 +2,19 @@
 
     python benchmarks/plan.py            # every job, each in two processes of its own: one counted, one measured
     python benchmarks/plan.py --only "train avg" --scratch /tmp/plan
+    python benchmarks/plan.py --only "standard-s0 multibn" --steps memory    # peak memory, and what such a job asks for
 
 Jobs are the workflow's own functions on random clips, a few batches of them.
 """
 
 import argparse
 import json
+import math
 import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +31,7 @@ from pipeline_lib.configuration.config import read_config
 from pipeline_lib.configuration.estimates import Estimates
 from pipeline_lib.configuration.parameters import attack_entry
 from pipeline_lib.configuration.pass_costs import Work
+from pipeline_lib.configuration.requests import MARGIN, SNAKEMAKE_MB
 from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.evaluation.adversarial import SetFiles, make_adversarial_set
@@ -44,6 +48,9 @@ from pipeline_lib.training.job import Inputs, Outputs, train_model
 ROOT = Path(__file__).parents[1]
 CLASSES = ["a", "b"]
 EMBEDDED = ("demo", "demo_sweeps", "generative")  # configurations with data sets of their own
+
+
+STEPS = ("counts", "memory")
 
 
 class Case(NamedTuple):
@@ -69,6 +76,7 @@ CASES = [
     Case("attack", "demo", "synthetic", "standard-s0", 72, 36, "pgd"),
     Case("attack", "demo_sweeps", "synthetic", "multibn-s0", 72, 36, "pgd_20"),
     Case("predict", "demo", "synthetic", "multibn-s0", 72, 36),
+    Case("train", "cifar10", "cifar10", "cifar10_standard-s0", 256, 128),
     Case("train", "cifar10", "cifar10", "cifar10_avg-s0", 256, 128),
     Case("train", "cifar10", "cifar10", "cifar10_multibn-s0", 256, 128),
     Case("attack", "cifar10", "cifar10", "cifar10_standard-s0", 200, 200, "pgd"),
@@ -76,6 +84,8 @@ CASES = [
     Case("train", "ucf101_3class_gpu", "ucf101_3class", "avg-s0", 8, 4),
     Case("attack", "ucf101_3class_gpu", "ucf101_3class", "standard-s0", 8, 4, "roa"),
     Case("predict", "ucf101_3class_gpu", "ucf101_3class", "standard-s0", 16, 8),
+    Case("train", "multibn", "ucf101", "standard-s0", 4, 4),
+    Case("attack", "multibn", "ucf101", "standard-s0", 2, 2, "pgd"),
     Case("train", "generative", "shapes", "wgan-s0", 160, 16),
     Case("train", "generative", "shapes", "defense_gan-s0", 32, 16),
     Case("attack", "generative", "shapes", "defense_gan-s0", 16, 16, "pgd"),
@@ -161,10 +171,10 @@ def child(case: Case, folder: Path, counts: bool) -> None:
     print(json.dumps({"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}))
 
 
-def measured(case: Case, folder: Path) -> dict[str, float]:
-    """Operations and peak memory of a job, each of a process of its own."""
-    found: dict[str, float] = {}
-    for how in ("counts", "memory"):
+def measured(case: Case, folder: Path, steps: Sequence[str]) -> dict[str, float]:
+    """Operations and peak memory of a job, each of a process of its own; those of steps left out are unknown (NaN)."""
+    found = {"operations": math.nan, "memory": math.nan}
+    for how in steps:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             prepare = [sys.executable, __file__, "--child", case.name, "--scratch", scratch]
             for step in ("prepare", how):
@@ -179,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], help="parts of the names of jobs")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--steps", choices=STEPS, nargs="+", default=STEPS)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--step", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -190,14 +201,17 @@ def main() -> None:
             child(case, options.scratch, options.step == "counts")
         return
     print(f"torch {torch.__version__}, {len(CASES)} jobs, one thread")
-    print("| job | operations, TFLOP | planned | error | peak memory, MB | planned | error |\n" + "|---" * 7 + "|")
+    heads = "job | operations, TFLOP | planned | error | peak memory, MB | planned | error | asked for | asked / used"
+    print(f"| {heads} |\n{'|---' * 9}|")
     for case in CASES:
         if not options.only or any(part in case.name for part in options.only):
-            real, plan = measured(case, options.scratch), planned(case)
+            real, plan = measured(case, options.scratch, options.steps), planned(case)
+            asked = MARGIN * plan.memory + SNAKEMAKE_MB
             errors = [plan.operations / real["operations"] - 1, plan.memory / real["memory"] - 1]
             print(
                 f"| {case.name} | {real['operations'] / 1e12:.3g} | {plan.operations / 1e12:.3g} | {errors[0]:+.0%} "
-                f"| {real['memory']:.0f} | {plan.memory:.0f} | {errors[1]:+.0%} |",
+                f"| {real['memory']:.0f} | {plan.memory:.0f} | {errors[1]:+.0%} "
+                f"| {asked:.0f} | {asked / real['memory']:.2f} |",
                 flush=True,
             )
 

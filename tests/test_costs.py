@@ -8,7 +8,15 @@ import torch
 
 import tiny
 from pipeline_lib.entries.building import build
-from pipeline_lib.jobs.costs import estimated_counts, kept_passes, minutes, passes
+from pipeline_lib.jobs.costs import (
+    START_MINUTES,
+    TIMES_MEASURED,
+    estimated_counts,
+    kept_passes,
+    minutes,
+    passes,
+)
+from pipeline_lib.jobs.runs import SAVE_EVERY_SECONDS
 from planning import ROOT
 
 SHAPE = (4, 40, 30)
@@ -25,7 +33,14 @@ def test_the_memory_of_an_extended_network_is_that_of_its_stem():
 
 def test_a_repeated_job_asks_for_as_many_times_more():
     for attempt in (1, 2, 3):
-        assert minutes(600, attempt) == attempt * minutes(600, 1) == attempt * (15 + 2 * 10)
+        assert minutes(600, attempt) == attempt * minutes(600, 1) == attempt * (START_MINUTES + 2 * 10)
+    assert minutes(600, 1, TIMES_MEASURED) == START_MINUTES + 1.5 * 10
+
+
+def test_the_least_request_lasts_for_a_start_and_what_a_job_may_lose_at_its_limit():
+    """A job that is asked to stop two minutes before its limit has saved at least once."""
+    assert minutes(0, 1) * 60 > SAVE_EVERY_SECONDS + 120
+    assert minutes(0.1, 1) == START_MINUTES + 1  # whole minutes, not fewer
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3])

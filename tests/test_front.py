@@ -116,15 +116,20 @@ def test_the_first_page_has_a_table_s_summaries_or_its_first_columns(columns: li
 
 
 def test_the_costs_state_what_jobs_asked_for_and_used_by_rule(tmp_path: Path) -> None:
-    facts = [("train", 3600, 800, 1000), ("train", 5400, 500, 1000), ("attack", 36, 500, 1000), ("table", 9, 400, None)]
-    names = ("rule", "seconds", "peak_mb", "asked_mb")
+    facts = [
+        *(("train", 3600, 800, 1000, 120), ("train", 5400, 500, 1000, 99)),
+        *(("attack", 36, 500, 1000, None), ("table", 9, 400, None, None), ("features", 600, 500, None, 10)),
+    ]
+    names = ("rule", "seconds", "peak_mb", "asked_mb", "asked_minutes")
     used = [dict(zip(names, one, strict=True)) for one in facts]
     used = [one | {"asked_by_used": one["asked_mb"] and one["asked_mb"] / one["peak_mb"]} for one in used]
     cost = rendered(tmp_path, [], [], used).partition("What it cost")[2].partition("How it was made")[0]
     rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", cost)]
-    assert rows[0] == ["rule", "jobs", "hours", "largest memory, MB", "asked for, MB", "asked / used"]
-    assert rows[1] == ["train", "2", "2.5", "800", "1,000", "1.25 to 2.00"]
-    assert rows[2:] == [["attack", "1", "0.01", "500", "1,000", "2.00"]]
+    memory = ["rule", "jobs", "hours", "largest memory, MB", "asked for, MB", "asked / used"]
+    assert rows[0] == [*memory, "longest, minutes", "asked for, minutes"]
+    assert rows[1] == ["train", "2", "2.5", "800", "1,000", "1.25 to 2.00", "90", "99 to 120"]
+    assert rows[2:] == [["attack", "1", "0.01", "500", "1,000", "2.00", "0.6", ""]]
+    assert "1 of 3 ended within these. The others asked for 1.10 to 2.00 times what they took." in cost
     assert "asked / used" not in rendered(tmp_path, [], [], used[3:])
 
 

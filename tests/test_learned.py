@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.configuration.requests import MARGIN, SNAKEMAKE_MB, TERA
-from pipeline_lib.jobs.costs import minutes
+from pipeline_lib.jobs.costs import START_MINUTES, TIMES_ASSUMED, TIMES_MEASURED, minutes
 from pipeline_lib.jobs.learned import Use, learned
 from pipeline_lib.jobs.used import COLUMNS, TABLE, measured, write_table
 from test_requests import JOBS, SOURCE, requests
 from test_used import job
+
+RATE = {frozenset({"d", "a"}): 0.2}
 
 
 def written(results: Path, *rows: dict[str, object]) -> Path:
@@ -21,25 +23,36 @@ def written(results: Path, *rows: dict[str, object]) -> Path:
 
 
 def row(rule: str, peak: float, seconds: float = 10, **others: object) -> dict[str, object]:
-    return {"rule": rule, "peak_mb": peak, "seconds": seconds, "estimated_mb": 1000, "tflop": 2} | others
+    job = f"d/{rule}/a-s0"
+    return {"rule": rule, "job": job, "peak_mb": peak, "seconds": seconds, "estimated_mb": 1000, "tflop": 2} | others
 
 
-def test_the_largest_memory_and_the_slowest_rate_of_each_rule_count(tmp_path):
-    written(tmp_path, row("train", 800, 10), row("train", 1100, 40), row("attack", 500, 1))
-    assert learned(tmp_path, on_gpu=False) == {"train": Use(1.1, 0.05), "attack": Use(0.5, None)}
+def test_the_largest_memory_of_a_rule_and_the_median_rate_over_seeds_count(tmp_path):
+    """A job that waited for others, and one of a second, change no rate."""
+    a, b, attack = (frozenset({"d", *names}) for names in ("a", "b", ("b-lp", "pgd")))
+    seeds = [row("train", 800, seconds, job=f"d/train/a-s{seed}") for seed, seconds in enumerate((10, 8, 900))]
+    others = [row("attack", 500, 1), row("attack", 400, 20, job="d/attack/b-s0-lp/pgd")]
+    predicted = row("predict_clean", 400, 20, job="d/predict/b-s0/clean")
+    written(tmp_path, *seeds, row("train", 1100, 40, job="d/train/b-s0"), *others, predicted)
+    assert learned(tmp_path, on_gpu=False) == {
+        "train": Use(1.1, {a: 0.2, b: 0.05}),
+        "attack": Use(0.5, {attack: 0.1}),
+        "predict_clean": Use(0.4, {b: 0.1}),
+    }
+    assert learned(tmp_path, on_gpu=False)["train"].slowest == 0.05
     assert learned(tmp_path / "elsewhere", on_gpu=False) == {}
 
 
 def test_jobs_on_gpus_say_nothing_about_those_without(tmp_path):
     written(tmp_path, row("train", 800), row("train", 3000, gpu_peak_mb=5))
-    assert learned(tmp_path, on_gpu=True) == {"train": Use(3.0, 0.2)}
-    assert learned(tmp_path, on_gpu=False) == {"train": Use(0.8, 0.2)}
+    assert learned(tmp_path, on_gpu=True) == {"train": Use(3.0, RATE)}
+    assert learned(tmp_path, on_gpu=False) == {"train": Use(0.8, RATE)}
 
 
 @pytest.mark.parametrize("damage", [{"peak_mb": "many"}, {"estimated_mb": ""}, {"seconds": ""}, {"estimated_mb": -1}])
 def test_rows_that_state_no_estimate_or_are_damaged_are_left_out(tmp_path, damage):
     written(tmp_path, row("train", 800), row("train", 5000) | damage)
-    assert learned(tmp_path, on_gpu=False) == {"train": Use(0.8, 0.2)}
+    assert learned(tmp_path, on_gpu=False) == {"train": Use(0.8, RATE)}
 
 
 def test_a_table_of_an_earlier_version_or_of_other_bytes_teaches_nothing(tmp_path):
@@ -57,22 +70,29 @@ def test_what_a_job_writes_is_what_the_next_plan_reads(tmp_path):
     write_table(tmp_path)
     use = learned(tmp_path, on_gpu=False)["train"]
     assert use.memory > 0.1
-    assert use.tflops is None  # a job of no time
+    assert use.slowest is None  # a job of no time
 
 
 @pytest.mark.parametrize("rule", JOBS)
 def test_a_request_is_a_margin_over_what_was_used(rule):
     estimate = requests().estimate(rule, JOBS[rule])["mb"]
     for memory in (0.5, 1, 3):
-        own = requests(learned={rule: Use(memory, None)})
+        own = requests(learned={rule: Use(memory, {})})
         assert own.memory(rule, JOBS[rule], 1) == pytest.approx(MARGIN * memory * estimate + SNAKEMAKE_MB, abs=1)
-    assert requests(learned={"other": Use(3, 1)}).memory(rule, JOBS[rule], 1) == requests().memory(rule, JOBS[rule], 1)
+    assert requests(learned={"other": Use(3, {})}).memory(rule, JOBS[rule], 1) == requests().memory(rule, JOBS[rule], 1)
 
 
-def test_minutes_are_those_of_the_slowest_rate():
-    operations = requests().estimates.work("attack", SOURCE | {"attack": "pgd"}).operations
-    slow = requests(learned={"attack": Use(1, 1e-6)}).minutes("attack", SOURCE | {"attack": "pgd"}, 1)
-    assert slow == minutes(operations / (1e-6 * TERA), 1) > 15
+def test_minutes_are_those_at_the_rate_of_other_seeds_else_at_the_slowest():
+    attack = SOURCE | {"attack": "pgd"}
+    seconds = requests().estimates.work("attack", attack).operations / TERA
+    for names, rate, times in (
+        (("standard", "other"), 1e-3, TIMES_MEASURED),
+        (("others", "other"), 1e-4, TIMES_ASSUMED),
+    ):
+        keys = [frozenset({"synthetic", name, "pgd"}) for name in names]
+        rates = dict(zip(keys, (1e-3, 1e-4), strict=True))
+        asked = requests(learned={"attack": Use(1, rates)}).minutes("attack", attack, 1)
+        assert asked == minutes(seconds / rate, 1, times) > START_MINUTES
 
 
 def test_activations_are_memory_of_the_gpu_where_there_is_one():

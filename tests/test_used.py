@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,6 +36,7 @@ def test_a_jobs_memory_and_time_are_beside_its_log_and_in_the_table(tmp_path):
     assert float(train["asked_by_used"]) == pytest.approx(4000 / float(train["peak_mb"]), abs=0.01)
     assert 10 < float(train["peak_mb"]) <= peak_mb() + 1
     assert 0 <= float(train["seconds"]) < 60
+    assert 0 <= float(train["cpu_seconds"]) < 60
     assert (audit["job"], audit["asked_mb"], audit["asked_by_used"]) == ("audit", "", "")
 
 
@@ -62,3 +64,12 @@ def test_a_result_is_not_lost_where_nothing_can_be_written(tmp_path):
     with measured(SimpleNamespace(rule="train", log=[str(tmp_path / "nowhere/a.log")])):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cpu_time_is_that_of_the_job_and_of_its_processes(tmp_path):
+    code = "import time\nwhile time.process_time() < 0.4: pass"
+    with measured(job(tmp_path / "logs/a.log")):
+        subprocess.run([sys.executable, "-c", code], check=True)
+        time.sleep(0.5)
+    facts = json.loads((tmp_path / "logs/a.used.json").read_text())
+    assert 0.3 < facts["cpu_seconds"] < facts["seconds"]

@@ -7,9 +7,9 @@ from functools import cached_property
 from pipeline_lib.configuration.clip_numbers import Numbers
 from pipeline_lib.configuration.estimates import PROCESS_MB, Estimates
 from pipeline_lib.configuration.studies import Plan
-from pipeline_lib.jobs.costs import minutes
+from pipeline_lib.jobs.costs import START_MINUTES, TIMES_MEASURED, minutes
 from pipeline_lib.jobs.counts import Counts
-from pipeline_lib.jobs.learned import Use
+from pipeline_lib.jobs.learned import Use, names_of
 
 # Decoding needs no network: only a few frames of each video are in memory at once.
 DECODING_MB = 1500
@@ -20,7 +20,6 @@ CUDA_PROCESS_MB = 2200
 MARGIN = 1.25
 # In a cluster's job two Snakemake processes wait for the one that works.
 SNAKEMAKE_MB = 250
-STARTING_MINUTES = 10
 # What a job reaches without the key `tflops`: less than half of what a core of two with AVX-512 did on batches of
 # tiny networks (0.05), and a small GPU in fp32.
 CPU_TFLOPS_PER_THREAD, GPU_TFLOPS = 0.02, 1.5
@@ -81,15 +80,18 @@ class Requests:
         return int((each + others + SNAKEMAKE_MB) * attempt)
 
     def minutes(self, rule: str, wildcards: Mapping[str, str], attempt: int) -> int:
-        """Minutes of a job with a network, by its operations."""
-        rate = self.learned[rule].tflops if rule in self.learned else None
-        work = self.estimates.work(rule, wildcards)
-        computed = work.operations / ((rate or self.tflops * self._processes(rule)) * TERA)
-        return minutes(computed + work.seconds, attempt)
+        """Minutes of a job with a network, by its operations, at the rate of earlier jobs that differ by their seed,
+        else at the slowest of the rule, else at that of the device."""
+        work, use = self.estimates.work(rule, wildcards), self.learned.get(rule)
+        if use and (own := use.rates.get(names_of(wildcards.values()))):
+            # In it is all that is not operations.
+            return minutes(work.operations / (own * TERA), attempt, TIMES_MEASURED)
+        rate = (use and use.slowest) or self.tflops * self._processes(rule)
+        return minutes(work.operations / (rate * TERA) + work.seconds, attempt)
 
     def check_minutes(self, budget: float, attempt: int) -> int:
         """Twice the budget, which a last measurement may exceed, and the time to start."""
-        return (int(2 * budget) + STARTING_MINUTES) * attempt
+        return (int(2 * budget) + START_MINUTES) * attempt
 
     def _processes(self, rule: str) -> int:
         return self.training_processes if rule == "train" else 1

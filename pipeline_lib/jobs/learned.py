@@ -1,26 +1,40 @@
 """What earlier runs of a study used, for the requests of later ones: read from the table of `used.py`."""
 
 import csv
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from pipeline_lib.jobs.used import TABLE
 
 # The rate of shorter jobs is not that of the device: their time is that of files and of the start.
 SECONDS = 5.0
+SEED = re.compile(r"-s\d+(?=-|$)")
+
+
+Names = frozenset[str]
+"""What jobs that differ by their seed have in common: data set, model, attack."""
 
 
 class Use(NamedTuple):
-    """Of the jobs of a rule: the largest memory over its estimate, and the slowest rate in TFLOP/s; None if unknown."""
+    """Of the jobs of a rule: the largest memory over its estimate; rates in TFLOP/s, for jobs that differ by their seed
+    the median. One of them may have waited for others, and would make all later requests long."""
 
     memory: float
-    tflops: float | None
+    rates: Mapping[Names, float]
+
+    @property
+    def slowest(self) -> float | None:
+        """The slowest of the rates; None if none is known."""
+        return min(self.rates.values(), default=None)
 
 
 class _Row(NamedTuple):
     rule: str
+    names: Names
     on_gpu: bool
     seconds: float
     peak: float
@@ -40,10 +54,23 @@ def learned(results: Path, on_gpu: bool) -> dict[str, Use]:
     return {rule: _use(rows) for rule, rows in found.items()}
 
 
+def names_of(values: Iterable[str]) -> Names:
+    """The names of a job's data set, models and attack, without seeds."""
+    return frozenset(SEED.sub("", value) for value in values)
+
+
 def _use(rows: list[_Row]) -> Use:
-    memory = [row.peak / row.estimate for row in rows]
-    rates = [row.tflop / row.seconds for row in rows if row.seconds >= SECONDS and row.tflop]
-    return Use(max(memory), min(rates, default=None))
+    rates: dict[Names, list[float]] = {}
+    for row in rows:
+        if row.seconds >= SECONDS and row.tflop:
+            rates.setdefault(row.names, []).append(row.tflop / row.seconds)
+    return Use(max(row.peak / row.estimate for row in rows), {key: median(found) for key, found in rates.items()})
+
+
+def _names(job: str) -> Names:
+    """Those of a job by its log, `DATASET/KIND/MODEL/...`; that of a prediction ends in `clean`."""
+    dataset, _, *others = [*job.split("/"), ""]
+    return names_of([dataset, *others]) - {"", "clean"}
 
 
 def _rows(table: Path) -> Iterator[_Row]:
@@ -53,4 +80,4 @@ def _rows(table: Path) -> Iterator[_Row]:
             with suppress(KeyError, TypeError, ValueError):
                 numbers = [float(row[key]) for key in ("seconds", "peak_mb", "estimated_mb", "tflop")]
                 if min(numbers[1:3]) > 0:
-                    yield _Row(row["rule"], bool(row["gpu_peak_mb"]), *numbers)
+                    yield _Row(row["rule"], _names(row["job"]), bool(row["gpu_peak_mb"]), *numbers)

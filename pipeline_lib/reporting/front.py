@@ -19,7 +19,7 @@ from pipeline_lib.reporting.formats import accuracy_text, worst_text
 from pipeline_lib.reporting.marks import with_marks
 from pipeline_lib.reporting.selectors import guess_note, with_guesses
 from pipeline_lib.reporting.tables import PARAMETERS, read_table
-from pipeline_lib.reporting.used import by_rule
+from pipeline_lib.reporting.used import by_rule, time_asked
 from pipeline_lib.reporting.worst_cases import worst_notes
 
 SHOWN = 12  # exceptions in the list; the table of audits has all
@@ -199,5 +199,5 @@ def cost(audits: pd.DataFrame, used: Sequence[Mapping[str, Any]]) -> str:
         f"<th>{escaped(rule)}</th>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) for rule, *row in jobs.values
     ]
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    title = "<p>Memory that jobs asked for and used, from smallest to largest; logs/used.csv has each job:</p>"
-    return f"{words}\n{title}\n{front_table(heads, body)}"
+    title = "<p>What jobs asked for and used, from smallest to largest; logs/used.csv has each job:</p>"
+    return f"{words}\n{title}\n{front_table(heads, body)}\n<p>{time_asked(used)}</p>"

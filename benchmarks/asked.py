@@ -1,0 +1,91 @@
+"""Estimated time of jobs over what they took, from tables that runs have written.
+
+    python benchmarks/asked.py results/logs/used.csv ...       # jobs of 30 s and more
+    python benchmarks/asked.py --seconds 60 results/logs/used.csv
+
+Of jobs without a GPU, without the minutes that every job asks for: by the rate that is assumed without an earlier run,
+and by the median rate of the same job with other seeds.
+"""
+
+import argparse
+import csv
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline_lib.configuration.requests import CPU_TFLOPS_PER_THREAD
+from pipeline_lib.jobs.costs import START_MINUTES, TIMES_ASSUMED, TIMES_MEASURED
+from pipeline_lib.jobs.learned import SECONDS, names_of
+
+
+class Job(NamedTuple):
+    """A job with a network: what differs by the seed only has the same kind."""
+
+    kind: tuple[str, frozenset[str]]
+    seconds: float
+    tflop: float
+    threads: int
+
+
+def jobs_of(table: Path) -> list[Job]:
+    """The jobs of a table that compute with a network."""
+    with table.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["tflop"] and not row["gpu_peak_mb"]]
+    found = [
+        Job(
+            (row["rule"], names_of(row["job"].split("/"))),
+            float(row["seconds"]),
+            float(row["tflop"]),
+            int(row["threads"]),
+        )
+        for row in rows
+    ]
+    return [job for job in found if job.tflop]
+
+
+def by_assumption(job: Job) -> float:
+    """The estimate of a first run over the time taken."""
+    return TIMES_ASSUMED * job.tflop / (CPU_TFLOPS_PER_THREAD * job.threads) / job.seconds
+
+
+def by_seeds(jobs: list[Job], least: float) -> list[float]:
+    """Of jobs of `least` seconds and more that ran with other seeds, the estimate by these over the time taken."""
+    rates: dict[tuple[str, frozenset[str]], list[Job]] = defaultdict(list)
+    for job in jobs:
+        if job.seconds >= SECONDS:
+            rates[job.kind].append(job)
+    found = []
+    for job in jobs:
+        others = [other.tflop / other.seconds for other in rates[job.kind] if other is not job]
+        if job.seconds >= least and others:
+            found.append(TIMES_MEASURED * job.tflop / median(others) / job.seconds)
+    return found
+
+
+def words(ratios: list[float]) -> str:
+    """How many, their median, and where nine of ten are."""
+    if not ratios:
+        return "no such job"
+    low, middle, high = np.quantile(ratios, [0.05, 0.5, 0.95])
+    inside = np.mean([1.1 <= one <= 2 for one in ratios])
+    return f"{len(ratios)} jobs, median {middle:.2f} (5 % to 95 %: {low:.2f} to {high:.2f}), {inside:.0%} in 1.1 to 2"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", type=Path, nargs="+")
+    parser.add_argument("--seconds", type=float, default=30)
+    options = parser.parse_args()
+    for table in options.tables:
+        jobs = jobs_of(table)
+        within = sum(job.seconds <= 60 * START_MINUTES for job in jobs)
+        print(f"{table}: {within:,} of {len(jobs):,} jobs took at most {START_MINUTES} minutes")
+        print("  first run:", words([by_assumption(job) for job in jobs if job.seconds >= options.seconds]))
+        print("  by other seeds:", words(by_seeds(jobs, options.seconds)))
+
+
+if __name__ == "__main__":
+    main()
