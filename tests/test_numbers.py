@@ -22,7 +22,6 @@ SETTINGS = {
     ("configuration/figures.md", "# journal.mplstyle"),
     ("explanation/claims.md", "## How a claim is decided"),
     ("how-to/black-box.md", "## Attacks that transfer"),
-    ("how-to/plan.md", "## What jobs asked for and used"),
 }
 
 

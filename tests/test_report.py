@@ -1,5 +1,6 @@
 """Tables and the report on a full disk: one message that says how much and what to do, and nothing is left."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, logging_to
 from pipeline_lib.reporting.publish import publish
-from pipeline_lib.reporting.report import make_report, with_script
+from pipeline_lib.reporting.report import make_report, with_script, without_parameters
 
 
 def test_a_full_disk_at_a_table_says_how_much_is_needed(tmp_path):
@@ -62,6 +63,26 @@ def test_a_report_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, messag
 def test_a_script_is_added_at_the_end_of_the_page():
     page = with_script("<body>'</body>' in a text</body></html>", "1 < 2;")
     assert page == "<body>'</body>' in a text<script>\n1 < 2;</script>\n</body></html>"
+
+
+def test_parameters_of_jobs_are_not_in_the_page():
+    files = {
+        "t.html": {
+            "data_uri": "data:;var results = {}",
+            "job_properties": {"rule": "table", "params": "identity={}; x"},
+        }
+    }
+    page = "<script>\n    var results = {};\n</script><p>;\n    var results = 1;\n</p>"
+    found = without_parameters(page.replace("{}", json.dumps(files)))
+    files["t.html"]["job_properties"]["params"] = ""
+    assert found == page.replace("{}", json.dumps(files))
+
+
+@pytest.mark.parametrize(
+    "line", ["<p>page</p>", "\n    var results = [1];\n", '\n    var results = {"a": {}};\n', "\n    var results = {"]
+)
+def test_a_page_of_another_form_stays_as_it_is(line):
+    assert without_parameters(line) == line
 
 
 @pytest.mark.slow
