@@ -32,13 +32,12 @@ def configurations() -> list[Path]:
 
 
 def sentence(name: str, jobs: int, petaflop: float, hours: float, gigabytes: float) -> str:
-    """The cost of a configuration in words. hours: of the GPU."""
+    """The cost of a configuration in words. hours: of the GPU if it is large, of two cores otherwise."""
     words = f"Cost by `make plan CONFIG=config/{name}"
     if petaflop > LARGEST_ON_A_CPU:
         time = f' PLAN="--gpu {GPU}"`: {{}} ({hours:,.0f} hours of one A100, at the utilization that the plan assumes)'
     else:
-        own = petaflop * 1000 / (CORES * TFLOPS_OF_A_CORE) / 3600
-        time = f"`: {{}} ({own:.2g} hours of two cores at {TFLOPS_OF_A_CORE} TFLOP/s each)"
+        time = f"`: {{}} ({hours:.2g} hours of two cores at {TFLOPS_OF_A_CORE} TFLOP/s each)"
     size = f"{petaflop:,.0f}" if petaflop >= 10 else f"{petaflop:.2g}"
     disk = f"{gigabytes:,.0f}" if gigabytes >= 10 else f"{gigabytes:.2g}"
     return f"{words}{time.format(f'{jobs:,} jobs, {size} PFLOP')}, {disk} GB."
@@ -46,11 +45,16 @@ def sentence(name: str, jobs: int, petaflop: float, hours: float, gigabytes: flo
 
 def cost(path: Path) -> str:
     """The cost of a configuration, by its plan in the current folder."""
+    from pipeline_lib.configuration.requests import TERA
     from pipeline_lib.plan import rates
     from pipeline_lib.plan.planned import plan_of
     from pipeline_lib.plan.summary import GB, PETA, summary_of
 
-    total = summary_of(plan_of([path], {}, Path.cwd()), rates.named(GPU)).total
+    planned = plan_of([path], {}, Path.cwd())
+    total = summary_of(planned, rates.named(GPU)).total
+    if total.operations / PETA <= LARGEST_ON_A_CPU:
+        core = dict.fromkeys(rates.UTILIZATION, TFLOPS_OF_A_CORE * TERA)
+        total = summary_of(planned, rates.Rate(core, CORES, "two cores")).total
     return sentence(path.name, total.left, total.operations / PETA, total.hours, total.disk / GB)
 
 

@@ -98,6 +98,7 @@ def test_only_what_extends_the_demo_computes_its_tables(overlay):
         "generative",
         "transforms",
         "unforeseen",
+        "video_codecs",
     )
     assert bool(theirs & embedded) == (overlay.stem in demo)
 
