@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MARKED, MARKS_APART = 30, 0.04  # as many iterations have a marker each
+
 
 def draw_iterations(
     curves: Sequence[tuple[str, pd.DataFrame]], n: int, attack: str = "", dataset: str = "", units: str = "clips"
@@ -33,6 +35,8 @@ def draw_iterations(
     ratios: Any = {"width_ratios": (1.4, 1)} if side == 2 else {"height_ratios": (1.4, 1)}
     accuracy, loss = figure.subplots(2 // side, side, **ratios)
     for (label, curve), line in zip(curves, line_styles(len(curves)), strict=True):
+        # Of many iterations markers at even distances, which would cover the line otherwise; a fraction of the panel.
+        line |= {"markevery": MARKS_APART} if len(curve) > MARKED else {}
         low, high = np.array([wilson(percent, n) for percent in curve["accuracy"]]).T
         accuracy.fill_between(curve["step"], low, high, color=line["color"], alpha=0.12, linewidth=0)
         accuracy.plot(curve["step"], curve["accuracy"], label=label, **line)
