@@ -16,6 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.reporting.figures.masking import LABELS, as_written
 
@@ -44,11 +46,18 @@ def read_tables(folder: Path) -> dict[str, Table]:
     return found
 
 
-def read_sheet(path: Path) -> dict[str, str]:
+def titles(folder: Path) -> dict[str, str]:
+    """Name -> title of the figures with one, by the configuration of the run beside their folder."""
+    config = folder.parent / "config.yaml"
+    figures = yaml.safe_load(config.read_text())["figures"] if config.exists() else {}
+    return {name: figure["title"] for name, figure in figures.items() if figure and figure.get("title")}
+
+
+def read_sheet(path: Path, title: str) -> dict[str, str]:
     """Column -> cell of one masking sheet: forms of the attack with intervals, bounds without, and the verdict."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    cells = {"transform": path.stem.removeprefix("masking_").replace("_", " ")}
+    cells = {"transform": title}
     for row in rows:
         measured, low, high = (float(row[key]) for key in ("measured", "low", "high"))
         if row["part"] in LABELS:
@@ -60,13 +69,14 @@ def read_sheet(path: Path) -> dict[str, str]:
 
 def read_sheets(folder: Path) -> Table:
     """The masking sheets of a folder of figures as one table; PipelineError if there is none."""
-    sheets = [read_sheet(path) for path in sorted(folder.glob("masking_*.csv"))]
+    named = titles(folder)
+    sheets = [read_sheet(path, named.get(path.stem, path.stem)) for path in sorted(folder.glob("masking_*.csv"))]
     if not sheets:
         raise PipelineError(f"{folder}: no masking_*.csv there; run the workflow first")
-    named = dict.fromkeys(column for sheet in sheets for column in sheet)
-    bounds = [column for column in named if column.startswith(("bound ", "steps "))]
+    found = dict.fromkeys(column for sheet in sheets for column in sheet)
+    bounds = [column for column in found if column.startswith(("bound ", "steps "))]
     bounds.sort(key=lambda column: (column.split()[0], fraction(column.split()[1])))
-    columns = ["transform", *(name for name in LABELS.values() if name in named), *bounds, "verdict"]
+    columns = ["transform", *(name for name in LABELS.values() if name in found), *bounds, "verdict"]
     lines = [columns, ["---"] * len(columns), *([sheet.get(column, "") for column in columns] for sheet in sheets)]
     return Table("Masking sheets", "\n".join(f"| {' | '.join(line)} |" for line in lines), SHEETS)
 

@@ -20,13 +20,15 @@ bound,unbounded,1.0,0.0,0.0,3.1019,120,1,0.0,{0}
 
 
 def test_sheets_are_rows_with_all_bounds_in_increasing_order(tmp_path: Path) -> None:
-    (tmp_path / "masking_a.csv").write_text(SHEET.format("masked", 16 / 255))
-    (tmp_path / "masking_b_c.csv").write_text(SHEET.format("no sign", 2 / 255))
-    lines = read_sheets(tmp_path).rows.splitlines()
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/masking_a.csv").write_text(SHEET.format("masked", 16 / 255))
+    (tmp_path / "figures/masking_b_c.csv").write_text(SHEET.format("no sign", 2 / 255))
+    (tmp_path / "config.yaml").write_text("figures: {masking_a: {title: A B}, masking_b_c: null}\n")
+    lines = read_sheets(tmp_path / "figures").rows.splitlines()
     assert lines[0] == "| transform | clean | white-box | bound 2/255 | bound 16/255 | bound 1 | verdict |"
     assert lines[2:] == [
-        "| a | 98.3 [94.1, 99.5] | 5.0 [2.3, 10.5] |  | 5.0 | 0.0 | masked |",
-        "| b c | 98.3 [94.1, 99.5] | 5.0 [2.3, 10.5] | 5.0 |  | 0.0 | no sign |",
+        "| A B | 98.3 [94.1, 99.5] | 5.0 [2.3, 10.5] |  | 5.0 | 0.0 | masked |",
+        "| masking_b_c | 98.3 [94.1, 99.5] | 5.0 [2.3, 10.5] | 5.0 |  | 0.0 | no sign |",
     ]
 
 
