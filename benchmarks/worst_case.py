@@ -60,8 +60,14 @@ class OfImages(nn.Module):
         return self.network(images.unflatten(2, self.shape[2:4]))
 
 
-def autoattack(network: nn.Module, clips: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
-    """bool (N,): whether each clip is correct under APGD on cross-entropy and the targeted one."""
+def autoattack(network: nn.Module, clips: Tensor, labels: Tensor, epsilon: float, steps: int, batch: int) -> Tensor:
+    """bool (N,): whether each clip is correct under APGD on cross-entropy and the targeted one; in batches."""
+    parts = zip(clips.split(batch), labels.split(batch), strict=True)
+    return torch.cat([withstanding(network, *part, epsilon, steps) for part in parts])
+
+
+def withstanding(network: nn.Module, clips: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
+    """The flags of one batch."""
     from torchattacks import APGD, APGDT
 
     model, images = OfImages(network, clips.shape).eval(), clips.flatten(2, 3)
@@ -130,7 +136,7 @@ def main() -> None:
             theirs, correct = "-", None
             if name == "pgd" and options.steps and find_spec("torchattacks"):
                 epsilon = attack.perturbation.epsilon
-                correct, taken = timed(autoattack, network, clips, labels, epsilon, options.steps)
+                correct, taken = timed(autoattack, network, clips, labels, epsilon, options.steps, options.batch)
                 theirs = f"{accuracy(correct)} ({taken:.0f} s)"
             for words, worst in worst_cases(name, attack, entries, options.settings).items():
                 least, more = timed(Counted, network, worst, clips, labels, names, options.batch)
