@@ -1,10 +1,13 @@
 """Natural corruptions: closed forms and statistics of each kind, and what is refused."""
 
+import math
+
 import pytest
 import torch
 
 from attack_cases import generators, linear, random_clips
 from configured import changed, resolved
+from pipeline_lib.attacks.corruptions import camera as cameras
 from pipeline_lib.attacks.corruptions import noise as noises
 from pipeline_lib.attacks.corruptions.blur import BlurCorruption, blurred, disk, path, zoomed
 from pipeline_lib.attacks.corruptions.camera import CameraCorruption
@@ -113,3 +116,32 @@ def test_two_frames_change_places(kind):
     made = TemporalCorruption(kind=kind, severity=5)(linear, CLIPS[:, :, :2], generators())
     turned = [torch.equal(one, clip.flip(1)) for one, clip in zip(made, CLIPS[:, :, :2], strict=True)]
     assert 0 < sum(turned) < len(CLIPS)
+
+
+def test_a_motion_blur_is_a_line_of_its_length_within_45_degrees_of_the_horizontal():
+    angles = []
+    for generator, copy in zip(generators(20), generators(20), strict=True):
+        angles.append((2 * torch.rand((), generator=copy).item() - 1) * math.pi / 4)
+        rows, columns = (index - 8.0 for index in path(15.0, generator).nonzero().unbind(1))
+        across = rows * math.cos(angles[-1]) - columns * math.sin(angles[-1])
+        along = columns * math.cos(angles[-1]) + rows * math.sin(angles[-1])
+        assert across.abs().max() <= 0.5**0.5
+        assert [along.min(), along.max()] == pytest.approx([-7.5, 7.5], abs=0.75)
+    assert min(angles) < -0.5
+    assert max(angles) > 0.5
+
+
+def test_motions_of_the_camera_are_drawn_up_to_their_level():
+    def motions(kind):
+        return CameraCorruption(kind=kind, severity=2)._motions(200, 30, generators(1)[0])
+
+    still, turned, shifted = (motions(kind) for kind in ("static_rotation", "random_rotation", "translation"))
+    ten = math.radians(cameras.LEVELS["static_rotation"][1])
+    assert still.tolist() == [pytest.approx([ten, 0, 0])] * 200
+    most = torch.tensor([math.radians(cameras.LEVELS["random_rotation"][1]), 0, 0])
+    assert (turned.abs() <= most).all()
+    torch.testing.assert_close(turned.amax(0), most, rtol=0.1, atol=0)
+    torch.testing.assert_close(turned.amin(0), -most, rtol=0.1, atol=0)
+    most = torch.tensor([0, 30, 30]) * cameras.LEVELS["translation"][1]
+    torch.testing.assert_close(shifted.amax(0), most, rtol=0.1, atol=0)
+    torch.testing.assert_close(shifted.amin(0), -most, rtol=0.1, atol=0)

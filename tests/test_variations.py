@@ -10,6 +10,7 @@ from attack_cases import generators, random_clips
 from pipeline_lib.attacks.frame_order import DroppedFrames, in_order
 from pipeline_lib.attacks.frame_regions import SomeFrames
 from pipeline_lib.attacks.parameters import Drawn, ParameterAscent
+from pipeline_lib.attacks.variations import weather
 from pipeline_lib.attacks.variations.flicker import Flicker
 from pipeline_lib.attacks.variations.flow import SmallFlow
 from pipeline_lib.attacks.variations.gabor import Gabor, gabor_kernel
@@ -230,3 +231,11 @@ def test_the_costs_of_a_flow_and_of_a_recoloring_are_mean_squared_differences_of
     red = (x[:, :, 1:] - x[:, :, :-1]) ** 2
     expected = 3 * sum(one.flatten(1).mean(1) for one in (red, green, blue))
     torch.testing.assert_close(colors.cost(x), expected)
+
+
+def test_snow_falls_within_45_degrees_of_the_vertical(monkeypatch):
+    angles = []
+    monkeypatch.setattr(weather, "streak", lambda angle, length: angles.append(angle) or streak(angle, length))
+    Snow()(CLIPS[:1].expand(40, -1, -1, -1, -1), generators(40))
+    assert math.pi / 4 <= min(angles) < math.pi * 0.3
+    assert math.pi * 0.7 < max(angles) <= math.pi * 3 / 4
