@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from oracles import oracle
 from pipeline_lib.configuration.claim_cells import resolve_claims, studies_of
 from pipeline_lib.configuration.claims import read_claims
+from pipeline_lib.reporting import claim_numbers
 from pipeline_lib.reporting.claim_files import (
     SEEDS,
     caption,
@@ -196,3 +197,16 @@ def test_the_table_is_written_in_all_forms_and_read_back(tmp_path: Path) -> None
     assert r"\caption" in paths["latex"].read_text()
     page = opening_page([], {"seed": 0, "precision": "fp32"}, claims=[paths["csv"]])
     assert page.startswith("Claims of the papers\n====================\n\nOf 2 claims, 1 hold, 0 do not hold")
+
+
+def test_the_worst_case_of_a_claim_is_that_of_comparisons_without_other_attacks(monkeypatch):
+    monkeypatch.setattr(claim_numbers, "kind_of", lambda place, layouts: place[2])
+
+    def comparison(first: str, second: str) -> dict[str, Any]:
+        return {"studies": ["s", "s"], "first": {"row": "A", "column": first}, "second": {"row": "B", "column": second}}
+
+    kinds = [("clean", "clean"), ("clean", "worst"), ("worst", "attacked"), ("attacked", "attacked")]
+    given = [comparison(*kind) for kind in kinds]
+    found = claim_numbers.in_the_worst_case({"id": "c", "comparisons": given}, {})
+    assert found == {"id": "c", "comparisons": given[:2]}
+    assert claim_numbers.in_the_worst_case({"comparisons": [given[0], *given[2:]]}, {})["comparisons"] == []

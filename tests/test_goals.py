@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.goal_loss import goal_loss
 from pipeline_lib.attacks.goals import LeastLikely, NextClass, TargetClass, Untargeted, goal_of, loss_of
 from pipeline_lib.attacks.losses import cross_entropy
 from pipeline_lib.attacks.perturbations import AdditiveLinf
@@ -86,3 +87,12 @@ def test_the_loss_of_an_attack_climbs_its_goal():
     found = loss_of(targeted, lambda clips: LOGITS.bfloat16(), CLIPS, LABELS)(CLIPS)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, attack_loss(TargetClass(target=2)), rtol=0.01, atol=0.01)
+
+
+def test_gradients_are_counted_per_clip():
+    clips = torch.rand(3, 2)
+    loss = goal_loss(lambda given: given, clips, torch.tensor([0, 1, 0]), Untargeted())
+    for given in (clips, clips.clone().requires_grad_(), clips[:2].clone().requires_grad_()):
+        loss.maximized = loss.last
+        loss(given)
+    assert loss.passes == 5
