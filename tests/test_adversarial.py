@@ -196,3 +196,11 @@ def test_crafting_in_bf16_stays_in_the_bound_and_is_scored_in_fp32(made, tmp_pat
     assert 0 < np.abs(frames - clean).max() <= 8
     assert (frames != frames_of(made, attacked(made, tmp_path / "exact")).astype(int)).any()
     assert predicted_again(made, out) == (out / "predictions.csv").read_text()
+
+
+@pytest.mark.parametrize(("smallest", "expected"), [(0.0, 0), (1e9, 1)])
+def test_the_audit_counts_gradients_below_the_smallest_norm_of_the_attack(made, tmp_path, smallest, expected):
+    bound = {"method": "pipeline_lib.attacks.lp_perturbations:AdditiveL2", "epsilon": 1.0, "step_size": 0.5}
+    entry = tiny.PGD | {"perturbation": bound | {"smallest_norm": smallest}, "steps": 1}
+    (audit,) = rows_of(attacked(made, tmp_path, entry) / "audit.csv")
+    assert float(audit["below_floor"]) == expected

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -291,3 +293,17 @@ def test_a_flipped_bit_in_zipped_weights_is_noticed(tmp_path):
     path.write_bytes(content)
     with pytest.raises(PipelineError, match=r"w\.pth"):
         checkpoint.load_foreign(path)
+
+
+def test_a_folder_in_the_place_of_a_tensor_is_named(saved):
+    """torch would read memory that nothing was written to."""
+    with zipfile.ZipFile(saved) as archive:
+        parts = {part.filename: archive.read(part) for part in archive.infolist()}
+    name = next(name for name in parts if "/data/" in name)
+    with zipfile.ZipFile(saved, "w") as archive:
+        for part, content in parts.items():
+            info = zipfile.ZipInfo(part)
+            info.external_attr = 0x10 if part == name else 0
+            archive.writestr(info, content)
+    with pytest.raises(PipelineError, match=rf"model\.pt: {re.escape(name)} is damaged"):
+        checkpoint.load(saved)

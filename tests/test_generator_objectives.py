@@ -145,3 +145,5 @@ def test_denoising_is_the_mean_squared_error_of_the_noise():
     assert found.figures[GENERATOR_GUESS] == 1
     assert network.times[::2].tolist() == network.times[1::2].tolist()
     assert not torch.equal(network.noise[0], network.noise[1])
+    alone = Denoising().objective(Noised([0.0]), clips[:1, :, 0], torch.tensor([4]), lambda name: draw(name)[:1])
+    assert alone.figures[GENERATOR_GUESS] == 1

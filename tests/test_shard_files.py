@@ -95,3 +95,9 @@ def test_finished_are_the_clips_of_whole_shards_and_damaged_ones_are_deleted(tmp
     warned = [record.getMessage() for record in caplog.records]
     assert len(warned) == 2
     assert all("is damaged" in message and "attacked again" in message for message in warned)
+
+
+def test_a_set_of_one_shard_comes_back(tmp_path):
+    whole = facts(3, 2)
+    write_shard(tmp_path, np.arange(3), whole, [b""] * 3)
+    assert same(attacked_clips(shards_in(tmp_path)), whole)

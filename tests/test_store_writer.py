@@ -231,11 +231,11 @@ def test_the_space_that_is_reserved_first_is_enough(tmp_path, monkeypatch, frame
     """For long names and for many frame numbers, too."""
     reserved = []
     monkeypatch.setattr(store_writer, "reserve", lambda path, size: reserved.append(size))
-    clips = [DecodedClip(np.zeros((frames, 1, 1, 3), np.uint8), np.arange(frames))] * 40
-    videos = [Video(f"{name}{number}", 0) for number in range(40)]
+    clips = [DecodedClip(np.zeros((frames, 1, 1, 3), np.uint8), np.arange(frames))] * 400
+    videos = [Video(f"{name}{number}", 0) for number in range(400)]
     write(tmp_path / "clips.h5", clips, videos, shape=(frames, 1, 1, 3))
     first, laid_out = reserved
-    assert laid_out <= first < laid_out + store_writer.FILE_BYTES + 40 * store_writer.ROW_BYTES
+    assert laid_out <= first < laid_out + store_writer.FILE_BYTES + 400 * store_writer.ROW_BYTES
 
 
 def test_the_order_of_settings_does_not_change_the_store(tmp_path):
