@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.adaptive_steps import SparseSteps, ratio_mix
+from pipeline_lib.attacks.adaptive_steps import Checkpoints, SparseSteps, ratio_mix
 
 CENTER = torch.full((2, 1, 4, 5), 0.5)
 GRADIENT = torch.arange(1.0, 21.0).view(1, 1, 4, 5).expand(2, 1, 4, 5) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
@@ -64,3 +64,15 @@ def test_the_ratio_mix_is_the_additive_mix_of_logarithms():
 def test_where_one_of_three_has_no_logarithm_the_step_is_taken_alone():
     here, ahead, before = (torch.tensor(values) for values in ([0.0, 0.5, 0.5], [0.3, 0.0, 0.6], [0.4, 0.4, 0.0]))
     assert torch.equal(ratio_mix(here, ahead, before, 0.75), ahead)
+
+
+@pytest.mark.parametrize(("rises", "halved"), [(2, True), (3, True), (4, False)])
+def test_the_step_is_halved_unless_the_loss_rises_in_more_than_three_of_four_steps(rises, halved):
+    """Of 20 steps, the first four are compared."""
+    rule = Checkpoints(torch.zeros(1, 3, 1, 4, 4), 20, 1.0, None, None, None)
+    assert rule.observe(torch.zeros(1), torch.zeros(1), None) is None
+    losses = [*range(1, rises + 1), *[0] * (4 - rises)]
+    found = [rule.observe(torch.tensor([float(loss)]), torch.tensor([9.0]), None) for loss in losses]
+    assert found[:3] == [None] * 3
+    assert found[3].tolist() == [halved]
+    assert rule.length.tolist() == [1.0 if halved else 2.0]

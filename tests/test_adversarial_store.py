@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from pipeline_lib.clips import store
 from pipeline_lib.clips.adversarial_store import (
     AdversarialClips,
     compressed_delta,
@@ -178,3 +179,9 @@ def test_a_set_of_another_attack_is_named_with_both_values(clean, tmp_path):
     require_attack(path, {"a": 1, "b": 2})
     with pytest.raises(PipelineError, match=r"made by another attack: b is 2 in the file, 3 here$"):
         require_attack(path, {"a": 1, "b": 3})
+
+
+def test_a_set_is_not_taken_for_clips(clean, tmp_path):
+    path = written(clean, tmp_path / "set.h5", FRAMES)
+    with pytest.raises(PipelineError, match=rf"is not {store.KIND}\. Move it away"):
+        Clips(path)

@@ -109,3 +109,8 @@ def test_another_optimizer_trains_another_model_and_resumes_with_the_same_bytes(
     sgd = trained(tmp_path / "sgd", with_training(learning_rate=0.01), clips)
     state = checkpoint.load(tmp_path / "whole/model.pt")["state"]
     assert not torch.equal(checkpoint.load(sgd)["state"]["conv1.weight"], state["conv1.weight"])
+
+
+def test_the_decays_of_the_averages_are_those_of_the_entry():
+    (group,) = AdamW(beta1=0.8, beta2=0.9)([torch.zeros(1, requires_grad=True)]).param_groups
+    assert group["betas"] == (0.8, 0.9)

@@ -98,6 +98,8 @@ def test_the_loss_is_in_bits_per_value(network, images):
         found = MaximumLikelihood().objective(network, given, labels, lambda name: [])
         torch.testing.assert_close(found.loss, bits)
         assert found.figures["generator_guess"] == 8
+        each = -network(images)[:, 0] / math.log(2)
+        torch.testing.assert_close(found.logits, torch.stack([8 - each, each - 8], 1))
 
 
 def test_one_image_alone_has_the_likelihood_that_it_has_beside_others(network, images):
