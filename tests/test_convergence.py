@@ -1,14 +1,16 @@
 """Whether an attack was finished: facts of traces by hand, and of attacks that overshoot or stop too early."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from pipeline_lib.attacks import AdditiveLinf, Apgd, Ascent
+from pipeline_lib.attacks import AdditiveLinf, Apgd, Ascent, WorstCase
 from pipeline_lib.attacks.losses import attacking
 from pipeline_lib.evaluation.audit import RecordedLoss
-from pipeline_lib.evaluation.convergence import convergence
+from pipeline_lib.evaluation.convergence import convergence, settled
 from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.reporting.audits import OVERSHOT, SOUND, UNFINISHED, finish
 
@@ -86,3 +88,13 @@ def linf(step: float) -> AdditiveLinf:
 def test_the_verdict_on_attacks(network, attack, expected):
     facts = facts_of(network, attack)
     assert finish(facts) == expected, facts
+
+
+def test_the_end_of_the_first_of_several_attacks_is_no_fact_of_the_strongest():
+    class Facts(NamedTuple):
+        last_fall: float
+        last_rise: float
+
+    own, facts = Ascent(perturbation=AdditiveLinf(epsilon=0.1, step_size=0.05), steps=1), Facts(0.3, 0.4)
+    assert settled(WorstCase(of=own), facts) == Facts(0.0, 0.0)
+    assert settled(own, facts) == facts

@@ -233,3 +233,16 @@ def test_black_pixels_have_no_ratio():
 def test_impossible_bounds_are_refused(make, message):
     with pytest.raises(PipelineError, match=message):
         make()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 10.0])
+def test_a_step_of_l1_depends_on_the_direction_of_the_gradient_only(scale):
+    uniform = torch.Generator().manual_seed(0)
+    clips, gradient = torch.rand(3, 3, 6, 5, generator=uniform), torch.randn(3, 3, 6, 5, generator=uniform)
+    bound = AdditiveL1(epsilon=9, step_size=0.05)
+    one, other = (
+        bound.step(clips, factor * gradient, [torch.Generator().manual_seed(n) for n in range(3)])
+        for factor in (1.0, scale)
+    )
+    assert torch.equal(one, other)
+    assert not torch.equal(one, clips)

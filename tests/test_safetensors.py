@@ -102,3 +102,9 @@ def test_published_weights_are_evaluated_as_their_checkpoint_and_only_for_their_
         trained(tmp_path / "other", entry, clips, initial=theirs)
     more = entry | {"training": tiny.TRAINING | {"epochs": 1}}
     assert trained(tmp_path / "tuned", more, clips, initial=theirs).exists()  # a start like any other
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+def test_tensors_begin_at_a_multiple_of_eight_bytes(tmp_path, length):
+    safetensors.write(tmp_path / "a.safetensors", {"n" * length: torch.zeros(1)}, {})
+    assert struct.unpack("<Q", (tmp_path / "a.safetensors").read_bytes()[:8])[0] % 8 == 0

@@ -341,8 +341,9 @@ def test_a_table_of_sound_sets_says_nothing_of_audits(tmp_path: Path) -> None:
 
 
 def test_printed_labels_are_texts(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("table,row,column,value,unit,source\n1,None,NA,3.5,%,p. 1\n1,007,10,4,%,p. 2\n")
+    (tmp_path / "a.csv").write_text("table,row,column,value,unit,source\n1,None,NA,3.5,%,p. 1\n")
+    (tmp_path / "b.csv").write_text("table,row,column,value,unit,source\n1,007,010,4,%,p. 2\n")
     found = read_paper(tmp_path)
     assert found["row"].tolist() == ["None", "007"]
-    assert found["column"].tolist() == ["NA", "10"]
+    assert found["column"].tolist() == ["NA", "010"]
     assert found["value"].tolist() == [3.5, 4]

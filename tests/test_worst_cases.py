@@ -234,3 +234,9 @@ def test_step_sizes_spellings_and_defaults_are_no_part_of_a_bound():
 def test_selections_have_no_worst_case():
     with pytest.raises(PipelineError, match="multibn_selection.beside: a table of selections has no worst cases"):
         configured(("studies.multibn_selection.beside", "worst_case"))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 9])
+def test_all_attacks_of_a_worst_case_compute_in_the_precision_of_the_first(classes):
+    own = Ascent(perturbation=AdditiveLinf(epsilon=0.1, step_size=0.05), steps=1, precision="bf16")
+    assert {one.precision for one in WorstCase(of=own).stronger(classes)} == {"bf16"}
