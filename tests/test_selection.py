@@ -8,7 +8,7 @@ import pytest
 import tiny
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.models import checkpoint
-from pipeline_lib.training.selection import Scored, split_rows
+from pipeline_lib.training.selection import split_rows
 from training_runs import history, stopped_once, trained, trained_step_by_step, with_training
 
 
@@ -66,10 +66,6 @@ def test_held_out_clips_are_the_last_of_each_class_and_not_trained_on(clips):
         "Left/v_08.avi",
         "Right/v_09.avi",
     ]
-
-
-def test_the_score_is_in_percent():
-    assert Scored(rows=3, correct=3.0, examples=4.0).accuracy == 75
 
 
 def test_the_last_of_each_class_by_name_are_held_out():
