@@ -14,7 +14,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.trained import load_model, new_network, parameter_count, start_from
 from pipeline_lib.networks.denoise import FeatureDenoising
-from pipeline_lib.networks.extension import Added, add_after, last_norm, missing_block_keys, stage_of
+from pipeline_lib.networks.extension import Added, add_after, last_norm, missing_block_keys, stage_of, stages_of
 from pipeline_lib.networks.multi_batchnorm import branch_out, load_initial, through
 from pipeline_lib.networks.oudefend import OUDefend
 from pipeline_lib.networks.resnet import ResNet3D
@@ -231,3 +231,10 @@ def test_a_model_of_an_extended_network_is_tuned_from_a_plain_one_and_read_again
     checkpoint.save(tmp_path / "tuned.pt", network, entry=entry, classes=["a", "b", "c"])
     again = load_model(tmp_path / "tuned.pt", torch.device("cpu")).network
     assert torch.equal(through(again, "lp")(CLIPS), through(network.eval(), "lp")(CLIPS))
+
+
+def test_stages_are_the_layers_with_a_number():
+    network = nn.Module()
+    network.stem, network.layer1, network.layer2 = nn.Sequential(), nn.Sequential(), nn.Linear(1, 1)
+    network.layer10 = nn.Sequential()
+    assert list(stages_of(network)) == ["layer1", "layer10"]
