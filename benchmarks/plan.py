@@ -185,6 +185,13 @@ def measured(case: Case, folder: Path, steps: Sequence[str]) -> dict[str, float]
     return found
 
 
+def compared(real: float, planned: float, form: str) -> list[str]:
+    """A measured number, the planned one and its error; empty where nothing was measured."""
+    if math.isnan(real):
+        return ["", f"{planned:{form}}", ""]
+    return [f"{real:{form}}", f"{planned:{form}}", f"{planned / real - 1:+.0%}"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], help="parts of the names of jobs")
@@ -207,13 +214,10 @@ def main() -> None:
         if not options.only or any(part in case.name for part in options.only):
             real, plan = measured(case, options.scratch, options.steps), planned(case)
             asked = MARGIN * plan.memory + SNAKEMAKE_MB
-            errors = [plan.operations / real["operations"] - 1, plan.memory / real["memory"] - 1]
-            print(
-                f"| {case.name} | {real['operations'] / 1e12:.3g} | {plan.operations / 1e12:.3g} | {errors[0]:+.0%} "
-                f"| {real['memory']:.0f} | {plan.memory:.0f} | {errors[1]:+.0%} "
-                f"| {asked:.0f} | {asked / real['memory']:.2f} |",
-                flush=True,
-            )
+            cells = compared(real["operations"] / 1e12, plan.operations / 1e12, ".3g")
+            cells += compared(real["memory"], plan.memory, ".0f")
+            used = "" if math.isnan(real["memory"]) else f"{asked / real['memory']:.2f}"
+            print(f"| {' | '.join([case.name, *cells, f'{asked:.0f}', used])} |", flush=True)
 
 
 if __name__ == "__main__":
