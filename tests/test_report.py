@@ -11,7 +11,7 @@ from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, logging_to
 from pipeline_lib.reporting.publish import publish
-from pipeline_lib.reporting.report import make_report, with_script, without_parameters
+from pipeline_lib.reporting.report import make_report, with_script, without_parameters, without_repeated_links
 
 
 def test_a_full_disk_at_a_table_says_how_much_is_needed(tmp_path):
@@ -83,6 +83,18 @@ def test_parameters_of_jobs_are_not_in_the_page():
 )
 def test_a_page_of_another_form_stays_as_it_is(line):
     assert without_parameters(line) == line
+
+
+def test_each_link_of_the_rule_graph_is_there_once():
+    one, other = {"source": 1, "target": 2}, {"source": 0, "target": 2}
+    nodes = {"name": "node-data", "values": [one, one]}
+
+    def page(links: list[dict[str, int]]) -> str:
+        graph = {"data": [nodes, {"name": "link-data", "values": links}]}
+        return f"<script>\n    var rulegraph_spec = {json.dumps(graph)};\n</script>"
+
+    assert without_repeated_links(page([one, other, one])) == page([one, other])
+    assert without_repeated_links("<p>page</p>") == "<p>page</p>"
 
 
 @pytest.mark.slow

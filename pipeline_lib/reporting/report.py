@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,6 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import NO_SPACE
-
-# In Snakemake's page, what the files of the report are.
-RESULTS = "\n    var results = "
 
 
 def make_report(
@@ -50,7 +48,7 @@ def make_report(
             if finished.returncode or not page.exists():
                 require_space(finished.stderr)
                 raise PipelineError(f"{output}: snakemake --report failed: {finished.stderr.strip()[-2000:]}")
-            content = without_parameters(page.read_text())
+            content = without_repeated_links(without_parameters(page.read_text()))
             page.write_text(with_script(content, Path(script).read_text()) if script else content)
             page.replace(temporary)
     finally:
@@ -58,19 +56,39 @@ def make_report(
 
 
 def without_parameters(page: str) -> str:
-    """Return Snakemake's page without the parameters of the jobs, pages of text for each file; results have records.
+    """Return Snakemake's page without the parameters of the jobs, pages of text for each file; results have records."""
 
-    They are in the JSON object of a line `var results = {...};`. A page without such a line stays as it is.
-    """
-    before, start, after = page.partition(RESULTS)
-    line, end, rest = after.partition(";\n")
-    try:
-        files = json.loads(line)
+    def forget(files: dict[str, Any]) -> None:
         for facts in files.values():
             facts["job_properties"]["params"] = ""
+
+    return changed(page, "results", forget)
+
+
+def without_repeated_links(page: str) -> str:
+    """Return Snakemake's page with each link between two rules once in its graph, not once for each file."""
+
+    def unite(graph: dict[str, Any]) -> None:
+        for data in graph["data"]:
+            if data["name"].startswith("link-data"):
+                data["values"] = list({json.dumps(link): link for link in data["values"]}.values())
+
+    return changed(page, "rulegraph_spec", unite)
+
+
+def changed(page: str, name: str, change: Callable[[Any], None]) -> str:
+    """Return Snakemake's page after `change` of the object in its line `var NAME = {...};`.
+
+    A page without such a line, or with another object, stays as it is.
+    """
+    before, start, after = page.partition(f"\n    var {name} = ")
+    line, end, rest = after.partition(";\n")
+    try:
+        found = json.loads(line)
+        change(found)
     except (ValueError, AttributeError, TypeError, KeyError):  # of another version of Snakemake
         return page
-    return f"{before}{start}{json.dumps(files)}{end}{rest}"
+    return f"{before}{start}{json.dumps(found)}{end}{rest}"
 
 
 def with_script(page: str, script: str) -> str:
