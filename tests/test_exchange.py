@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from laboratory import STRONGER, all_files, contents, jobs_in, record, write_res
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.exchange.__main__ import main
 from pipeline_lib.exchange.merge import merge
+from pipeline_lib.exchange.package import opened
 from pipeline_lib.exchange.verify import verify
 from pipeline_lib.jobs.locks import try_lock
 from pipeline_lib.models import checkpoint, safetensors
@@ -188,9 +190,19 @@ def test_members_outside_of_the_folder_are_not_extracted(tmp_path, capsys, name)
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
         tar.addfile(tarfile.TarInfo(name), io.BytesIO())
     assert main(["verify", str(tmp_path / "evil.tar")]) == 2
-    assert "evil.tar" in capsys.readouterr().err
+    assert "is outside of its folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["evil.tar"]
     assert not Path("/tmp/outside-of-the-tar.csv").exists()
+
+
+def test_a_tar_made_by_tar_itself_is_extracted(tmp_path):
+    for name in ("published.json", "tiny/models/standard-s0.pt"):
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_text(name)
+    subprocess.run(["tar", "-C", tmp_path / "folder", "-czf", tmp_path / "folder.tar.gz", "."], check=True)
+    with opened(tmp_path / "folder.tar.gz") as found:
+        files = {path.relative_to(found).as_posix(): path.read_text() for path in found.rglob("*") if path.is_file()}
+    assert files == {name: name for name in ("published.json", "tiny/models/standard-s0.pt")}
 
 
 def test_links_in_a_tar_are_refused(tmp_path, capsys):

@@ -7,12 +7,13 @@ DATASET/         models, adversarial sets, predictions, records; of clips the ch
 """
 
 import json
+import shutil
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline_lib.errors import PipelineError
@@ -54,13 +55,23 @@ def extract(path: Path, folder: Path) -> None:
     try:
         with tarfile.open(path) as tar:
             for member in tar:
-                if not (member.isfile() or member.isdir()):
-                    raise PipelineError(f"{path}: {member.name} is no plain file: a published tar has only these")
-                tar.extract(member, folder, filter="data")
-    except tarfile.FilterError as error:
-        raise PipelineError(f"{path}: not extracted, a member is outside of its folder: {error}") from None
+                _extract_member(path, tar, member, folder)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise PipelineError(f"{path}: truncated, damaged, or no tar ({error}): get it again") from None
+
+
+def _extract_member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Writes the content of a file only. tarfile's own filters came with Python 3.11.4, and distributions have earlier
+    ones."""
+    name = PurePosixPath(member.name).as_posix()  # without the "./" of `tar -C FOLDER -cf FILE .`
+    if not (member.isfile() or member.isdir()):
+        raise PipelineError(f"{path}: {member.name} is no plain file: a published tar has only these")
+    if name != "." and not is_inside(name):
+        raise PipelineError(f"{path}: not extracted, {member.name} is outside of its folder")
+    if content := tar.extractfile(member):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with content, (folder / name).open("wb") as file:
+            shutil.copyfileobj(content, file)
 
 
 def read_list(folder: Path, name: Path) -> dict[str, Any]:
