@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from snakemake.iocontainers import Wildcards
 
 from pipeline_lib.configuration.requests import MARGIN, SNAKEMAKE_MB, TERA
 from pipeline_lib.jobs.costs import START_MINUTES, TIMES_ASSUMED, TIMES_MEASURED, minutes
@@ -83,7 +84,7 @@ def test_a_request_is_a_margin_over_what_was_used(rule):
 
 
 def test_minutes_are_those_at_the_rate_of_other_seeds_else_at_the_slowest():
-    attack = SOURCE | {"attack": "pgd"}
+    attack = Wildcards(fromdict=SOURCE | {"attack": "pgd"})  # as a rule gives them
     seconds = requests().estimates.work("attack", attack).operations / TERA
     for names, rate, times in (
         (("standard", "other"), 1e-3, TIMES_MEASURED),
