@@ -18,5 +18,5 @@ def known(names: Iterable[str], unknown: Any = "") -> str:
 
 def similar(unknown: str, names: Iterable[str]) -> list[str]:
     """At most three names: those that begin with the unknown one (a model without its seed), or similar ones."""
-    names = sorted(names)
-    return [name for name in names if name.startswith(unknown)][:3] or get_close_matches(unknown, names)
+    names = list(names)
+    return sorted(name for name in names if name.startswith(unknown))[:3] or get_close_matches(unknown, names)

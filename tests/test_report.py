@@ -10,8 +10,15 @@ import pytest
 from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER, logging_to
+from pipeline_lib.reporting.difference_files import NOTHING
 from pipeline_lib.reporting.publish import publish
-from pipeline_lib.reporting.report import make_report, with_script, without_parameters, without_repeated_links
+from pipeline_lib.reporting.report import (
+    make_report,
+    with_script,
+    without_empty_pages,
+    without_parameters,
+    without_repeated_links,
+)
 
 
 def test_a_full_disk_at_a_table_says_how_much_is_needed(tmp_path):
@@ -95,6 +102,20 @@ def test_each_link_of_the_rule_graph_is_there_once():
 
     assert without_repeated_links(page([one, other, one])) == page([one, other])
     assert without_repeated_links("<p>page</p>") == "<p>page</p>"
+
+
+def test_tables_of_differences_without_any_are_not_listed(tmp_path):
+    """Pictures and other pages are; a category's order stays."""
+    names = ["table.html", "empty.html", "some.html", "chart.png"]
+    for name in names:
+        (tmp_path / name).write_text(f"<p>{NOTHING}</p>" if name in ("empty.html", "chart.png") else "<p>text</p>")
+
+    def page(listed: list[str]) -> str:
+        categories = {"1 Tables": {"": [str(tmp_path / name) for name in listed]}, "2 Figures": {"": []}}
+        return f"<script>\n    var categories = {json.dumps(categories)};\n</script>"
+
+    assert without_empty_pages(page(names)) == page(["table.html", "some.html", "chart.png"])
+    assert without_empty_pages("<p>page</p>") == "<p>page</p>"
 
 
 @pytest.mark.slow

@@ -156,13 +156,13 @@ def _countable(estimates: Estimates, dataset: str, model: str) -> dict[str, tupl
 
 def _missing(missing: StandIns, numbers: Mapping[str, Numbers]) -> list[str]:
     """Sentences about data sets and weights that are not there."""
-    said = [
+    datasets = [
         f"data set {name}: {reason}; planned for {numbers[name].train:,} training and {numbers[name].test:,} "
         f"test clips ({'the official lists' if numbers[name].source == 'official' else 'an assumption'})"
         for name, reason in missing.datasets.items()
     ]
     return (
-        said
+        datasets
         + [
             f"weights {file}, for {len(models)} models ({', '.join(models[:3])}{', ...' if len(models) > 3 else ''})"
             for file, models in missing.weights.items()
@@ -173,7 +173,7 @@ def _missing(missing: StandIns, numbers: Mapping[str, Numbers]) -> list[str]:
 
 def _absent(plan: Mapping[str, Any], config: Mapping[str, Any], missing: StandIns) -> list[str]:
     """Sentences about listed files that are not there, by number."""
-    inputs, said = Inputs(plan, Paths(config["results"])), []
+    inputs, absent = Inputs(plan, Paths(config["results"])), []
     for name, entry in plan["datasets"].items():
         if "root" not in entry or name in missing.datasets:
             continue
@@ -184,5 +184,5 @@ def _absent(plan: Mapping[str, Any], config: Mapping[str, Any], missing: StandIn
             videos = lists.read(root, split)
             gone = [video.path for video in videos if not (lists.video_root(root) / video.path).exists()]
             if gone:
-                said.append(f"data set {name}: {len(gone):,} of {len(videos):,} {split} files, the first: {gone[0]}")
-    return said
+                absent.append(f"data set {name}: {len(gone):,} of {len(videos):,} {split} files, the first: {gone[0]}")
+    return absent

@@ -14,6 +14,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import NO_SPACE
+from pipeline_lib.reporting.difference_files import NOTHING
 
 
 def make_report(
@@ -48,7 +49,7 @@ def make_report(
             if finished.returncode or not page.exists():
                 require_space(finished.stderr)
                 raise PipelineError(f"{output}: snakemake --report failed: {finished.stderr.strip()[-2000:]}")
-            content = without_repeated_links(without_parameters(page.read_text()))
+            content = without_empty_pages(without_repeated_links(without_parameters(page.read_text())))
             page.write_text(with_script(content, Path(script).read_text()) if script else content)
             page.replace(temporary)
     finally:
@@ -74,6 +75,20 @@ def without_repeated_links(page: str) -> str:
                 data["values"] = list({json.dumps(link): link for link in data["values"]}.values())
 
     return changed(page, "rulegraph_spec", unite)
+
+
+def without_empty_pages(page: str) -> str:
+    """Return Snakemake's page with an index that does not list tables of differences with nothing to compare."""
+
+    def shown(path: str) -> bool:
+        return not path.endswith(".html") or NOTHING not in Path(path).read_text()
+
+    def hide(categories: dict[str, dict[str, list[str]]]) -> None:
+        for groups in categories.values():
+            for name, paths in groups.items():
+                groups[name] = [path for path in paths if shown(path)]
+
+    return changed(page, "categories", hide)
 
 
 def changed(page: str, name: str, change: Callable[[Any], None]) -> str:
