@@ -15,6 +15,8 @@ from pipeline_lib.attacks.goals import NextClass
 from pipeline_lib.attacks.perturbations import AdditiveLinf
 from pipeline_lib.attacks.starts import GaussianNoise
 from pipeline_lib.defenses.adversarial_training import AdversarialTraining
+from pipeline_lib.defenses.adversarial_weight_perturbation import AdversarialWeightPerturbation
+from pipeline_lib.defenses.free_adversarial_training import FreeAdversarialTraining
 from pipeline_lib.defenses.multi_perturbation import Average, Maximum
 from pipeline_lib.defenses.multibn import MultiBNManual
 from pipeline_lib.defenses.standard import Standard
@@ -96,6 +98,47 @@ def literal_trades(network: nn.Module, beta: float) -> torch.Tensor:
     natural = F.cross_entropy(network(CLIPS), LABELS)
     apart = F.kl_div(network(moved).log_softmax(1), network(CLIPS).softmax(1), reduction="sum") / len(CLIPS)
     return natural + beta * apart
+
+
+class Seen:
+    """Records the clips of each pass of a network, and the type of its weights in it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.clips: list[torch.Tensor] = []
+        self.types: list[torch.dtype] = []
+        network.register_forward_pre_hook(self.note)
+
+    def note(self, network: nn.Module, given: tuple[torch.Tensor]) -> None:
+        self.clips.append(given[0].detach().clone())
+        self.types.append(next(network.parameters()).dtype)
+
+
+def test_free_training_is_compared_on_examples_of_the_fast_gradient_sign_method():
+    network, other = flat_network(), flat_network().eval()
+    leaf = CLIPS.clone().requires_grad_()
+    F.cross_entropy(other(leaf), LABELS, reduction="sum").backward()
+    seen = Seen(network)
+    FreeAdversarialTraining(epsilon=EPSILON, replays=4).objective(network, CLIPS, LABELS, draw)
+    assert len(seen.clips) == 2
+    torch.testing.assert_close(seen.clips[-1], (CLIPS + EPSILON * leaf.grad.sign()).clamp(0, 1))
+
+
+def test_weight_perturbation_is_compared_as_adversarial_training():
+    found, expected = (
+        defense.objective(flat_network(), CLIPS, LABELS, draw)
+        for defense in (AdversarialWeightPerturbation(attack=PGD, gamma=0.5), AdversarialTraining(attack=PGD))
+    )
+    assert torch.equal(found.loss, expected.loss)
+    assert torch.equal(found.logits, expected.logits)
+
+
+@pytest.mark.parametrize("rounded", [True, False])
+def test_attacks_of_a_training_in_bf16_use_rounded_weights_and_the_training_does_not(rounded):
+    network = flat_network()
+    seen = Seen(network)
+    with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+        AdversarialTraining(attack=PGD).objective(network, CLIPS, LABELS, draw)
+    assert seen.types == [torch.bfloat16 if rounded else torch.float32] * PGD.steps + [torch.float32]
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 6.0])
