@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Whole workflows take minutes; a shorter test that hangs is ended after five.
 PATIENT := -o faulthandler_timeout=1800
 
-.PHONY: help demo plan test test-all test-gpu gpu faults lint docs mutants slurm browser clean-runs
+.PHONY: help demo plan test test-all test-gpu gpu faults lint docs mutants mutants-of slurm browser clean-runs
 
 help:
 	@echo "demo        the whole workflow on the embedded data set, up to results/report.html"
@@ -19,6 +19,7 @@ help:
 	@echo "lint        style and types"
 	@echo "docs        the documentation as a site in site/"
 	@echo "mutants     mutation testing (hours)"
+	@echo "mutants-of  mutation testing of one room: ROOM=defenses"
 	@echo "slurm       packages for the SLURM profile"
 	@echo "browser     packages for the tests of the report and the documentation in Chromium"
 	@echo "clean-runs  deletes finished models of earlier configurations"
@@ -68,6 +69,10 @@ docs: $(VENV)/.docs
 mutants: $(VENV)/.mutants
 	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 nice -n 15 $(BIN)/mutmut run --max-children 1 $(if $(MUTANTS),'$(MUTANTS)')
 	$(BIN)/python tests/mutants.py
+
+# The same of one room or module in minutes, by a program of the project's own: `make mutants-of ROOM=defenses`.
+mutants-of: $(VENV)/.installed
+	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/python tests/quick_mutants.py --room $(ROOM)
 
 # Additional packages for the SLURM profile; pyproject.toml explains why they are separate.
 slurm: $(VENV)/.slurm

@@ -37,6 +37,24 @@ def test_halved_until_it_fits_without_losing_a_clip(error):
     assert device.given == [8, 4, 2, 2, 2, 2, 2]
 
 
+def test_a_later_micro_batch_that_does_not_fit_is_halved_too():
+    """Another program takes memory after the first."""
+    given: list[tuple[int, int]] = []
+
+    def work(micro_batch: slice) -> None:
+        given.append((micro_batch.start, micro_batch.stop))
+        if len(given) == 2:
+            raise OUT_OF_MEMORY[0]
+
+    AdaptiveBatchSize(4)(work, 8)
+    assert given == [(0, 4), (4, 8), (4, 6), (6, 8)]
+
+
+def test_a_saved_size_of_one_clip_counts(tmp_path):
+    (tmp_path / "memory").write_text("1\n")
+    assert AdaptiveBatchSize(8, tmp_path / "memory").size == 1
+
+
 @pytest.mark.parametrize("error", [torch.AcceleratorError("CUDA error: misaligned address"), RuntimeError("shapes")])
 def test_other_errors_of_torch_stay_what_they_are(error):
     with pytest.raises(type(error), match=str(error)):

@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -69,6 +70,25 @@ def test_the_same_content_gives_the_same_bytes(saved, tmp_path):
     shuffled = {key: content["entry"][key] for key in reversed(ENTRY)}
     checkpoint.save(other, again, entry=shuffled, step=np.int64(7).item(), classes=["".join("a"), "b"])
     assert other.read_bytes() == saved.read_bytes()
+
+
+def test_keys_of_several_types_give_the_same_bytes_in_any_order(tmp_path):
+    for name, keys in (("a", {1: 2, "b": 3, "a": 4}), ("b", {"a": 4, "b": 3, 1: 2})):
+        checkpoint.save(tmp_path / name, nn.Identity(), entry={}, keys=keys)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_comment_of_the_archive_is_the_crc32_of_what_is_before_it(saved):
+    content, comment = saved.read_bytes(), zipfile.ZipFile(saved).comment
+    value = zlib.crc32(content[: -len(comment)])
+    assert comment == checkpoint.COMMENT_MARK + value.to_bytes(4, "little")
+
+
+def test_classes_are_those_of_files_that_state_them(saved, tmp_path):
+    own, foreign = tmp_path / "own.pt", tmp_path / "foreign.pt"
+    checkpoint.save(own, nn.Identity(), entry={})
+    torch.save({"state_dict": {}, "classes": ["a", "b"]}, foreign)
+    assert [checkpoint.classes_in(path) for path in (saved, own, foreign)] == [["a", "b"], None, None]
 
 
 def test_shared_and_equal_objects_give_the_same_bytes(tmp_path):
