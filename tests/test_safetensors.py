@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import tiny
+from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.exchange.weights import write_safetensors
 from pipeline_lib.models import checkpoint, safetensors
@@ -18,7 +19,7 @@ TENSORS = {
     "a.weight": torch.tensor([1, -2], dtype=torch.int64),
     "half": torch.tensor([[0.5]], dtype=torch.bfloat16),
     "scalar": torch.tensor(7.0),
-    "empty": torch.empty(0, 4),
+    "empty": torch.empty(0, 4, dtype=torch.int32),
     "flags": torch.tensor([True, False, True]),
 }
 
@@ -48,6 +49,19 @@ def test_the_bytes_are_those_of_the_format(tmp_path):
         "x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
     }
     assert content[8 + length :] == struct.pack("<2f", 1.5, -2.0)
+
+
+def test_a_file_without_tensors_is_one(tmp_path):
+    safetensors.write(tmp_path / "w.safetensors", {}, {"classes": "[]"})
+    assert safetensors.read(tmp_path / "w.safetensors") == ({}, {"classes": "[]"})
+
+
+def test_a_full_disk_names_the_size_of_the_whole_file(tmp_path):
+    path = tmp_path / "w.safetensors"
+    safetensors.write(path, TENSORS, {})
+    size = path.stat().st_size
+    with pytest.raises(PipelineError, match=f"needs {size} bytes"), file_size_limit(size - 1):
+        safetensors.write(path, TENSORS, {})
 
 
 def with_header(**header: object) -> bytes:

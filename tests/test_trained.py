@@ -10,7 +10,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.prediction import predict
 from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.models import checkpoint
-from pipeline_lib.models.trained import load_model, new_network, start_from, start_selection_from
+from pipeline_lib.models.trained import channels_last, load_model, new_network, start_from, start_selection_from
 from pipeline_lib.networks.multi_batchnorm import branch_out
 from pipeline_lib.networks.resnet import ResNet2D, ResNet3D
 from pipeline_lib.networks.torchvision_networks import TorchvisionR3D18
@@ -25,6 +25,16 @@ def network(classes: int) -> nn.Module:
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.running_mean)
     return net
+
+
+@pytest.mark.parametrize(("kind", "layout"), [(nn.Conv2d, torch.channels_last), (nn.Conv3d, torch.channels_last_3d)])
+def test_kernels_are_channels_last_with_the_same_values(kind, layout):
+    layer = kind(3, 4, 3)
+    before = layer.weight.detach().clone()
+    assert channels_last(layer) is layer
+    assert layer.weight.is_contiguous(memory_format=layout)
+    assert not layer.weight.is_contiguous()
+    assert torch.equal(layer.weight, before)
 
 
 def test_kinetics_weights_keep_all_but_the_last_layer_and_fill_every_branch(tmp_path):
