@@ -6,7 +6,7 @@ import pytest
 
 import tiny
 from pipeline_lib.randomness import generators
-from pipeline_lib.randomness.draws import drawing, present_generators
+from pipeline_lib.randomness.draws import drawing, drawing_rows, present_generators
 from sets import attacked, predicted
 from training_runs import trained
 
@@ -62,3 +62,11 @@ def test_clips_draw_from_the_generators_of_the_innermost_context_in_order():
         present_generators(2)
     with pytest.raises(RuntimeError, match="inside drawing"):
         present_generators(2)
+
+
+def test_some_rows_draw_from_their_own_generators():
+    each = generators.clip_generators(0, ["a", "b", "c"])
+    with drawing(each), drawing_rows([2, 0]):
+        assert present_generators(2) == [each[2], each[0]]
+    with drawing_rows([0]), pytest.raises(RuntimeError, match="has no generators"):
+        present_generators(1)

@@ -36,6 +36,10 @@ def test_threads_draw_the_same_bits(fill, threads):
     assert torch.equal(noise, one_by_one(fill))
 
 
+def test_of_no_clips_nothing_is_drawn():
+    fill_in_threads(torch.empty(0, 3), [], FILLS["normal"], 4)
+
+
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
 def test_threads_fill_tensors_of_every_mode_and_generators_go_on(mode):
     """What is drawn next does not depend on how the first batch was filled."""
