@@ -94,3 +94,13 @@ def test_windows_of_short_videos_exist_and_one_window_is_the_beginning() -> None
     assert clips_of(Windows(frames=4, clips=1))[0](9).tolist() == Windows(frames=4)(9).tolist() == [0, 1, 2, 3]
     stride = UniformStride(frames=8)
     assert clips_of(stride) == [stride]
+
+
+@pytest.mark.parametrize(
+    ("count", "frames", "clips", "first"),
+    [(4, 16, 3, [0, 0, 0]), (4, 1, 5, [0, 1, 2, 3, 3]), (1, 4, 3, [0, 0, 0])],
+    ids=["shorter than a clip", "fewer frames than clips", "one frame"],
+)
+def test_no_clip_begins_behind_the_last_frame(count, frames, clips, first):
+    starts = [one(count)[0] for one in clips_of(Windows(frames=frames, clips=clips))]
+    assert starts == first

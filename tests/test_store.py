@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import pickle
@@ -14,7 +15,7 @@ import pytest
 
 from pipeline_lib.clips.seal import block_size, seal
 from pipeline_lib.clips.status import DecodedClip, Status
-from pipeline_lib.clips.store import Clips
+from pipeline_lib.clips.store import Clips, checksum
 from pipeline_lib.errors import PipelineError
 from stores import CLIPS, FRAMES, SHAPE, VIDEOS, flip, offset_of, write
 
@@ -133,7 +134,7 @@ FORKED = """
 import multiprocessing, sys
 from pathlib import Path
 import numpy as np
-from pipeline_lib.clips.store import Clips
+from pipeline_lib.clips.store import Clips, checksum
 clips = Clips(Path(sys.argv[1]))
 with multiprocessing.get_context("fork").Pool(2) as pool:
     np.save(sys.argv[2], np.concatenate(pool.map(clips.read, [[row] for row in range(12)])))
@@ -145,6 +146,12 @@ def test_it_can_be_used_after_fork(store: Path, tmp_path: Path) -> None:
     read = str(tmp_path / "read.npy")
     subprocess.run([sys.executable, "-c", FORKED, str(store), read], check=True, timeout=120)
     assert (np.load(read) == FRAMES).all()
+
+
+def test_the_checksum_is_sha256_of_numbers_and_names_so_that_old_sets_fit() -> None:
+    content = bytes([1, 0, 0, 0, 2, 0, 0, 0]) + bytes([5, *[0] * 7, 255, *[0] * 7]) + "a\0ä".encode()
+    found = checksum(np.array([1, 2], np.uint32), np.array([5, 255]), ["a", "ä"])
+    assert found == hashlib.sha256(content).hexdigest()
 
 
 def test_the_checksum_is_that_of_the_content(tmp_path: Path) -> None:
