@@ -96,7 +96,8 @@ def test_rows_beyond_the_end_are_an_error(store: Path) -> None:
         Clips(store).read([12])
 
 
-def test_the_layout_can_be_read_with_hdf5_alone(store: Path) -> None:
+def test_the_layout_can_be_read_with_hdf5_alone(tmp_path: Path) -> None:
+    store = write(tmp_path / "clips.h5", decoder="ffmpeg 7")
     with h5py.File(store) as file:
         assert file["frames"].chunks is None
         assert (file["frames"][:] == FRAMES).all()
@@ -106,6 +107,8 @@ def test_the_layout_can_be_read_with_hdf5_alone(store: Path) -> None:
         assert json.loads(file.attrs["classes"]) == ["ä", "b", "c"]
         assert json.loads(file.attrs["spec"]) == {"size": 4}
         assert file.attrs["complete"]
+        assert (file.attrs["kind"], file.attrs["decoder"]) == ("a store of clips", "ffmpeg 7")
+        assert set(file.attrs) == {"kind", "format", "spec", "classes", "decoder", "complete"}
 
 
 def test_another_program_that_only_looks_leaves_the_store_as_it_was(store: Path) -> None:
