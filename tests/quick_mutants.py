@@ -19,7 +19,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from itertools import accumulate
@@ -130,7 +129,9 @@ class Runner:
             for one in seen.values()
             if one.co_filename in names and "<locals>" not in one.co_qualname
         ]
-        return {"passed": passed, "seconds": time.process_time(), "reached": reached}
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        seconds = sum(one.ru_utime + one.ru_stime for one in used)
+        return {"passed": passed, "seconds": seconds, "reached": reached}
 
     def try_all(self, items: list[pytest.Item], functions: dict[Place, list[FunctionType]], measured: Any) -> None:
         """Try the mutants that have no result yet, or with `--again` the survivors, and print what is known of all."""
@@ -168,7 +169,7 @@ class Runner:
                 function.__code__ = mutant.code
             return self.runs(tests)
 
-        cpu = 3 * total[len(tests) - 1] + 3
+        cpu = 2 * total[len(tests) - 1] + 2
         status, survived = forked(survives, cpu, 20 * cpu + 60)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM):
             return ENDLESS if os.WTERMSIG(status) == signal.SIGXCPU else WAITING
