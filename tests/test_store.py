@@ -103,6 +103,7 @@ def test_the_layout_can_be_read_with_hdf5_alone(tmp_path: Path) -> None:
         assert (file["frames"][:] == FRAMES).all()
         assert file["video"].asstr()[3] == VIDEOS[3].path
         assert file["message"].asstr()[:].tolist() == [""] * 12
+        assert {h5py.check_string_dtype(file[name].dtype).encoding for name in ("video", "message")} == {"utf-8"}
         assert file["status"][:].tolist() == [0] * 12
         assert json.loads(file.attrs["classes"]) == ["ä", "b", "c"]
         assert json.loads(file.attrs["spec"]) == {"size": 4}

@@ -45,6 +45,20 @@ def test_progress_counts_the_clips(tmp_path: Path) -> None:
 FAILED = replace(CLIPS[4], status=Status.FAILED, message="moov atom not found")
 
 
+def test_a_store_is_incomplete_until_its_last_clip_is_written(tmp_path: Path) -> None:
+    found = []
+
+    def look(finished: int) -> None:
+        (temporary,) = tmp_path.glob(".clips.h5.*.tmp")
+        with h5py.File(temporary) as file:
+            found.append(bool(file.attrs["complete"]))
+
+    write(tmp_path / "clips.h5", progress=look)
+    assert found == [False] * len(CLIPS)
+    with h5py.File(tmp_path / "clips.h5") as file:
+        assert file.attrs["complete"]
+
+
 def test_failed_videos_are_named_together(tmp_path: Path) -> None:
     with pytest.raises(PipelineError) as caught:
         write(tmp_path / "clips.h5", [FAILED, *CLIPS[1:5], FAILED, *CLIPS[6:]])
