@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -255,3 +256,12 @@ def test_the_space_that_is_reserved_first_is_enough(tmp_path, monkeypatch, frame
 def test_the_order_of_settings_does_not_change_the_store(tmp_path):
     one = write(tmp_path / "a.h5", spec={"a": 1, "b": {"c": 2, "d": 3}})
     assert write(tmp_path / "b.h5", spec={"b": {"d": 3, "c": 2}, "a": 1}).read_bytes() == one.read_bytes()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_every_way_of_having_no_space_is_one_message_and_other_errors_stay(tmp_path: Path, number: int) -> None:
+    expected = rf"No space for {tmp_path}: 1,234 bytes are needed \({os.strerror(number)}\)"
+    with pytest.raises(PipelineError, match=expected), store_writer.enough_space(tmp_path, 1234):
+        raise OSError(number, os.strerror(number))
+    with pytest.raises(OSError, match="input"), store_writer.enough_space(tmp_path, 1234):
+        raise OSError(errno.EIO, "input/output error")
