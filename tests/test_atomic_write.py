@@ -117,3 +117,10 @@ def test_the_folder_of_a_forced_run_is_emptied_but_for_its_lock(tmp_path, run):
         assert [path.name for path in folder.iterdir()] == ["lock"]
         assert (folder / "lock").stat().st_ino == number
     assert not (tmp_path / "mark").exists()
+
+
+def test_a_leftover_that_another_job_has_just_removed_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: iter([folder / ".out.1.tmp"]))
+    with atomic_write(tmp_path / "out") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "out").read_text() == "new"
