@@ -147,8 +147,9 @@ class Runner:
                 current.add(mutant.key)
                 place = (name, mutant.function, mutant.start)
                 before = known.get(mutant.key, {}).get("result")
-                if before is None or (self.options.again and before in (SURVIVED, WAITING, UNREACHED)):
-                    result = self.result(mutant, by_place.get(place, []), functions.get(place, []), measured)
+                tests = by_place.get(place, [])
+                if before is None or (self.options.again and tests and before not in (KILLED, ENDLESS)):
+                    result = self.result(mutant, tests, functions.get(place, []), measured)
                     known[mutant.key] = {"key": mutant.key, "line": mutant.line, "result": result}
                     print(json.dumps(known[mutant.key]), file=file, flush=True)
         report([one for key, one in known.items() if key in current])
