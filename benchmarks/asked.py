@@ -8,58 +8,31 @@ and by the median rate of the same job with other seeds.
 """
 
 import argparse
-import csv
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 
 from pipeline_lib.configuration.requests import CPU_TFLOPS_PER_THREAD
 from pipeline_lib.jobs.costs import START_MINUTES, TIMES_ASSUMED, TIMES_MEASURED
-from pipeline_lib.jobs.learned import SECONDS, names_of
+from pipeline_lib.jobs.learned import SECONDS, Row, read_rows
 
 
-class Job(NamedTuple):
-    """A job with a network: what differs by the seed only has the same kind."""
-
-    kind: tuple[str, frozenset[str]]
-    seconds: float
-    tflop: float
-    threads: int
-
-
-def jobs_of(table: Path) -> list[Job]:
-    """The jobs of a table that compute with a network."""
-    with table.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["tflop"] and not row["gpu_peak_mb"]]
-    found = [
-        Job(
-            (row["rule"], names_of(row["job"].split("/"))),
-            float(row["seconds"]),
-            float(row["tflop"]),
-            int(row["threads"]),
-        )
-        for row in rows
-    ]
-    return [job for job in found if job.tflop]
-
-
-def by_assumption(job: Job) -> float:
+def by_assumption(job: Row) -> float:
     """The estimate of a first run over the time taken."""
     return TIMES_ASSUMED * job.tflop / (CPU_TFLOPS_PER_THREAD * job.threads) / job.seconds
 
 
-def by_seeds(jobs: list[Job], least: float) -> list[float]:
+def by_seeds(jobs: list[Row], least: float) -> list[float]:
     """Of jobs of `least` seconds and more that ran with other seeds, the estimate by these over the time taken."""
-    rates: dict[tuple[str, frozenset[str]], list[Job]] = defaultdict(list)
+    alike: dict[object, list[Row]] = defaultdict(list)
     for job in jobs:
         if job.seconds >= SECONDS:
-            rates[job.kind].append(job)
+            alike[job.rule, job.names].append(job)
     found = []
     for job in jobs:
-        others = [other.tflop / other.seconds for other in rates[job.kind] if other is not job]
+        others = [other.tflop / other.seconds for other in alike[job.rule, job.names] if other is not job]
         if job.seconds >= least and others:
             found.append(TIMES_MEASURED * job.tflop / median(others) / job.seconds)
     return found
@@ -80,7 +53,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     options = parser.parse_args()
     for table in options.tables:
-        jobs = jobs_of(table)
+        jobs = [job for job in read_rows(table) if job.tflop and not job.on_gpu]
         within = sum(job.seconds <= 60 * START_MINUTES for job in jobs)
         print(f"{table}: {within:,} of {len(jobs):,} jobs took at most {START_MINUTES} minutes")
         print("  first run:", words([by_assumption(job) for job in jobs if job.seconds >= options.seconds]))

@@ -1,15 +1,19 @@
 """What later runs request follows from what earlier ones used."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from snakemake.iocontainers import Wildcards
 
+from configured import CONFIG, SCHEMA
 from pipeline_lib.configuration.requests import MARGIN, SNAKEMAKE_MB, TERA
+from pipeline_lib.configuration.structure import with_defaults
 from pipeline_lib.jobs.costs import START_MINUTES, TIMES_ASSUMED, TIMES_MEASURED, minutes
 from pipeline_lib.jobs.learned import Use, learned
+from pipeline_lib.jobs.setup import WorkflowRun
 from pipeline_lib.jobs.used import COLUMNS, TABLE, measured, write_table
-from test_requests import JOBS, SOURCE, requests
+from test_requests import JOBS, PLAN, SOURCE, requests
 from test_used import job
 
 RATE = {frozenset({"d", "a"}): 0.2}
@@ -25,7 +29,8 @@ def written(results: Path, *rows: dict[str, object]) -> Path:
 
 def row(rule: str, peak: float, seconds: float = 10, **others: object) -> dict[str, object]:
     job = f"d/{rule}/a-s0"
-    return {"rule": rule, "job": job, "peak_mb": peak, "seconds": seconds, "estimated_mb": 1000, "tflop": 2} | others
+    numbers = {"threads": 1, "peak_mb": peak, "seconds": seconds, "estimated_mb": 1000, "tflop": 2}
+    return {"rule": rule, "job": job} | numbers | others
 
 
 def test_the_largest_memory_of_a_rule_and_the_median_rate_over_seeds_count(tmp_path):
@@ -84,7 +89,7 @@ def test_a_request_is_a_margin_over_what_was_used(rule):
 
 
 def test_minutes_are_those_at_the_rate_of_other_seeds_else_at_the_slowest():
-    attack = Wildcards(fromdict=SOURCE | {"attack": "pgd"})  # as a rule gives them
+    attack = SOURCE | {"attack": "pgd"}
     seconds = requests().estimates.work("attack", attack).operations / TERA
     for names, rate, times in (
         (("standard", "other"), 1e-3, TIMES_MEASURED),
@@ -94,6 +99,18 @@ def test_minutes_are_those_at_the_rate_of_other_seeds_else_at_the_slowest():
         rates = dict(zip(keys, (1e-3, 1e-4), strict=True))
         asked = requests(learned={"attack": Use(1, rates)}).minutes("attack", attack, 1)
         assert asked == minutes(seconds / rate, 1, times) > START_MINUTES
+
+
+def test_a_later_run_gets_its_requests_by_the_wildcards_of_snakemake(tmp_path):
+    """These are no mapping: they have items(), and no values()."""
+    written(tmp_path, row("attack", 800, 100, job="synthetic/adversarial/standard-s0/pgd"))
+    run = WorkflowRun(None, with_defaults(CONFIG, SCHEMA) | {"results": str(tmp_path)}, SimpleNamespace(plan=PLAN))
+    attack = SOURCE | {"attack": "pgd"}
+    asked, wildcards = run.resources("attack"), Wildcards(fromdict=attack)
+    assert asked["mem_mb"](wildcards, 1) == run.requests.memory("attack", attack, 1)
+    assert asked["runtime"](wildcards, 2) == run.requests.minutes("attack", attack, 2)
+    assert run.estimate("attack")(wildcards) == run.requests.estimate("attack", attack)
+    assert run.requests.learned["attack"].rates == {frozenset({"synthetic", "standard", "pgd"}): 0.02}
 
 
 def test_activations_are_memory_of_the_gpu_where_there_is_one():

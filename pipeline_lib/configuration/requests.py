@@ -83,8 +83,7 @@ class Requests:
         """Minutes of a job with a network, by its operations, at the rate of earlier jobs that differ by their seed,
         else at the slowest of the rule, else at that of the device."""
         work, use = self.estimates.work(rule, wildcards), self.learned.get(rule)
-        # Snakemake's wildcards have items(), but no values().
-        if use and (own := use.rates.get(names_of(value for _, value in wildcards.items()))):
+        if use and (own := use.rates.get(names_of(wildcards.values()))):
             # In it is all that is not operations.
             return minutes(work.operations / (own * TERA), attempt, TIMES_MEASURED)
         rate = (use and use.slowest) or self.tflops * self._processes(rule)

@@ -32,10 +32,13 @@ class Use(NamedTuple):
         return min(self.rates.values(), default=None)
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """A job with an estimate: its threads, seconds, peak memory in MB, and what was estimated of memory and TFLOP."""
+
     rule: str
     names: Names
     on_gpu: bool
+    threads: int
     seconds: float
     peak: float
     estimate: float
@@ -47,8 +50,8 @@ def learned(results: Path, on_gpu: bool) -> dict[str, Use]:
 
     Nothing without a table; rows that cannot be read are left out.
     """
-    found: dict[str, list[_Row]] = {}
-    for row in _rows(results / TABLE):
+    found: dict[str, list[Row]] = {}
+    for row in read_rows(results / TABLE):
         if row.on_gpu == on_gpu:
             found.setdefault(row.rule, []).append(row)
     return {rule: _use(rows) for rule, rows in found.items()}
@@ -59,7 +62,7 @@ def names_of(values: Iterable[str]) -> Names:
     return frozenset(SEED.sub("", value) for value in values)
 
 
-def _use(rows: list[_Row]) -> Use:
+def _use(rows: list[Row]) -> Use:
     rates: dict[Names, list[float]] = {}
     for row in rows:
         if row.seconds >= SECONDS and row.tflop:
@@ -73,11 +76,12 @@ def _names(job: str) -> Names:
     return names_of([dataset, *others]) - {"", "clean"}
 
 
-def _rows(table: Path) -> Iterator[_Row]:
-    """The rows of jobs with an estimate."""
+def read_rows(table: Path) -> Iterator[Row]:
+    """The jobs of a table that have an estimate; none of a table that cannot be read."""
     with suppress(OSError, UnicodeDecodeError, csv.Error), table.open(newline="") as file:
         for row in csv.DictReader(file):
             with suppress(KeyError, TypeError, ValueError):
                 numbers = [float(row[key]) for key in ("seconds", "peak_mb", "estimated_mb", "tflop")]
                 if min(numbers[1:3]) > 0:
-                    yield _Row(row["rule"], _names(row["job"]), bool(row["gpu_peak_mb"]), *numbers)
+                    names, on_gpu = _names(row["job"]), bool(row["gpu_peak_mb"])
+                    yield Row(row["rule"], names, on_gpu, int(row["threads"]), *numbers)

@@ -1,7 +1,7 @@
 """A run of the workflow, set up from what Snakemake passes: its configuration, jobs and requests, its start and end."""
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -73,9 +73,13 @@ class WorkflowRun:
         """GPUs, memory and minutes of a rule's jobs, which have a network: for `resources`."""
         return {
             "gpu": self.training_gpus if rule == "train" else self.gpus,
-            "mem_mb": lambda wildcards, attempt: self.requests.memory(rule, wildcards, attempt),
-            "runtime": lambda wildcards, attempt: self.requests.minutes(rule, wildcards, attempt),
+            "mem_mb": lambda wildcards, attempt: self.requests.memory(rule, as_mapping(wildcards), attempt),
+            "runtime": lambda wildcards, attempt: self.requests.minutes(rule, as_mapping(wildcards), attempt),
         }
+
+    def estimate(self, rule: str) -> Callable[[Any], dict[str, float]]:
+        """The estimate of a job by Snakemake's wildcards: for `params`."""
+        return lambda wildcards: self.requests.estimate(rule, as_mapping(wildcards))
 
     def check(self) -> None:
         """Raises PipelineError for more GPUs than allowed, or an image that jobs cannot run in."""
@@ -107,6 +111,11 @@ class WorkflowRun:
         """After the last job, also of a run that failed."""
         if self.workflow.is_main_process:
             used.write_table(self.results)
+
+
+def as_mapping(wildcards: Any) -> dict[str, str]:
+    """Snakemake's wildcards as a mapping, which they are not: they have no values(), for example."""
+    return dict(wildcards.items())
 
 
 def set_up(workflow: Any, given: Mapping[str, Any], root: Path) -> WorkflowRun:

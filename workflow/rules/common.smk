@@ -20,7 +20,7 @@ from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.planning import Planning
 from pipeline_lib.jobs.report_entries import figure_outputs, study_outputs, table_outputs
-from pipeline_lib.jobs.setup import set_up
+from pipeline_lib.jobs.setup import as_mapping, set_up
 from pipeline_lib.provenance.fingerprints import fingerprint
 from pipeline_lib.records import titles
 
@@ -73,7 +73,7 @@ def inputs_of(rule):
 
     def inputs(wildcards):
         try:
-            files, again = PLANNING.inputs(rule, dict(wildcards.items()))
+            files, again = PLANNING.inputs(rule, as_mapping(wildcards))
         except PipelineError as error:
             raise WorkflowError(str(error)) from None
         return files if again else {name: unaged(paths) for name, paths in files.items()}
@@ -105,7 +105,7 @@ def recorded(rule, seen=None):
     branch = {"branch": lambda wildcards: split_target(wildcards[seen])[1]} if seen else {}
     return branch | {
         "identity": identity,
-        "estimate": lambda wildcards: REQUESTS.estimate(rule, wildcards),
+        "estimate": RUN.estimate(rule),
         "code": lambda wildcards, output: JOBS.maker(output[0]).code,
     }
 

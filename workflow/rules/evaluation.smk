@@ -88,7 +88,7 @@ rule check:
     threads: CORES
     resources:
         gpu=RUN.gpus,
-        mem_mb=lambda wildcards, attempt: REQUESTS.memory("check", wildcards, attempt),
+        mem_mb=RUN.resources("check")["mem_mb"],
         runtime=lambda wildcards, attempt: REQUESTS.check_minutes(config["check"]["budget"], attempt),
     params:
         **recorded("check", "target"),
