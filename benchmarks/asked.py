@@ -3,25 +3,26 @@
     python benchmarks/asked.py results/logs/used.csv ...       # jobs of 30 s and more
     python benchmarks/asked.py --seconds 60 results/logs/used.csv
 
-Of jobs without a GPU, without the minutes that every job asks for: by the rate that is assumed without an earlier run,
-and by the median rate of the same job with other seeds.
+Of jobs without a GPU, without the minutes that every job asks for: by the rate of the device, as without an earlier
+run, and by the median rate of the same job with other seeds.
 """
 
 import argparse
+import math
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
-from pipeline_lib.configuration.requests import CPU_TFLOPS_PER_THREAD
-from pipeline_lib.jobs.costs import START_MINUTES, TIMES_ASSUMED, TIMES_MEASURED
+from pipeline_lib.jobs.costs import START_MINUTES, TIMES
 from pipeline_lib.jobs.learned import SECONDS, Row, read_rows
 
 
-def by_assumption(job: Row) -> float:
-    """The estimate of a first run over the time taken."""
-    return TIMES_ASSUMED * job.tflop / (CPU_TFLOPS_PER_THREAD * job.threads) / job.seconds
+def first_runs(jobs: list[Row], least: float) -> list[float]:
+    """Of jobs of `least` seconds and more, the estimate without an earlier run over the time taken."""
+    known = [job for job in jobs if not math.isnan(job.estimated_seconds) and job.seconds >= least]
+    return [TIMES * job.estimated_seconds / job.seconds for job in known]
 
 
 def by_seeds(jobs: list[Row], least: float) -> list[float]:
@@ -34,7 +35,7 @@ def by_seeds(jobs: list[Row], least: float) -> list[float]:
     for job in jobs:
         others = [other.tflop / other.seconds for other in alike[job.rule, job.names] if other is not job]
         if job.seconds >= least and others:
-            found.append(TIMES_MEASURED * job.tflop / median(others) / job.seconds)
+            found.append(TIMES * job.tflop / median(others) / job.seconds)
     return found
 
 
@@ -56,7 +57,7 @@ def main() -> None:
         jobs = [job for job in read_rows(table) if job.tflop and not job.on_gpu]
         within = sum(job.seconds <= 60 * START_MINUTES for job in jobs)
         print(f"{table}: {within:,} of {len(jobs):,} jobs took at most {START_MINUTES} minutes")
-        print("  first run:", words([by_assumption(job) for job in jobs if job.seconds >= options.seconds]))
+        print("  first run:", words(first_runs(jobs, options.seconds)))
         print("  by other seeds:", words(by_seeds(jobs, options.seconds)))
 
 

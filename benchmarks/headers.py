@@ -22,7 +22,7 @@ SENTENCE = re.compile(r"(?:Its cost|Cost) by `make plan.*?\sGB\.", re.DOTALL)
 NOTHING = {"config.yaml", "small.yaml", "embedded.yaml", "attacks_g1.yaml", "worst_case.yaml"}
 # Larger ones are for a GPU.
 LARGEST_ON_A_CPU = 20.0  # PFLOP
-CORES, TFLOPS_OF_A_CORE = 2, 0.05
+CORES, TFLOPS_OF_A_CORE = 2, 0.15
 GPU = "a100"
 
 
@@ -54,7 +54,7 @@ def cost(path: Path) -> str:
     total = summary_of(planned, rates.named(GPU)).total
     if total.operations / PETA <= LARGEST_ON_A_CPU:
         core = dict.fromkeys(rates.UTILIZATION, TFLOPS_OF_A_CORE * TERA)
-        total = summary_of(planned, rates.Rate(core, CORES, "two cores")).total
+        total = summary_of(planned, rates.Rate(core, CORES, "two cores", on_gpu=False)).total
     return sentence(path.name, total.left, total.operations / PETA, total.hours, total.disk / GB)
 
 

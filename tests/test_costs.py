@@ -10,7 +10,6 @@ import tiny
 from pipeline_lib.entries.building import build
 from pipeline_lib.jobs.costs import (
     START_MINUTES,
-    TIMES_MEASURED,
     estimated_counts,
     kept_passes,
     minutes,
@@ -33,8 +32,7 @@ def test_the_memory_of_an_extended_network_is_that_of_its_stem():
 
 def test_a_repeated_job_asks_for_as_many_times_more():
     for attempt in (1, 2, 3):
-        assert minutes(600, attempt) == attempt * minutes(600, 1) == attempt * (START_MINUTES + 2 * 10)
-    assert minutes(600, 1, TIMES_MEASURED) == START_MINUTES + 1.5 * 10
+        assert minutes(600, attempt) == attempt * minutes(600, 1) == attempt * (START_MINUTES + 1.5 * 10)
 
 
 def test_the_least_request_lasts_for_a_start_and_what_a_job_may_lose_at_its_limit():

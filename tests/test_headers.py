@@ -25,7 +25,7 @@ def test_a_cost_names_its_command_and_a_device_that_fits_it() -> None:
         "at the utilization that the plan assumes), 88 GB."
     )
     assert SMALL == (
-        "Cost by `make plan CONFIG=config/demo.yaml`: 245 jobs, 0.045 PFLOP (0.12 hours of two cores at 0.05 TFLOP/s "
+        "Cost by `make plan CONFIG=config/demo.yaml`: 245 jobs, 0.045 PFLOP (0.12 hours of two cores at 0.15 TFLOP/s "
         "each), 0.52 GB."
     )
 
@@ -73,4 +73,4 @@ def test_hours_contain_what_transforms_take_outside_of_torch(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     words = cost(ROOT / "config/video_codecs.yaml")
     petaflop, hours = map(float, re.search(r"([\d.]+) PFLOP \(([\d.]+) hours of two cores", words).groups())
-    assert hours > 3 * petaflop * 1000 / (2 * 0.05) / 3600
+    assert hours > 3 * petaflop * 1000 / (2 * 0.15) / 3600

@@ -9,7 +9,7 @@ from snakemake.iocontainers import Wildcards
 from configured import CONFIG, SCHEMA
 from pipeline_lib.configuration.requests import MARGIN, SNAKEMAKE_MB, TERA
 from pipeline_lib.configuration.structure import with_defaults
-from pipeline_lib.jobs.costs import START_MINUTES, TIMES_ASSUMED, TIMES_MEASURED, minutes
+from pipeline_lib.jobs.costs import START_MINUTES, minutes
 from pipeline_lib.jobs.learned import Use, learned
 from pipeline_lib.jobs.setup import WorkflowRun
 from pipeline_lib.jobs.used import COLUMNS, TABLE, measured, write_table
@@ -91,14 +91,11 @@ def test_a_request_is_a_margin_over_what_was_used(rule):
 def test_minutes_are_those_at_the_rate_of_other_seeds_else_at_the_slowest():
     attack = SOURCE | {"attack": "pgd"}
     seconds = requests().estimates.work("attack", attack).operations / TERA
-    for names, rate, times in (
-        (("standard", "other"), 1e-3, TIMES_MEASURED),
-        (("others", "other"), 1e-4, TIMES_ASSUMED),
-    ):
+    for names, rate in ((("standard", "other"), 1e-3), (("others", "other"), 1e-4)):
         keys = [frozenset({"synthetic", name, "pgd"}) for name in names]
         rates = dict(zip(keys, (1e-3, 1e-4), strict=True))
         asked = requests(learned={"attack": Use(1, rates)}).minutes("attack", attack, 1)
-        assert asked == minutes(seconds / rate, 1, times) > START_MINUTES
+        assert asked == minutes(seconds / rate, 1) > START_MINUTES
 
 
 def test_a_later_run_gets_its_requests_by_the_wildcards_of_snakemake(tmp_path):

@@ -9,12 +9,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import tiny
 from pipeline_lib.configuration.clip_numbers import numbers_of, official_numbers
+from pipeline_lib.configuration.estimates import WORKSPACE, Estimates
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.costs import examples, forwards, passes
-from pipeline_lib.jobs.counts import SHIPPED, key_of, read_counts, written_counts
+from pipeline_lib.jobs.counts import SHIPPED, Counts, key_of, read_counts, written_counts
 from pipeline_lib.plan.__main__ import main
-from pipeline_lib.plan.counting import counted
+from pipeline_lib.plan.counting import PASSES, Counter, counted
 from pipeline_lib.plan.planned import Planned, plan_of
 from pipeline_lib.plan.rates import GPUS, UTILIZATION, named
 
@@ -50,6 +51,33 @@ def test_memory_grows_with_the_frames_and_holds_what_the_backward_pass_needs():
         build(tiny.NETWORK)(5).eval().requires_grad_(False)(clips)
     assert short.memory["to_input"] >= 4 * max(saved)
     assert short.memory["forward"] < short.memory["to_input"]
+
+
+def test_memory_of_a_training_is_that_of_its_activations_and_not_of_its_gradients():
+    """These exist at the end of a backward pass only, when the activations are gone."""
+    wide = tiny.NETWORK | {"width": 32}
+    found = counted(wide, tiny.STANDARD, SHAPE, 5)
+    with torch.device("meta"):
+        network, clips = build(wide)(5).eval(), torch.empty(400, 3, *SHAPE)
+    with Counter() as counter:
+        PASSES["training"](network, network, clips)
+    assert 400 * found.memory["training"] == pytest.approx(counter.peak, rel=0.02)
+
+
+def test_copies_of_the_weights_and_activations_are_not_in_memory_at_once(multibn):
+    """A checkpoint is written when no activations are kept: three copies of the weights beside these, five without."""
+    estimates, jobs = multibn.estimates, {"dataset": "ucf101", "model": "standard-s0"}
+    key, passes = estimates.key("ucf101", "standard-s0"), ("forward", "to_input", "training")
+    operations, batch = dict.fromkeys(passes, 1.0), estimates.plan["models"]["standard-s0"]["training"]["batch_size"]
+    found = []
+    for each in (0.0, 1e6, 1e10):
+        counts = Counts(parameters=10**9, operations=operations, memory=dict.fromkeys(passes, each))
+        estimated = Estimates(plan=estimates.plan, batch_size=8, counts={key: counts}, given=estimates.given)
+        found.append(estimated.work("train", jobs))
+    none, few, many = (work.memory for work in found)
+    assert none == few > 5 * 4 * 1e3
+    assert many - none == pytest.approx(batch * 1e4 * WORKSPACE - 2 * 4e3)
+    assert [work.memory - work.activations for work in found] == pytest.approx([none] * 3)
 
 
 def test_a_selection_module_is_part_of_every_pass():
@@ -163,7 +191,7 @@ def test_sets_of_a_sweep_of_steps_are_counted_as_made_by_one_run(tmp_path):
     jobs = {job.wildcards["attack"]: job for job in plan.jobs if job.rule == "attack"}
     counts = plan.estimates.counted("synthetic", "standard-s0").operations
     clips = plan.estimates.numbers["synthetic"].test
-    made = 8 * counts["to_input"] + (1 + 3 + 2) * counts["forward"]
+    made = 8 * counts["to_input"] + (3 + 2) * counts["forward"]
     assert jobs["long"].work.operations == pytest.approx(clips * made)
     assert jobs["short"].work.operations == 0
     assert jobs["short"].work.disk == jobs["long"].work.disk

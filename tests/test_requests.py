@@ -1,5 +1,6 @@
 """What the jobs of a configuration ask of a cluster."""
 
+import copy
 from contextlib import nullcontext
 
 import pytest
@@ -18,7 +19,7 @@ from pipeline_lib.configuration.requests import (
 from pipeline_lib.entries.facts import value_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.costs import minutes
-from pipeline_lib.jobs.counts import SHIPPED, read_counts
+from pipeline_lib.jobs.counts import SHIPPED, Counts, read_counts
 from pipeline_lib.jobs.devices import check_limit
 
 FRAMING = {"method": "universal_framing", "width": 1}
@@ -40,8 +41,8 @@ JOBS = {
 }
 
 
-def requests(**changes: float) -> Requests:
-    return Requests(plan=PLAN, **({"batch_size": 36, "training_processes": 1, "tflops": 0.01} | changes))
+def requests(**changes: object) -> Requests:
+    return Requests(**({"plan": PLAN, "batch_size": 36, "training_processes": 1, "tflops": 0.01} | changes))
 
 
 def all_requests(attempt: int) -> dict[str, int]:
@@ -90,6 +91,29 @@ def test_minutes_are_those_of_the_operations_at_the_rate_of_the_device(rule):
     assert requests(tflops=1e-12).minutes(rule, JOBS[rule], 1) == 24 * 60
 
 
+def test_elements_and_calls_take_time_beside_operations():
+    """An element as long as 100 operations, a call 8 microseconds for each batch."""
+    passes = ("forward", "to_input", "training")
+    key, zero = requests().estimates.key("synthetic", "standard-s0"), dict.fromkeys(passes, 0.0)
+    given = {"operations": 1e9, "elements": 1e7, "calls": 1e4}
+    found = {}
+    for kind, number in given.items():
+        parts = {name: zero for name in given} | {kind: dict.fromkeys(passes, number)}
+        counts = {key: Counts(parameters=1, memory=zero, **parts)}
+        found[kind] = requests(tflops=0.1, counts=counts).estimate("predict_clean", TARGET)["seconds"]
+    clips = requests().estimates.numbers["synthetic"].test
+    assert found["operations"] == pytest.approx(clips * 1e9 / 0.1e12, abs=0.01)
+    assert found["elements"] == pytest.approx(clips * 100 * 1e7 / 0.1e12, abs=0.01)
+    assert found["calls"] == pytest.approx(-(-clips // 36) * 1e4 * 8e-6, abs=0.01)
+
+
+def test_a_training_in_bf16_asks_for_half_the_time():
+    half = {**PLAN["models"], "avg-s0": copy.deepcopy(PLAN["models"]["avg-s0"])}
+    half["avg-s0"]["training"]["precision"] = "bf16"
+    found = [requests(plan=plan).estimate("train", AVG)["seconds"] for plan in (PLAN, PLAN | {"models": half})]
+    assert found[1] == pytest.approx(found[0] / 2, abs=0.01)
+
+
 def test_a_training_on_several_gpus_takes_less_time():
     slow = {"tflops": 1e-4}
     assert requests(**slow, training_processes=2).minutes("train", AVG, 1) < requests(**slow).minutes("train", AVG, 1)
@@ -104,7 +128,7 @@ def test_longer_trainings_and_attacks_ask_for_more_time():
 
 
 @pytest.mark.parametrize(
-    ("tflops", "gpus", "threads", "expected"), [(3.0, 1, 4, 3.0), (None, 1, 4, GPU_TFLOPS), (None, 0, 4, 0.08)]
+    ("tflops", "gpus", "threads", "expected"), [(3.0, 1, 4, 3.0), (None, 1, 4, GPU_TFLOPS), (None, 0, 4, 0.6)]
 )
 def test_the_rate_is_as_configured_or_that_of_the_kind_of_device(tflops, gpus, threads, expected):
     assert reached(tflops, gpus, threads) == expected

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline_lib.configuration.clip_numbers import Numbers, numbers_of
 from pipeline_lib.configuration.lengths import frames_of
-from pipeline_lib.configuration.pass_costs import Passes, Work, operations_of, passes_of, seconds_of_passes, stored_size
+from pipeline_lib.configuration.pass_costs import COMPUTED, Passes, Work, cost_of, passes_of, stored_size
 from pipeline_lib.configuration.studies import Plan
 from pipeline_lib.configuration.targets import MEMBERS, split_target
 from pipeline_lib.entries.facts import declared, learning_of, value_of
@@ -16,17 +16,19 @@ from pipeline_lib.jobs.counts import Counts, behind, key_of, key_of_transform, s
 
 MB = 1e6
 TRAINING = "pipeline_lib.training.task:Training"
-# Of a process with torch and what a job imports, before it loads a network (`benchmarks/plan.py`).
-PROCESS_MB = 710
-# Copies of the weights in a training: with gradients, momentum, and a checkpoint that is written.
-TRAINING_COPIES = 5
+# Of a process with torch and what a job imports, before it loads a network: a training without epochs used 769.
+PROCESS_MB = 760
+# Copies of the weights beside activations, and when these are gone. A training: with gradients and momentum; with a
+# checkpoint of weights and momentum, too. Others: the network; and its file while it is read.
+TRAINING_COPIES, COPIES = (3, 5), (1, 2)
 # Of a batch in float32: clean, attacked, their gradient and steps, and those read ahead; without an attack.
 CLIP_COPIES, PREDICTED_COPIES = 8, 3
 # Buffers of convolutions and of the allocator beside the tensors in use.
-WORKSPACE = 1.35
+WORKSPACE = 1.2
 # bf16 activations, with what remains in fp32.
-BF16 = 0.6
-# Passes that score the clean, the attacked and the stored clips of an attack.
+BF16 = 0.7
+# Passes that score the clean, the attacked and the stored clips of an attack. Attacks that declare passes without a
+# gradient count that of the attacked clips among them.
 SCORES = 3
 
 
@@ -89,11 +91,10 @@ class Estimates:
         members = [self.counted(dataset, member) for member in self.plan["models"][model].get(MEMBERS, [])]
         return found or sum_of(members) or estimated_counts(self.plan["models"][model]["network"], self.shape(dataset))
 
-    def _seconds(self, dataset: str, target: str, passes: Passes, clips: float, at_once: float) -> float:
-        """Seconds of the transforms in front of a target, in addition to those of operations, in passes of clips."""
-        calls = self.counted(dataset, target).calls
+    def _cost(self, dataset: str, target: str, passes: Passes, clips: float, at_once: float) -> dict[str, float]:
+        """What a target computes in passes of clips: the fields `COMPUTED` of `Work`."""
         outside = self._once(("outside", dataset, target), lambda: self._outside(dataset, target))
-        return seconds_of_passes(passes, calls, outside, clips, at_once) if calls or outside else 0.0
+        return cost_of(passes, self.counted(dataset, target), outside, clips, at_once)
 
     def _outside(self, dataset: str, target: str) -> float:
         transforms = transforms_of(self.plan["models"][split_target(target)[0]]["defense"])
@@ -137,19 +138,22 @@ class Estimates:
         kept = max(counts.memory["training"] * many, counts.memory["to_input"] * passes_at_once) * at_once
         kept *= BF16 if value_of(training, "precision") == "bf16" else 1
         parts = [(step, training["epochs"] * (clips - held)), (score, training["epochs"] * scored)]
-        return Work(
-            operations=sum(number * operations_of(each, counts) for each, number in parts),
-            seconds=sum(self._seconds(dataset, model, each, number, size) for each, number in parts),
-            disk=4 * counts.parameters,
-            model=model,
-            **self._memory(dataset, TRAINING_COPIES * counts.parameters, kept, size * many),
-        )
+        costs = [self._cost(dataset, model, each, number, size) for each, number in parts]
+        memory = self._memory(dataset, counts, kept, size * many, TRAINING_COPIES)
+        total = {name: sum(cost[name] for cost in costs) for name in COMPUTED}
+        return Work(disk=4 * counts.parameters, model=model, **total, **memory)
 
-    def _memory(self, dataset: str, weights: float, kept: float, clips: float) -> dict[str, float]:
-        """MB of a job, in all and of activations. weights, clips: numbers in memory at once. kept: activations in
-        bytes."""
-        data, activations = clips * self._clip_bytes(dataset) * 4 * CLIP_COPIES, kept * WORKSPACE / MB
-        return {"memory": PROCESS_MB + (4 * weights + data) / MB + activations, "activations": activations}
+    def _memory(
+        self, dataset: str, counts: Counts, kept: float, clips: float, copies: tuple[int, int] = COPIES
+    ) -> dict[str, float]:
+        """MB of a job, in all and of activations, beyond what copies of the weights need when these are gone.
+
+        kept: activations in bytes. clips: number in memory at once. copies: of the weights, beside activations and
+        without."""
+        beside, without = (4 * number * counts.parameters / MB for number in copies)
+        activations = max(kept * WORKSPACE / MB + beside - without, 0)
+        data = clips * self._clip_bytes(dataset) * 4 * CLIP_COPIES / MB
+        return {"memory": PROCESS_MB + data + without + activations, "activations": activations}
 
     def _clip_bytes(self, dataset: str) -> int:
         frames, height, width = self.shape(dataset)
@@ -159,56 +163,49 @@ class Estimates:
         return min(self.batch_size, max(self.numbers[dataset].of(split), 1))
 
     def _attack(self, dataset: str, source: str, attack: str) -> Work:
-        counts, entry, clips = self.counted(dataset, source), self.plan["attacks"][attack], self.numbers[dataset].test
+        entry, clips = self.plan["attacks"][attack], self.numbers[dataset].test
         gradients, alone, kept = self._once(("passes", dataset, attack), lambda: passes_of(entry, self.shape(dataset)))
-        each = {"to_input": gradients, "forward": alone + SCORES}
-        work: dict[str, Any] = self._attack_memory(dataset, source, kept)
-        work |= {"seconds": self._seconds(dataset, source, each, clips, self._at_once(dataset))}
+        each = {"to_input": gradients, "forward": alone + SCORES - min(alone, 1)}
+        work = self._attack_memory(dataset, source, kept)
+        work |= self._cost(dataset, source, each, clips, self._at_once(dataset))
         disk = clips * self._clip_bytes(dataset) * stored_size(entry)
-        return Work(operations=clips * operations_of(each, counts), disk=disk, model=split_target(source)[0], **work)
+        return Work(disk=disk, model=split_target(source)[0], **work)
 
     def _attack_memory(self, dataset: str, source: str, passes: int) -> dict[str, float]:
         """Memory of attacks that keep the activations of as many passes."""
         counts, at_once = self.counted(dataset, source), self._at_once(dataset)
         kept = counts.memory["to_input"] * passes * at_once
-        return self._memory(dataset, 2 * counts.parameters, kept, at_once)
+        return self._memory(dataset, counts, kept, at_once)
 
     def _union(self, dataset: str, study: str, cascade: str) -> Work:
         """As if every attack had to attack every clip."""
         entry = self.plan["studies"][study]["cascades"][cascade]
         works = [self._attack(dataset, entry["model"], step["attack"]) for step in entry["attacks"]]
         largest = max(works, key=lambda work: work.memory)
-        operations, seconds = (sum(getattr(work, name) for work in works) for name in ("operations", "seconds"))
-        return largest._replace(operations=operations, seconds=seconds, disk=0)
+        total = {name: sum(getattr(work, name) for work in works) for name in COMPUTED}
+        return largest._replace(disk=0, **total)
 
     def _learn(self, dataset: str, source: str, attack: str) -> Work:
         counts, learning = self.counted(dataset, source), learning_of(self.plan["attacks"][attack]) or {}
         epochs, size = (value_of(learning, key) for key in ("epochs", "batch_size"))
-        memory = self._memory(dataset, 2 * counts.parameters, counts.memory["to_input"] * size, size)
-        clips, each = epochs * self.numbers[dataset].train, {"to_input": 1}
-        total, seconds = clips * operations_of(each, counts), self._seconds(dataset, source, each, clips, size)
-        disk, model = self._clip_bytes(dataset) * 4, split_target(source)[0]
-        return Work(operations=total, seconds=seconds, disk=disk, model=model, **memory)
+        memory = self._memory(dataset, counts, counts.memory["to_input"] * size, size)
+        cost = self._cost(dataset, source, {"to_input": 1}, epochs * self.numbers[dataset].train, size)
+        return Work(disk=self._clip_bytes(dataset) * 4, model=split_target(source)[0], **cost, **memory)
 
     def _predict(self, dataset: str, target: str, source: str = "", attack: str = "") -> Work:
         counts, at_once = self.counted(dataset, target), self._at_once(dataset)
         clips = at_once * PREDICTED_COPIES / CLIP_COPIES
-        memory = self._memory(dataset, 2 * counts.parameters, counts.memory["forward"] * at_once, clips)
-        each, number = {"forward": 1}, self.numbers[dataset].test
-        seconds = self._seconds(dataset, target, each, number, at_once)
-        every = number * operations_of(each, counts)
-        return Work(operations=every, seconds=seconds, model=split_target(target)[0], **memory)
+        memory = self._memory(dataset, counts, counts.memory["forward"] * at_once, clips)
+        cost = self._cost(dataset, target, {"forward": 1}, self.numbers[dataset].test, at_once)
+        return Work(model=split_target(target)[0], **cost, **memory)
 
     def _features(self, dataset: str, source: str, attack: str) -> Work:
         one = self._predict(dataset, source)
-        twice = {name: 2 * getattr(one, name) for name in ("operations", "seconds", "activations")}
-        return one._replace(memory=2 * one.memory - PROCESS_MB, **twice)
+        return one.times(2)._replace(memory=2 * one.memory - PROCESS_MB, activations=2 * one.activations)
 
     def _feature_maps(self, dataset: str, source: str, attack: str, stage: str, clip: str) -> Work:
         """Features of one clip, clean and attacked."""
-        every = self._features(dataset, source, attack)
-        number = max(1, self.numbers[dataset].test)
-        return every._replace(operations=every.operations / number, seconds=every.seconds / number)
+        return self._features(dataset, source, attack).times(1 / max(1, self.numbers[dataset].test))
 
     def _check(self, dataset: str, target: str) -> Work:
         """Its time is its budget."""

@@ -14,21 +14,36 @@ Passes = Mapping[str, float]
 
 # Of a call of a torch operator, on any device.
 CALL_SECONDS = 8e-6
+# An element that an operator writes takes as long as so many operations of a convolution: 0.67 ns on a core that
+# computes 0.15 TFLOP/s; 8 bytes at 3 TB/s on a GPU with 3 TFLOP/s.
+ELEMENT_OPERATIONS_ON_CPU, ELEMENT_OPERATIONS_ON_GPU = 100, 8
 # Size of a set by its clips' (measured on the demo): on the lattice, dense and inside a region; of float32 values.
 DENSE, REGIONAL, EXACT = 0.5, 0.15, 2.7
 
 
 class Work(NamedTuple):
-    """Of a job: floating-point operations, peak memory in MB (host and device together), bytes on disk, of which
-    network the operations are (a model), and of the memory what is on the device only: activations. seconds: what
-    transforms in front of the network take in addition to their operations."""
+    """Of a job: floating-point operations, elements that operators write, peak memory in MB (host and device together),
+    bytes on disk, of which network the operations are (a model), and of the memory what is on the device only:
+    activations. seconds: what calls of operators, and transforms outside torch, take in addition."""
 
     operations: float = 0.0
+    elements: float = 0.0
     memory: float = 0.0
     disk: float = 0.0
     model: str | None = None
     activations: float = 0.0
     seconds: float = 0.0
+
+    def as_operations(self, on_gpu: bool) -> float:
+        """The operations of a convolution that take as long as the operations and elements."""
+        return self.operations + self.elements * (ELEMENT_OPERATIONS_ON_GPU if on_gpu else ELEMENT_OPERATIONS_ON_CPU)
+
+    def times(self, factor: float) -> "Work":
+        """As much for a number of the clips: what the job computes, and not what it needs at once."""
+        return self._replace(**{name: factor * getattr(self, name) for name in COMPUTED})
+
+
+COMPUTED = ("operations", "elements", "seconds")
 
 
 def passes_of(entry: Any, shape: Sequence[int]) -> tuple[int, int, int]:
@@ -37,20 +52,21 @@ def passes_of(entry: Any, shape: Sequence[int]) -> tuple[int, int, int]:
     return max(passes(entry, shape) - 1 - alone, 0), alone, kept_passes(entry, shape)
 
 
-def operations_of(passes: Passes, counts: Counts) -> float:
-    """Operations of some passes, per clip."""
-    return sum(number * counts.operations[name] for name, number in passes.items())
+def cost_of(passes: Passes, counts: Counts, outside: float, clips: float, at_once: float) -> dict[str, float]:
+    """What some clips cost in passes: operations, elements, and seconds beside them, as in `Work`.
 
-
-def seconds_of_passes(passes: Passes, calls: Passes, outside: float, clips: float, at_once: float) -> float:
-    """Seconds of a transform in front of a network, in addition to those of its operations, in passes of some clips.
-
-    calls: of torch's operators, by each kind of pass, for a batch of any size. outside: seconds for a clip in each
-    pass. at_once: clips of a batch.
+    outside: seconds that transforms take for a clip in each pass. at_once: clips of a batch.
     """
     batches = math.ceil(clips / max(at_once, 1))
-    in_torch = sum(number * calls.get(name, 0) for name, number in passes.items()) * CALL_SECONDS
-    return batches * in_torch + clips * outside * sum(passes.values())
+    each = {
+        of: sum(number * getattr(counts, of).get(name, 0) for name, number in passes.items())
+        for of in ("operations", "elements", "calls")
+    }
+    return {
+        "operations": clips * each["operations"],
+        "elements": clips * each["elements"],
+        "seconds": batches * each["calls"] * CALL_SECONDS + clips * outside * sum(passes.values()),
+    }
 
 
 def stored_size(attack: Mapping[str, Any]) -> float:

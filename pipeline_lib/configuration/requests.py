@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from pipeline_lib.configuration.clip_numbers import Numbers
-from pipeline_lib.configuration.estimates import PROCESS_MB, Estimates
+from pipeline_lib.configuration.estimates import PROCESS_MB, TRAINING, Estimates
 from pipeline_lib.configuration.studies import Plan
-from pipeline_lib.jobs.costs import START_MINUTES, TIMES_MEASURED, minutes
+from pipeline_lib.entries.facts import value_of
+from pipeline_lib.jobs.costs import START_MINUTES, minutes
 from pipeline_lib.jobs.counts import Counts
 from pipeline_lib.jobs.learned import Use, names_of
 
@@ -20,9 +21,10 @@ CUDA_PROCESS_MB = 2200
 MARGIN = 1.25
 # In a cluster's job two Snakemake processes wait for the one that works.
 SNAKEMAKE_MB = 250
-# What a job reaches without the key `tflops`: less than half of what a core of two with AVX-512 did on batches of
-# tiny networks (0.05), and a small GPU in fp32.
-CPU_TFLOPS_PER_THREAD, GPU_TFLOPS = 0.02, 1.5
+# What convolutions reach without the key `tflops`: on a core with AVX-512, and on a small GPU in fp32.
+CPU_TFLOPS_PER_THREAD, GPU_TFLOPS = 0.15, 1.5
+# Of a training in bf16 over one in fp32, where the device computes in it (`benchmarks/README.md`).
+BF16_TIME = 0.5
 TERA = 1e12
 
 
@@ -66,10 +68,12 @@ class Requests:
         return DECODING_MINUTES * attempt
 
     def estimate(self, rule: str, wildcards: Mapping[str, str]) -> dict[str, float]:
-        """A job's estimated host memory in MB (`mb`), of each of its processes, and its TFLOP (`tflop`)."""
+        """A job's estimated host memory in MB (`mb`), of each of its processes, its TFLOP (`tflop`), and its seconds at
+        the rate of the device (`seconds`)."""
         work = self.estimates.work(rule, wildcards)
         own = CUDA_PROCESS_MB - PROCESS_MB - work.activations if self.on_gpu else 0
-        return {"mb": round(work.memory + own), "tflop": round(work.operations / TERA, 9)}
+        seconds = round(self._seconds(rule, wildcards), 2)
+        return {"mb": round(work.memory + own), "tflop": round(work.operations / TERA, 9), "seconds": seconds}
 
     def memory(self, rule: str, wildcards: Mapping[str, str], attempt: int) -> int:
         """Memory of a job with a network: of all its processes, and of those that wait for them."""
@@ -85,9 +89,20 @@ class Requests:
         work, use = self.estimates.work(rule, wildcards), self.learned.get(rule)
         if use and (own := use.rates.get(names_of(wildcards.values()))):
             # In it is all that is not operations.
-            return minutes(work.operations / (own * TERA), attempt, TIMES_MEASURED)
-        rate = (use and use.slowest) or self.tflops * self._processes(rule)
-        return minutes(work.operations / (rate * TERA) + work.seconds, attempt)
+            return minutes(work.operations / (own * TERA), attempt)
+        if use and use.slowest:
+            return minutes(work.operations / (use.slowest * TERA) + work.seconds, attempt)
+        return minutes(self._seconds(rule, wildcards), attempt)
+
+    def _seconds(self, rule: str, wildcards: Mapping[str, str]) -> float:
+        """What a job computes, at the rate of the device."""
+        work, rate = self.estimates.work(rule, wildcards), self.tflops * TERA * self._processes(rule)
+        rate /= BF16_TIME if self._in_bf16(rule, wildcards) else 1
+        return work.as_operations(self.on_gpu) / rate + work.seconds
+
+    def _in_bf16(self, rule: str, wildcards: Mapping[str, str]) -> bool:
+        training = self.plan["models"][wildcards["model"]]["training"] if rule == "train" else {}
+        return bool(training) and value_of({"method": TRAINING} | training, "precision") == "bf16"
 
     def check_minutes(self, budget: float, attempt: int) -> int:
         """Twice the budget, which a last measurement may exceed, and the time to start."""

@@ -21,8 +21,8 @@ PARAMETERS = 7000.0
 # Every job requests them: the time to start, the five minutes that a training computes between two states that it
 # saves, and the two in which a job saves its state before its limit. A shorter limit could pass without any progress.
 START_MINUTES = 10
-# In addition, so many times what its operations take at a rate that is assumed, or that such jobs had.
-TIMES_ASSUMED, TIMES_MEASURED = 2.0, 1.5
+# In addition, so many times what it is estimated to compute.
+TIMES = 1.5
 # Many clusters refuse jobs of more than a day or never start them.
 LONGEST_MINUTES = 24 * 60
 
@@ -58,12 +58,9 @@ def _stem_width(network: Mapping[str, Any]) -> int:
     return field_named_by(innermost(network), "stem_width") or 64
 
 
-def minutes(seconds: float, attempt: int, times: float = TIMES_ASSUMED) -> int:
-    """Whole minutes to request for a job that is estimated to compute for some seconds, at most a day.
-
-    times: the margin over the estimate.
-    """
-    return math.ceil(min((START_MINUTES + times * seconds / 60) * attempt, LONGEST_MINUTES))
+def minutes(seconds: float, attempt: int) -> int:
+    """Whole minutes to request for a job that is estimated to compute for some seconds, at most a day."""
+    return math.ceil(min((START_MINUTES + TIMES * seconds / 60) * attempt, LONGEST_MINUTES))
 
 
 def passes(entry: Any, shape: Sequence[int]) -> int:

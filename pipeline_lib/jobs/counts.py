@@ -16,6 +16,8 @@ from pipeline_lib.entries.fields import fields
 from pipeline_lib.provenance.fingerprints import canonical, digest
 
 FILE = "counted.json"
+# How counts are made: those that an earlier version made are not used.
+COUNTED = 2
 SHIPPED = Path(__file__).parents[2] / "resources" / FILE
 
 
@@ -24,13 +26,14 @@ class Counts:
     """Of a network, per clip: floating-point operations and bytes of the passes `forward` (no gradients), `to_input`
     (forward and backward to the clips, parameters frozen) and `training` (to the parameters).
 
-    memory: of what a pass keeps, without the weights. parameters: their number. calls: of torch's operators by a pass
-    of a batch, whatever its size: only of transforms, whose loops may be long.
+    memory: of what a pass keeps, without the weights and their gradients. parameters: their number. elements: that
+    torch's operators write. calls: of these operators by a pass of a batch, whatever its size.
     """
 
     parameters: int
     operations: Mapping[str, float]
     memory: Mapping[str, float]
+    elements: Mapping[str, float] = field(default_factory=dict)
     calls: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -38,12 +41,12 @@ def sum_of(counts: Sequence[Counts]) -> Counts | None:
     """The counts of networks that run on the same clips, with all activations kept; None without networks."""
     if not counts:
         return None
-    return Counts(
-        parameters=sum(one.parameters for one in counts),
-        operations={key: sum(one.operations[key] for one in counts) for key in counts[0].operations},
-        memory={key: sum(one.memory[key] for one in counts) for key in counts[0].memory},
-        calls={key: sum(one.calls.get(key, 0) for one in counts) for key in counts[0].operations},
-    )
+    passes = counts[0].operations
+    of_passes = {
+        name: {key: sum(getattr(one, name).get(key, 0) for one in counts) for key in passes}
+        for name in ("operations", "memory", "elements", "calls")
+    }
+    return Counts(parameters=sum(one.parameters for one in counts), **of_passes)
 
 
 def behind(network: Counts, transform: Counts, differentiable: bool) -> Counts:
@@ -64,12 +67,12 @@ def transforms_of(defense: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def key_of_transform(transform: Mapping[str, Any], shape: Sequence[int]) -> str:
     """The key of a transform's counts, for clips of a shape."""
-    return digest(canonical(["transform", transform, list(shape)]))
+    return digest(canonical([COUNTED, "transform", transform, list(shape)]))
 
 
 def key_of(network: Mapping[str, Any], defense: Mapping[str, Any], shape: Sequence[int]) -> str:
     """The key of a network that a defense extends, for clips of a shape: what its operations depend on."""
-    return digest(canonical([network, _without_attacks(innermost(defense)), list(shape)]))
+    return digest(canonical([COUNTED, network, _without_attacks(innermost(defense)), list(shape)]))
 
 
 def _without_attacks(defense: Mapping[str, Any]) -> dict[str, Any]:

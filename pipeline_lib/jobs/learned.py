@@ -33,16 +33,17 @@ class Use(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A job with an estimate: its threads, seconds, peak memory in MB, and what was estimated of memory and TFLOP."""
+    """A job with an estimate: its seconds, peak memory in MB, and what was estimated of memory, of TFLOP, and of
+    seconds at the rate of the device (NaN in tables of earlier versions)."""
 
     rule: str
     names: Names
     on_gpu: bool
-    threads: int
     seconds: float
     peak: float
     estimate: float
     tflop: float
+    estimated_seconds: float
 
 
 def learned(results: Path, on_gpu: bool) -> dict[str, Use]:
@@ -84,4 +85,5 @@ def read_rows(table: Path) -> Iterator[Row]:
                 numbers = [float(row[key]) for key in ("seconds", "peak_mb", "estimated_mb", "tflop")]
                 if min(numbers[1:3]) > 0:
                     names, on_gpu = _names(row["job"]), bool(row["gpu_peak_mb"])
-                    yield Row(row["rule"], names, on_gpu, int(row["threads"]), *numbers)
+                    numbers.append(float(row.get("estimated_seconds") or "nan"))
+                    yield Row(row["rule"], names, on_gpu, *numbers)

@@ -23,7 +23,7 @@ ENDING = ".used.json"
 TABLE = "logs/used.csv"
 COLUMNS = (
     *("job", "rule", "threads", "seconds", "cpu_seconds", "asked_minutes", "peak_mb", "asked_mb", "asked_by_used"),
-    *("gpu_peak_mb", "estimated_mb", "tflop"),
+    *("gpu_peak_mb", "estimated_mb", "tflop", "estimated_seconds"),
 )
 
 
@@ -48,6 +48,7 @@ def measured(snakemake: Any) -> Iterator[None]:
         "gpu_peak_mb": gpu_peak_mb(),
         "estimated_mb": estimate.get("mb"),
         "tflop": estimate.get("tflop"),
+        "estimated_seconds": estimate.get("seconds"),
     }
     with suppress(OSError):  # a result is not lost for it
         Path(snakemake.log[0]).with_suffix(ENDING).write_text(json.dumps(facts) + "\n")

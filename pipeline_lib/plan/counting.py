@@ -25,6 +25,9 @@ from pipeline_lib.networks.bn_selector import SelectedNetwork
 from pipeline_lib.networks.multi_batchnorm import branches_of, through
 
 CLIPS = 2  # of a pass
+# Of a training pass: with many clips the peak is at the end of the forward pass, where no gradient of the weights is in
+# memory yet. With few it is at the end of the backward pass, and says little of the activations.
+MANY_CLIPS = 64
 
 
 class Counter(TorchDispatchMode):
@@ -92,14 +95,16 @@ def counted(network: Mapping[str, Any], defense: Mapping[str, Any], shape: Seque
     """
     with torch.device("meta"):
         made = build(innermost(defense)).extend(build(network)(classes)).eval()
-        clips = torch.empty(CLIPS, 3, *shape)
-    passes = {name: _pass(call, made, _any_route(made), clips) for name, call in PASSES.items()}
-    parameters = sum(parameter.numel() for parameter in made.parameters())
-    fixed = {"training": 4 * parameters}  # the gradients
+        few, many, twice = (torch.empty(clips, 3, *shape) for clips in (CLIPS, MANY_CLIPS, 2 * MANY_CLIPS))
+    passes = {name: _pass(call, made, _any_route(made), few) for name, call in PASSES.items()}
+    trained = [_pass(_training, made, _any_route(made), clips).peak for clips in (many, twice)]
     return Counts(
-        parameters=parameters,
+        parameters=sum(parameter.numel() for parameter in made.parameters()),
         operations={name: counter.operations / CLIPS for name, counter in passes.items()},
-        memory={name: max(counter.peak - fixed.get(name, 0), 0) / CLIPS for name, counter in passes.items()},
+        memory={name: counter.peak / CLIPS for name, counter in passes.items()}
+        | {"training": (trained[1] - trained[0]) / MANY_CLIPS},
+        elements={name: counter.elements / CLIPS for name, counter in passes.items()},
+        calls={name: counter.calls for name, counter in passes.items()},
     )
 
 

@@ -20,9 +20,6 @@ from pipeline_lib.plan.counting import CLIPS, Counter
 from pipeline_lib.randomness.generators import clip_generators
 from pipeline_lib.transforms.bpda import Transform
 
-# An element that an operator writes takes as long as so many operations of a convolution: 0.25 ns on a core that
-# computes 32 GFLOP/s, 8 bytes at 3 TB/s on a GPU with 3 TFLOP/s.
-ELEMENT_OPERATIONS = 8
 # Positions of a clip up to which it is counted on random values first.
 FEW_POSITIONS = 64 * 64
 
@@ -51,8 +48,9 @@ def _counted(transform: Transform, device: torch.device, shape: Sequence[int]) -
     passes = {"forward": forward, "to_input": to_input, "training": forward}
     return Counts(
         parameters=0,
-        operations={name: (one.operations + ELEMENT_OPERATIONS * one.elements) / CLIPS for name, one in passes.items()},
+        operations={name: one.operations / CLIPS for name, one in passes.items()},
         memory={name: one.peak / CLIPS for name, one in passes.items()},
+        elements={name: one.elements / CLIPS for name, one in passes.items()},
         calls={name: one.calls for name, one in passes.items()},
     )
 

@@ -4,7 +4,8 @@ from collections import Counter
 from functools import partial
 
 from pipeline_lib.configuration.estimates import Estimates
-from pipeline_lib.configuration.pass_costs import CALL_SECONDS
+from pipeline_lib.configuration.pass_costs import Work, cost_of
+from pipeline_lib.jobs.counts import Counts
 from pipeline_lib.plan.planned import Planned
 from pipeline_lib.plan.rates import Rate, Settings, measured
 
@@ -13,7 +14,7 @@ from pipeline_lib.plan.rates import Rate, Settings, measured
 MOST_OPERATIONS = 2e10
 FEWEST_FRAMES = 8
 CLIPS_ON_GPU = 16
-UNKNOWN = Rate({"fp32": 1.0, "tf32": 1.0, "bf16": 1.0}, 1, "no device: nothing is left to compute")
+UNKNOWN = Rate({"fp32": 1.0, "tf32": 1.0, "bf16": 1.0}, 1, "no device: nothing is left to compute", on_gpu=False)
 
 
 def measured_here(planned: Planned) -> Rate:
@@ -21,21 +22,22 @@ def measured_here(planned: Planned) -> Rate:
     totals: Counter[tuple[str, str]] = Counter()
     for job in planned.jobs:
         if job.left and job.work.model:
-            totals[job.wildcards["dataset"], job.work.model] += int(job.work.operations)
+            totals[job.wildcards["dataset"], job.work.model] += int(job.work.as_operations(on_gpu=False))
     if not totals.total():
         return UNKNOWN
     from torch import cuda
 
     (dataset, model), _ = totals.most_common(1)[0]
     on_gpu = planned.config["device"] != "cpu" and cuda.is_available()
-    timed = _transform if _is_of_transforms(planned.estimates, dataset, model) else _network
+    timed = _transform if _is_of_transforms(planned.estimates, dataset, model, on_gpu) else _network
     return timed(planned, dataset, model, on_gpu)
 
 
-def _is_of_transforms(estimates: Estimates, dataset: str, model: str) -> bool:
-    """Whether most operations of a model are those of the transforms in front of its network."""
-    whole, alone = (counted(dataset, model).operations for counted in (estimates.counted, estimates.counted_alone))
-    return whole["forward"] > 2 * alone["forward"]
+def _is_of_transforms(estimates: Estimates, dataset: str, model: str, on_gpu: bool) -> bool:
+    """Whether most of what a model computes is in the transforms in front of its network."""
+    counts = (counted(dataset, model) for counted in (estimates.counted, estimates.counted_alone))
+    whole, alone = (_call(one, "forward").as_operations(on_gpu) for one in counts)
+    return whole > 2 * alone
 
 
 def _network(planned: Planned, dataset: str, model: str, on_gpu: bool) -> Rate:
@@ -43,9 +45,11 @@ def _network(planned: Planned, dataset: str, model: str, on_gpu: bool) -> Rate:
     from pipeline_lib.plan.counting import real_pass
 
     frames, height, width = planned.estimates.shape(dataset)
-    operations = planned.estimates.counted_alone(dataset, model).operations["to_input"]
+    counts = planned.estimates.counted_alone(dataset, model)
+    operations = counts.operations["to_input"]
     fitting = frames if on_gpu else min(frames, max(FEWEST_FRAMES, int(frames * MOST_OPERATIONS / operations)))
-    settings = _settings(planned, operations * fitting / frames, 0.0, on_gpu)
+    whole = _call(counts, "to_input")
+    settings = _settings(planned, whole.times(fitting / frames)._replace(seconds=whole.seconds), on_gpu)
     entry, shape = planned.estimates.plan["models"][model], (fitting, height, width)
     return measured(partial(real_pass, entry["network"], entry["defense"], shape, settings.clips), settings)
 
@@ -56,13 +60,19 @@ def _transform(planned: Planned, dataset: str, model: str, on_gpu: bool) -> Rate
 
     counts = planned.estimates.counts
     found = {key: one for key, one in planned.estimates.transform_keys(dataset, model).items() if key in counts}
-    largest = max(found, key=lambda key: counts[key].operations["forward"])
-    overhead = counts[largest].calls["forward"] * CALL_SECONDS
-    settings = _settings(planned, counts[largest].operations["forward"], overhead, on_gpu)
+    largest = max(found, key=lambda key: _call(counts[key], "forward").as_operations(on_gpu))
+    settings = _settings(planned, _call(counts[largest], "forward"), on_gpu)
     return measured(partial(real_transform, found[largest], planned.estimates.shape(dataset), settings.clips), settings)
 
 
-def _settings(planned: Planned, operations: float, overhead: float, on_gpu: bool) -> Settings:
-    """operations: of a clip."""
+def _call(counts: Counts, kind: str) -> Work:
+    """What a pass of one clip costs."""
+    return Work(model=None, **cost_of({kind: 1}, counts, 0.0, 1, 1))
+
+
+def _settings(planned: Planned, call: Work, on_gpu: bool) -> Settings:
+    """call: what a pass of one clip costs."""
+    operations = call.as_operations(on_gpu)
     fitting = max(1, min(int(MOST_OPERATIONS / operations), int(planned.config["evaluation"]["batch_size"])))
-    return Settings(operations, overhead, CLIPS_ON_GPU if on_gpu else fitting, int(planned.config["threads"]), on_gpu)
+    clips, threads = CLIPS_ON_GPU if on_gpu else fitting, int(planned.config["threads"])
+    return Settings(operations, call.seconds, clips, threads, on_gpu)

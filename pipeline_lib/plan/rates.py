@@ -37,11 +37,13 @@ SECONDS = 2.0
 
 
 class Rate(NamedTuple):
-    """Operations per second by precision, and in words where they are from. jobs: that run side by side."""
+    """Operations per second by precision, and in words where they are from. jobs: that run side by side. on_gpu: of a
+    GPU."""
 
     by_precision: Mapping[str, float]
     jobs: int
     words: str
+    on_gpu: bool
 
     def seconds(self, operations: float, precision: str) -> float:
         """Seconds of these operations when all jobs run side by side."""
@@ -49,8 +51,8 @@ class Rate(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """operations: of a call to one clip. overhead: seconds of the call that are not those of its operations. clips: at
-    once. threads: of a job. cuda: whether it uses a GPU."""
+    """operations: of a call to one clip, with its elements (`Work.as_operations`). overhead: seconds of the call that
+    are not those of its operations. clips: at once. threads: of a job. cuda: whether it uses a GPU."""
 
     operations: float
     overhead: float
@@ -71,7 +73,7 @@ def named(name: str) -> Rate:
         for precision, value in published.items()
     }
     words = ", ".join(f"{value / TERA:.3g} TFLOP/s in {precision}" for precision, value in reached.items())
-    return Rate(reached, 1, f"one {name}: {words} of convolutions (assumed utilization; peak: {gpu.source})")
+    return Rate(reached, 1, f"one {name}: {words} of convolutions (assumed utilization; peak: {gpu.source})", True)
 
 
 def measured(make: Callable[[Any], Callable[[], None]], settings: Settings) -> Rate:
@@ -91,7 +93,7 @@ def measured(make: Callable[[Any], Callable[[], None]], settings: Settings) -> R
     jobs = 1 if settings.cuda else max(cores // settings.threads, 1)
     where = torch.cuda.get_device_name() if settings.cuda else f"{jobs} jobs of {settings.threads} threads on this CPU"
     words = f"{where}: {reached / TERA:.3g} TFLOP/s each, measured on {clips} clip{'s' * (clips > 1)} in fp32"
-    return Rate(dict.fromkeys(UTILIZATION, reached), jobs, words)
+    return Rate(dict.fromkeys(UTILIZATION, reached), jobs, words, settings.cuda)
 
 
 def _fastest(call: Any) -> float:

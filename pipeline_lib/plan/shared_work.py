@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline_lib.configuration.estimates import Estimates
+from pipeline_lib.configuration.pass_costs import COMPUTED
 from pipeline_lib.plan.jobs import Job
 
 # Passes that score the attacked and the stored clips; the clean ones are scored once.
@@ -25,15 +26,15 @@ def in_shared_runs(
 
     def shared(name: str, job: Job) -> Job:
         if name in makers:
-            return job._replace(work=job.work._replace(operations=0.0, seconds=0.0))
-        operations = job.work.operations + others[name] * _scores(job.wildcards, estimates)
-        return job._replace(work=job.work._replace(operations=operations))
+            return job._replace(work=job.work.times(0))
+        more = _scores(job.wildcards, estimates)
+        total = {key: getattr(job.work, key) + others[name] * more[key] for key in COMPUTED}
+        return job._replace(work=job.work._replace(**total))
 
     return [shared(*one) if one[0] in makers or one[0] in others else one[1] for one in zip(records, jobs, strict=True)]
 
 
-def _scores(wildcards: Mapping[str, str], estimates: Estimates) -> float:
-    """Operations of the scores of one more set on the same source."""
-    dataset = wildcards["dataset"]
-    forward = estimates.counted(dataset, wildcards["source"]).operations["forward"]
-    return SCORES * estimates.numbers[dataset].test * forward
+def _scores(wildcards: Mapping[str, str], estimates: Estimates) -> dict[str, float]:
+    """What the scores of one more set on the same source cost."""
+    one = estimates.work("predict_clean", {"dataset": wildcards["dataset"], "target": wildcards["source"]})
+    return {name: getattr(one.times(SCORES), name) for name in COMPUTED}

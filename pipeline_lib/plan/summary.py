@@ -74,7 +74,8 @@ def _row(rule: str, jobs: Iterable[Job], planned: Planned, rate: Rate) -> Row:
 
 def hours(job: Job, planned: Planned, rate: Rate) -> float:
     """The hours that a job adds where as many jobs run side by side as the rate assumes."""
-    return (rate.seconds(job.work.operations, _precision(job, planned)) + job.work.seconds / rate.jobs) / HOUR
+    operations = job.work.as_operations(rate.on_gpu)
+    return (rate.seconds(operations, _precision(job, planned)) + job.work.seconds / rate.jobs) / HOUR
 
 
 def _precision(job: Job, planned: Planned) -> str:
