@@ -95,7 +95,7 @@ def opened(page: Path) -> float:
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = chromium.new_page()
         began = time.monotonic()
-        tab.goto(page.as_uri())
+        tab.goto(page.as_uri(), wait_until="commit")
         tab.wait_for_selector(".prose")
         spent = time.monotonic() - began
         chromium.close()

@@ -153,5 +153,5 @@ def check_report(page: str) -> None:
 
 
 def embedded(page: str, name: str) -> dict:
-    """A variable of the report's own script."""
-    return json.loads(re.search(rf"var {name} = (\{{.*\}});\n", page)[1])
+    """A variable of the report's own script, or the JSON that one is read from."""
+    return json.loads(re.search(rf'(?:var {name} = |id="json-{name}">)(\{{.*?\}})(?:;\n|</script>)', page)[1])

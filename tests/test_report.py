@@ -1,6 +1,7 @@
 """Tables and the report on a full disk: one message that says how much and what to do, and nothing is left."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline_lib.reporting.difference_files import NOTHING
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.report import (
     make_report,
+    with_late_objects,
     with_script,
     without_empty_pages,
     without_parameters,
@@ -116,6 +118,26 @@ def test_tables_of_differences_without_any_are_not_listed(tmp_path):
 
     assert without_empty_pages(page(names)) == page(["table.html", "some.html", "chart.png"])
     assert without_empty_pages("<p>page</p>") == "<p>page</p>"
+
+
+def test_large_objects_are_json_that_is_read_late_and_nothing_else_changes():
+    rest = "<script id=a>\n    var logo = 1;\n    </script><p>;\n</p>"
+    objects = {"results": {"t.html": {"data_uri": "data:,;\\n"}}, "timeline_spec": {"a": {}}}
+    scripts = [f"<script>\n    var {name} = {json.dumps(one)};\n    </script>" for name, one in objects.items()]
+    found = with_late_objects(f"{rest}{''.join(scripts)}<script>begin();</script></body></html>")
+    assert found.startswith(rest)
+    assert found.endswith("inert = false;</script>\n</body></html>")
+    for name, one in objects.items():
+        assert f"var {name}" not in found
+        data = re.search(rf'<script type="application/json" id="json-{name}">(.*?)</script>', found)
+        assert json.loads(data[1]) == one
+        assert found.index(f'defineProperty(window, "{name}"') < found.index("begin();") < data.start()
+    assert found.count("<script") == found.count("</script>") == 3 + 2 * 2
+
+
+@pytest.mark.parametrize("page", ["<p>page</p>", "\n    var timeline_spec = {a: 1};\n", "\n    var results = {"])
+def test_objects_of_another_form_stay_in_their_scripts(page):
+    assert with_late_objects(page) == page
 
 
 @pytest.mark.slow

@@ -16,6 +16,18 @@ from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.jobs.system_errors import NO_SPACE
 from pipeline_lib.reporting.difference_files import NOTHING
 
+# Of Snakemake's objects those that grow with the number of results and jobs, and that its first page does not use.
+LATE = ("results", "runtimes_spec", "timeline_spec")
+# A property of `window` is a global variable. Its first use replaces it by the object. Until all of them have arrived, the
+# page is shown and takes no clicks.
+LATE_DEFINITION = """    document.body.inert = true;
+    Object.defineProperty(window, "NAME", { configurable: true, get() {
+      const value = JSON.parse(document.getElementById("json-NAME").textContent);
+      Object.defineProperty(window, "NAME", { value, writable: true });
+      return value;
+    } });"""
+ARRIVED = "<script>document.body.inert = false;</script>\n"
+
 
 def make_report(
     snakefile: str,
@@ -50,7 +62,8 @@ def make_report(
                 require_space(finished.stderr)
                 raise PipelineError(f"{output}: snakemake --report failed: {finished.stderr.strip()[-2000:]}")
             content = without_empty_pages(without_repeated_links(without_parameters(page.read_text())))
-            page.write_text(with_script(content, Path(script).read_text()) if script else content)
+            content = with_script(content, Path(script).read_text()) if script else content
+            page.write_text(with_late_objects(content))
             page.replace(temporary)
     finally:
         remove_pages(output)
@@ -104,6 +117,32 @@ def changed(page: str, name: str, change: Callable[[Any], None]) -> str:
     except (ValueError, AttributeError, TypeError, KeyError):  # of another version of Snakemake
         return page
     return f"{before}{start}{json.dumps(found)}{end}{rest}"
+
+
+def with_late_objects(page: str) -> str:
+    """Return Snakemake's page with its large objects as JSON at its end, each of which is read at its first use.
+
+    As statements of a script the browser reads all of them before it shows anything: the files of all results, and
+    times of all jobs, which only the page of statistics uses.
+    """
+    moved = []
+    for name in LATE:
+        before, _, after = page.partition(f"\n    var {name} = ")
+        line, end, rest = after.partition(";\n")
+        if end and is_json(line):
+            page = f"{before}\n{LATE_DEFINITION.replace('NAME', name)}\n{rest}"
+            moved.append(f'<script type="application/json" id="json-{name}">{line}</script>\n')
+    before, end, after = page.rpartition("</body>")
+    return f"{before}{''.join(moved)}{ARRIVED}{end}{after}" if moved else page
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def with_script(page: str, script: str) -> str:
