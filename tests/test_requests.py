@@ -98,7 +98,7 @@ def test_elements_and_calls_take_time_beside_operations():
     given = {"operations": 1e9, "elements": 1e7, "calls": 1e4}
     found = {}
     for kind, number in given.items():
-        parts = {name: zero for name in given} | {kind: dict.fromkeys(passes, number)}
+        parts = dict.fromkeys(given, zero) | {kind: dict.fromkeys(passes, number)}
         counts = {key: Counts(parameters=1, memory=zero, **parts)}
         found[kind] = requests(tflops=0.1, counts=counts).estimate("predict_clean", TARGET)["seconds"]
     clips = requests().estimates.numbers["synthetic"].test

@@ -18,8 +18,8 @@ from pipeline_lib.reporting.difference_files import NOTHING
 
 # Of Snakemake's objects those that grow with the number of results and jobs, and that its first page does not use.
 LATE = ("results", "runtimes_spec", "timeline_spec")
-# A property of `window` is a global variable. Its first use replaces it by the object. Until all of them have arrived, the
-# page is shown and takes no clicks.
+# A property of `window` is a global variable. Its first use replaces it by the object. Until all of them have arrived,
+# the page is shown and takes no clicks.
 LATE_DEFINITION = """    document.body.inert = true;
     Object.defineProperty(window, "NAME", { configurable: true, get() {
       const value = JSON.parse(document.getElementById("json-NAME").textContent);
