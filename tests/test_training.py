@@ -105,6 +105,14 @@ def test_the_number_of_parameters_is_written_to_the_checkpoint_and_the_history(t
     assert [row["parameters"] for row in rows] == [str(count)] * 2
 
 
+def test_a_model_holds_its_weights_classes_entry_and_figures(tmp_path, clips):
+    entry = tiny.model_entry(tiny.STANDARD)
+    content = checkpoint.load(trained(tmp_path, entry, clips))
+    assert content.keys() == {"state", "classes", "entry", "epochs", "parameters", "run"}
+    assert content["classes"] == tiny.CLASSES
+    assert content["entry"] == entry
+
+
 def test_training_learns_an_easy_task(tmp_path, clips):
     entry = tiny.model_entry(tiny.STANDARD) | {"training": tiny.TRAINING | {"epochs": 10}}
     rows = list(csv.DictReader(trained(tmp_path, entry, clips).with_suffix(".csv").open()))
