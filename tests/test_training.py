@@ -175,8 +175,10 @@ def test_bf16_trains_and_keeps_its_weights_in_fp32(tmp_path, clips, defense):
 
 
 def test_a_run_states_what_its_numbers_depend_on(tmp_path, clips):
-    weights = trained(tmp_path, with_training(precision="bf16", accumulate=2), clips)
+    entry = with_training(precision="bf16", accumulate=2)
+    weights = trained(tmp_path, entry, clips)
     run = checkpoint.load(weights)["run"]
+    assert (run["compiled"], run["epoch"]) == (False, entry["training"]["epochs"])
     assert (run["device"], run["precision"], run["micro_batches"], run["seed"]) == ("cpu", "bf16", 2, 0)
     assert (
         "micro_batches 2; precision bf16; processes 1; seed 0; select_on last; tf32 False; torch"
