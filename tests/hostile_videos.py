@@ -31,7 +31,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "transport.ts": X264,
     "windows.wmv": ("-c:v", "wmv2"),
     "theora.ogv": ("-c:v", "libtheora"),
-    "raw.y4m": ("-c:v", "rawvideo", "-pix_fmt", "yuv420p"),
+    "raw.y4m": ("-c:v", "wrapped_avframe", "-pix_fmt", "yuv420p"),
 }
 Make = Callable[[Path, Path], object]
 Change = Callable[[bytes], bytes]

@@ -231,6 +231,16 @@ def test_wide_forms_show_measured_interval_and_paper(tmp_path: Path) -> None:
         assert "For orientation." in text
 
 
+@pytest.mark.parametrize("correct", [9, 463, 1225, 1303, 1509])
+def test_the_wide_forms_round_what_the_csv_has(tmp_path: Path, correct: int) -> None:
+    """1,303 of 2,000 are 65.15 %, which floats just below and just above it stand for: charts read the CSV."""
+    text = "1" * correct + "0" * (2000 - correct)
+    texts = written(tmp_path / "out", layout_of(tmp_path, {"None": {"clean": [text]}}, columns=["clean"]))
+    percent = cell_of(read_table(tmp_path / "out/t.csv"), "None", "clean")["measured"]
+    assert percent == correct / 20
+    assert re.search(rf"\| {percent:.1f}\W", texts["markdown"])
+
+
 def test_a_title_heads_the_table_and_the_name_stays_its_label(tmp_path: Path) -> None:
     layout = layout_of(tmp_path, {"None": {"clean": ["10"]}}, title="MultiBN, white-box")
     texts = written(tmp_path / "out", layout)

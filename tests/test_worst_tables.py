@@ -88,6 +88,12 @@ def test_clips_of_several_seeds_are_a_mean(tmp_path: Path) -> None:
     assert "weak: 10.5 clips more fall (mean of 2 seeds)" in texts["html"]
 
 
+def test_more_than_a_thousand_clips_are_written_in_digits(tmp_path: Path) -> None:
+    rows = {"AT": {"clean": ["1" * 2000], "pgd": ["1" * 1500 + "0" * 500]}}
+    texts = written(tmp_path, with_worst(tmp_path, rows, {"AT": ["1" * 348 + "0" * 1652]}))
+    assert "weak: 1,152 clips more fall" in texts["html"]
+
+
 def test_the_csv_has_the_worst_case_of_each_seed(tmp_path: Path) -> None:
     rows = {"AT": {"clean": ["1" * 40, "1" * 40], "pgd": ["1" * 20 + "0" * 20, "1" * 24 + "0" * 16]}}
     layout = with_worst(tmp_path, rows, {"AT": ["1" * 10 + "0" * 30, "1" * 20 + "0" * 20]})

@@ -82,8 +82,8 @@ def fall_text(record: Mapping[str, Any]) -> str:
     of percent. Empty for a summary without scores."""
     if pd.isna(record["more_fall"]):
         return "" if pd.isna(record["fall"]) else f"{record['fall']:.1f} percentage points lower"
-    seeds = len(record["seeds"].split())
-    return f"{record['more_fall']:.3g} clips more fall" + (f" (mean of {seeds} seeds)" if seeds > 1 else "")
+    clips, seeds = record["more_fall"], len(record["seeds"].split())
+    return f"{clips:,.{int(clips % 1 > 0)}f} clips more fall" + (f" (mean of {seeds} seeds)" if seeds > 1 else "")
 
 
 def difference_text(record: Mapping[str, Any]) -> str:

@@ -49,7 +49,8 @@ def write_table(
     long = spelled_out(long_form(table, numbers, measured or {}).round(4))
     publish(csv, long.to_csv(index=False, lineterminator="\n"))
     below = statements_of(layout, measured or {})
-    table = with_marked_rows(with_guesses(with_faults(table, layout), layout))
+    # Rounded as in the CSV, which the charts read: 65.15, one of several floats, has the same decimal in both.
+    table = with_marked_rows(with_guesses(with_faults(table.round(4), layout), layout))
     name, about = layout["name"], caption(table, layout)
     title = layout.get("title", name)
     publish(markdown, formats.markdown(title, about, wide(table, formats.text_cell)) + as_markdown(below))
