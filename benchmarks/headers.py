@@ -15,6 +15,8 @@ import textwrap
 from itertools import takewhile
 from pathlib import Path
 
+from pipeline_lib.configuration.requests import CPU_TFLOPS_PER_THREAD
+
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 128
 SENTENCE = re.compile(r"(?:Its cost|Cost) by `make plan.*?\sGB\.", re.DOTALL)
@@ -22,7 +24,7 @@ SENTENCE = re.compile(r"(?:Its cost|Cost) by `make plan.*?\sGB\.", re.DOTALL)
 NOTHING = {"config.yaml", "small.yaml", "embedded.yaml", "attacks_g1.yaml", "worst_case.yaml"}
 # Larger ones are for a GPU.
 LARGEST_ON_A_CPU = 20.0  # PFLOP
-CORES, TFLOPS_OF_A_CORE = 2, 0.15
+CORES = 2
 GPU = "a100"
 
 
@@ -37,7 +39,7 @@ def sentence(name: str, jobs: int, petaflop: float, hours: float, gigabytes: flo
     if petaflop > LARGEST_ON_A_CPU:
         time = f' PLAN="--gpu {GPU}"`: {{}} ({hours:,.0f} hours of one A100, at the utilization that the plan assumes)'
     else:
-        time = f"`: {{}} ({hours:.2g} hours of two cores at {TFLOPS_OF_A_CORE} TFLOP/s each)"
+        time = f"`: {{}} ({hours:.2g} hours of two cores at {CPU_TFLOPS_PER_THREAD} TFLOP/s each)"
     size = f"{petaflop:,.0f}" if petaflop >= 10 else f"{petaflop:.2g}"
     disk = f"{gigabytes:,.0f}" if gigabytes >= 10 else f"{gigabytes:.2g}"
     return f"{words}{time.format(f'{jobs:,} jobs, {size} PFLOP')}, {disk} GB."
@@ -53,7 +55,7 @@ def cost(path: Path) -> str:
     planned = plan_of([path], {}, Path.cwd())
     total = summary_of(planned, rates.named(GPU)).total
     if total.operations / PETA <= LARGEST_ON_A_CPU:
-        core = dict.fromkeys(rates.UTILIZATION, TFLOPS_OF_A_CORE * TERA)
+        core = dict.fromkeys(rates.UTILIZATION, CPU_TFLOPS_PER_THREAD * TERA)
         total = summary_of(planned, rates.Rate(core, CORES, "two cores", on_gpu=False)).total
     return sentence(path.name, total.left, total.operations / PETA, total.hours, total.disk / GB)
 
