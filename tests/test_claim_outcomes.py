@@ -66,6 +66,17 @@ def test_a_claim_holds_if_all_comparisons_do_and_fails_if_one_is_decided_to_the_
     assert found.loc["fails", "difference"] == pytest.approx(-100 * 20 / 60)
 
 
+def test_among_equal_p_values_the_comparison_that_satisfies_the_claim_least_decides(tmp_path: Path) -> None:
+    clean = {"A": "1" * 1200, "BB": "0" * 1200, "CCC": "0" * 1140 + "1" * 60}
+    layout = layout_of(tmp_path, {row: {"clean": [scores]} for row, scores in clean.items()})
+    holds = [line("highest", "A", "clean", "higher", "BB; CCC"), line("above", "A", "clean", "higher", "CCC; BB")]
+    fails = [line("lowest", "A", "clean", "lower", "BB; CCC"), line("below", "A", "clean", "lower", "CCC; BB")]
+    found = table_of_claims(layout, tmp_path, *holds, *fails)
+    assert (found["p"] == 0).all()  # of 1,140 clips with the same sign: 2 ** -1139 has no floating-point number
+    assert (found.loc[["highest", "above"], "pair"] == "A \u2212 CCC, clean").all()
+    assert (found.loc[["lowest", "below"], "pair"] == "A \u2212 BB, clean").all()
+
+
 def test_holm_counts_the_claims_that_are_computed(tmp_path: Path) -> None:
     lines = [line("one", "A", "pgd", "higher", "BB"), line("two", "A", "clean", "higher", "BB")]
     missing = "gone,Work,Table 1,Words,study:elsewhere,A,pgd,higher,,B"

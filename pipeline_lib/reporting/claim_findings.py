@@ -49,15 +49,21 @@ def p_values(comparison: Mapping[str, Any], pair: Comparison) -> tuple[float, fl
     """Return the p-values of a comparison being true and false."""
     if comparison["relation"] == SIMILAR:
         return similarity(pair.per_clip, comparison["margin"] / 100)
-    stated = -pair.difference if comparison["relation"] == LOWER else pair.difference
+    stated = surplus(comparison, pair.difference)
     return (pair.p if stated > 0 else 1.0), (pair.p if stated < 0 else 1.0)
+
+
+def surplus(comparison: Mapping[str, Any], difference: float) -> float:
+    """Return by how many points a difference, first minus second, satisfies a comparison; negative if it does not."""
+    if comparison["relation"] == SIMILAR:
+        return float(comparison["margin"]) - abs(difference)
+    return -difference if comparison["relation"] == LOWER else difference
 
 
 def is_true(comparison: Mapping[str, Any], first: float, second: float) -> bool:
     """Return whether two numbers, in percent, satisfy a comparison, without a test."""
-    if comparison["relation"] == SIMILAR:
-        return abs(first - second) <= comparison["margin"] + 1e-9
-    return first < second if comparison["relation"] == LOWER else first > second
+    above = surplus(comparison, first - second)
+    return above >= -1e-9 if comparison["relation"] == SIMILAR else above > 0
 
 
 def clips_that_decide(one: Finding, level: float) -> int | None:

@@ -21,6 +21,7 @@ from pipeline_lib.reporting.claim_findings import (
     pair_text,
     seeds_that_decide,
     smallest,
+    surplus,
 )
 from pipeline_lib.reporting.claim_numbers import (
     Layouts,
@@ -122,8 +123,11 @@ def result(findings: Sequence[Finding], corrected: float, level: float) -> dict[
 
 
 def deciding(findings: Sequence[Finding]) -> Finding:
-    """Return the comparison that decides a claim: the one with most evidence against it, or least for it."""
-    return min(findings, key=lambda one: (one.fails, -one.holds))
+    """Return the comparison that decides a claim: the one with most evidence against it, or least for it.
+
+    Among equal p-values, as those below the smallest number of the computer, the one that satisfies it least.
+    """
+    return min(findings, key=lambda one: (one.fails, -one.holds, surplus(one.comparison, one.difference)))
 
 
 def samples(findings: Sequence[Finding], level: float) -> dict[str, int | None]:
