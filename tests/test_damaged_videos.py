@@ -164,21 +164,26 @@ def streamable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(path, "-c:v", "libx264", "-movflags", "+faststart")
 
 
+def packet_20(path: Path) -> int:
+    """The place of the twenty-first video packet in a file."""
+    with av.open(str(path)) as container:
+        place = [packet for packet in container.demux(video=0) if packet.size][20].pos
+    assert place is not None
+    return place
+
+
 @pytest.mark.parametrize(("into_the_packet", "status"), [(0, Status.TRUNCATED), (100, Status.DAMAGED)])
 def test_a_cut_mp4_with_its_index_in_front(
     streamable: Path, tmp_path: Path, into_the_packet: int, status: Status
 ) -> None:
-    with av.open(str(streamable)) as container:
-        packet = [packet for packet in container.demux(video=0) if packet.size][20]
-    assert packet.pos is not None
-    content, cut = streamable.read_bytes(), tmp_path / "cut.mp4"
-    cut.write_bytes(content[: packet.pos + into_the_packet])
+    """ffmpeg 5.1 reports some packets after the end as errors, in some runs more than in others."""
+    place, content, cut = packet_20(streamable), streamable.read_bytes(), tmp_path / "cut.mp4"
+    cut.write_bytes(content[: place + into_the_packet])
     assert [clip.status for clip in decode(cut)] == [status]
     clips = decode(streamable, cut, streamable)
     assert [clip.status for clip in clips] == [Status.OK, status, Status.OK]
     if status is Status.TRUNCATED:
-        missing = len(content) - packet.pos
-        assert clips[1].message == f"20 frames, but {missing} bytes are missing at the end of the file"
+        assert clips[1].message == f"20 frames, but {len(content) - place} bytes are missing at the end of the file"
 
 
 def same(content: bytes) -> bytes:

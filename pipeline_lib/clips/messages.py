@@ -25,6 +25,9 @@ ABOUT_EARLIER_FRAMES = re.compile(
     r"reference picture missing during reorder|Missing reference picture, default is .*|"
     r"co located POCs unavailable|Could not find ref with POC .*|RPS .* missing.*)"
 )
+# How many of the packets after the end of a file ffmpeg tries to read, before the frames asked for are complete, is a
+# matter of its threads. `wholeness` says what the file lacks.
+AFTER_THE_END = re.compile(r".*stream \d+, offset 0x[0-9a-f]+: partial file")
 
 
 class Message(NamedTuple):
@@ -69,9 +72,12 @@ def errors(log: str) -> str:
 
 
 def reported_by(context: str, codecs: set[str]) -> bool:
-    """Whether the innermost part that reports a message is one of the codecs."""
+    """Whether the innermost part that reports a message is one of the codecs, or its decoder.
+
+    ffmpeg 5.1 describes streams without their decoders, whose names mostly begin with that of the codec: mp3, mp3float.
+    """
     parts = re.findall(r"\[([^\]]*?) @ 0x", context)
-    return bool(parts) and parts[-1].split(":")[-1].split("/")[-1] in codecs
+    return bool(parts) and parts[-1].split(":")[-1].split("/")[-1].startswith(tuple(codecs))
 
 
 def other_codecs(log: str) -> set[str]:
@@ -132,6 +138,11 @@ def inputs_that_change_size(log: str, inputs: int) -> set[int]:
             source = OF_INPUT.search(message.context)
             found |= {int(source[1])} if source else set(range(inputs))
     return found
+
+
+def within_the_file(lines: str) -> str:
+    """The error lines that are not about packets after the end of the file."""
+    return "\n".join(line for line in lines.splitlines() if not AFTER_THE_END.fullmatch(line))
 
 
 def only_about_earlier_frames(lines: str) -> bool:
