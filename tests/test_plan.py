@@ -1,5 +1,6 @@
 """The plan of a study: what it costs before it starts."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pipeline_lib.plan.__main__ import main
 from pipeline_lib.plan.counting import PASSES, Counter, counted
 from pipeline_lib.plan.planned import Planned, plan_of
 from pipeline_lib.plan.rates import GPUS, UTILIZATION, named
+from pipeline_lib.plan.summary import EACH, ONCE, summary_of
 
 ROOT = Path(__file__).parents[1]
 SHAPE = (4, 16, 16)
@@ -161,6 +163,14 @@ def test_a_study_is_planned_before_its_data_are_there(multibn):
     assert clips == (9537 + 3783) * 40 * 112 * 112 * 3
 
 
+def test_the_time_from_start_to_end_grows_with_the_jobs(multibn):
+    rate, part = named("a100"), dataclasses.replace(multibn, jobs=multibn.jobs[:100])
+    whole, some = (summary_of(planned, rate) for planned in (multibn, part))
+    seconds = [3600 * (found.elapsed - found.total.hours) for found in (whole, some)]
+    assert seconds[0] - seconds[1] == pytest.approx(EACH * (len(multibn.jobs) - 100))
+    assert seconds[1] == pytest.approx(ONCE + 100 * EACH)
+
+
 def test_a_training_passes_its_attacks_and_its_examples(multibn):
     """AT-PGD of 5 steps: per clip 5 gradients and a score, and the gradients of the weights once; AVG thrice."""
     work = {job.wildcards["model"]: job.work for job in multibn.jobs if job.rule == "train"}
@@ -215,6 +225,7 @@ def test_the_command_says_what_it_found(multibn, tmp_path, capsys):
     text = capsys.readouterr().out
     assert f"| total            | 0    | {len(multibn.jobs)}  |" in text
     assert "NVIDIA H100" in text
+    assert "From start to end on one machine about " in text
     assert "weights weights/resnet-18-kinetics.pth" in text
     assert "<h2>missing</h2>" in page.read_text()
     assert "SNAKEMAKE" not in text

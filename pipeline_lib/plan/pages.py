@@ -12,7 +12,7 @@ from pipeline_lib.reporting import formats
 
 COLUMNS = ("jobs", "done", "left", "PFLOP", "hours", "disk, GB", "peak memory of a job, GB")
 NOT_COUNTED = (
-    "Not counted: decoding and drawing figures; logs and unfinished runs on disk. "
+    "Not counted: decoding and figures that take more than the start of a job; logs and unfinished runs on disk. "
     "A union is counted as if every attack had to attack every clip."
 )
 
@@ -36,6 +36,9 @@ def sections(planned: Planned, summary: Summary, rate: Rate) -> dict[str, list[s
     found = {
         "time": [
             f"{total.hours:.3g} hours for {total.operations / PETA:.4g} PFLOP on {rate.words}.",
+            f"From start to end on one machine about {summary.elapsed:.3g} hours: each job takes time to start."
+            if total.left
+            else "",
             f"The longest job: {longest.name}, {hours:.3g} hours{_requested(longest)}." if longest and hours else "",
         ],
         "disk": [

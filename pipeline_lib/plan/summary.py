@@ -13,6 +13,9 @@ from pipeline_lib.plan.rates import Rate
 PETA, GB, HOUR = 1e15, 1e9, 3600
 KINDS = {"decode": "clips", "train": "models", "attack": "adversarial sets", "learn": "learned patterns"}
 LARGEST = 5
+# Seconds of a run that are not those of operations: once, and for each job (its start, files, tables, figures). Fitted
+# to three studies of 151 to 1,851 jobs on two idle cores: benchmarks/README.md, *What `make plan` estimates*.
+ONCE, EACH = 23.0, 0.13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,11 @@ class Summary:
     disk: dict[str, tuple[float, float]]
     largest: list[Job]
     longest: tuple[float, Job | None]
+
+    @property
+    def elapsed(self) -> float:
+        """The hours from start to end on one machine: those of the operations, and of starting the jobs."""
+        return self.total.hours + (ONCE + EACH * self.total.left) / HOUR
 
 
 def summary_of(planned: Planned, rate: Rate) -> Summary:
