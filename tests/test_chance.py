@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline_lib.reporting.chance import CONSTANT_MARK, NOT_ABOVE_CONSTANT, chance_notes, chance_of, flags
-from pipeline_lib.reporting.column_means import mean_of_columns
-from pipeline_lib.reporting.metrics import envelope, estimate, wilson
+from pipeline_lib.reporting.chance import CONSTANT_MARK, NOT_ABOVE_CONSTANT, Chance, chance_notes, chance_of, flags
+from pipeline_lib.reporting.column_means import correlations_of, mean_of_columns
+from pipeline_lib.reporting.metrics import Cell, envelope, estimate, wilson
 from pipeline_lib.reporting.tables import build_table
 from test_tables import PAPER, Cells, cell_of, layout_of, written
 
@@ -119,3 +119,17 @@ def test_one_number_is_enough_to_state_what_a_constant_answer_gets() -> None:
         f"{CONSTANT_MARK} Not above a constant answer: the interval does not lie above 25.0 %.",
     ]
     assert chance_notes(given[:1]) == []
+
+
+def test_correlations_are_those_of_numpy_and_1_for_a_constant_column() -> None:
+    values = np.random.default_rng(0).random((30, 3)) + np.array([0.0, 5.0, -2.0])
+    np.testing.assert_allclose(correlations_of(values), np.corrcoef(values.T))
+    values[:, 1] = 3.0
+    assert correlations_of(values)[1].tolist() == [1, 1, 1]
+    assert correlations_of(values)[0, 2] == pytest.approx(np.corrcoef(values[:, 0], values[:, 2])[0, 1])
+
+
+def test_a_limit_at_a_constant_answer_is_not_above_it() -> None:
+    at, above = (Cell(measured=60.0, low=low, high=70.0, n=10, seeds=1) for low in (50.0, 50.1))
+    found = flags({"at": at, "above": above}, set(), Chance(constant=50.0, guess=50.0, classes=2))
+    assert found == {"at": NOT_ABOVE_CONSTANT, "above": ""}

@@ -28,6 +28,11 @@ def test_one_iteration_says_nothing_of_the_end():
     assert facts == {"recovered_clips": 0.0, "last_fall": 0.0, "last_rise": 0.0}
 
 
+def test_a_loss_that_never_rises_did_not_rise_late():
+    facts = convergence(np.ones((2, 5)), np.ones((2, 5), bool))
+    assert facts == {"recovered_clips": 0.0, "last_fall": 0.0, "last_rise": 0.0}
+
+
 @pytest.mark.parametrize(("iterations", "window"), [(3, 1), (20, 2), (100, 10)])
 def test_the_end_is_a_tenth_of_the_iterations(iterations, window):
     steady = np.linspace(0, 1, iterations + 1)[None]

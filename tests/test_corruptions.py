@@ -13,7 +13,7 @@ from pipeline_lib.attacks.corruptions.blur import BlurCorruption, blurred, disk,
 from pipeline_lib.attacks.corruptions.camera import CameraCorruption
 from pipeline_lib.attacks.corruptions.compression import CompressionCorruption
 from pipeline_lib.attacks.corruptions.noise import NoiseCorruption
-from pipeline_lib.attacks.corruptions.temporal import TemporalCorruption
+from pipeline_lib.attacks.corruptions.temporal import FROZEN, TemporalCorruption
 from pipeline_lib.errors import PipelineError
 
 CLIPS = random_clips(4, 3, 8, 24, 20)
@@ -145,3 +145,43 @@ def test_motions_of_the_camera_are_drawn_up_to_their_level():
     most = torch.tensor([0, 30, 30]) * cameras.LEVELS["translation"][1]
     torch.testing.assert_close(shifted.amax(0), most, rtol=0.1, atol=0)
     torch.testing.assert_close(shifted.amin(0), -most, rtol=0.1, atol=0)
+
+
+def test_a_disk_has_an_edge_of_one_pixel():
+    near, far = 0.5, 1.5 - math.sqrt(2)  # one pixel from the center, and diagonally
+    expected = torch.tensor([[far, near, far], [near, 1, near], [far, near, far]])
+    torch.testing.assert_close(disk(1.0), expected / expected.sum())
+
+
+def test_blurs_grow_with_the_shorter_side_of_the_frame():
+    clips = random_clips(1, 3, 2, 112, 120)
+    for kind, kernel in (("defocus", disk(10 * 112 / 224)), ("motion", path(20 * 112 / 224, generators(1)[0]))):
+        made = BlurCorruption(kind=kind, severity=5)(linear, clips, generators(1))
+        frames = clips[0].transpose(0, 1)
+        torch.testing.assert_close(made[0].transpose(0, 1), blurred(frames, kernel.expand(2, *kernel.shape)))
+
+
+def test_a_zoom_makes_a_ramp_flatter_around_its_center():
+    """At zoom z a pixel shows what was 1 / z as far from the center; the mean is over eleven zooms."""
+    ramp = (torch.arange(21.0) / 100).expand(1, 1, 15, 21)
+    factor = (1 / torch.linspace(1, 1.3, 11)).mean()
+    torch.testing.assert_close(zoomed(ramp, 1.3), 0.1 + (ramp - 0.1) * factor)
+    torch.testing.assert_close(zoomed(ramp.mT, 1.3), 0.1 + (ramp.mT - 0.1) * factor)
+
+
+def test_a_shift_is_relative_to_the_shorter_side_and_repeats_the_edge():
+    ramp = (torch.arange(40.0) / 100).expand(1, 3, 2, 40, 40).contiguous()
+    corruption = CameraCorruption(kind="translation", severity=2)
+    right = corruption._motions(2, 40, generators(1)[0])[:, 2]
+    sources = (torch.arange(40.0) - right[:, None]).clamp(0, 39) / 100
+    torch.testing.assert_close(corruption(linear, ramp, generators(1))[0, 0, :, 20], sources, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("severity", [1, 5])
+def test_frozen_frames_are_as_many_as_their_severity_says_and_show_the_one_before(severity):
+    freeze = TemporalCorruption(kind="freeze", severity=severity)
+    orders = torch.stack([freeze._order(20, generator) for generator in generators(300)])
+    assert (orders[:, 0] == 0).all()
+    assert (orders.diff(dim=1) >= 0).all()
+    moving = (orders[:, 1:] == torch.arange(1, 20)).float().mean().item()
+    assert moving == pytest.approx(1 - FROZEN[severity - 1], abs=0.02)

@@ -19,7 +19,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.transformed import PreHook
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.learning import learn, learn_attack, load_pattern, load_zero_elements
+from pipeline_lib.evaluation.learning import finite_gradient, learn, learn_attack, load_pattern, load_zero_elements
 from pipeline_lib.evaluation.source import Run, Source
 from pipeline_lib.models import checkpoint
 from pipeline_lib.reporting.audits import read_audit, verdict
@@ -163,6 +163,23 @@ def test_a_pattern_of_nan_is_refused(tmp_path):
     checkpoint.write(tmp_path / "p.pt", {"pattern": torch.tensor([0.0, torch.nan]), "zero_elements": 0.0})
     with pytest.raises(PipelineError, match=r"p\.pt: pattern contains values that are not finite"):
         load_pattern(tmp_path / "p.pt", CPU)
+
+
+@pytest.mark.parametrize("content", [{"pattern": torch.zeros(2)}, torch.zeros(2)])
+def test_a_file_of_something_else_is_no_pattern(tmp_path, content):
+    checkpoint.write(tmp_path / "p.pt", content)
+    with pytest.raises(PipelineError, match=r"p\.pt: "):
+        load_pattern(tmp_path / "p.pt", CPU)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_gradient_that_is_not_finite_ends_learning_with_the_number_of_the_batch(value):
+    pattern = torch.zeros(2)
+    pattern.grad = torch.tensor([0.0, value])
+    with pytest.raises(PipelineError, match="^learning, batch 3: the gradient is not finite"):
+        finite_gradient(pattern, 2)
+    pattern.grad = torch.ones(2)
+    assert finite_gradient(pattern, 2) is pattern.grad
 
 
 def test_a_framing_learned_through_a_cut_gradient_is_masked(made, tmp_path):

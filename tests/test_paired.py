@@ -176,3 +176,31 @@ def test_seeds_help_where_the_differences_are_those_of_seeds() -> None:
     assert 1 < needed < 30
     assert seeds_needed(np.repeat(of_seeds[:, :1] - 0.05, 3, axis=1)) is None  # all of the variance is that of clips
     assert seeds_needed(of_seeds[:, :1]) is None
+
+
+def test_the_seeds_that_are_needed_by_hand() -> None:
+    """Clip i has the mean 0.3 + f or 0.3 - f over three seeds, which have e more, as much, and e less."""
+    clips, mean, f, e = 72, 0.3, 0.9, 0.5
+    changes = mean + f * np.resize([1.0, -1.0], clips)[:, None] + e * np.array([1.0, 0.0, -1.0])
+    between = f**2 - e**2 / 3  # of clips: what the mean of three seeds adds is not theirs
+
+    def clips_for(seeds: int) -> float:
+        spread = np.sqrt(between + e**2 / seeds)
+        return float(((1.959964 * np.sqrt(mean**2 + spread**2) + 0.8416212 * spread) / mean) ** 2)
+
+    needed = seeds_needed(changes)
+    assert needed is not None
+    assert needed > 2
+    assert clips_for(needed) <= clips < clips_for(needed - 1)
+    assert seeds_needed(np.tile(changes, (2, 1))) == 1  # of twice as many clips
+    assert seeds_needed(changes[:, :2]) is not None
+
+
+def test_a_difference_of_less_than_a_point_has_a_direction() -> None:
+    better, worse = scores("1" * 1000), scores("1" * 992 + "0" * 8)
+    assert (decide(better, worse).outcome, decide(worse, better).outcome) == (HIGHER, LOWER)
+
+
+def test_an_interval_of_few_clips_stays_within_all_of_them() -> None:
+    assert adjusted_wald(np.ones(3))[1] == 1
+    assert adjusted_wald(-np.ones(3))[0] == -1

@@ -180,6 +180,24 @@ def test_dropped_frames_are_replaced_by_the_frame_before():
         assert len(set(sources)) in (2, 4)  # two dropped, or the clean clip
 
 
+def test_dropped_frames_are_drawn_by_the_generator_and_never_the_first():
+    attack = DroppedFrames(dropped=3)
+    orders, again = (torch.stack([attack._order(8, one) for one in generators(50)]) for _ in range(2))
+    assert torch.equal(orders, again)
+    repeated = orders != torch.arange(8)
+    assert not repeated[:, 0].any()
+    assert (repeated.sum(1) == 3).all()
+    assert repeated[:, 1:].any(0).all()
+
+
+def test_drawn_frames_are_those_of_each_clip_s_generator():
+    region = SomeFrames(count=1, choice="drawn")
+    masks, again = (region.mask(CLIPS, generators()) for _ in range(2))
+    assert torch.equal(masks, again)
+    assert (masks.flatten(1).sum(1) == 1).all()
+    assert not torch.equal(masks, SomeFrames(count=1).mask(CLIPS, generators()).expand_as(masks))
+
+
 def test_order_of_frames():
     order = torch.tensor([[0, 0, 2, 2]]).expand(4, 4)
     torch.testing.assert_close(in_order(CLIPS, order)[:, :, 3], CLIPS[:, :, 2])
