@@ -21,6 +21,7 @@ from pipeline_lib.attacks import (
     Untargeted,
     craft,
 )
+from pipeline_lib.attacks.guards import sound_clips
 from pipeline_lib.attacks.losses import attacking, loss_and_gradient
 from profiling import peak
 
@@ -268,3 +269,11 @@ def test_bf16_attacks_the_network_that_it_is_given(stem):
     with attacking(layers), torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(found, layers(clips))
     assert all(torch.equal(value, before[name]) for name, value in layers.state_dict().items())
+
+
+@pytest.mark.parametrize(("value", "expected"), [(-5e-7, 0.0), (1 + 5e-7, 1.0)])
+def test_what_rounding_has_put_outside_of_the_box_is_put_back(value, expected):
+    clips = CLIPS[:2].clone()
+    clips[0, 0, 0, 0, 0] = value
+    assert sound_clips(clips)[0, 0, 0, 0, 0] == expected
+    assert torch.equal(sound_clips(clips).flatten()[1:], clips.flatten()[1:])

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2
-from pipeline_lib.attacks.norms import levels_inside, of_clip, onto_l1_ball, onto_l2_ball
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2, RatioL2
+from pipeline_lib.attacks.norms import levels_inside, of_clip, onto_l1_ball, onto_l2_ball, over_mean, unit
+from pipeline_lib.attacks.perturbations import AdditiveLinf
 
 CLEAN = torch.full((1, 1, 1, 2), 100 / 255)
 
@@ -89,3 +91,27 @@ def test_the_printed_ratio_on_the_lattice_by_hand():
     assert bound.ratio_to_bound(torch.zeros_like(clean), clean).tolist() == [0.0]
     lit = adversarial * torch.tensor([1.0, 1.0, 0.0])
     assert bound.ratio_to_bound(lit, clean).item() == pytest.approx(1.0)
+
+
+def test_a_vector_over_its_length_or_its_mean_and_none_for_zero():
+    vectors = torch.tensor([[3.0, -4.0], [0.0, 0.0], [3e-30, 4e-30], [1.0, 1.0]])
+    torch.testing.assert_close(unit(vectors, [1]), torch.tensor([[0.6, -0.8], [0, 0], [0.6, 0.8], [0.5**0.5] * 2]))
+    torch.testing.assert_close(over_mean(vectors[:2]), torch.tensor([[6 / 7, -8 / 7], [0, 0]]))
+
+
+def test_a_black_pixel_that_may_grow_is_measured_in_units_of_the_darkest():
+    clean, bound = torch.zeros(1, 1, 1, 2), RatioL2(epsilon=10, step_size=2.0, zeros="floor")
+    changed = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2) / 255
+    assert bound.ratio_to_bound(changed, clean).tolist() == pytest.approx([0.5])
+
+
+@pytest.mark.parametrize(("momentum", "end"), [(0.5, 0.5), (2.0, 0.52)])
+def test_momentum_is_the_part_of_the_last_direction_that_is_kept(momentum, end):
+    """The first step goes past the maximum: the second one turns where less than a whole direction is kept."""
+    attack = Ascent(perturbation=AdditiveLinf(epsilon=1, step_size=0.01), steps=2, momentum=momentum)
+
+    def peak(clips: torch.Tensor) -> torch.Tensor:
+        return -(clips - 0.505).square().flatten(1).sum(1)
+
+    made = attack(peak, torch.full((1, 3, 1, 2, 2), 0.5), [torch.Generator()])
+    torch.testing.assert_close(made, torch.full_like(made, end))

@@ -167,6 +167,20 @@ def test_the_cost_is_subtracted_from_the_loss():
     torch.testing.assert_close(offered(linear, CLIPS, generators()), CLIPS)
 
 
+def test_parameters_follow_the_cost_where_the_loss_is_the_same_everywhere():
+    class Bowl:
+        def __call__(self, clips, generators):
+            return Drawn(torch.zeros(len(clips), 1), shown(clips), lambda at: (at[:, 0] - 0.5).square())
+
+    def shown(clips):
+        return lambda at: clips + 0.1 * at.view(-1, 1, 1, 1, 1)
+
+    made = ParameterAscent(variation=Bowl(), steps=2, step_size=0.25)(
+        lambda seen: 0 * linear(seen), CLIPS, generators()
+    )
+    torch.testing.assert_close(made, CLIPS + 0.05)
+
+
 def test_dropped_frames_are_replaced_by_the_frame_before():
     attack = DroppedFrames(dropped=2, tries=8)
     made = attack(linear, CLIPS, generators())
