@@ -56,7 +56,7 @@ def test_a_large_lattice_has_its_normal_limit(monkeypatch) -> None:
     exact = sign_test(differences)
     assert 0.01 < exact < 0.5
     monkeypatch.setattr(paired, "MOST_SUMS", 10)
-    assert sign_test(differences) == pytest.approx(exact, rel=0.02, abs=0)
+    assert sign_test(differences) == pytest.approx(exact, rel=0.05, abs=0)
 
 
 def test_no_p_is_below_that_of_equal_signs() -> None:
