@@ -16,7 +16,7 @@ from pipeline_lib.attacks.variations.flow import SmallFlow
 from pipeline_lib.attacks.variations.gabor import Gabor, gabor_kernel
 from pipeline_lib.attacks.variations.pose import TranslationRotation
 from pipeline_lib.attacks.variations.recolor import Recolor, interpolated
-from pipeline_lib.attacks.variations.weather import Fog, Snow, streak
+from pipeline_lib.attacks.variations.weather import Fog, Snow, streak, texture
 from pipeline_lib.errors import PipelineError
 
 CLIPS = 0.25 + random_clips(4, 3, 4, 12, 10) / 2
@@ -107,6 +107,30 @@ def test_a_flow_of_one_vector_is_a_shift_and_zero_is_no_change():
     torch.testing.assert_close(flow.show(right)[..., :-1], CLIPS[..., 1:], atol=1e-5, rtol=0)
 
 
+def test_a_flow_may_be_one_for_all_frames_or_one_for_each_and_repeats_the_edge():
+    flow = drawn(SmallFlow(pixels=1, grid=2, per="frame"), CLIPS)
+    assert [drawn(SmallFlow(pixels=1, grid=2), CLIPS).first.shape[1], flow.first.shape[1]] == [1, 4]
+    down = torch.zeros_like(flow.first)
+    down[:, 2, 1] = 1  # of the third frame only
+    shown = flow.show(down)
+    torch.testing.assert_close(shown[:, :, [0, 1, 3]], CLIPS[:, :, [0, 1, 3]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(shown[:, :, 2, :-1], CLIPS[:, :, 2, 1:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(shown[:, :, 2, -1], CLIPS[:, :, 2, -1], atol=1e-5, rtol=0)
+
+
+def test_fog_has_grids_of_growing_sides_whose_weights_halve():
+    assert drawn(Fog(strength=1, octaves=3), CLIPS).first.shape == (4, 3**2 + 5**2 + 9**2)
+    grids = [torch.full((1, side * side), value) for side, value in ((3, 1.0), (5, 0.0), (9, -1.0))]
+    flat = texture(torch.cat(grids, 1), [3, 5, 9], (6, 7))
+    torch.testing.assert_close(flat, torch.full((1, 6, 7), (1 - 1 / 4) / (1 + 1 / 2 + 1 / 4)))
+
+
+def test_snow_and_gabor_noise_are_drawn_by_the_generators_of_the_clips():
+    for variation in (Snow(density=0.1), Gabor(epsilon=0.1, density=0.5)):
+        first, again = (drawn(variation, CLIPS) for _ in range(2))
+        assert torch.equal(first.show(first.first), again.show(again.first))
+
+
 def test_fog_runs_from_no_change_to_its_strength_of_white():
     fog = drawn(Fog(strength=0.5), CLIPS)
     torch.testing.assert_close(fog.show(-torch.ones_like(fog.first)), CLIPS)
@@ -130,6 +154,9 @@ def test_gabor_noise_stays_inside_its_bound_and_its_kernel_is_a_wave():
     assert kernel[6, 6] == 1
     assert kernel[6, 8] == pytest.approx(-math.exp(-0.5))  # half a wave to the right
     torch.testing.assert_close(kernel, kernel.flip(0, 1))
+    turned = gabor_kernel(math.pi / 6, 4.0, 2.0)
+    along = 2 * math.cos(math.pi / 6) + 1 * math.sin(math.pi / 6)  # two pixels to the right and one down
+    assert turned[7, 8] == pytest.approx(math.exp(-5 / 8) * math.cos(2 * math.pi * along / 4), abs=1e-6)
     narrow = gabor_kernel(0.0, 4.0, 1.5)
     assert narrow.shape == (11, 11)
     assert narrow[5, 7] == pytest.approx(-math.exp(-4 / 4.5))
