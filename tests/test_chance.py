@@ -71,6 +71,12 @@ def test_robust_at_random_is_marked_and_never_bold(layout, tmp_path: Path) -> No
     assert parser.bold == ["75.0", "100.0", "87.5", "75.0", "75.0"]  # the clean accuracies are equal
 
 
+def test_the_highest_of_numbers_that_are_all_at_chance_is_not_bold(layout) -> None:
+    layout["rows"] = layout["rows"][1:]
+    table = build_table(layout, PAPER)
+    assert not table["best"][table["column"] == "pgd"].any()
+
+
 def test_selections_have_no_chance(layout) -> None:
     for path in (path for row in layout["rows"] for paths in row["cells"].values() for path in paths):
         pd.read_csv(path).assign(selected="lp").to_csv(path, index=False)

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.cells import side_by_side
 from pipeline_lib.reporting.metrics import accuracy as estimated_accuracy
 from pipeline_lib.reporting.metrics import correct_clips, envelope, estimate, mean, read_predictions, wilson
 from pipeline_lib.reporting.summaries import union as union_of
@@ -158,3 +159,10 @@ def test_read_predictions_names_the_file(tmp_path: Path, text: str | None) -> No
         path.write_text(text)
     with pytest.raises(PipelineError, match=r"broken\.csv"):
         read_predictions(path)
+
+
+def test_the_scores_of_seeds_are_matched_by_video_in_any_order() -> None:
+    first = pd.Series([1.0, 0.0, 1.0], index=["a", "b", "c"])
+    expected = pd.DataFrame({0: first, 7: [0.0, 1.0, 1.0]})
+    for other in (pd.Series([0.0, 1.0, 1.0], index=["a", "b", "c"]), pd.Series([1.0, 1.0, 0.0], index=["c", "b", "a"])):
+        pd.testing.assert_frame_equal(side_by_side({0: first, 7: other}), expected)
