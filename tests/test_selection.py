@@ -70,11 +70,11 @@ def test_held_out_clips_are_the_last_of_each_class_and_not_trained_on(clips):
 
 def test_the_last_of_each_class_by_name_are_held_out():
     class Unordered:
-        labels = np.array([0, 0, 0, 1, 1, 1])
-        videos = ("c", "a", "b", "x", "z", "y")
+        labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
+        videos = ("c", "a", "b", "x", "z", "y", "k", "l", "m")
 
         def __len__(self):
-            return 6
+            return 9
 
     rows, held = split_rows(Unordered(), 0.3)
-    assert (rows.tolist(), held.tolist()) == ([1, 2, 3, 5], [0, 4])
+    assert (rows.tolist(), held.tolist()) == ([1, 2, 3, 5, 6, 7], [0, 4, 8])
