@@ -52,6 +52,11 @@ def selected(seed: int = 0) -> SelectedNetwork:
         return SelectedNetwork(branch_out(network(5), BRANCHES), network(3), Softmax())
 
 
+def test_a_temperature_divides_the_logits_of_the_selection():
+    logits = torch.tensor([[2.0, 0.0, -4.0]])
+    torch.testing.assert_close(Softmax(temperature=2.0)(logits), torch.tensor([[1.0, 0.0, -2.0]]).softmax(1))
+
+
 def test_the_affine_is_the_weighted_sum_of_the_branches():
     multi = norms(train=False)
     parts = torch.stack([branch(FEATURES) for branch in multi.branches])

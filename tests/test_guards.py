@@ -21,7 +21,7 @@ from pipeline_lib.attacks import (
     Untargeted,
     craft,
 )
-from pipeline_lib.attacks.guards import sound_clips
+from pipeline_lib.attacks.guards import require_precision, sound_clips
 from pipeline_lib.attacks.losses import attacking, loss_and_gradient
 from profiling import peak
 
@@ -277,3 +277,10 @@ def test_what_rounding_has_put_outside_of_the_box_is_put_back(value, expected):
     clips[0, 0, 0, 0, 0] = value
     assert sound_clips(clips)[0, 0, 0, 0, 0] == expected
     assert torch.equal(sound_clips(clips).flatten()[1:], clips.flatten()[1:])
+
+
+def test_autocast_to_bfloat16_is_no_reason_to_refuse_a_network():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        require_precision(plain_network(), CLIPS)
+    with torch.autocast("cpu", dtype=torch.float16), pytest.raises(ValueError, match="autocast"):
+        require_precision(plain_network(), CLIPS)
