@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import tiny
 from pipeline_lib.configuration.clip_numbers import numbers_of, official_numbers
 from pipeline_lib.configuration.estimates import WORKSPACE, Estimates
+from pipeline_lib.configuration.pass_costs import Work
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.costs import examples, forwards, passes
@@ -133,7 +134,8 @@ def test_a_named_gpu_reaches_a_part_of_what_is_published():
     rate = named("NVIDIA A100")
     assert rate.by_precision["tf32"] == pytest.approx(156e12 * UTILIZATION["tf32"])
     assert named("t4").by_precision["bf16"] == named("T4").by_precision["fp32"]  # it has no bf16
-    assert rate.seconds(1e15, "bf16") < rate.seconds(1e15, "tf32") < rate.seconds(1e15, "fp32")
+    seconds = [rate.seconds(Work(operations=1e15), precision) for precision in ("bf16", "tf32", "fp32")]
+    assert seconds[0] < seconds[1] < seconds[2]
     assert all(gpu.source for gpu in GPUS.values())
 
 

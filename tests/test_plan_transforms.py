@@ -10,7 +10,7 @@ import torch
 
 from configured import changed, resolved, stacked
 from pipeline_lib.configuration.estimates import Estimates
-from pipeline_lib.configuration.pass_costs import CALL_SECONDS
+from pipeline_lib.configuration.pass_costs import CALL_SECONDS, Work
 from pipeline_lib.entries.methods import METHODS
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.counts import (
@@ -22,8 +22,12 @@ from pipeline_lib.jobs.counts import (
     transforms_of,
     written_counts,
 )
+from pipeline_lib.plan import rates
 from pipeline_lib.plan.counting_transforms import counted_transform
-from pipeline_lib.plan.planned import count_missing
+from pipeline_lib.plan.jobs import Job
+from pipeline_lib.plan.measuring import measured_here
+from pipeline_lib.plan.planned import Planned, count_missing
+from pipeline_lib.plan.rates import Rate
 from test_generator_models import PIXELCNN, WGAN
 
 SHAPE = (1, 8, 8)
@@ -137,6 +141,10 @@ def test_a_network_behind_a_transform_costs_both_in_every_pass(tmp_path):
     assert found.operations == {"forward": 8.0, "to_input": 16.0, "training": 10.0}
     assert found.memory == {"forward": 35.0, "to_input": 45.0, "training": 55.0}  # both are kept for the gradient
     assert (found.parameters, found.calls) == (5, blur.calls)
+    work = Estimates(plan=plan, batch_size=10, counts=counts, given={}).work(
+        "predict_clean", {"dataset": "synthetic", "target": "standard-s0"}
+    )
+    assert (work.transform_operations, work.transform_elements) == (work.operations * 7 / 8, 0)
     (tmp_path / "counted.json").write_text(text := written_counts(counts))
     assert read_counts([tmp_path / "counted.json"]) == counts
     assert "calls" not in json.loads(text)[key_of(entry["network"], entry["defense"], shape)]
@@ -161,3 +169,26 @@ def test_the_counts_of_the_repository_have_the_transforms_of_its_configurations(
     keys = {key for dataset in datasets for model in plan["models"] for key in estimates.transform_keys(dataset, model)}
     assert keys
     assert keys <= shipped.keys()
+
+
+def test_networks_and_transforms_have_a_rate_each():
+    work = Work(operations=90.0, transform_operations=10.0, seconds=3.0)
+    rate = Rate({"fp32": 2.0, "bf16": 8.0}, 2, "two jobs", on_gpu=False, transforms=4.0)
+    assert rate.seconds(work, "bf16") == (80 / 8 + 10 / 4 + 3) / 2
+    assert rate._replace(transforms=None).seconds(work, "bf16") == (80 / 8 + 10 / 2 + 3) / 2  # they compute in fp32
+
+
+@pytest.mark.parametrize(("part", "precision"), [(0.05, "fp32"), (0.9, "bf16")])
+def test_a_rate_is_measured_in_what_a_plan_computes(monkeypatch, part, precision):
+    monkeypatch.setattr(rates, "SECONDS", 1e-9)
+    plan = in_front({"method": "gaussian_blur"})
+    estimates = Estimates(plan=plan, batch_size=4, counts={}, given={})
+    counts = count_missing(estimates, [("synthetic", "standard-s0")], [])
+    work = Work(operations=1e9, transform_operations=part * 1e9, model="standard-s0")
+    job = Job("attack", {"dataset": "synthetic", "source": "standard-s0", "attack": "pgd"}, True, work, None)
+    config = {"evaluation": {"precision": precision, "batch_size": 4}, "device": "cpu", "threads": 1}
+    estimates = Estimates(plan=plan, batch_size=4, counts=counts, given={})
+    found = measured_here(Planned(jobs=[job], estimates=estimates, config=config, missing=[], uncounted=[]))
+    assert set(found.by_precision) == {"fp32", precision}
+    assert (found.transforms is not None) == ("in transforms" in found.words) == (part > 0.1)
+    assert min(found.by_precision.values()) > 1e6

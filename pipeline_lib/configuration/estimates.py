@@ -94,7 +94,9 @@ class Estimates:
     def _cost(self, dataset: str, target: str, passes: Passes, clips: float, at_once: float) -> dict[str, float]:
         """What a target computes in passes of clips: the fields `COMPUTED` of `Work`."""
         outside = self._once(("outside", dataset, target), lambda: self._outside(dataset, target))
-        return cost_of(passes, self.counted(dataset, target), outside, clips, at_once)
+        whole = cost_of(passes, self.counted(dataset, target), outside, clips, at_once)
+        network = cost_of(passes, self.counted_alone(dataset, split_target(target)[0]), outside, clips, at_once)
+        return whole | {f"transform_{name}": whole[name] - network[name] for name in ("operations", "elements")}
 
     def _outside(self, dataset: str, target: str) -> float:
         transforms = transforms_of(self.plan["models"][split_target(target)[0]]["defense"])

@@ -24,7 +24,8 @@ DENSE, REGIONAL, EXACT = 0.5, 0.15, 2.7
 class Work(NamedTuple):
     """Of a job: floating-point operations, elements that operators write, peak memory in MB (host and device together),
     bytes on disk, of which network the operations are (a model), and of the memory what is on the device only:
-    activations. seconds: what calls of operators, and transforms outside torch, take in addition."""
+    activations. seconds: what calls of operators, and transforms outside torch, take in addition. transform_operations,
+    transform_elements: of the operations and elements, those of transforms in front of the network."""
 
     operations: float = 0.0
     elements: float = 0.0
@@ -33,17 +34,27 @@ class Work(NamedTuple):
     model: str | None = None
     activations: float = 0.0
     seconds: float = 0.0
+    transform_operations: float = 0.0
+    transform_elements: float = 0.0
 
     def as_operations(self, on_gpu: bool) -> float:
         """The operations of a convolution that take as long as the operations and elements."""
-        return self.operations + self.elements * (ELEMENT_OPERATIONS_ON_GPU if on_gpu else ELEMENT_OPERATIONS_ON_CPU)
+        return _as_operations(self.operations, self.elements, on_gpu)
+
+    def transforms_as_operations(self, on_gpu: bool) -> float:
+        """Of `as_operations`, those of transforms."""
+        return _as_operations(self.transform_operations, self.transform_elements, on_gpu)
 
     def times(self, factor: float) -> "Work":
         """As much for a number of the clips: what the job computes, and not what it needs at once."""
         return self._replace(**{name: factor * getattr(self, name) for name in COMPUTED})
 
 
-COMPUTED = ("operations", "elements", "seconds")
+COMPUTED = ("operations", "elements", "seconds", "transform_operations", "transform_elements")
+
+
+def _as_operations(operations: float, elements: float, on_gpu: bool) -> float:
+    return operations + elements * (ELEMENT_OPERATIONS_ON_GPU if on_gpu else ELEMENT_OPERATIONS_ON_CPU)
 
 
 def passes_of(entry: Any, shape: Sequence[int]) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 
 from pipeline_lib.configuration.clip_numbers import Numbers, clips_of, official_numbers
-from pipeline_lib.configuration.estimates import Estimates
+from pipeline_lib.configuration.estimates import TRAINING, Estimates
 from pipeline_lib.configuration.inputs import Inputs
 from pipeline_lib.configuration.paths import Paths
 from pipeline_lib.configuration.reading import config_of
@@ -18,6 +18,7 @@ from pipeline_lib.configuration.requests import Requests
 from pipeline_lib.configuration.stacking import laid_over
 from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.building import build
+from pipeline_lib.entries.facts import value_of
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.counts import SHIPPED, Counts, counts_file, read_counts, written_counts
 from pipeline_lib.plan.dry_run import dry_run
@@ -42,6 +43,13 @@ class Planned:
     config: Mapping[str, Any]
     missing: Sequence[str]
     uncounted: Sequence[str]
+
+    def precision(self, job: Job) -> str:
+        """In which a job computes."""
+        if job.rule != "train":
+            return str(self.config["evaluation"]["precision"]) if job.rule in ("attack", "learn", "union") else "fp32"
+        training = self.estimates.plan["models"][job.wildcards["model"]]["training"]
+        return str(value_of({"method": TRAINING} | training, "precision"))
 
 
 def plan_of(files: Sequence[Path], given: Mapping[str, Any], folder: Path) -> Planned:

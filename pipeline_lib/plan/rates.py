@@ -2,11 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from pipeline_lib.configuration.pass_costs import Work
 from pipeline_lib.configuration.requests import TERA
 from pipeline_lib.errors import PipelineError, known
+from pipeline_lib.precision import Precision, autocast, computing_in
 
 
 class Gpu(NamedTuple):
@@ -38,16 +40,21 @@ SECONDS = 2.0
 
 class Rate(NamedTuple):
     """Operations per second by precision, and in words where they are from. jobs: that run side by side. on_gpu: of a
-    GPU."""
+    GPU. transforms: operations per second in transforms in front of a network, which compute in fp32, where they were
+    measured."""
 
     by_precision: Mapping[str, float]
     jobs: int
     words: str
     on_gpu: bool
+    transforms: float | None = None
 
-    def seconds(self, operations: float, precision: str) -> float:
-        """Seconds of these operations when all jobs run side by side."""
-        return operations / (self.by_precision[precision] * self.jobs)
+    def seconds(self, work: Work, precision: str) -> float:
+        """Seconds that a job of this work adds when all jobs run side by side."""
+        inside = work.transforms_as_operations(self.on_gpu)
+        network = (work.as_operations(self.on_gpu) - inside) / self.by_precision[precision]
+        transforms = inside / (self.transforms or self.by_precision["fp32"])
+        return (network + transforms + work.seconds) / self.jobs
 
 
 class Settings(NamedTuple):
@@ -76,24 +83,33 @@ def named(name: str) -> Rate:
     return Rate(reached, 1, f"one {name}: {words} of convolutions (assumed utilization; peak: {gpu.source})", True)
 
 
-def measured(make: Callable[[Any], Callable[[], None]], settings: Settings) -> Rate:
-    """The rate of this machine in a call that `make(device)` returns: a pass of some clips."""
+def measured(
+    make: Callable[[Any], Callable[[], None]], settings: Settings, precisions: Collection[Precision]
+) -> dict[str, float]:
+    """Operations per second of this machine, by precision, in a call that `make(device)` returns: a pass of some
+    clips."""
     import torch
 
-    threads, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
-    clips = settings.clips
+    threads, device = torch.get_num_threads(), torch.device("cuda" if settings.cuda else "cpu")
     torch.set_num_threads(settings.threads)
     try:
-        call = make(torch.device("cuda" if settings.cuda else "cpu"))
-        call()
-        took = _fastest(call)
-        reached = clips * settings.operations / max(took - settings.overhead, took / 4)
+        call, found = make(device), dict[str, float]()
+        for precision in precisions:
+            with computing_in(precision), autocast(precision, device):
+                call()
+                took = _fastest(call)
+            found[precision] = settings.clips * settings.operations / max(took - settings.overhead, took / 4)
+        return found
     finally:
         torch.set_num_threads(threads)
-    jobs = 1 if settings.cuda else max(cores // settings.threads, 1)
-    where = torch.cuda.get_device_name() if settings.cuda else f"{jobs} jobs of {settings.threads} threads on this CPU"
-    words = f"{where}: {reached / TERA:.3g} TFLOP/s each, measured on {clips} clip{'s' * (clips > 1)} in fp32"
-    return Rate(dict.fromkeys(UTILIZATION, reached), jobs, words, settings.cuda)
+
+
+def side_by_side(threads: int, cuda: bool) -> tuple[int, str]:
+    """How many jobs of so many threads this machine runs at once, and where, in words."""
+    import torch
+
+    jobs = 1 if cuda else max(len(os.sched_getaffinity(0)) // threads, 1)
+    return jobs, torch.cuda.get_device_name() if cuda else f"{jobs} jobs of {threads} threads on this CPU"
 
 
 def _fastest(call: Any) -> float:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 
-from pipeline_lib.entries.facts import value_of
 from pipeline_lib.plan.jobs import Job
 from pipeline_lib.plan.planned import Planned
 from pipeline_lib.plan.rates import Rate
@@ -82,15 +81,7 @@ def _row(rule: str, jobs: Iterable[Job], planned: Planned, rate: Rate) -> Row:
 
 def hours(job: Job, planned: Planned, rate: Rate) -> float:
     """The hours that a job adds where as many jobs run side by side as the rate assumes."""
-    operations = job.work.as_operations(rate.on_gpu)
-    return (rate.seconds(operations, _precision(job, planned)) + job.work.seconds / rate.jobs) / HOUR
-
-
-def _precision(job: Job, planned: Planned) -> str:
-    if job.rule != "train":
-        return str(planned.config["evaluation"]["precision"]) if job.rule in ("attack", "learn", "union") else "fp32"
-    training = planned.estimates.plan["models"][job.wildcards["model"]]["training"]
-    return str(value_of({"method": "pipeline_lib.training.task:Training"} | training, "precision"))
+    return rate.seconds(job.work, planned.precision(job)) / HOUR
 
 
 def _disk(jobs: Iterable[Job]) -> dict[str, tuple[float, float]]:
