@@ -186,6 +186,19 @@ def test_a_cut_mp4_with_its_index_in_front(
         assert clips[1].message == f"20 frames, but {len(content) - place} bytes are missing at the end of the file"
 
 
+@pytest.mark.parametrize("into_the_packet", [0, 5])
+def test_a_cut_mp4_without_any_frame_says_what_is_missing(
+    streamable: Path, tmp_path: Path, into_the_packet: int
+) -> None:
+    content, cut = streamable.read_bytes(), tmp_path / "cut.mp4"
+    with av.open(str(streamable)) as container:
+        kept = min(packet.pos for packet in container.demux(video=0) if packet.size) + into_the_packet
+    cut.write_bytes(content[:kept])
+    expected = f"no frames: {len(content) - kept} bytes are missing at the end of the file"
+    for clip in (decode(cut)[0], decode(streamable, cut, streamable)[1]):
+        assert (clip.status, clip.message) == (Status.FAILED, expected)
+
+
 def same(content: bytes) -> bytes:
     return content
 

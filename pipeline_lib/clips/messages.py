@@ -27,7 +27,7 @@ ABOUT_EARLIER_FRAMES = re.compile(
 )
 # How many of the packets after the end of a file ffmpeg tries to read, before the frames asked for are complete, is a
 # matter of its threads. `wholeness` says what the file lacks.
-AFTER_THE_END = re.compile(r".*stream \d+, offset 0x[0-9a-f]+: partial file")
+AFTER_THE_END = re.compile(r"stream \d+, offset 0x[0-9a-f]+: partial file")
 
 
 class Message(NamedTuple):
@@ -61,12 +61,15 @@ def messages(log: str) -> Iterator[Message]:
 
 
 def errors(log: str) -> str:
-    """The error lines, without those about streams that are not videos: only their probing reports any."""
+    """The error lines, without those about packets after the end of a file, and about streams that are not videos,
+    which are only probed."""
     ignored = other_codecs(log)
     lines = [
         message.context + message.text
         for message in messages(log)
-        if message.level in ERRORS and not reported_by(message.context, ignored)
+        if message.level in ERRORS
+        and not AFTER_THE_END.fullmatch(message.text)
+        and not reported_by(message.context, ignored)
     ]
     return "\n".join(lines).strip()
 
@@ -138,11 +141,6 @@ def inputs_that_change_size(log: str, inputs: int) -> set[int]:
             source = OF_INPUT.search(message.context)
             found |= {int(source[1])} if source else set(range(inputs))
     return found
-
-
-def within_the_file(lines: str) -> str:
-    """The error lines that are not about packets after the end of the file."""
-    return "\n".join(line for line in lines.splitlines() if not AFTER_THE_END.fullmatch(line))
 
 
 def only_about_earlier_frames(lines: str) -> bool:

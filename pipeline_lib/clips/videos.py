@@ -15,7 +15,7 @@ from pipeline_lib.clips.decode import Decoding, Part, failed, in_order, in_turn
 from pipeline_lib.clips.exact import decode_exactly
 from pipeline_lib.clips.ffmpeg_command import Limits, Request
 from pipeline_lib.clips.ffmpeg_process import Output, Received, descriptors
-from pipeline_lib.clips.messages import only_about_earlier_frames, within_the_file
+from pipeline_lib.clips.messages import only_about_earlier_frames
 from pipeline_lib.clips.readable import in_words, why_unreadable
 from pipeline_lib.clips.sampled import Sampled
 from pipeline_lib.clips.sampling import Sampling
@@ -143,22 +143,29 @@ def why_failed(request: Request, video: Received, output: Output, decoding: Deco
         if output.code == 0 and (request.start is not None or request.end is not None):
             end = "the end" if request.end is None else f"{request.end:g} s"
             return f"no frames between {request.start or 0:g} s and {end}"
-        return advice(output.errors) or output.errors or f"no frames (ffmpeg ended with {output.code})"
+        return advice(output.errors) or without_frames(request.path, output)
     if video.count > decoding.max_frames:
         return f"more than max_frames = {decoding.max_frames} frames"
     return ""
 
 
+def without_frames(path: Path, output: Output) -> str:
+    """Why a file has no frames: what is missing at its end, else what ffmpeg reports."""
+    with contextlib.suppress(OSError):
+        if lacking := missing(path, sys.maxsize):
+            return f"no frames: {lacking}"
+    return output.errors or f"no frames (ffmpeg ended with {output.code})"
+
+
 def judgement(request: Request, video: Received, output: Output, frames: int) -> tuple[Status, str]:
     """Status and message of a video with at least one frame, of which `frames` were requested."""
-    errors = within_the_file(output.errors)
-    complaint = errors and only_about_earlier_frames(errors) and evenly_spaced(video.lines)
-    if output.code != 0 or (errors and not complaint):
-        return Status.DAMAGED, errors or f"ffmpeg ended with {output.code}"
+    complaint = output.errors and only_about_earlier_frames(output.errors) and evenly_spaced(video.lines)
+    if output.code != 0 or (output.errors and not complaint):
+        return Status.DAMAGED, output.errors or f"ffmpeg ended with {output.code}"
     whole_video = request.start is None and request.end is None
     lacking = missing(request.path, video.count if whole_video else sys.maxsize)
     if lacking and not reaches(video.lines, request.end):
         return Status.TRUNCATED, f"{video.count} frames, but {lacking}"
     if video.count < frames:
         return Status.SHORT, f"{video.count} frames"
-    return (Status.COMPLAINED, errors) if complaint else (Status.OK, "")
+    return (Status.COMPLAINED, output.errors) if complaint else (Status.OK, "")
