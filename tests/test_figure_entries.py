@@ -102,8 +102,8 @@ def test_a_chart_and_training_curves_are_made_by_themselves_under_names_of_their
 
 
 def test_rows_keep_the_order_in_which_they_are_written():
-    files = figure_files(resolved(CONFIG), PATHS, "features_shapes")
-    assert list(files) == list(CONFIG["figures"]["features_shapes"]["rows"])
+    files = figure_files(resolved(CONFIG), PATHS, "features_halftone")
+    assert list(files) == list(CONFIG["figures"]["features_halftone"]["rows"])
     assert files["Vanilla ST"] == "r/shapes/features/shapes-s0/pgd.csv"
 
 

@@ -22,7 +22,7 @@ from pipeline_lib.reporting.figures.iterations import Iterations, draw_iteration
 from pipeline_lib.reporting.figures.masking import draw_masking
 from pipeline_lib.reporting.figures.perturbations import draw_perturbations, draw_row
 from pipeline_lib.reporting.figures.sweep import build_sweeps, draw_sweeps
-from pipeline_lib.reporting.figures.training_curves import TrainingCurves, draw_training
+from pipeline_lib.reporting.figures.training_curves import TrainingCurves, draw_training, in_lines
 from pipeline_lib.reporting.metrics import wilson
 from pipeline_lib.reporting.style import PAGE, STYLE, line_styles, write_figure
 from test_gallery import clips
@@ -271,6 +271,19 @@ def test_no_two_line_styles_are_alike_and_too_many_curves_are_an_error() -> None
     assert len(set(styles)) == 147
     with rc_context(STYLE), pytest.raises(ValueError, match="148 curves in one panel, and 147 different styles"):
         line_styles(148)
+
+
+def test_seeds_of_a_model_share_its_panel_and_long_names_break_after_underscores(tmp_path) -> None:
+    files = {f"{model}-s{seed}": tmp_path / f"{model}{seed}.csv" for model in ("at_pgd", "avg") for seed in (0, 1, 2)}
+    for seed, path in enumerate(files.values()):
+        histories()[0][1].assign(accuracy=10.0 * seed).to_csv(path, index=False)
+    with rc_context(STYLE):
+        figure = TrainingCurves(dataset="d", models=list(files)).draw(files)
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_title(loc="left")}
+    assert [[line.get_ydata()[0] for line in axes.lines] for axes in panels.values()] == [[0, 10, 20], [30, 40, 50]]
+    assert list(panels) == ["at_pgd", "avg"]
+    assert in_lines("denoise_2d_at_multav_linf") == "denoise_2d_at_\nmultav_linf"
+    assert in_lines("No Defense") == "No Defense"
 
 
 def test_each_model_has_a_panel_with_its_own_curves_and_validation_beside_training() -> None:

@@ -52,7 +52,7 @@ FEWER = {
         "perturbations_shapes": None,
         "perturbations_multav": None,
         "iterations_pgd": {"rows": {"MultiBN": None}},
-        "features_shapes": {"rows": dict.fromkeys(["Halftoning ST", "Vanilla AT", "Halftoning AT"])},
+        "features_halftone": {"rows": dict.fromkeys(["Halftoning ST", "Vanilla AT", "Halftoning AT"])},
         "masking_shapes": None,
     },
 }

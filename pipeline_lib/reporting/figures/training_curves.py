@@ -1,4 +1,5 @@
-"""Accuracy and loss of trainings by epoch, a panel for each model; one such figure per data set is automatic."""
+"""Accuracy and loss of trainings by epoch, a panel for each model with its seeds; one such figure per data set is
+automatic."""
 
 from __future__ import annotations
 
@@ -34,25 +35,29 @@ COLUMNS = ("model", "epoch", "loss", "accuracy", "selection_accuracy", "learning
 
 
 def draw_training(histories: Sequence[tuple[str, pd.DataFrame]], dataset: str = "") -> Figure:
-    """Return a figure with a panel for each model: accuracies in percent (left) and the training loss (right).
+    """Return a figure with a panel for each label: accuracies in percent (left) and the training loss (right).
 
     histories: (label, table with columns epoch, loss, accuracy in percent, and if there are validation clips
-    selection_accuracy in percent). dataset: named below the panels.
+    selection_accuracy in percent); of a label as many as there are seeds. dataset: named below the panels.
     """
     from pipeline_lib.reporting.style import across, legend_columns, new_figure, width
 
     # Models without epochs have no curve; an empty one would break the figure's layout.
-    histories = [(label, history) for label, history in histories if len(history)]
-    side = across(len(histories), PANEL)
-    down = max(1, -(-len(histories) // side))
+    seeds: dict[str, list[pd.DataFrame]] = {}
+    for label, history in histories:
+        if len(history):
+            seeds.setdefault(label, []).append(history)
+    side = across(len(seeds), PANEL)
+    down = max(1, -(-len(seeds) // side))
     figure = new_figure(width(), 1.25 * down + 0.6)
     panels = list(figure.subplots(down, side, squeeze=False).flat)
-    most = max((history["loss"].max() for _, history in histories), default=1.0)
+    drawn = [history for one in seeds.values() for history in one]
+    most = max((history["loss"].max() for history in drawn), default=1.0)
     lines: dict[str, Any] = {}
-    for place, (label, history) in enumerate(histories):
-        losses = draw_model(panels[place], label, history, most, lines)
-        losses.tick_params(labelright=(place + 1) % side == 0 or place + 1 == len(histories))
-    finish_panels(panels, len(histories), side, epoch_limits([history["epoch"] for _, history in histories]))
+    for place, (label, one) in enumerate(seeds.items()):
+        losses = draw_model(panels[place], label, one, most, lines)
+        losses.tick_params(labelright=(place + 1) % side == 0 or place + 1 == len(seeds))
+    finish_panels(panels, len(seeds), side, epoch_limits([history["epoch"] for history in drawn]))
     figure.supxlabel(" ".join(filter(None, ("epoch", dataset and f"of training on {dataset}"))), size=8)
     figure.supylabel("accuracy (%)", size=8)
     if lines:
@@ -60,9 +65,9 @@ def draw_training(histories: Sequence[tuple[str, pd.DataFrame]], dataset: str = 
     return figure
 
 
-def draw_model(panel: Axes, label: str, history: pd.DataFrame, most: float, lines: dict[str, Any]) -> Axes:
-    """Draw one model's curves, and return the axis of its loss, which ends at `most`. lines: label -> line, for the
-    legend."""
+def draw_model(panel: Axes, label: str, seeds: Sequence[pd.DataFrame], most: float, lines: dict[str, Any]) -> Axes:
+    """Draw the curves of a model's seeds, and return the axis of the loss, which ends at `most`. lines: label -> line,
+    for the legend."""
     from pipeline_lib.reporting.style import MUTED, line_styles
 
     styles = list(line_styles(3))
@@ -70,13 +75,21 @@ def draw_model(panel: Axes, label: str, history: pd.DataFrame, most: float, line
     panel.set_zorder(1)
     panel.patch.set_visible(False)
     for (column, words), style in zip(CURVES.items(), (*styles[:2], styles[2] | {"color": MUTED}), strict=True):
-        if column in history and history[column].notna().any():
-            axis = losses if column == "loss" else panel
-            [lines[words]] = axis.plot(history["epoch"], history[column], **style | {"markersize": 2, "linewidth": 1})
+        axis = losses if column == "loss" else panel
+        for history in seeds:
+            if column in history and history[column].notna().any():
+                [lines[words]] = axis.plot(
+                    history["epoch"], history[column], **style | {"markersize": 2, "linewidth": 1}
+                )
     losses.set_ylim(0, 1.05 * most)
     losses.tick_params(length=0, labelcolor=MUTED, labelsize=8)
-    panel.set_title(textwrap.fill(label, LETTERS), size=8)
+    panel.set_title(in_lines(label), size=8)
     return losses
+
+
+def in_lines(label: str) -> str:
+    """Return a label in lines of `LETTERS`, which end after underscores and between words."""
+    return textwrap.fill(label.replace("_", "_ "), LETTERS).replace("_ ", "_")
 
 
 def epoch_limits(epochs: Sequence[pd.Series]) -> tuple[float, float]:
@@ -117,9 +130,9 @@ class TrainingCurves:
 
     caption: ClassVar[str] = (
         "Accuracy (left axis, percent) and loss (right axis, gray) on the training inputs (adversarial ones where a "
-        "defense trains on them) by epoch, and accuracy on validation clips where there are any. The numbers, with the "
-        "learning rate, are in the CSV file of the same name. The page has all models in one panel, one of them "
-        "highlighted."
+        "defense trains on them) by epoch, and accuracy on validation clips where there are any; a line for each seed. "
+        "The numbers, with the learning rate, are in the CSV file of the same name. The page has all models in one "
+        "panel, one of them highlighted."
     )
 
     def needs(self, plan: FigurePlan) -> dict[str, Any]:
@@ -129,7 +142,8 @@ class TrainingCurves:
     def draw(self, files: Mapping[str, Any]) -> Figure:
         import pandas as pd
 
-        return draw_training([(model, pd.read_csv(path)) for model, path in files.items()], self.dataset)
+        named = [(model.rpartition("-s")[0] or model, pd.read_csv(path)) for model, path in files.items()]
+        return draw_training(named, self.dataset)
 
     def page(self, files: Mapping[str, Any]) -> str:
         """The curves of all models in a panel for each quantity, to highlight one."""
