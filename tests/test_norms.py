@@ -5,7 +5,16 @@ import torch
 
 from pipeline_lib.attacks.ascent import Ascent
 from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2, RatioL2
-from pipeline_lib.attacks.norms import levels_inside, of_clip, onto_l1_ball, onto_l2_ball, over_mean, unit
+from pipeline_lib.attacks.norms import (
+    SLACK,
+    levels_inside,
+    of_clip,
+    onto_l1_ball,
+    onto_l1_ball_in_box,
+    onto_l2_ball,
+    over_mean,
+    unit,
+)
 from pipeline_lib.attacks.perturbations import AdditiveLinf
 
 CLEAN = torch.full((1, 1, 1, 2), 100 / 255)
@@ -35,6 +44,8 @@ def test_the_cheapest_of_the_elements_goes_back_where_weights_differ():
     assert ((found - clean) * 255).round().tolist() == [[2, 1, 1]]
     found = levels_inside(clean + 2 / 255, clean, weight, power=1, limit=10.0, dims=(1,))
     assert ((found - clean) * 255).round().tolist() == [[2, 2, 1]]
+    found = levels_inside(clean + 2 / 255, clean, weight, power=1, limit=14 / (1 + SLACK), dims=(1,))
+    assert ((found - clean) * 255).round().tolist() == [[2, 2, 2]]  # as far as the slack reaches
 
 
 def test_clips_inside_a_ball_stay_and_others_are_on_its_edge():
@@ -97,6 +108,20 @@ def test_a_vector_over_its_length_or_its_mean_and_none_for_zero():
     vectors = torch.tensor([[3.0, -4.0], [0.0, 0.0], [3e-30, 4e-30], [1.0, 1.0]])
     torch.testing.assert_close(unit(vectors, [1]), torch.tensor([[0.6, -0.8], [0, 0], [0.6, 0.8], [0.5**0.5] * 2]))
     torch.testing.assert_close(over_mean(vectors[:2]), torch.tensor([[6 / 7, -8 / 7], [0, 0]]))
+    smallest = torch.tensor([[0.0, -(2.0**-149), 0.0, 0.0]])  # its mean is rounded to 0
+    assert over_mean(smallest).sign().tolist() == [[0, -1, 0, 0]]
+
+
+def test_the_l1_ball_in_the_box_of_radius_one_by_hand():
+    """Exact in binary: inside of the ball, on its edge, shrunk by half of the largest element, shrunk and stopped at
+    the box, and stopped at the box only."""
+    tiny = 2.0**-10
+    delta = torch.tensor([[tiny, 0.5, -0.25], [1 - tiny, -tiny, 0], [2 - 2 * tiny, 1, tiny - 1], [2, 2, 0], [0.5] * 3])
+    delta[4, 1] = -0.5
+    center = torch.tensor([[0.5, 0.5, 0.5], [0, 1, 0], [0, 0, 1], [0.875, 0, 0], [0.25, 0.25, 0.75]])
+    expected = delta.clone()
+    expected[2:] = torch.tensor([[1 - tiny, tiny, 0], [0.125, 0.875, 0], [0.5, -0.25, 0.25]])
+    assert torch.equal(onto_l1_ball_in_box(delta, center, 1.0), expected)
 
 
 def test_a_black_pixel_that_may_grow_is_measured_in_units_of_the_darkest():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf
+from pipeline_lib.attacks.perturbations import AdditiveLinf, RatioLinf, on_lattice
 from pipeline_lib.errors import PipelineError
 
 LEVELS = torch.arange(256.0)
@@ -109,6 +109,11 @@ def test_quantized_clips_are_exactly_eight_bit_and_the_clean_clip_stays(perturba
     assert torch.equal(stored, (stored * 255).round() / 255)
     assert perturbation.ratio_to_bound(stored, CLEAN).item() <= 1 + 1e-5
     assert torch.equal(perturbation.quantize(CLEAN, CLEAN), CLEAN)
+
+
+def test_levels_are_those_of_eight_bits():
+    assert (on_lattice(torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.1])) * 255).tolist() == [0, 0, 128, 255, 255]
+    assert BOX.quantize(torch.tensor([[1.004]]), torch.ones(1, 1)) == 1
 
 
 def test_a_bound_below_one_level_rounds_to_the_clean_clip():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pipeline_lib.attacks.resampling import moved, sampled
+from pipeline_lib.attacks.resampling import enlarged, moved, sampled
 
 FRAMES = torch.rand(3, 2, 5, 7, generator=torch.Generator().manual_seed(0))
 
@@ -25,3 +25,9 @@ def test_a_shift_brings_in_what_is_outside(outside, left):
     torch.testing.assert_close(found[..., 1:, 2:], FRAMES[..., :-1, :-2], atol=1e-5, rtol=0)
     brought = FRAMES[..., :-1, :1].expand(-1, -1, -1, 2) if left is None else torch.full((3, 2, 4, 2), left)
     torch.testing.assert_close(found[..., 1:, :2], brought, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (9, 15), (4, 30)])
+def test_grids_are_enlarged_as_by_interpolate(size):
+    expected = F.interpolate(FRAMES, size, mode="bilinear", align_corners=True)
+    torch.testing.assert_close(enlarged(FRAMES, size), expected, atol=1e-5, rtol=0)

@@ -92,6 +92,13 @@ def test_a_gradient_search_tries_the_windows_of_largest_squared_gradient(per, ca
         assert corners(mask) == chosen
 
 
+def test_tiny_gradients_find_the_same_windows():
+    """Their squares are below the smallest number of float32."""
+    region = SearchedRectangle(height=2, width=3, search="gradient", candidates=1)
+    tiny = region.place(lambda clips: 1e-30 * loss(clips), CLIPS, generators())
+    assert torch.equal(tiny, region.place(loss, CLIPS, generators()))
+
+
 @pytest.mark.parametrize("search", ["exhaustive", "gradient"])
 def test_more_candidates_are_every_place(search):
     every = SearchedRectangle(height=2, width=3, search="exhaustive").place(loss, CLIPS, generators())

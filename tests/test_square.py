@@ -86,6 +86,50 @@ def test_in_an_linf_bound_it_reaches_the_optimum_of_a_linear_loss(clips):
         torch.testing.assert_close(run(square(perturbation, 2500), linear_in(weight), clips), best)
 
 
+@pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
+def test_the_first_query_is_of_vertical_stripes_and_a_tie_changes_nothing(clips):
+    inner = 0.1 + 0.8 * clips
+    up = torch.stack([torch.rand((3, 6), generator=one) for one in named(clips)]) >= 0.5
+    stripes = torch.where(up, 0.05, -0.05).view(4, 3, *[1] * (clips.dim() - 3), 6)
+    for queries in (1, 20):
+        found = run(square(LINF, queries), lambda given: 0 * given.flatten(1).sum(1), inner)
+        torch.testing.assert_close(found, inner + stripes)
+
+
+def test_the_squares_shrink_with_the_part_of_the_queries_that_was_made(monkeypatch):
+    parts = []
+    monkeypatch.setattr("pipeline_lib.attacks.square.fraction_at", lambda done, first: parts.append(done) or first)
+    run(square(LINF, 8), linear_in(weights_like(VIDEOS)), VIDEOS)
+    assert parts == [0, 1 / 8, 2 / 8, 3 / 8, 4 / 8, 5 / 8, 6 / 8]
+
+
+def test_its_random_numbers_in_a_ball_are_those_of_its_squares():
+    """25 first squares and 7 queries: two places of three numbers, a sign per channel, and whether it is turned."""
+    search = square(L2, 7)._search(linear_in(weights_like(VIDEOS)), VIDEOS, named(VIDEOS))
+    assert search.tiles.shape == (4, 25, 3 + 1)
+    assert search.draws.shape == (4, 7, 2 * 3 + 3 + 1)
+
+
+@pytest.mark.parametrize(("epsilon", "queries"), [(0.4 / 255, 12), (1 / 255, 1)])
+def test_a_clip_is_finished_when_it_fools_on_the_lattice_too(epsilon, queries):
+    """This network errs on any pixel that is a little brighter, as in the first query."""
+    counts = []
+
+    def network(clips: Tensor) -> Tensor:
+        brighter = clips.flatten(1).amax(1) - 100.2 / 255
+        return torch.stack([-brighter, brighter], 1)
+
+    def counted(clips: Tensor) -> Tensor:
+        counts.append(len(clips))
+        return network(clips)
+
+    clips, labels = torch.full((4, 3, 6, 6), 100 / 255), torch.zeros(4, dtype=torch.long)
+    attack = square(AdditiveLinf(epsilon=epsilon, step_size=0.01), 12)
+    found = run(attack, goal_loss(counted, clips, labels, Margin(), exact=network), clips)
+    assert (network(found).argmax(1) != labels).all()
+    assert counts == [4] * queries
+
+
 @pytest.mark.parametrize(
     "options",
     [RECTANGLE, {"region": Border(width=1)}, {"region": RandomPixels(count=4), "start": Constant(value=0.0)}],

@@ -54,3 +54,34 @@ def test_squares_in_a_region_of_several_frames_cover_that_fraction_of_it(fractio
     assert pixels[pixels > 0].min() >= own
     assert pixels.max() <= (2 * own**0.5 + 1) ** 2
     assert not (found & ~mask).any()
+
+
+def nearest_in_each_frame(mask: torch.Tensor, places: list[float], fraction: float) -> torch.Tensor:
+    """Of one clip's region (T, H, W): the frames of a square, and in each the pixels up to the distance of the last."""
+    total = len(mask)
+    frames, found = frames_of(fraction, total), torch.zeros_like(mask)
+    first = int(places[0] * (total - frames + 1))
+    for t in range(first, first + frames):
+        pixels = mask[t].nonzero().tolist()  # in rows
+        if pixels:
+            row, column = pixels[int(places[1] * len(pixels))]
+            distances = [max(abs(r - row), abs(c - column)) for r, c in pixels]
+            radius = sorted(distances)[max(round(fraction * total / frames * len(pixels)) - 1, 0)]
+            for (r, c), distance in zip(pixels, distances, strict=True):
+                found[t, r, c] = distance <= radius
+    return found
+
+
+@pytest.mark.parametrize("total", [1, 3, 8])
+@pytest.mark.parametrize("fraction", [1.0, 0.75, 1 / 4, 1 / 8, 1 / 32])
+def test_squares_in_a_region_are_those_of_a_loop_over_its_pixels(total, fraction):
+    """Regions of more than half of the frame, so that many pixels are equally far, of one pixel and of none."""
+    source = torch.Generator().manual_seed(4)
+    mask = torch.rand(20, 1, total, 6, 7, generator=source) < torch.linspace(0, 0.9, 20).view(-1, 1, 1, 1, 1)
+    mask[0] = False
+    mask[1] = False
+    mask[1, ..., 2, 3] = True
+    places = torch.rand(20, 3, generator=source)
+    found = InRegion.of_mask(mask).at(places, fraction)
+    expected = [nearest_in_each_frame(one, at, fraction) for one, at in zip(mask[:, 0], places.tolist(), strict=True)]
+    assert torch.equal(found[:, 0], torch.stack(expected))

@@ -203,3 +203,16 @@ def test_impossible_settings_are_refused(make, message):
 def test_every_clip_needs_its_generator():
     with pytest.raises(ValueError, match="1 generators for 4 clips"):
         Steepest(attacks=[LINF], steps=1)(linear, CLIPS, generators(1))
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_of_equal_losses_the_best_is_the_first(keep):
+    """A loss that is 0 everywhere, with a gradient."""
+
+    def level(clips):
+        return linear(clips) - linear(clips).detach()
+
+    first, third = (Steepest(attacks=[L2], steps=t, keep="last")(level, CLIPS, generators()) for t in (1, 3))
+    found = Steepest(attacks=[L2], steps=3, keep=keep)(level, CLIPS, generators())
+    assert torch.equal(found, first if keep == "best" else third)
+    assert not torch.equal(first, third)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from pipeline_lib.attacks import (
     craft,
 )
 from pipeline_lib.attacks.losses import cross_entropy
+from pipeline_lib.attacks.strongest import log_cost
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
@@ -112,6 +114,48 @@ def test_its_cost_is_stated(network, labels, caplog):
         craft(network, CLIPS, labels, Strongest(attacks=[PGD, Apgd(inside=PGD, steps=10)]))
     left = int(caplog.text.split("strongest: 80, ")[1].split()[0])
     assert f"{2 * 80 + 10 * left} passes, {100 * (160 + 10 * left) / 960:.0f} %" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("counts", "unused", "line"),
+    [
+        ([(10, 30), (4, 30)], [], "10, 4 of 10 clips per attack in sequence, 60 passes, 57 %"),
+        # Of 10 * (3 + 2 * 2 + 1 + 0) passes; an attack without steps adds none.
+        (
+            [(10, 30)],
+            [SimpleNamespace(steps=2, restarts=2), SimpleNamespace(steps=1), SimpleNamespace()],
+            "10, 0, 0, 0 of 10 clips per attack in sequence, 30 passes, 38 %",
+        ),
+        ([(10, 30)], [], "10 of 10 clips per attack in sequence, 30 passes, 100 %"),
+        ([(10, 0)], [], "10 of 10 clips per attack in sequence, 0 passes, 100 %"),
+    ],
+)
+def test_the_cost_of_all_attacks_counts_those_that_no_clip_was_left_for(counts, unused, line, caplog):
+    with caplog.at_level(logging.INFO, "pipeline_lib"):
+        log_cost(counts, unused)
+    assert caplog.messages == [f"strongest: {line} of those of all attacks on all clips"]
+
+
+def test_the_strongest_of_one_attack_is_that_attack(network, labels):
+    alone, one = craft(network, CLIPS, labels, PGD), Strongest(attacks=[PGD])
+    assert torch.equal(craft(network, CLIPS, labels, one), alone)
+    assert torch.equal(one.quantize(alone, CLIPS), PGD.quantize(alone, CLIPS))
+    assert torch.equal(one.ratio_to_bound(alone, CLIPS), PGD.ratio_to_bound(alone, CLIPS))
+
+
+def test_of_equal_margins_the_first_is_kept():
+    """The answers are the same for all clips, so that an attack ends where it starts."""
+
+    class Constant(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            return torch.tensor([2.0, 1.0, 0.0]) + 0 * clips.flatten(1).sum(1, keepdim=True)
+
+    labels = torch.zeros(80, dtype=torch.long)
+    still = Ascent(perturbation=LINF, steps=1)
+    found = [craft(Constant(), CLIPS, labels, Strongest(attacks=pair)) for pair in ([PGD, still], [still, PGD])]
+    assert torch.equal(found[0], craft(Constant(), CLIPS, labels, PGD))
+    assert torch.equal(found[1], CLIPS)
+    assert not torch.equal(*found)
 
 
 def test_what_no_attack_fools_is_the_clip_of_largest_margin(network, labels):

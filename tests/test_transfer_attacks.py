@@ -179,6 +179,27 @@ def test_the_gradient_of_shifts_is_that_of_each_shifted_clip_shifted_back(video_
     torch.testing.assert_close(losses, mean)
 
 
+def test_the_first_shift_is_none_and_a_weight_is_that_of_its_shift():
+    seen = []
+
+    def loss(clips: Tensor) -> Tensor:
+        seen.append(clips)
+        return clips[:, 0, 2].flatten(1).sum(1)
+
+    found = over_shifts(loss, torch.tensor([0.0, 0.0, 0.0, 0.25, 0.75]))(VIDEOS)
+    assert torch.equal(seen[0], VIDEOS)
+    assert len(seen) == 5
+    torch.testing.assert_close(found, (VIDEOS[:, 0, 1] / 4 + 3 * VIDEOS[:, 0, 0] / 4).flatten(1).sum(1))
+
+
+@pytest.mark.parametrize("clips", [VIDEOS, IMAGES], ids=["videos", "images"])
+def test_a_kernel_may_be_as_large_as_the_frame(clips):
+    """In clips of fewer frames than its pixels."""
+    frames = clips[..., :15]
+    found = run(TranslationInvariant(attack=ascent(), size=15), lambda given: given.flatten(1).sum(1), frames)
+    torch.testing.assert_close(found, (frames + 8 / 255).clamp(0, 1))
+
+
 @pytest.mark.parametrize("bound", BOUNDS, ids=["linf", "l2", "ratio"])
 def test_all_together_they_stay_in_the_bound_and_the_region(video_network, bound):
     inside = ascent(bound, momentum=1.0, region=Border(width=3))

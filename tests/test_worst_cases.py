@@ -80,12 +80,18 @@ def test_few_targets_are_the_likeliest_ones():
     goals = [attack.goal for attack in WorstCase(of=PGD, targets=2).stronger(6)[1:]]
     assert goals == [TargetedDLR(rank=1), TargetedDLR(rank=2)]
     assert [attack.steps for attack in WorstCase(of=PGD).stronger(6)] == [100] * 6  # AutoAttack's, towards every class
+    short = WorstCase(of=PGD, steps=5, targeted_steps=7)
+    assert [[attack.steps for attack in short.stronger(classes)] for classes in (2, 3, 4)] == [
+        [5, 7],
+        [5, 7],
+        [5, 7, 7, 7],
+    ]
 
 
 @pytest.mark.parametrize(
     ("attack", "message"),
     [
-        (Ascent(perturbation=PGD.perturbation, steps=1, goal=NextClass()), "of has the goal NextClass"),
+        (Ascent(perturbation=PGD.perturbation, steps=1, goal=NextClass()), "^of has the goal NextClass"),
         (Ascent(perturbation=PrintedRatioL2(epsilon=2, step_size=1.5), steps=1), "PrintedRatioL2: it has no adaptive"),
     ],
 )
