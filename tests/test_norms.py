@@ -55,6 +55,9 @@ def test_clips_inside_a_ball_stay_and_others_are_on_its_edge():
     assert torch.equal(l1[:2], delta[:2])
     torch.testing.assert_close(l2[2], torch.tensor([0.6, -0.8]))
     torch.testing.assert_close(l1[2], torch.tensor([0.0, -1.0]))
+    rounded = torch.tensor([[1.0, 2.0**-25]])  # its length is 1 in float32
+    assert torch.equal(onto_l1_ball(rounded, 1.0), rounded)
+    assert onto_l1_ball(torch.tensor([[-3.0]]), 1.0).tolist() == [[-1.0]]
 
 
 def fitted(wanted: list[float], center: list[float], weight: list[float], power: int, limit: float) -> list[float]:
