@@ -190,5 +190,5 @@ def test_a_rate_is_measured_in_what_a_plan_computes(monkeypatch, part, precision
     estimates = Estimates(plan=plan, batch_size=4, counts=counts, given={})
     found = measured_here(Planned(jobs=[job], estimates=estimates, config=config, missing=[], uncounted=[]))
     assert set(found.by_precision) == {"fp32", precision}
-    assert (found.transforms is not None) == ("in transforms" in found.words) == (part > 0.1)
+    assert (found.transforms is not None) == ("transforms at" in found.words) == (part > 0.1)
     assert min(found.by_precision.values()) > 1e6

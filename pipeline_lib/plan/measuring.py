@@ -42,7 +42,7 @@ def measured_here(planned: Planned) -> Rate:
     if transforms.total() < SMALL * networks.total():
         return of_networks
     reached = _transforms(planned, *_largest(transforms), on_gpu)
-    words = f"{of_networks.words}; in transforms as fast as {reached / TERA:.3g}"
+    words = f"{of_networks.words}; transforms at {reached / TERA:.3g} TFLOP/s"
     return of_networks._replace(transforms=reached, words=words)
 
 
