@@ -76,3 +76,30 @@ def test_the_step_is_halved_unless_the_loss_rises_in_more_than_three_of_four_ste
     assert found[:3] == [None] * 3
     assert found[3].tolist() == [halved]
     assert rule.length.tolist() == [1.0 if halved else 2.0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "checks"),
+    [(100, [22, 41, 57, 70, 80, 87, 93, 99]), (50, [11, 21, 30, 38, 45]), (5, [1, 2, 3, 4, 5])],
+)
+def test_checkpoints_are_where_the_paper_has_them_and_at_least_a_step_apart(steps, checks):
+    """p_1 = 0.22 and p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06) of all steps; each distance is rounded down."""
+    rule, losses = Checkpoints(torch.zeros(1, 3, 1, 4, 4), steps, 1.0, None, None, None), torch.zeros(1)
+    assert rule.observe(losses, losses, None) is None
+    assert [step for step in range(1, steps + 1) if rule.observe(losses, losses, None) is not None] == checks
+
+
+def test_a_shortened_sparse_step_is_shared_by_the_elements_that_it_moves():
+    rule, losses = SparseSteps(CENTER, steps=25, radius=1.0), torch.zeros(2)
+    for _ in range(2):
+        rule.observe(losses, losses, CENTER + 0.1)  # no element of the best iterate is unchanged
+    moved = rule.advance(CENTER, CENTER, GRADIENT) - CENTER
+    expected = torch.zeros(20)
+    expected[-13:] = 1 / 1.5 / 13  # two thirds of twenty elements
+    torch.testing.assert_close(moved.flatten(1), torch.stack([expected, -expected]))
+
+
+def test_lengths_of_float64_clips_are_not_rounded_to_float32():
+    clips = CENTER.double()
+    assert Checkpoints(clips, 20, 0.1, None, None, None).length.tolist() == [0.2, 0.2]
+    assert SparseSteps(clips, 20, 0.1).length.tolist() == [0.1, 0.1]

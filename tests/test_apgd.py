@@ -22,6 +22,7 @@ from pipeline_lib.attacks import (
     Border,
     Constant,
     FirstSampleOnly,
+    LogOdds,
     LogUniform,
     Margin,
     PrintedRatioL2,
@@ -36,6 +37,7 @@ from pipeline_lib.attacks import (
     craft,
 )
 from pipeline_lib.attacks.adaptive_steps import Checkpoints
+from pipeline_lib.attacks.apgd import MostWrong
 from pipeline_lib.attacks.goals import Untargeted as CrossEntropy
 from pipeline_lib.attacks.losses import on_logits
 from pipeline_lib.attacks.norms import onto_l1_ball, onto_l1_ball_in_box, unit
@@ -265,6 +267,21 @@ def compared_with_zero(monkeypatch) -> None:
     monkeypatch.setattr(Checkpoints, "observe", observe)
 
 
+def test_its_first_iterate_is_the_nearest_point_to_a_start_cut_to_the_box():
+    seen, wide = [], 3 * VIDEOS - 1
+    attack = Apgd(inside=inside(L1), start=Given(wide), steps=1)
+    run(attack, lambda clips: seen.append(clips.detach().clone()) or clips.flatten(1).sum(1), VIDEOS)
+    nearest = VIDEOS + onto_l1_ball_in_box(wide.clamp(0, 1) - VIDEOS, VIDEOS, 2.0)
+    torch.testing.assert_close(seen[0], nearest)
+
+
+def test_of_equal_losses_the_first_iterate_is_kept():
+    found = MostWrong(VIDEOS)
+    for clips in (INNER, VIDEOS):
+        found.offer(clips, torch.zeros(4), None)
+    assert torch.equal(found.clips, INNER)
+
+
 @pytest.mark.parametrize(
     ("norm", "perturbation", "loss"),
     [("Linf", AdditiveLinf, "ce"), ("Linf", AdditiveLinf, "dlr"), ("L2", AdditiveL2, "ce"), ("L2", AdditiveL2, "dlr")],
@@ -359,7 +376,7 @@ def test_a_unit_vector_is_exact_at_every_scale():
         (lambda: apgd(PrintedRatioL2(epsilon=1.0, step_size=1.1)), "inside.perturbation is PrintedRatioL2: it has no"),
         (lambda: Apgd(inside=apgd(LINF)), "inside is a Apgd: apgd needs an attack of method ascent"),
         (lambda: apgd(LINF, steps=0), "steps is 0"),
-        (lambda: Apgd(inside=inside(LINF), precision="fp16"), "fp16 is refused"),
+        (lambda: Apgd(inside=inside(LINF), precision="fp16"), "config: precision: fp16 is refused"),
         (lambda: Apgd(inside=inside(LINF), precision="tf32"), "evaluation.precision"),
     ],
 )
@@ -380,6 +397,16 @@ def test_losses_that_need_more_classes_than_there_are(goal, classes, message):
     two = nn.Sequential(nn.Flatten(), nn.Linear(192, classes))
     with pytest.raises(PipelineError, match=message):
         craft(two, IMAGES, torch.zeros(4, dtype=torch.long), apgd(LINF, goal=goal))
+
+
+@pytest.mark.parametrize(
+    ("goal", "name", "needed"),
+    [(LogOdds(), "log_odds", 2), (Margin(), "margin", 2), (DLR(), "dlr", 3), (TargetedDLR(), "dlr_targeted", 4)],
+)
+def test_a_loss_that_needs_more_classes_is_named(goal, name, needed):
+    logits, labels = torch.zeros(4, needed - 1), torch.zeros(4, dtype=torch.long)
+    with pytest.raises(PipelineError, match=f"^{name} needs {needed} classes"):
+        goal.criterion(lambda clips: logits, VIDEOS, labels)(logits)
 
 
 def test_its_entry_names_the_attack_whose_set_it_is():

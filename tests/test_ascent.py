@@ -1,6 +1,7 @@
 """The attack loop on losses with known answers, against a literal PGD, and on a small network."""
 
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -209,6 +210,8 @@ def test_a_gradient_that_is_not_finite_is_reported_and_not_taken_for_robustness(
     ("make", "message"),
     [
         (lambda: attack("pgd", steps=0), "steps is 0"),
+        (lambda: replace(attack("pgd"), precision="fp16"), "config: precision: fp16 is refused"),
+        (lambda: replace(attack("pgd"), precision="tf32"), "precision is tf32: for all attacks of a run it is"),
         (lambda: UniformNoise(radius=-0.1), "radius is -0.1"),
         (lambda: Constant(value=128), "value is 128: it must be a fraction from 0 to 1"),
     ],

@@ -225,6 +225,32 @@ def test_a_fourth_channel_of_zeros_changes_nothing_but_the_order_of_sums():
     assert gradient.shape == CLIPS.shape
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "shape"),
+    [
+        (nn.Conv3d, {"in_channels": 3}, (6, 4, 3, 3, 3)),
+        (nn.Conv3d, {"in_channels": 4}, (6, 4, 3, 3, 3)),
+        (nn.Conv3d, {"in_channels": 3, "groups": 3}, (6, 1, 3, 3, 3)),
+        (nn.Conv3d, {"in_channels": 6, "groups": 2}, (6, 3, 3, 3, 3)),
+        (nn.Conv2d, {"in_channels": 3}, (6, 3, 3, 3)),
+    ],
+    ids=["stem", "four channels", "depthwise", "groups", "images"],
+)
+def test_only_the_stem_of_a_video_network_gets_a_fourth_channel(kind, options, shape):
+    layer = kind(out_channels=6, kernel_size=3, **options)
+    with attacking(layer, "bf16"):
+        assert layer.weight.shape == shape
+    clips = torch.rand(2, layer.in_channels, *[5] * (len(shape) - 2), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(*rounded_and_autocast(layer, clips))
+
+
+def test_a_norm_that_lies_inside_of_a_linear_layer_is_not_rounded_with_it():
+    layer = nn.Linear(4, 4)
+    layer.norm = nn.LayerNorm(4)
+    with attacking(layer, "bf16"):
+        assert [layer.weight.dtype, layer.norm.weight.dtype] == [torch.bfloat16, torch.float32]
+
+
 def test_a_network_attacked_in_bfloat16_is_left_as_it_was():
     network = ResNet3D(depth=10, width=8, stages=2)(5)
     before = {name: value.clone() for name, value in network.state_dict().items()}

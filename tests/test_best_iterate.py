@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.ascent import Ascent, BestIterate
 from pipeline_lib.attacks.perturbations import AdditiveLinf
 
 PERTURBATION = AdditiveLinf(epsilon=0.1, step_size=0.05)
@@ -43,3 +43,15 @@ def test_an_iterate_after_a_start_outside_may_be_the_best():
 def test_a_start_outside_is_not_taken_and_one_inside_beside_it_is():
     """The peak of the first clip is where its start is, outside of the bound; that of the second one inside."""
     assert best_of([0.9, 0.57], [0.9, 0.57], 1) == pytest.approx([0.6, 0.57])
+
+
+def test_a_start_on_the_bound_is_inside_and_one_beyond_it_by_half_is_not():
+    """The bound ends at 0.6: from there a step goes too far down, from 0.65 the projection leads back."""
+    assert best_of([0.6, 0.65], [0.59, 0.65], 1) == pytest.approx([0.6, 0.6])
+
+
+def test_of_equal_losses_the_first_iterate_is_kept():
+    best = BestIterate(CLIPS)
+    for clips in (CLIPS + 0.1, CLIPS - 0.1):
+        best.offer(clips, torch.zeros(2))
+    assert torch.equal(best.clips, CLIPS + 0.1)

@@ -54,6 +54,14 @@ def test_the_variance_of_noise_on_gray(kind, variance):
     assert noisy.mean() == pytest.approx(0.5, abs=0.003)
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "speckle"])
+def test_normal_noise_is_added_as_it_is_drawn(kind):
+    made = NoiseCorruption(kind=kind, severity=1)(linear, CLIPS[:1], generators(1))[0]
+    noise = noises.LEVELS[kind][0] * torch.randn(CLIPS[0].shape, generator=generators(1)[0])
+    expected = CLIPS[0] + (noise if kind == "gaussian" else CLIPS[0] * noise)
+    torch.testing.assert_close(made, expected.clamp(0, 1))
+
+
 def test_blurs_leave_a_flat_frame_and_spread_a_point_by_their_kernel():
     flat = GRAY[:, :, 0]
     for kernel in (disk(3.0), path(10.0, generators(1)[0])):
@@ -64,6 +72,13 @@ def test_blurs_leave_a_flat_frame_and_spread_a_point_by_their_kernel():
     point[..., 7, 7] = 1
     kernel = disk(2.0)
     torch.testing.assert_close(blurred(point, kernel[None])[0, 0, 5:10, 5:10], kernel)
+
+
+def test_white_frames_stay_in_the_box():
+    """Also where weights of pixels add up to more than 1 by rounding."""
+    assert blurred(torch.ones(1, 1, 9, 9), disk(8.0)[None]).max() <= 1
+    turned = CameraCorruption(kind="random_rotation", severity=5)
+    assert turned(linear, torch.ones(1, 1, 500, 3, 3), generators(1)).max() <= 1
 
 
 def test_camera_motions():
@@ -131,6 +146,19 @@ def test_a_motion_blur_is_a_line_of_its_length_within_45_degrees_of_the_horizont
     assert max(angles) > 0.5
 
 
+@pytest.mark.parametrize("length", [3.0, 10.0])
+def test_a_motion_blur_counts_points_of_its_line_in_pixels(length):
+    """4 * reach + 1 points from end to end, at most half a pixel apart: the reach is half the length, rounded up."""
+    (generator,), (copy,) = generators(1), generators(1)
+    angle = (2 * torch.rand((), generator=copy).item() - 1) * math.pi / 4
+    reach = math.ceil(length / 2)
+    counts = torch.zeros(2 * reach + 1, 2 * reach + 1)
+    for number in range(4 * reach + 1):
+        along = length * (number / (4 * reach) - 0.5)
+        counts[round(along * math.sin(angle)) + reach, round(along * math.cos(angle)) + reach] += 1
+    torch.testing.assert_close(path(length, generator), counts / (4 * reach + 1))
+
+
 def test_motions_of_the_camera_are_drawn_up_to_their_level():
     def motions(kind):
         return CameraCorruption(kind=kind, severity=2)._motions(200, 30, generators(1)[0])
@@ -142,6 +170,8 @@ def test_motions_of_the_camera_are_drawn_up_to_their_level():
     assert (turned.abs() <= most).all()
     torch.testing.assert_close(turned.amax(0), most, rtol=0.1, atol=0)
     torch.testing.assert_close(turned.amin(0), -most, rtol=0.1, atol=0)
+    drawn = 2 * torch.rand((200, 2), generator=generators(1)[0]) - 1
+    torch.testing.assert_close(turned[:, 0], most[0] * drawn[:, 0])  # the first of two numbers of each frame
     most = torch.tensor([0, 30, 30]) * cameras.LEVELS["translation"][1]
     torch.testing.assert_close(shifted.amax(0), most, rtol=0.1, atol=0)
     torch.testing.assert_close(shifted.amin(0), -most, rtol=0.1, atol=0)

@@ -11,8 +11,8 @@ from configured import resolved, stacked
 from limits import file_size_limit
 from pipeline_lib.attacks.framing import Adam, FixedPattern, UniversalFraming
 from pipeline_lib.attacks.losses import cross_entropy
-from pipeline_lib.attacks.regions import Border
-from pipeline_lib.attacks.starts import Constant, UniformBox
+from pipeline_lib.attacks.regions import Border, RandomRectangle
+from pipeline_lib.attacks.starts import Constant, UniformBox, UniformNoise
 from pipeline_lib.clips.adversarial_store import enlarged
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
@@ -96,6 +96,24 @@ def test_pixels_outside_of_the_border_break_the_bound():
     changed = CLIPS.clone()
     changed[1, :, 2, 4, 4] = 1 - changed[1, :, 2, 4, 4]
     assert BLACK.ratio_to_bound(changed, CLIPS).isinf().tolist() == [False, True, False]
+
+
+def test_a_pattern_is_cut_to_the_box():
+    noise = FixedPattern(region=Border(width=2), start=UniformNoise(radius=1.0))(no_loss, CLIPS, GENERATORS)
+    assert [noise.min(), noise.max()] == [0, 1]
+
+
+@pytest.mark.parametrize("clips", [CLIPS, CLIPS[:, :, 0]], ids=["videos", "images"])
+def test_the_bound_of_a_pattern_in_a_drawn_rectangle_is_its_largest_change(clips):
+    black = FixedPattern(region=RandomRectangle(height=3, width=2), start=Constant(value=0))
+    shown = black(no_loss, clips, GENERATORS)
+    torch.testing.assert_close(black.ratio_to_bound(shown, clips), (clips - shown).flatten(1).amax(1))
+    assert black.ratio_to_bound(1 - clips, clips).isinf().all()
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 10), (3, 4, 8, 10)], ids=["images", "videos"])
+def test_the_first_pattern_is_zero_and_of_the_size_of_a_frame(shape):
+    assert torch.equal(UNIVERSAL.pattern(shape), torch.zeros(3, 8, 10))
 
 
 class Sides(nn.Module):

@@ -8,7 +8,7 @@ import torch
 
 from configured import resolved, stacked
 from pipeline_lib.attacks.framing import FixedPattern
-from pipeline_lib.attacks.framing_file import FramingFile, around
+from pipeline_lib.attacks.framing_file import FramingFile, around, read_strips
 from pipeline_lib.attacks.regions import Border
 from pipeline_lib.configuration.given_files import check_given_files, facts_of, inputs_of
 from pipeline_lib.entries.facts import files_of
@@ -64,6 +64,7 @@ def test_the_attack_draws_the_framing_around_every_frame(tmp_path, dimensions):
     [
         ({"w1": STRIPS}, "w2", "there is no array 'w2'; known: w1"),
         ({"w2": STRIPS[..., :3]}, "w2", "w2 is (3, 2, 7, 3), expected strips (channels, width, length, 4)"),
+        ({"w2": STRIPS[:, :, :2]}, "w2", "w2 is (3, 2, 2, 4), expected strips"),  # they leave no picture inside
         (
             {"w2": STRIPS[:, :, :-1]},
             "w2",
@@ -75,6 +76,11 @@ def test_a_file_that_does_not_fit_is_named(tmp_path, arrays, name, message):
     start = FramingFile(file=written(tmp_path, **arrays), name=name)
     with pytest.raises(PipelineError, match=rf"framings\.npz.*{re.escape(message)}"):
         start.first(torch.zeros(1, 3, 2, SIDE, SIDE), [])
+
+
+def test_strips_may_be_as_wide_as_they_are_many(tmp_path):
+    strips = np.zeros((3, 4, 5, 4), np.float32)
+    assert read_strips(written(tmp_path, w4=strips), "w4").shape == strips.shape
 
 
 def test_a_file_of_another_kind_is_named(tmp_path):

@@ -96,3 +96,30 @@ def test_gradients_are_counted_per_clip():
         loss.maximized = loss.last
         loss(given)
     assert loss.passes == 5
+
+
+def test_which_clips_fool_the_network_is_known_of_the_last_call_and_if_the_goal_is_any_error():
+    any_error, targeted = (goal_loss(lambda given: given, LOGITS, LABELS, goal) for goal in (Untargeted(), NextClass()))
+    assert any_error.fooled() is None
+    any_error(LOGITS)
+    targeted(LOGITS)
+    assert any_error.fooled().tolist() == [False, False, True, True]
+    assert targeted.fooled() is None
+
+
+def test_the_loss_of_another_goal_for_some_clips_has_the_same_transform():
+    tripled = goal_loss(
+        lambda given: given, LOGITS, LABELS, Untargeted(), transform=lambda loss: lambda clips: 3 * loss(clips)
+    )
+    rows = torch.tensor([2, 0])
+    other = tripled.of(NextClass(), rows)
+    torch.testing.assert_close(other(LOGITS[rows]), 3 * attack_loss(NextClass())[rows])
+    again = other.of(Untargeted(), torch.tensor([1]))
+    torch.testing.assert_close(again(LOGITS[:1]), 3 * attack_loss(Untargeted())[:1])
+
+
+def test_what_an_attack_calls_its_goal_need_not_be_one():
+    named, targeted = Wrapper(object()), Wrapper(Ascent(perturbation=PERTURBATION, steps=1, goal=NextClass()))
+    named.goal = targeted.goal = "speed"
+    assert goal_of(named) == Untargeted()
+    assert goal_of(targeted) == NextClass()

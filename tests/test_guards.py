@@ -21,7 +21,7 @@ from pipeline_lib.attacks import (
     Untargeted,
     craft,
 )
-from pipeline_lib.attacks.guards import require_precision, sound_clips
+from pipeline_lib.attacks.guards import keeping_input, require_precision, sound_clips
 from pipeline_lib.attacks.losses import attacking, loss_and_gradient
 from profiling import peak
 
@@ -232,6 +232,19 @@ def test_a_network_that_overwrites_its_input_is_attacked_on_copies(goal):
     assert torch.equal(clips, CLIPS)
 
 
+def test_copies_are_made_from_the_first_refusal_on():
+    calls = []
+
+    def overwriting(clips: Tensor) -> Tensor:
+        calls.append(len(clips))
+        return clips.sub_(0.4).flatten(1)
+
+    kept = keeping_input(overwriting)
+    for _ in range(3):
+        assert torch.equal(kept(CLIPS.clone().requires_grad_()), (CLIPS - 0.4).flatten(1))
+    assert len(calls) == 1 + 3
+
+
 class Standardized(nn.Conv3d):
     """Weight standardization in the layer's own forward."""
 
@@ -271,9 +284,9 @@ def test_bf16_attacks_the_network_that_it_is_given(stem):
     assert all(torch.equal(value, before[name]) for name, value in layers.state_dict().items())
 
 
-@pytest.mark.parametrize(("value", "expected"), [(-5e-7, 0.0), (1 + 5e-7, 1.0)])
+@pytest.mark.parametrize(("value", "expected"), [(-5e-7, 0.0), (-1e-6, 0.0), (1 + 5e-7, 1.0), (1 + 1e-6, 1.0)])
 def test_what_rounding_has_put_outside_of_the_box_is_put_back(value, expected):
-    clips = CLIPS[:2].clone()
+    clips = CLIPS[:2].double()
     clips[0, 0, 0, 0, 0] = value
     assert sound_clips(clips)[0, 0, 0, 0, 0] == expected
     assert torch.equal(sound_clips(clips).flatten()[1:], clips.flatten()[1:])

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, RatioL2
+from pipeline_lib.attacks.lp_perturbations import AdditiveL1, AdditiveL2, PrintedRatioL2, RatioL2
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.randomness.generators import clip_generators
 
@@ -246,3 +246,25 @@ def test_a_step_of_l1_depends_on_the_direction_of_the_gradient_only(scale):
     )
     assert torch.equal(one, other)
     assert not torch.equal(one, clips)
+
+
+def test_the_lattice_of_an_l2_ratio_by_hand():
+    """Ratios minus 1 have the length 0.15. Levels of 106.7 and 56.7 round to 107 and 57, and 0.07^2 + 0.14^2 > 0.15^2:
+    one level less of the second one, of twice the ratio, is enough. A pixel at 0 stays there and counts for nothing."""
+    clean, adversarial = torch.tensor([[100.0, 50.0, 0.0]]) / 255, torch.tensor([[106.7, 56.7, 3.0]]) / 255
+    found = RatioL2(epsilon=0.15, step_size=1.5).quantize(adversarial, clean)
+    assert (found * 255).round().tolist() == [[107, 56, 0]]
+
+
+def test_black_pixels_do_not_count_in_the_projection_onto_the_printed_ball():
+    """Ratios of 3 and 4 have length 5, twice the radius."""
+    clean, far = torch.tensor([[0.2, 0.1, 0.0]]), torch.tensor([[0.6, 0.4, 0.3]])
+    found = PrintedRatioL2(epsilon=1.5, step_size=1.5).project(far, clean)
+    torch.testing.assert_close(found, torch.tensor([[0.3, 0.2, 0.0]]))
+
+
+def test_l1_moves_no_element_that_would_reach_or_leave_the_edge_of_the_box():
+    """An element that would end at 0 or 1 does not move, as in the authors' code; fewer than two move then."""
+    bound = AdditiveL1(epsilon=9, step_size=0.25, fewest=2, most=2)
+    clips, gradient = torch.tensor([[0.75, 0.5, 0.25, 1.0]]), torch.tensor([[3.0, 1.0, -2.0, 4.0]])
+    assert bound.step(clips, gradient, generators(1)).tolist() == [[0.75, 0.75, 0.25, 1.0]]

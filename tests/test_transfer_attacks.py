@@ -1,5 +1,7 @@
 """Momentum, translation-invariant and temporal-translation attacks: torchattacks' on images, closed forms on videos."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -109,6 +111,12 @@ def test_momentum_of_a_gradient_of_zero_is_zero_and_of_nan_is_refused():
     assert torch.equal(run(ascent(momentum=1.0), lambda clips: 0 * clips.flatten(1).sum(1), VIDEOS), VIDEOS)
     broken = run(ascent(momentum=1.0), lambda clips: (clips * torch.nan).flatten(1).sum(1), VIDEOS)
     assert broken.isnan().all()
+
+
+@pytest.mark.parametrize(("weights", "side"), [("gaussian", math.exp(-(3**2) / 2)), ("linear", 0.5), ("uniform", 1.0)])
+def test_weights_of_one_neighbor_on_each_side(weights, side):
+    expected = torch.tensor([side, 1, side], dtype=torch.float64) / (1 + 2 * side)
+    torch.testing.assert_close(kernel(weights, 1), expected)
 
 
 @pytest.mark.parametrize("weights", KINDS)
