@@ -82,6 +82,14 @@ def test_one_branch_is_batchnorm_with_gradients_and_statistics(train, dimensions
     torch.testing.assert_close(dict(multi.branches[1].state_dict()), dict(plain.state_dict()))
 
 
+def test_one_clip_with_one_channel_and_two_pixels_in_the_only_branch_is_batchnorm():
+    features, one = FEATURES[:1, :1, :1, :1, :2], torch.ones(1, 1).double()
+    plain = nn.BatchNorm3d(1).double()
+    multi = MultiBatchNorm(plain, 1)
+    torch.testing.assert_close(mixed(multi, one, one, features), plain(features))
+    torch.testing.assert_close(dict(multi.branches[0].state_dict()), dict(plain.state_dict()))
+
+
 def test_weights_by_true_type_are_the_groups_of_multibn_manual():
     soft = norms(train=True)
     hard = copy.deepcopy(soft)

@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline_lib.reporting.chance import CONSTANT_MARK, NOT_ABOVE_CONSTANT, Chance, chance_notes, chance_of, flags
+from pipeline_lib.reporting.chance import (
+    CONSTANT_MARK,
+    NOT_ABOVE_CONSTANT,
+    Chance,
+    chance_note,
+    chance_notes,
+    chance_of,
+    flags,
+)
 from pipeline_lib.reporting.column_means import correlations_of, mean_of_columns
 from pipeline_lib.reporting.metrics import Cell, envelope, estimate, wilson
 from pipeline_lib.reporting.tables import build_table
@@ -95,6 +103,12 @@ def test_a_mean_of_one_column_or_of_equal_ones_has_its_wilson_interval() -> None
         assert (found.low, found.high) == pytest.approx(wilson(300 / 7, 7))
 
 
+def test_the_interval_of_a_mean_may_be_narrower_than_a_point() -> None:
+    found, (low, high) = mean_of_columns(columns("1" * 999 + "0")), wilson(99.9, 1000)
+    assert high - 99.9 < 99.9 - low < 1
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
 def test_a_mean_of_uncorrelated_columns_is_narrower_by_the_root_of_their_number() -> None:
     found, (low, high) = mean_of_columns(columns("1100" * 9, "1010" * 9)), wilson(50, 36)
     assert (found.low, found.high) == pytest.approx((50 - (50 - low) / 2**0.5, 50 + (high - 50) / 2**0.5))
@@ -124,12 +138,18 @@ def test_one_number_is_enough_to_state_what_a_constant_answer_gets() -> None:
         "On these clips a constant answer gets 25.0 %, guessing 12.5 %.",
         f"{CONSTANT_MARK} Not above a constant answer: the interval does not lie above 25.0 %.",
     ]
+    assert chance_note(given) == (
+        "On these clips a constant answer gets 25.0 %, guessing 12.5 %. "
+        f"{CONSTANT_MARK} Not above a constant answer: the interval does not lie above 25.0 %."
+    )
     assert chance_notes(given[:1]) == []
 
 
 def test_correlations_are_those_of_numpy_and_1_for_a_constant_column() -> None:
     values = np.random.default_rng(0).random((30, 3)) + np.array([0.0, 5.0, -2.0])
     np.testing.assert_allclose(correlations_of(values), np.corrcoef(values.T))
+    one_wrong = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [1.0, 1.0]])
+    np.testing.assert_allclose(correlations_of(one_wrong), [[1, -1 / 3], [-1 / 3, 1]])
     values[:, 1] = 3.0
     assert correlations_of(values)[1].tolist() == [1, 1, 1]
     assert correlations_of(values)[0, 2] == pytest.approx(np.corrcoef(values[:, 0], values[:, 2])[0, 1])

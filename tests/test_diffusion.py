@@ -125,6 +125,33 @@ def test_draws_belong_to_a_clip_and_the_gradient_is_exact(network):
     assert (gradient * direction).sum().item() == pytest.approx(((ahead - behind) / 2e-5).item(), rel=1e-3)
 
 
+def test_fields_shape_the_network():
+    pytest.importorskip("diffusers")
+    unet = Diffusion(width=16, levels=3, blocks=1)(0).unet
+    assert [len(part.resnets) for part in unet.down_blocks] == [1, 1, 1]
+    assert [part.resnets[-1].out_channels for part in unet.down_blocks] == [16, 32, 32]
+    assert unet.mid_block.attentions[0].heads == 32 / 8  # of 8 channels each
+
+
+def test_the_output_is_the_mean_noise_at_the_first_time(network):
+    images, image = uniform(2, 3, 4, 4), uniform(1, 3, 4, 4, seed=1)
+    network.unet = KnowsOneImage(image)
+    start = PRODUCTS[0].float()
+    noise = (2 * images - 1 - start.sqrt() * (2 * image - 1)) / (1 - start).sqrt()
+    torch.testing.assert_close(network(images), noise.mean((1, 2, 3))[:, None], rtol=1e-3, atol=1e-4)
+
+
+def test_purified_images_stay_in_the_box_to_the_last_bit(network):
+    """Also where all images that there are would be too bright, or too dark."""
+    for level in (1.5, -0.5):
+        network.unet = KnowsOneImage(torch.full((1, 3, 8, 8), level))
+        found = purified(network, uniform(1, 3, 8, 8).double(), "a", fraction=0.1, steps=1)
+        assert found.dtype == torch.double
+        assert found.min() >= 0
+        assert found.max() <= 1
+        assert found.mean().item() == pytest.approx(min(max(level, 0), 1), abs=1e-9)
+
+
 def test_without_the_library_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(PipelineError, match="needs the library diffusers: pip install"):

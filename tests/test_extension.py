@@ -14,7 +14,7 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.trained import load_model, new_network, parameter_count, start_from
 from pipeline_lib.networks.denoise import FeatureDenoising
-from pipeline_lib.networks.extension import Added, add_after, last_norm, missing_block_keys, stage_of, stages_of
+from pipeline_lib.networks.extension import Added, Fixed, add_after, last_norm, missing_block_keys, stage_of, stages_of
 from pipeline_lib.networks.multi_batchnorm import branch_out, load_initial, through
 from pipeline_lib.networks.oudefend import OUDefend
 from pipeline_lib.networks.resnet import ResNet3D
@@ -201,6 +201,14 @@ def test_the_number_of_parameters_leaves_out_frozen_ones():
     assert parameter_count(network) == 8
     network.bias.requires_grad_(False)
     assert parameter_count(network) == 6
+
+
+def test_a_fixed_network_gets_no_gradient_and_names_only_itself():
+    fixed = Fixed(nn.Linear(3, 2))
+    assert list(fixed.named_modules()) == [("", fixed)]
+    assert [name for name, _ in nn.Sequential(fixed, fixed).named_modules()] == ["", "0"]
+    fixed.block(torch.ones(1, 3, requires_grad=True)).sum().backward()
+    assert fixed.block.weight.grad is None
 
 
 def test_configuration_names_the_network_that_is_extended(tmp_path):

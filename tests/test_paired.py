@@ -9,9 +9,17 @@ from scipy import stats
 
 from oracles import oracle
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting import paired
+from pipeline_lib.reporting import decisions, paired
 from pipeline_lib.reporting.decisions import HIGHER, LOWER, UNDECIDED, clips_needed, decide, seeds_needed
-from pipeline_lib.reporting.paired import adjusted_wald, bootstrap, compare, holm, sign_test
+from pipeline_lib.reporting.paired import (
+    adjusted_wald,
+    binomial_tails,
+    bootstrap,
+    compare,
+    holm,
+    sign_test,
+    tails_of_signed_sum,
+)
 
 
 def scores(*seeds: str) -> pd.DataFrame:
@@ -57,6 +65,23 @@ def test_a_large_lattice_has_its_normal_limit(monkeypatch) -> None:
     assert 0.01 < exact < 0.5
     monkeypatch.setattr(paired, "MOST_SUMS", 10)
     assert sign_test(differences) == pytest.approx(exact, rel=0.05, abs=0)
+
+
+def test_p_is_exact_up_to_the_most_sums_and_its_normal_limit_above(monkeypatch) -> None:
+    differences = np.array([1.0] * 9 + [0.5] * 5 + [-0.5] * 2)  # in halves: a sum of 21 of at most 25
+    exact, limit = sign_test(differences), 2 * stats.norm.sf(21 / np.sqrt(9 * 4 + 7))
+    assert abs(exact - limit) > 1e-4
+    for most, expected in ((25, exact), (24, limit)):
+        monkeypatch.setattr(paired, "MOST_SUMS", most)
+        assert sign_test(differences) == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+def test_tails_are_those_of_the_enumeration_up_to_the_largest_sum() -> None:
+    sums = np.abs([np.dot((1, 1, 2), signs) for signs in product((1, -1), repeat=3)])
+    for total in range(5):
+        found = tails_of_signed_sum(np.array([1, 2]), np.array([2, 1]), total)
+        assert found == pytest.approx(np.mean(sums >= total))
+    assert [binomial_tails(4, fewer) for fewer in (0, 1, 2)] == pytest.approx([2 / 16, 10 / 16, 1])
 
 
 def test_no_p_is_below_that_of_equal_signs() -> None:
@@ -205,3 +230,23 @@ def test_a_difference_of_less_than_a_point_has_a_direction() -> None:
 def test_an_interval_of_few_clips_stays_within_all_of_them() -> None:
     assert adjusted_wald(np.ones(3))[1] == 1
     assert adjusted_wald(-np.ones(3))[0] == -1
+
+
+def test_a_p_at_the_level_decides_nothing() -> None:
+    better, worse = scores("11111"), scores("00000")
+    assert decide(better, worse, level=2**-4).outcome == UNDECIDED
+    assert decide(better, worse, level=2**-3).outcome == HIGHER
+
+
+def test_a_whole_number_of_clips_that_are_needed_is_not_rounded_up() -> None:
+    """All clips differ alike, so that the square of the quantile is enough."""
+    assert [clips_needed(np.ones(3), 2 * stats.norm.sf(deviations)) for deviations in (2, 3)] == [4, 9]
+
+
+def test_seeds_are_tried_up_to_the_most(monkeypatch) -> None:
+    changes = 0.3 + 0.9 * np.resize([1.0, -1.0], 72)[:, None] + 0.5 * np.array([1.0, 0.0, -1.0])
+    needed = seeds_needed(changes)
+    assert needed is not None
+    for most, expected in ((needed, needed), (needed - 1, None)):
+        monkeypatch.setattr(decisions, "MOST_SEEDS", most)
+        assert seeds_needed(changes) == expected

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pipeline_lib.defenses.generators.maximum_likelihood import MaximumLikelihood
 from pipeline_lib.networks.generators.logistic_mixture import LEVELS, Mixture, discretized_logistic
@@ -42,6 +43,37 @@ def test_a_pixel_depends_on_the_ones_before_it_only(network, images, row, column
     near = [(row, column - 1), (row - 1, column - 1), (row - 1, column), (row - 1, column + 1), (row - 2, column)]
     inside = [r * WIDTH + c for r, c in near if r >= 0 and 0 <= c < WIDTH]
     assert (moved[inside] > 0).all()
+
+
+def test_the_stacks_are_shifted_convolutions_of_the_whole_image(images):
+    """Margins are of the left, the right, the top and the bottom; a negative one cuts pixels off."""
+    torch.manual_seed(0)
+    network = PixelCNN(width=4, blocks=1, mixtures=1)(0)
+
+    def gated(block, features, margins, offset=0.0):
+        a, b = (block.convolution(F.pad(F.elu(features), margins)) + offset).chunk(2, 1)
+        return features + a * torch.sigmoid(b)
+
+    pixels = torch.cat([2 * images - 1, torch.ones(2, 1, HEIGHT, WIDTH)], 1)
+    above = network.first_above(F.pad(pixels, (1, 1, 2, -1)))
+    left = network.first_left(F.pad(pixels, (2, -1, 0, 0))) + network.offsets[0](F.elu(above))
+    above = gated(network.above[0], above, (1, 1, 1, 0))
+    left = gated(network.left[0], left, (1, 0, 1, 0), network.offsets[1](F.elu(above)))
+    torch.testing.assert_close(network.parameters_of(2 * images - 1), network.last(F.elu(left)))
+
+
+def test_the_likelihood_depends_on_every_parameter(network, images):
+    gradients = torch.autograd.grad(network.log_likelihood(images).sum(), list(network.parameters()))
+    assert all(gradient.any() for gradient in gradients)
+
+
+def test_the_mean_of_a_channel_depends_on_those_before_it():
+    """Equation 3 of the paper, of one component."""
+    means, couplings = torch.tensor([[0.1], [0.2], [0.3]]), torch.tensor([[0.5], [-0.25], [0.75]])
+    mixture = Mixture(torch.zeros(1), means, torch.zeros(3, 1), couplings)
+    red, green = -0.4, 0.8
+    found = [mixture.mean(channel, torch.tensor([red, green][:channel])).item() for channel in range(3)]
+    assert found == pytest.approx([0.1, 0.2 + 0.5 * red, 0.3 - 0.25 * red + 0.75 * green])
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2])

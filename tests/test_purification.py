@@ -166,6 +166,25 @@ def test_the_penalty_of_a_linear_critic_is_that_of_its_slope():
         torch.testing.assert_close(penalty, torch.full((4,), (slope - 1) ** 2), atol=1e-5, rtol=0)
 
 
+def test_a_generator_of_images_goes_from_coarse_to_fine_and_its_critic_back():
+    network = made(Wgan(size=32, latents=4, width=2))
+    assert network.generate(torch.zeros(1, 4)).shape == (1, 3, 32, 32)
+
+    def channels(part: nn.Module, kind: type) -> list[tuple[int, int]]:
+        return [(layer.in_channels, layer.out_channels) for layer in part if isinstance(layer, kind)]
+
+    assert channels(network.generator, nn.ConvTranspose2d) == [(8, 4), (4, 2), (2, 3)]
+    assert channels(network.critic, nn.Conv2d) == [(3, 2), (2, 4), (4, 8)]
+    assert {layer.negative_slope for layer in network.critic if isinstance(layer, nn.LeakyReLU)} == {0.2}
+
+
+def test_generated_images_are_in_0_to_1_and_the_critic_sees_them_as_they_were_made():
+    network, between = made(SMALL_GAN), torch.tensor([-1.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    network.generator, network.critic = nn.Identity(), nn.Identity()
+    assert network.generate(between).flatten().tolist() == [0, 0.5, 1]
+    assert torch.equal(network(network.generate(between)), between)
+
+
 def test_a_gan_of_another_size_is_refused():
     with pytest.raises(PipelineError, match="images of 8, 16, 32, ... pixels; size is 20"):
         Wgan(size=20)(0)

@@ -29,6 +29,20 @@ def test_folding_is_torchs_convolution_in_values_and_gradients(stride, kernel, p
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
+def test_folding_has_the_gradient_to_the_clips_of_a_frozen_weight():
+    generator = torch.Generator().manual_seed(0)
+    clips = torch.randn(2, 3, 4, 6, 6, generator=generator, dtype=torch.double).requires_grad_()
+    weight = torch.randn(5, 3, 3, 3, 3, generator=generator, dtype=torch.double)
+    found, expected = (
+        torch.autograd.grad(function(clips, weight).square().sum(), clips)
+        for function in (
+            lambda x, w: folded(x, w, (1, 2, 2), (1, 1, 1)),
+            lambda x, w: F.conv3d(x, w, None, (1, 2, 2), 1),
+        )
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
 def test_the_layer_is_torchs():
     clips = torch.randn(2, 3, 8, 14, 12, generator=torch.Generator().manual_seed(0))
     layer = Stem3d(3, 5, 7, (1, 2, 2), 3, bias=False)

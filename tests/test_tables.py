@@ -69,7 +69,7 @@ def cell_of(table: pd.DataFrame, row: str, column: str) -> dict[str, Any]:
 
 
 def test_sizes_are_counted_in_millions_and_never_the_best(tmp_path: Path) -> None:
-    (tmp_path / "model.csv").write_text("epoch,parameters\n1,33081893\n2,33081893\n")
+    (tmp_path / "model.csv").write_text("epoch,parameters\n1,33081893\n")
     layout = layout_of(tmp_path, {"None": {"clean": ["1110"], "pgd": ["0110"]}})
     layout["rows"][0]["history"] = str(tmp_path / "model.csv")
     paper = pd.concat([PAPER, pd.DataFrame([("printed", "None", "parameters", 33.0)], columns=PAPER.columns)])
@@ -129,7 +129,7 @@ def test_a_missing_column_stays_empty_and_takes_the_summaries_along(tmp_path: Pa
     table = build_table(layout_of(tmp_path, {"None": {"clean": ["11"]}}), PAPER)
     empty = table[table["column"] != "clean"]
     assert empty[["measured", "low", "high", "n", "difference"]].isna().all(axis=None)
-    assert (empty["seeds"] == "").all()
+    assert (empty[["seeds", "flag"]] == "").all(axis=None)
     assert cell_of(table, "None", "pgd")["paper"] == 3.25
 
 
@@ -154,8 +154,11 @@ def test_rows_must_differ_and_have_a_prediction_per_seed(tmp_path: Path) -> None
     with pytest.raises(PipelineError, match=r"labels \['None'\] are used twice"):
         build_table({**layout, "rows": layout["rows"] * 2}, PAPER)
     layout["rows"][0]["seeds"] = [0]
-    with pytest.raises(PipelineError, match="row None: column clean has 2 predictions for 1 seeds"):
+    with pytest.raises(PipelineError, match="row None: column clean has 2 predictions for 1 seeds$"):
         build_table(layout, PAPER)
+    layout["rows"][0]["seeds"] = [0, 1]
+    with pytest.raises(PipelineError, match="row None: column clean has 2 predictions for 2 seeds on 2 data sets$"):
+        build_table(layout | {"datasets": ["one", "other"]}, PAPER)
 
 
 def test_seeds_and_columns_must_have_the_same_clips(tmp_path: Path) -> None:
@@ -354,6 +357,7 @@ def test_printed_labels_are_texts(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("table,row,column,value,unit,source\n1,None,NA,3.5,%,p. 1\n")
     (tmp_path / "b.csv").write_text("table,row,column,value,unit,source\n1,007,010,4,%,p. 2\n")
     found = read_paper(tmp_path)
+    assert found.index.tolist() == [0, 1]
     assert found["row"].tolist() == ["None", "007"]
     assert found["column"].tolist() == ["NA", "010"]
     assert found["value"].tolist() == [3.5, 4]
