@@ -30,6 +30,8 @@ def attacked(
     learned: Path | None = None,
     shorter: Sequence[dict] = (),
     scoring: Run | None = None,
+    code: str = "code",
+    shorter_code: str = "code",
     **settings: object,
 ) -> Path:
     """The folder with the files of a set, made on a model of the folder `made`."""
@@ -40,9 +42,9 @@ def attacked(
         learned=learned,
         run=Run(
             folder=out / "runs",
-            code="code",
+            code=code,
             scoring=scoring,
-            shorter=[ShorterRun(one, "code", out / "not_forced") for one in shorter],
+            shorter=[ShorterRun(one, shorter_code, out / "not_forced") for one in shorter],
         ),
         settings=Settings(batch_size=batch_size, device=CPU, **settings),
         outputs=SetFiles(**{Path(name).stem: out / name for name in RESULTS[1:]}, adversarial=out / RESULTS[0]),
@@ -51,13 +53,20 @@ def attacked(
 
 
 def predicted(
-    made: Path, out: Path, adversarial: Path | None, *, batch_size: int = 4, model: str = "plain"
+    made: Path,
+    out: Path,
+    adversarial: Path | None,
+    *,
+    batch_size: int = 4,
+    model: str = "plain",
+    scoring: Run | None = None,
 ) -> list[dict[str, str]]:
     """The rows of a prediction job."""
     predict(
         Source(weights=made / f"{model}.pt"),
         clips=made / "clips.h5",
         adversarial=adversarial,
+        scoring=scoring,
         output=out / "again.csv",
         settings=Settings(batch_size=batch_size, device=CPU),
     )

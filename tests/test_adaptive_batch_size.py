@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation.source import Settings
 from pipeline_lib.models.adaptive_batch_size import AdaptiveBatchSize, memory_of
 
 OUT_OF_MEMORY = [
@@ -53,6 +54,18 @@ def test_a_later_micro_batch_that_does_not_fit_is_halved_too():
 def test_a_saved_size_of_one_clip_counts(tmp_path):
     (tmp_path / "memory").write_text("1\n")
     assert AdaptiveBatchSize(8, tmp_path / "memory").size == 1
+
+
+def test_a_job_begins_with_the_size_that_was_saved_for_its_work_if_it_is_given_a_folder(tmp_path, monkeypatch):
+    def memory(folder, device, share, *work):
+        """As on a GPU."""
+        return folder / f"{share} {work[0]} {work[-1]}"
+
+    monkeypatch.setattr("pipeline_lib.evaluation.source.memory_of", memory)
+    (tmp_path / "3 predict [4, 8, 8, 3]").write_text("2\n")
+    for folder, shape, size in ((tmp_path, (4, 8, 8, 3), 2), (tmp_path, (4, 9, 9, 3), 8), (None, (4, 8, 8, 3), 8)):
+        settings = Settings(batch_size=8, device=torch.device("cpu"), gpu_share=3, batch_sizes=folder)
+        assert settings.batches(torch.nn.Linear(1, 1), shape, "predict").size == size
 
 
 @pytest.mark.parametrize("error", [torch.AcceleratorError("CUDA error: misaligned address"), RuntimeError("shapes")])

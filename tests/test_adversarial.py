@@ -1,5 +1,7 @@
 """Adversarial sets: exact on disk, tied to their clips, audited, and independent of batches."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -9,7 +11,9 @@ import torch
 from torch import nn
 
 import tiny
+from pipeline_lib.attacks import craft
 from pipeline_lib.attacks.losses import attacking
+from pipeline_lib.attacks.protocols import Loss
 from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.seal import block_size, seal
@@ -17,6 +21,7 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation.recording import FirstStep, RecordedLoss
+from pipeline_lib.models.trained import load_model
 from sets import CPU, attacked, frames_of, predicted_again, rows_of
 from stores import flip, offset_of
 from training_runs import trained
@@ -36,6 +41,42 @@ def test_stored_clips_stay_in_the_bound_on_the_lattice(made, tmp_path):
     frames = frames_of(made, attacked(made, tmp_path)).astype(int)
     clean = Clips(made / "clips.h5").read(range(10)).astype(int)
     assert 0 < np.abs(frames - clean).max() <= 8
+
+
+def test_a_set_states_what_it_is_made_of(made, tmp_path):
+    attacked(made, tmp_path, model="branched", branch="lp", seed=7, batch_size=5, precision="bf16")
+    with h5py.File(tmp_path / "set.h5") as file:
+        assert json.loads(file.attrs["entry"]) == {
+            **{"attack": tiny.PGD, "source": tiny.model_entry(tiny.MULTIBN), "branch": "lp"},
+            **{"seed": 7, "batch_size": 5, "precision": "bf16"},
+        }
+
+
+SQUARE = {"method": "pipeline_lib.attacks.square:Square", "inside": tiny.PGD, "queries": 5}
+STRONGEST = {"method": "pipeline_lib.attacks.strongest:Strongest", "attacks": [tiny.PGD, tiny.PGD | {"steps": 5}]}
+
+
+@dataclass(frozen=True)
+class Times:
+    """A multiple of a loss: one below zero helps the network."""
+
+    factor: float
+
+    def __call__(self, loss: Loss) -> Loss:
+        return lambda clips: self.factor * loss(clips)
+
+
+@pytest.mark.parametrize("factor", [None, -1.0])
+@pytest.mark.parametrize("entry", [tiny.PGD, tiny.ROA, SQUARE, STRONGEST], ids=["pgd", "roa", "square", "strongest"])
+def test_a_set_holds_what_craft_returns(made, tmp_path, entry, factor):
+    loss = {"loss": {"method": f"{__name__}:Times", "factor": factor}} if factor else {}
+    out, attack, data = attacked(made, tmp_path, entry | loss, seed=3), build(entry), Clips(made / "clips.h5")
+    clean, labels = as_clips(data.read(range(10)), CPU), torch.from_numpy(data.labels)
+    given = {"loss": Times(factor)} if factor else {}
+    live = craft(load_model(made / "plain.pt", CPU).network, clean, labels, attack, seed=3, names=data.videos, **given)
+    expected = attack.quantize(live, clean)
+    # Batches of other sizes round differently, which moves a pixel to the next level at most.
+    assert ((as_clips(frames_of(made, out), CPU) - expected).abs() > 1e-6).float().mean() < 0.01
 
 
 def test_same_bytes_again_and_the_same_clips_whatever_the_batches(made, tmp_path):
@@ -167,8 +208,6 @@ def test_a_damaged_or_foreign_set(made, tmp_path):
 
 def test_network_in_eval_mode_is_left_as_it_was(made):
     """An attack moves no statistic of the network that it attacks."""
-    from pipeline_lib.models.trained import load_model
-
     network = load_model(made / "plain.pt", CPU).network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     data = Clips(made / "clips.h5")

@@ -330,14 +330,18 @@ def test_planted_faults_are_seen(clips, network, attack, expected):
 
 
 @pytest.mark.parametrize(
-    "attack",
-    [PGD, Flicker(epsilon=0.1), FixedPattern(region=RandomPixels(count=4), start=Constant(value=0.0))],
+    ("attack", "what"),
+    [
+        (PGD, "the attacked clips are"),
+        (Flicker(epsilon=0.1), "the loss under attack is"),
+        (FixedPattern(region=RandomPixels(count=4), start=Constant(value=0.0)), "the loss as evaluated is"),
+    ],
     ids=["pgd", "own attack", "fixed_pattern"],
 )
-def test_clips_on_which_the_network_overflows_are_named(clips, attack):
+def test_clips_on_which_the_network_overflows_are_named(clips, attack, what):
     """Neither a gradient of NaN, whose sign is 0, nor a framing that asks for none passes for robustness."""
     with pytest.raises(
-        PipelineError, match=r"not finite for Right/v_01\.avi, Right/v_03\.avi, Right/v_05\.avi and 5 more"
+        PipelineError, match=rf"^{what} not finite for Right/v_01\.avi, Right/v_03\.avi, Right/v_05\.avi and 5 more"
     ):
         audit(clips, Overflowing(), attack)
 

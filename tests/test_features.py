@@ -15,6 +15,7 @@ from pipeline_lib.clips.adversarial_store import AdversarialClips
 from pipeline_lib.clips.loader import as_clips
 from pipeline_lib.clips.store import Clips
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.evaluation import source
 from pipeline_lib.evaluation.features import comparing, measure_features, pair, write_features
 from pipeline_lib.evaluation.source import Settings, Source
 from pipeline_lib.models.trained import load_model
@@ -118,11 +119,21 @@ def test_hooks_end_with_the_comparison_and_a_network_without_stages_is_refused()
         pass
 
 
-def test_files_of_a_set_become_a_table_whatever_the_batches(tmp_path):
+def test_files_of_a_set_become_a_table_whatever_the_batches(tmp_path, monkeypatch):
     tiny.write_clips(tmp_path / "clips.h5")
     trained(tmp_path, tiny.model_entry(tiny.STANDARD), tmp_path / "clips.h5", "plain")
     attacked(tmp_path, tmp_path)
+    sizes, load = [], source.load_model
+
+    def watched(*given):
+        found = load(*given)
+        found.network.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+        return found
+
+    monkeypatch.setattr(source, "load_model", watched)
     tables = [measured(tmp_path, batch_size) for batch_size in (1, 8)]
+    # A clip passes with its clean one: two at once are the fewest.
+    assert sizes == [2] * 10 + [8, 8, 4]
     pd.testing.assert_frame_equal(*tables, rtol=1e-4)
     assert list(tables[0]["stage"]) == ["stem", "layer1"]
     network = load_model(tmp_path / "plain.pt", torch.device("cpu")).network

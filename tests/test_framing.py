@@ -19,7 +19,14 @@ from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.transformed import PreHook
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.learning import finite_gradient, learn, learn_attack, load_pattern, load_zero_elements
+from pipeline_lib.evaluation.learning import (
+    LearnedPattern,
+    finite_gradient,
+    learn,
+    learn_attack,
+    load_pattern,
+    load_zero_elements,
+)
 from pipeline_lib.evaluation.source import Run, Source
 from pipeline_lib.models import checkpoint
 from pipeline_lib.reporting.audits import read_audit, verdict
@@ -158,6 +165,26 @@ def test_the_first_gradient_of_a_pattern_is_counted_inside_the_border(made, tmp_
     assert load_zero_elements(tmp_path / "s.pt") == pytest.approx(fraction)
 
 
+def test_zeros_are_those_of_the_first_gradient_and_the_last_pattern_is_saved_once(made, tmp_path, monkeypatch):
+    """Of a model whose first gradient alone is cut: four batches, in less than the interval of savings."""
+    calls, saved, save = [], [], LearnedPattern.save
+
+    class CutAtFirst(Sides):
+        def forward(self, clips):
+            calls.append(len(clips))
+            return super().forward(clips.detach() if len(calls) == 1 else clips)
+
+    monkeypatch.setattr(LearnedPattern, "save", lambda now, state: (saved.append(now.done), save(now, state)))
+    how = Adam(epochs=2, batch_size=5)
+    learn(UniversalFraming(width=2, learning=how), CutAtFirst(), Clips(made / "clips.h5"), 0, tmp_path / "s.pt", CPU)
+    assert load_zero_elements(tmp_path / "s.pt") == 1
+    assert (calls, saved) == ([5] * 4, [4])
+    monkeypatch.setattr("pipeline_lib.evaluation.learning.SAVE_EVERY_SECONDS", -1.0)
+    learn(UniversalFraming(width=2, learning=how), Sides(), Clips(made / "clips.h5"), 0, tmp_path / "t.pt", CPU)
+    assert saved == [4, 1, 2, 3, 4]
+    assert load_zero_elements(tmp_path / "t.pt") == 0
+
+
 BARE = {
     "method": "pipeline_lib.defenses.transformed:Transformed",
     "transform": {"method": "pipeline_lib.transforms.levels:BitDepth", "bits": 2},
@@ -224,9 +251,9 @@ def test_stopped_learning_goes_on_to_the_same_pattern(made, tmp_path):
 
 def test_a_pattern_that_was_kept_is_stated_in_the_log(made, tmp_path, caplog):
     caplog.set_level("INFO", logger="pipeline_lib")
-    for _ in range(2):
+    for times in range(2):
         learn(UNIVERSAL, Sides(), Clips(made / "clips.h5"), 0, tmp_path / "state.pt", CPU)
-    assert caplog.text.count("nothing is learned: ") == 1
+        assert caplog.text.count("nothing is learned: ") == times
     assert "snakemake --forcerun learn learns again" in caplog.text
 
 

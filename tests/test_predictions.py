@@ -15,7 +15,7 @@ from test_bn_selector import selected
 
 CLIPS = torch.rand(6, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
-VIDEOS = [f"C/v_{index}.avi" for index in range(6)]
+VIDEOS = ["C/v_0.avi", "C/ä,b.avi", 'C/"2".avi', "C/v_3.avi", "C/v\r4.avi", "C/v_5.avi"]
 BRANCHES = ["clean", "lp", "physical"]
 
 
@@ -45,8 +45,10 @@ def test_a_file_of_predictions_reads_back_as_the_scores_of_some_clips(tmp_path: 
     data = SimpleNamespace(videos=VIDEOS, labels=LABELS.numpy(), classes=BRANCHES, shape=(6, 4, 16, 16, 3))
     scores = Scores(np.array([0, 2, 2, 1, 1, 0]), np.array([0.5, 2.0, 0.25, 1.5, 0.125, 4.0]), np.arange(6) % 4 - 1)
     write_predictions(tmp_path / "p.csv", data, scores, BRANCHES)
-    with (tmp_path / "p.csv").open(newline="") as file:
-        assert [row["selected"] for row in csv.DictReader(file)] == ["", "clean", "lp", "physical", "", "clean"]
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
+        written = list(csv.DictReader(file))
+    assert [row["selected"] for row in written] == ["", "clean", "lp", "physical", "", "clean"]
+    assert [row["loss"] for row in written[:3]] == ["0.500000", "2.000000", "0.250000"]
     rows = np.array([4, 1, 0])
     found = read_scores(tmp_path / "p.csv", ChosenClips(data, rows), BRANCHES)
     for name in Scores._fields:

@@ -22,6 +22,19 @@ def test_a_gradient_that_nothing_leads_to_is_zero_and_no_error():
     assert first_step.facts(live, clips).zero_elements.tolist() == [1, 1, 1]
 
 
+def test_black_clips_that_nothing_leads_back_to_have_a_finite_loss():
+    recorded = RecordedLoss(Codec("detached"), torch.zeros(2, dtype=torch.long))
+    losses, gradient = loss_and_gradient(recorded, torch.zeros(2, 3, 4, 8, 8))
+    assert losses.isfinite().all()
+    assert (gradient == 0).all()
+
+
+def test_an_attack_that_takes_no_gradient_has_no_first_step():
+    first_step, clips = FirstStep(quadratic), torch.rand(2, 3, 4, 8, 8)
+    first_step(clips.clone().requires_grad_())  # evaluated only
+    assert all(values.tolist() == [0, 0] for values in first_step.facts(clips, clips))
+
+
 def quadratic(clips: torch.Tensor) -> torch.Tensor:
     """(N,): half the sum of squares of the first channel."""
     return clips[:, 0].square().flatten(1).sum(1) / 2
@@ -40,10 +53,10 @@ def test_the_first_step_is_compared_with_its_gradient(steps):
     assert measured.zero_elements == pytest.approx([2 / 3] * 2)
 
 
-@pytest.mark.parametrize(("floor", "short"), [(0.0, [0, 0]), (2.0, [1, 0]), (100.0, [1, 1])])
+@pytest.mark.parametrize(("floor", "short"), [(0.0, [0, 0, 0]), (2.0, [1, 1, 0]), (100.0, [1, 1, 1])])
 def test_gradients_below_the_floor_of_a_normalization_are_counted(floor, short):
-    """The gradient is the clip: of 256 elements of 0.1, norm 1.6, and of 0.5, norm 8."""
-    clips = torch.stack([torch.full((3, 4, 8, 8), value) for value in (0.1, 0.5)])
+    """The gradient is the clip: zero, of 256 elements of 0.1, norm 1.6, and of 0.5, norm 8. Without a floor none is."""
+    clips = torch.stack([torch.full((3, 4, 8, 8), value) for value in (0.0, 0.1, 0.5)])
     first_step = FirstStep(quadratic, floor=floor)
     loss_and_gradient(first_step, clips.clone())
     assert first_step.facts(clips + 0.1, clips).below_floor.tolist() == short

@@ -4,20 +4,45 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 import tiny
+from pipeline_lib.attacks.ascent import Ascent
+from pipeline_lib.attacks.losses import loss_and_gradient
+from pipeline_lib.entries.ranges import method
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.evaluation import adversarial, prediction
 from pipeline_lib.evaluation.source import Run
 from pipeline_lib.jobs.locks import try_lock
 from pipeline_lib.jobs.sharing import ShorterRun, has_failed, shorter_runs, write_shared
 from planning import copy_project, execute, pretend_finished
-from sets import attacked, same_results
+from sets import attacked, predicted, rows_of, same_results
 from test_adversarial_runs import KILLED_AGAIN_AND_AGAIN, LONG
 from test_transformed import NOISE, behind
 from training_runs import always_asked, trained
+
+
+@method
+class Ahead(Ascent):
+    """An attack of one's own, which takes its gradients half a step beyond its iterates."""
+
+    iterations: ClassVar[str] = "steps"
+    begins_longer_runs: ClassVar[str] = "True"
+
+    def __call__(self, loss, clips, generators):
+        return list(self.iterates(loss, clips, generators, [self.steps]))[-1]
+
+    def iterates(self, loss, clips, generators, steps):
+        at, beyond = clips, clips
+        for step in range(1, max(steps) + 1):
+            _, gradient = loss_and_gradient(loss, beyond)
+            new = self.advance(at, gradient, clips, generators)
+            at, beyond = new, (new + (new - at) / 2).clamp(0, 1)
+            if step in steps:
+                yield at
+
 
 DRAWN = tiny.ROA | {"perturbation": tiny.ROA["perturbation"] | {"step_size": 0.1}}
 FAMILIES = {
@@ -25,6 +50,7 @@ FAMILIES = {
     "drawn rectangles, momentum": DRAWN | {"momentum": 0.9},
     "l1, drawn steps, float32": tiny.L1 | {"storage": "float32"},
     "bf16": tiny.PGD | {"precision": "bf16"},
+    "gradients elsewhere": tiny.PGD | {"method": f"{__name__}:Ahead"},
 }
 
 
@@ -116,6 +142,13 @@ def test_what_a_forced_shorter_job_had_kept_is_made_again(made, tmp_path, monkey
     assert same_results(attacked(made, tmp_path, steps(tiny.PGD, 1)), alone)
 
 
+def test_a_shorter_set_lies_where_the_job_of_its_own_code_looks(made, tmp_path, monkeypatch):
+    alone = attacked(made, tmp_path / "alone", steps(tiny.PGD, 1))
+    attacked(made, tmp_path, steps(tiny.PGD, 5), shorter=[steps(tiny.PGD, 1)], shorter_code="its own")
+    monkeypatch.setattr(adversarial, "attack_clips", no_attack)
+    assert same_results(attacked(made, tmp_path, steps(tiny.PGD, 1), code="its own"), alone)
+
+
 def test_clean_clips_are_scored_once_for_all_jobs(made, tmp_path, monkeypatch):
     entries = (tiny.PGD, tiny.ROA)
     alone = [attacked(made, tmp_path / f"alone{number}", entry) for number, entry in enumerate(entries)]
@@ -132,6 +165,15 @@ def test_clean_clips_are_scored_once_for_all_jobs(made, tmp_path, monkeypatch):
     assert len(calls) == 1
     batches = 3
     assert len(scored) == len(entries) * batches * 3  # live, stored, and one clip for the gap between two forms
+
+
+def test_scores_that_are_kept_are_those_of_clean_clips(made, tmp_path, monkeypatch):
+    scoring = Run(folder=tmp_path / "clean", code="code")
+    out = attacked(made, tmp_path)
+    clean = predicted(made, tmp_path, None, scoring=scoring)
+    assert predicted(made, tmp_path, out / "set.h5", scoring=scoring) == rows_of(out / "predictions.csv") != clean
+    monkeypatch.setattr(prediction, "score_all", None)
+    assert predicted(made, tmp_path, None, scoring=scoring) == clean
 
 
 def test_damaged_scores_are_made_again(made, tmp_path):
