@@ -100,7 +100,7 @@ def test_audit_and_trace_tell_what_happened(made, tmp_path):
     assert float(audit["stored_accuracy"]) == pytest.approx(100 * np.mean(correct))
     assert float(audit["reached_goals"]) == pytest.approx(1 - np.mean(correct))
     assert float(audit["clips"]) == 10
-    assert float(audit["zero_gradients"]) == 0
+    assert float(audit["zero_gradients"]) == float(audit["below_floor"]) == 0
     assert float(audit["bound_ratio"]) <= 1 + 1e-4
     assert [row["step"] for row in trace] == ["0", "1", "2"]
     assert float(trace[0]["loss"]) == pytest.approx(float(audit["start_loss"]))
