@@ -13,8 +13,10 @@ from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.models.trained import new_network
 from pipeline_lib.training import scoring
+from pipeline_lib.training.processes import MicroBatchTooLargeError, Processes
+from pipeline_lib.training.schedules import OneCycle
 from pipeline_lib.training.state import State
-from pipeline_lib.training.task import Task
+from pipeline_lib.training.task import Task, Training
 from pipeline_lib.training.update import BatchUpdate
 from test_adaptive_batch_size import OUT_OF_MEMORY
 from test_updates import AWP, FREE
@@ -109,6 +111,22 @@ def test_out_of_memory_halves_what_is_scored_at_once_and_not_the_parts_of_a_step
     found = trained(tmp_path / "limited", entry, clips, test=clips)
     assert sizes == 2 * [4, 2, *10 * [1]]
     assert found.read_bytes() == expected.read_bytes()
+
+
+def test_out_of_memory_in_one_of_several_processes_is_left_to_all_of_them(clips):
+    """The others wait for its part of this pass."""
+    data, settings = Clips(clips), Training(epochs=1, batch_size=8, learning_rate=0.0, schedule=OneCycle())
+    given = {"defense": None, "clips": data, "rows": np.arange(10), "settings": settings, "seed": 0, "device": CPU}
+    state = State(torch.nn.Linear(1, 1), {})
+    task, shard = Task(**given, processes=Processes(0, 2)), np.arange(4)
+    update = BatchUpdate(state, task, shard, torch.from_numpy(data.read(shard)), lambda: False)
+
+    def too_large(*given):
+        raise OUT_OF_MEMORY[0]
+
+    with pytest.raises(MicroBatchTooLargeError, match="in step 0: batches of 8 clips now pass in 2 micro-batches"):
+        update.crafted(too_large)
+    assert state.micro_batches == 1
 
 
 def test_out_of_memory_with_a_single_clip(tmp_path, clips, monkeypatch):

@@ -38,8 +38,9 @@ def moved(optimizer: torch.optim.Optimizer, values: list[nn.Parameter], steps: r
     return values
 
 
-def moved_by_hand(momentum: float, decay: float, steps: range) -> list[torch.Tensor]:
-    """v <- momentum * v + (g + decay * w), beginning with the first gradient; w <- w - rate * v."""
+def moved_by_hand(momentum: float, decay: float, steps: range, nesterov: bool = False) -> list[torch.Tensor]:
+    """v <- momentum * v + (g + decay * w), beginning with the first gradient; w <- w - rate * v. Nesterov's step is
+    along (g + decay * w) + momentum * v."""
     values = [parameter.detach().clone() for parameter in parameters()]
     velocities: list[torch.Tensor | None] = [None] * len(values)
     for step in steps:
@@ -49,14 +50,16 @@ def moved_by_hand(momentum: float, decay: float, steps: range) -> list[torch.Ten
             decayed = gradient.add(values[place], alpha=decay)
             before = velocities[place]
             velocities[place] = decayed if before is None else before.mul(momentum).add(decayed)
-            values[place].add_(velocities[place], alpha=-rate(step))
+            along = decayed.add(velocities[place], alpha=momentum) if nesterov else velocities[place]
+            values[place].add_(along, alpha=-rate(step))
     return values
 
 
-def test_sgd_is_the_literal_one_bit_for_bit():
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_is_the_literal_one_bit_for_bit(nesterov):
     values = parameters()
-    found = moved(SGD(momentum=0.9, weight_decay=1e-3)(values), values, range(6))
-    assert all(map(torch.equal, found, moved_by_hand(0.9, 1e-3, range(6))))
+    found = moved(SGD(momentum=0.9, weight_decay=1e-3, nesterov=nesterov)(values), values, range(6))
+    assert all(map(torch.equal, found, moved_by_hand(0.9, 1e-3, range(6), nesterov)))
 
 
 def test_the_default_is_the_papers_optimizer():
@@ -84,6 +87,16 @@ def test_a_state_from_a_checkpoint_continues_with_the_same_bytes(tmp_path, make)
     for value, old in zip(second, first, strict=True):
         value.data.copy_(old)
     assert all(map(torch.equal, moved(continued, second, range(3, 6)), expected))
+
+
+@pytest.mark.parametrize("make", [SGD(weight_decay=0.1), AdamW(weight_decay=0.1)])
+def test_nothing_moves_before_a_rate_is_set(make):
+    values = parameters()
+    optimizer = make(values)
+    for value in values:
+        value.grad = torch.ones_like(value)
+    optimizer.step()
+    assert all(map(torch.equal, values, parameters()))
 
 
 def test_no_gradients_at_all_move_nothing():

@@ -15,6 +15,7 @@ from limits import file_size_limit
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
 from pipeline_lib.training import update
+from pipeline_lib.training.state import State
 from training_runs import stopped_once, trained, trained_step_by_step, with_training
 
 
@@ -38,6 +39,18 @@ def test_stopped_at_every_step_it_ends_with_the_same_bytes(tmp_path, clips, monk
     interrupted, stops = trained_step_by_step(tmp_path / "interrupted", entry, clips, monkeypatch)
     assert stops == 4  # two epochs of two batches
     assert interrupted.read_bytes() == expected
+
+
+def test_checkpoints_are_saved_after_each_epoch_and_at_intervals(tmp_path, clips, monkeypatch):
+    """Epochs of two steps."""
+    saved = []
+    monkeypatch.setattr(State, "save", lambda state, folder: saved.append(state.step))
+    trained(tmp_path / "long", with_training(epochs=3), clips)
+    assert saved == [2, 4, 6]
+    saved.clear()
+    monkeypatch.setattr("pipeline_lib.training.loop.SAVE_EVERY_SECONDS", -1.0)
+    trained(tmp_path / "short", with_training(epochs=2), clips)
+    assert saved == [1, 2, 3, 4]
 
 
 KILLED = """

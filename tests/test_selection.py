@@ -29,6 +29,11 @@ def test_the_epoch_most_accurate_on_other_clips_is_the_model(tmp_path, clips, se
     assert content["run"]["epoch"] == 1 + scores.index(max(scores))
 
 
+def test_epochs_of_a_single_step_are_scored_too(tmp_path, clips):
+    rows = history(trained(tmp_path, with_training(select_on="test", epochs=3, batch_size=10), clips, test=clips))
+    assert [0 <= float(row["selection_accuracy"]) <= 100 for row in rows] == [True] * 3
+
+
 def test_by_default_the_epoch_is_selected_on_held_out_training_clips(tmp_path, clips):
     entry = with_training(epochs=4)
     del entry["training"]["select_on"]

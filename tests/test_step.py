@@ -89,6 +89,13 @@ def test_figures_of_the_objective_are_means_over_clips_and_steps(made, micro_bat
     assert [row["square"] for row in state.epochs] == pytest.approx([2.5 * 29, 29])
 
 
+def test_the_figures_of_a_single_step_are_not_rounded(made):
+    state, task = made
+    task.defense.step = lambda update: Figures(0.1, 0.7, {"other": 0.3})
+    step(state, task, np.arange(4), frames(), never)
+    assert state.epochs == [{"epoch": 1, "loss": 0.1, "accuracy": 0.7, "learning_rate": 0.5, "other": 0.3}]
+
+
 def test_an_update_knows_the_progress_of_the_training(made):
     state, task = made
     seen = []
@@ -106,7 +113,9 @@ def test_an_update_knows_the_progress_of_the_training(made):
 def test_it_says_whether_it_was_asked_to_stop(made):
     state, task = made
     assert step(state, task, np.arange(4), frames(), lambda: True) is True
-    assert state.step == 1
+    task.defense.step = lambda update: Figures(0.0, 0.0)  # an update that exchanges nothing between processes
+    assert [step(state, task, np.arange(4), frames(), lambda asked=asked: asked) for asked in (True, False)] == [1, 0]
+    assert state.step == 3
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,7 @@ def test_a_compiled_network_trains_as_the_plain_one(tmp_path, clips, monkeypatch
         torch.nn.Module, "compile", lambda network: (compiled.append(network), plain(network, backend="eager"))
     )
     expected = trained(tmp_path / "plain", with_training(tiny.AT_PGD), clips)
+    assert compiled == []
     found = trained(tmp_path / "compiled", with_training(tiny.AT_PGD, compile=True), clips)
     assert len(compiled) == 1
     states = [checkpoint.load(path)["state"] for path in (expected, found)]

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 import tiny
+from pipeline_lib.clips.loader import batch_of
+from pipeline_lib.clips.store import Clips
 from pipeline_lib.defenses.objective import mean_cross_entropy
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.models import checkpoint
+from pipeline_lib.randomness.generators import clip_generators
 from training_runs import trained, trained_step_by_step, with_training
 
 NOISE = {"method": "pipeline_lib.transforms.noise:NoiseInjection", "sigma": 0.05}
@@ -177,3 +180,10 @@ def test_passes_draw_numbers_of_their_own_and_leave_no_gradients_to_the_next(tmp
         found.append([*Passes.seen])
     assert len(set(found[1])) == len(found[1])
     assert found[1][::3] == found[0]
+    # Two steps: what a clip's numbers depend on.
+    for step in (0, 1):
+        rows = batch_of(step, steps_per_epoch=2, count=10, size=4, seed=0)
+        for number, which in enumerate(("", " in pass 1", " in pass 2")):
+            keys = [f"{step}/{Clips(clips).videos[row]}/noise{which}" for row in rows]
+            drawn = tuple(torch.rand(1, generator=generator).item() for generator in clip_generators(0, keys))
+            assert found[1][3 * step + number] == drawn
