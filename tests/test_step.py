@@ -91,9 +91,9 @@ def test_figures_of_the_objective_are_means_over_clips_and_steps(made, micro_bat
 
 def test_the_figures_of_a_single_step_are_not_rounded(made):
     state, task = made
-    task.defense.step = lambda update: Figures(0.1, 0.7, {"other": 0.3})
+    task.defense.step = lambda update: Figures(0.1, 0.2, {"other": 0.3})
     step(state, task, np.arange(4), frames(), never)
-    assert state.epochs == [{"epoch": 1, "loss": 0.1, "accuracy": 0.7, "learning_rate": 0.5, "other": 0.3}]
+    assert state.epochs == [{"epoch": 1, "loss": 0.1, "accuracy": 0.2, "learning_rate": 0.5, "other": 0.3}]
 
 
 def test_an_update_knows_the_progress_of_the_training(made):
