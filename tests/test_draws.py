@@ -5,6 +5,7 @@ from collections import defaultdict
 import pytest
 
 import tiny
+from pipeline_lib.clips.store import Clips
 from pipeline_lib.randomness import generators
 from pipeline_lib.randomness.draws import drawing, drawing_rows, present_generators
 from sets import attacked, predicted
@@ -46,6 +47,15 @@ def test_training_attacks_and_predictions_draw_from_different_generators(tmp_pat
     assert used["prediction"] < used["attack"]
     # Its own draws, its goal's, the model's noise in its gradients, and predictions: no two of them share any.
     assert len(used["attack"]) == 4 * 10
+
+
+def test_sets_and_predictions_can_be_made_again_from_a_seed_and_the_names_of_clips(made, tmp_path, drawn):
+    """Predictions have one seed, whatever that of the run."""
+    drawn["purpose"] = {"attack"}
+    attacked(made, tmp_path, seed=5)
+    videos = Clips(made / "clips.h5").videos
+    own = {(5, video + purpose) for video in videos for purpose in ("", "/goal", "/transform")}
+    assert drawn["attack"] == own | {(0, f"{video}/prediction") for video in videos}
 
 
 def test_clips_draw_from_the_generators_of_the_innermost_context_in_order():
