@@ -28,8 +28,7 @@ def clips(tmp_path_factory) -> Path:
     return tiny.write_clips(tmp_path_factory.mktemp("clips") / "train.h5")
 
 
-def gradients(network: torch.nn.Module, clips: Path, entry: dict, micro_batches: int) -> list[torch.Tensor]:
-    """Of the first batch, in eval-mode BatchNorms, cut into micro-batches."""
+def first_update(network: torch.nn.Module, clips: Path, entry: dict, micro_batches: int) -> tuple[BatchUpdate, State]:
     data = Clips(clips)
     _, defense = new_network(entry, 2)
     task = Task(
@@ -42,8 +41,13 @@ def gradients(network: torch.nn.Module, clips: Path, entry: dict, micro_batches:
     )
     state = State(network, {}, micro_batches=micro_batches)
     rows = task.batch(0)
-    update = BatchUpdate(state, task, rows, torch.from_numpy(data.read(rows)), lambda: False)
-    update.gradients(defense.objective)
+    return BatchUpdate(state, task, rows, torch.from_numpy(data.read(rows)), lambda: False), state
+
+
+def gradients(network: torch.nn.Module, clips: Path, entry: dict, micro_batches: int) -> list[torch.Tensor]:
+    """Of the first batch, in eval-mode BatchNorms, cut into micro-batches."""
+    update, _ = first_update(network, clips, entry, micro_batches)
+    update.gradients(update.task.defense.objective)
     return [parameter.grad.clone() for parameter in network.parameters()]
 
 
@@ -127,6 +131,24 @@ def test_out_of_memory_in_one_of_several_processes_is_left_to_all_of_them(clips)
     with pytest.raises(MicroBatchTooLargeError, match="in step 0: batches of 8 clips now pass in 2 micro-batches"):
         update.crafted(too_large)
     assert state.micro_batches == 1
+
+
+def test_out_of_memory_while_crafting_leaves_the_gradients_of_the_step(clips):
+    """An update of the user's own may craft between its gradients and its descent."""
+    entry = with_training(tiny.STANDARD)
+    network, defense = new_network(entry, 2)
+    update, state = first_update(network, clips, entry, 1)
+    update.gradients(defense.objective)
+    before = [parameter.grad.clone() for parameter in network.parameters()]
+
+    def larger_than_two(network, clips, labels, draw):
+        if len(clips) > 2:
+            raise OUT_OF_MEMORY[0]
+        return clips
+
+    assert update.crafted(larger_than_two).shape == update.clips.shape
+    assert state.micro_batches == 2
+    assert all(torch.equal(one.grad, old) for one, old in zip(network.parameters(), before, strict=True))
 
 
 def test_out_of_memory_with_a_single_clip(tmp_path, clips, monkeypatch):

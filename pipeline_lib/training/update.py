@@ -52,7 +52,7 @@ class BatchUpdate:
         return self._labels(slice(None))
 
     def gradients(self, objective: MakeObjective, clips: Tensor | None = None) -> Figures:
-        local = self._passed(lambda: self._accumulated(objective, clips))
+        local = self._passed(lambda: self._accumulated(objective, clips), self.network.zero_grad)
         figures = self._exchanged(local)
         if not math.isfinite(figures.loss):
             raise self._diverged(f"the training loss is {figures.loss}")
@@ -109,9 +109,9 @@ class BatchUpdate:
         self.stopping = bool(self.stopping) or stops > 0
         return Figures(loss, accuracy, dict(zip(local.others, others, strict=True)))
 
-    def _passed(self, work: Callable[[], T]) -> T:
+    def _passed(self, work: Callable[[], T], discard: Callable[[], None] = lambda: None) -> T:
         """The result of passing the whole shard; each time that the memory is too small, the micro-batches are halved
-        permanently.
+        permanently. discard: what a pass that did not end has left.
 
         The mean loss is the same; BatchNorm then normalizes smaller micro-batches, as with `accumulate`.
         """
@@ -128,7 +128,7 @@ class BatchUpdate:
                 if self.task.processes.count > 1:  # the other processes wait for this one's shard of the current pass
                     raise MicroBatchTooLargeError(message) from error
             put_back()
-            self.network.zero_grad(set_to_none=True)
+            discard()
             if self.task.device.type == "cuda":
                 torch.cuda.empty_cache()
             self.state.micro_batches = self.task.more_micro_batches(self.state.micro_batches)
