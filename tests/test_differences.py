@@ -87,6 +87,15 @@ def test_bold_numbers_are_those_that_the_best_is_not_decided_to_be_above(tmp_pat
     assert ("AT-PGD", "clean") in below
 
 
+@pytest.mark.parametrize(("level", "bold"), [(2**-4, [True, True]), (2**-3.9, [True, False])])
+def test_a_number_is_bold_whose_difference_has_a_p_at_the_level(tmp_path: Path, monkeypatch, level, bold) -> None:
+    """Of five clips, all of which are correct in the first row only."""
+    monkeypatch.setattr("pipeline_lib.reporting.best.LEVEL", level)
+    rows = {"AT": {"clean": ["1" * 20]}, "None": {"clean": ["1" * 15 + "0" * 5]}}
+    layout = layout_of(tmp_path, rows, columns=["clean"], summaries=[])
+    assert table_of(layout, PAPER, measure(layout))["best"].tolist() == bold
+
+
 def test_a_summary_without_scores_and_rows_without_common_seeds_have_a_difference_only(tmp_path: Path) -> None:
     layout = layout_of(tmp_path, ROWS)
     layout["rows"][1]["seeds"] = [3]
