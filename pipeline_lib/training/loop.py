@@ -123,9 +123,10 @@ def _run(
 
 
 def _select_if_due(state: State, task: Task, checkpointer: Checkpointer, stop: Callable[[], bool]) -> None:
-    """Scores an epoch that has ended and is saved; a resumed run continues from the last save."""
+    """Scores an epoch that has ended and is saved; a resumed run continues from the last save, which is before the
+    score or during it."""
     ended = state.step > 0 and state.step % task.steps_per_epoch == 0
-    if ended and task.selection is not None and "selection_accuracy" not in state.epochs[-1]:
+    if ended and task.selection is not None:
         _select(state, task, task.selection, checkpointer, stop)
 
 
