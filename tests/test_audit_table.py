@@ -14,6 +14,7 @@ CAPTIONS = (Path(__file__).parents[1] / "workflow/report/audit.rst").read_text()
 KINDS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
 ANSWERS = {"classes": 2, "one_answer": 0.5, "answer_entropy": 1.0, "balanced_accuracy": 90.0}
 CONTRADICTED = {"stored_accuracy": 90.0, "end_loss": 0.21, "predicted_increase": 0.4, "first_rise": 0.01}
+BARELY = CONTRADICTED | {"first_rise": 0.001, "end_loss": 0.2005}
 
 
 def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **changes: float) -> dict[str, str]:
@@ -41,6 +42,7 @@ def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **c
         ({"model_gap": float("nan"), "bound_ratio": 2.0}, "not finite"),  # before all others
         ({"zero_elements": 0.9}, "ok"),  # a fact: a median of nine hands its gradient to one
         ({"bound_ratio": 1.0009}, "ok"),  # rounding
+        ({"bound_ratio": 1.001, "live_bound_ratio": 1.001, "box_excess": 0.001}, "ok"),
         ({"bound_ratio": 1.01}, "bound broken"),
         ({"live_bound_ratio": 1.01}, "bound broken"),
         ({"bound_ratio": float("inf")}, "bound broken"),  # pixels outside the region
@@ -64,9 +66,15 @@ def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **c
         (CONTRADICTED | {"end_loss": 0.25}, "no effect"),
         (CONTRADICTED | {"first_rise": 0.1, "zero_elements": 0.6}, "masked gradient"),
         (CONTRADICTED | {"first_rise": 0.25, "zero_elements": 0.6}, "no effect"),  # no attack at all, but a sound one
+        (CONTRADICTED | {"stored_accuracy": 89.0}, "ok"),
+        (CONTRADICTED | {"first_rise": 0.1, "zero_elements": 0.5}, "no effect"),
+        (CONTRADICTED | {"first_rise": 0.05, "predicted_increase": 0.5}, "no effect"),  # a tenth of it
+        (BARELY | {"predicted_increase": 0.024}, "no effect"),  # 2 % of 1 + the loss at the start
+        (BARELY | {"predicted_increase": 0.03}, "masked gradient"),
         ({"stored_accuracy": 90.0}, "no effect"),
         ({"stored_accuracy": 90.0001}, "no effect"),  # rounding, not a clip
         ({"stored_accuracy": 90.0 - 100 / 300}, "ok"),  # one clip
+        ({"stored_accuracy": 89.5, "clips": 100}, "ok"),  # half a clip
         ({"stored_accuracy": 90.0, "bound_ratio": 0.0, "unchanged_clips": 1.0}, "ok"),  # nothing was allowed to move
         ({"stored_accuracy": 90.0, "bound_ratio": 0.0}, "no effect"),  # black pixels that stayed black
         ({"recovered_clips": 0.011}, "last iterate worse"),  # steps that are too large
@@ -75,12 +83,15 @@ def audit_entry(folder: Path, storage: str = "lattice", attack: str = "pgd", **c
         ({"last_fall": 0.011}, "not converged"),
         ({"last_rise": 0.051}, "not converged"),
         ({"last_rise": 0.9, "live_accuracy": 1.0}, "ok"),  # nothing is left to attack
+        ({"last_rise": 0.9, "live_accuracy": 1.005}, "not converged"),
         ({"last_rise": 0.9, "recovered_clips": 0.1, "zero_gradients": 1.0}, "masked gradient"),  # the gravest first
         (ANSWERS, "ok"),
         (ANSWERS | {"answer_entropy": 0.09, "zero_gradients": 1.0}, "one answer"),
+        (ANSWERS | {"answer_entropy": 0.1}, "ok"),
         (ANSWERS | {"answer_entropy": 0.11}, "ok"),  # many answers are equal, but they follow the labels
         (ANSWERS | {"balanced_accuracy": 54.6}, "answers at random"),  # less than 50 + 2 * 100 * sqrt(0.25 / 300)
         (ANSWERS | {"balanced_accuracy": 55.8}, "ok"),
+        (ANSWERS | {"balanced_accuracy": 55.0, "clips": 400}, "ok"),  # 50 + 2 * 100 * sqrt(0.25 / 400)
         (ANSWERS | {"balanced_accuracy": 0.0, "classes": 1}, "ok"),  # one class tells nothing
     ],
 )
@@ -117,6 +128,8 @@ def test_what_storing_costs_is_over_all_clips_of_an_attack_and_the_largest_of_on
     assert cost.loc[("pgd", "lattice"), "sets":].tolist() == [2, 400, 15.0, 15.0, 0.0, 3.0]
     assert cost.loc[("l2", "lattice"), "sets":].tolist() == [1, 300, 10.0, 12.0, 2.0, 2.0]
     assert cost.loc[("l2", "float32"), "sets":].tolist() == [1, 300, 10.0, 10.0, 0.0, 0.0]
+    third = storage_cost(build_audit([audit_entry(tmp_path, live_accuracy=100 / 3, stored_accuracy=100 / 3)]))
+    assert third[["live", "stored"]].to_numpy().tolist() == [[33.333333, 33.333333]]
     paths = {kind: tmp_path / f"out.{suffix}" for kind, suffix in KINDS.items()}
     write_audit(audit, CAPTIONS, **paths)
     row = ["l2", "lattice", "1", "300", "10.0", "12.0", "+2.0", "+2.0"]

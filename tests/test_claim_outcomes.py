@@ -1,6 +1,8 @@
 """The outcome of claims, from planted predictions, and how their table is written."""
 
+import math
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -92,6 +94,8 @@ def test_an_undecided_claim_has_the_sample_that_decides_it_at_the_level_of_all_c
     lines = [line("one", "A", "pgd", "higher", "BB"), line("open", "A", "clean", "higher", "BB; CCC")]
     found = table_of_claims(layout_of(tmp_path, ROWS), tmp_path, *lines)
     weakest = np.array([1.0] * 2 + [0.0] * 58)
+    alone = table_of_claims(layout_of(tmp_path, ROWS), tmp_path, lines[1])
+    assert alone.loc["open", "needed_clips"] == clips_needed(weakest, 0.05)
     assert found.loc["open", "needed_clips"] == clips_needed(weakest, 0.05 / 2) > clips_needed(weakest)
     assert pd.isna(found.loc["one", "needed_clips"])
     seeds = {row: {column: cells * 3 for column, cells in cells_of.items()} for row, cells_of in ROWS.items()}
@@ -127,6 +131,9 @@ def test_the_worst_case_is_decided_beside(tmp_path: Path) -> None:
     )
     found = table_of_claims(layout, tmp_path, *lines)
     assert found["outcome"].tolist() == [HOLDS, UNDECIDED, HOLDS, HOLDS]
+    places = [("study", row, column) for row in ("A", "CCC") for column in ("clean", "pgd", "union")]
+    kinds = [claim_numbers.kind_of(place, {"study": layout}) for place in places]
+    assert kinds == ["clean", "worst", "worst", "clean", "attacked", "attacked"]
     # A comparison of clean accuracies has no worst case, nor has one with an attack that has none.
     assert found["worst_outcome"].tolist() == [FAILS, "", "", HOLDS]
     assert found.loc["pgd", "worst_p"] == pytest.approx(2 * 0.5**8)
@@ -187,6 +194,17 @@ def test_similarity_errs_in_five_percent_at_the_margin_and_finds_what_its_sample
     samples = random.choice(values, (2000, needed + 40))  # two one-sided tests: somewhat more than one needs
     assert 0.6 < np.mean([similarity(one, 0.05)[0] < 0.05 for one in samples]) < 0.9
     assert clips_for_similarity(values + 0.05, 0.05) is None
+
+
+@pytest.mark.parametrize("clips", [2, 9, 640])
+def test_the_sample_of_similarity_is_variance_by_squared_distance(clips: int) -> None:
+    """n = var (z of the level + z of the power)^2 / (margin - |mean|)^2; exact numbers are not rounded up."""
+    values = np.array([-1.0, 1.0, 0.0, 0.0])
+    quantiles = NormalDist().inv_cdf(0.95) + NormalDist().inv_cdf(0.8)
+    margin = quantiles * math.sqrt(0.5 / clips)
+    assert clips_for_similarity(values, margin) == clips
+    assert clips_for_similarity(values, margin * 0.9999) == clips + 1
+    assert clips_for_similarity(np.zeros(4), 0.05) == 1
 
 
 def test_the_table_is_written_in_all_forms_and_read_back(tmp_path: Path) -> None:

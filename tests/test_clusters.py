@@ -111,6 +111,12 @@ def test_scores_of_single_clips_stay_as_they_are():
     assert per_video(scores) is scores
 
 
+def test_videos_keep_their_order():
+    scores = pd.DataFrame({0: [1.0, 0.0, 1.0]}, ["b#clip=1", "a#clip=1", "b#clip=2"])
+    assert per_video(scores)[0].to_dict() == {"b": 1.0, "a": 0.0}
+    assert per_video(scores).index.tolist() == ["b", "a"]
+
+
 def test_predictions_of_several_clips_have_the_accuracy_of_their_clips():
     names = clips_of(np.ones((2, 2), bool)).index
     table = pd.DataFrame({"video": names, "label": 1, "prediction": [1, 1, 1, 0], "loss": 0.5})
@@ -221,4 +227,5 @@ def test_notes_state_what_the_tests_count():
     for units, layout in layouts.items():
         assert units_of(layout) == units
         assert f"exact paired test over {units}, 5 %" in worst_note(table, units)
+        assert "in the same bound. \u00b6 Weak attack" in worst_note(table, units)
         assert f"exact paired test over {units}, Holm" in pair_notes(table, units)[0]

@@ -102,6 +102,7 @@ def test_a_summary_without_scores_and_rows_without_common_seeds_have_a_differenc
     record = one(differences(layout), "row above", "TRADES 6", "clean")
     assert record["difference"] == pytest.approx(27.5)
     assert pd.isna([record["low"], record["p"], record["p_holm"]]).all()
+    assert record["seeds"] == ""
 
 
 def test_several_seeds_are_averaged_over_those_of_both(tmp_path: Path) -> None:
@@ -150,6 +151,25 @@ def test_rows_with_a_worst_case_are_compared_in_it_too(tmp_path: Path) -> None:
     assert best["p_holm"].min() == pytest.approx(best["p"].min() * len(best))
 
 
+def test_the_best_of_worst_cases_is_that_with_the_largest_worst_case(tmp_path: Path) -> None:
+    """Of two rows that no test tells apart, and that have the other order under the paper's attack."""
+    rows = {"AT": {"clean": ["1" * 40], "pgd": ["1" * 24 + "0" * 16]}, "MAX": {"clean": ["1" * 40]}}
+    rows["MAX"]["pgd"] = ["1" * 25 + "0" * 15]
+    found = differences(with_worst(tmp_path, rows, {"AT": ["1" * 15 + "0" * 25], "MAX": ["1" * 14 + "0" * 26]}))
+    best = found.query("against == 'best' and column == 'pgd'")
+    pairs = {(one["under"], one["row"], one["other"]) for one in best.to_dict("records")}
+    assert pairs == {("papers' attack", "AT", "MAX"), ("worst case", "MAX", "AT")}
+
+
+def test_the_faults_of_a_difference_are_those_of_both_numbers(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, ROWS)
+    for row, facts in zip(layout["rows"], ({"zero_gradients": 1.0}, {"box_excess": 1.0}, {}), strict=True):
+        row["audits"] = {"pgd": [audit_entry(tmp_path, **facts)["audit"]]}
+    found = differences(layout)
+    assert one(found, "row above", "AT-PGD", "pgd")["faults"] == "bound broken, masked gradient"
+    assert one(found, "row above", "TRADES 6", "pgd")["faults"] == "bound broken"
+
+
 def test_worst_cases_have_tables_of_their_own(tmp_path: Path) -> None:
     texts = written(tmp_path, with_worst(tmp_path, ROWS, WORST))
     headings = [line for line in texts["markdown"].splitlines() if line.startswith("###")]
@@ -186,6 +206,7 @@ def test_a_table_shows_the_differences_of_its_pairs_and_of_the_printed_values(tm
     (record,) = found[(found["row"] == "TRADES 6") & (found["column"] == "pgd")].to_dict("records")
     assert (record["other"], record["minus"], round(record["paper_minus"], 2)) == ("AT-PGD", -10, 5.39)
     assert found[found["row"] != "TRADES 6"]["minus"].isna().all()
+    assert (found[found["row"] != "TRADES 6"][[*PAIR_TEXTS]] == "").all(axis=None)
     pd.testing.assert_frame_equal(found[table.columns], table)
     paths = {kind: tmp_path / f"t.{ending}" for kind, ending in KINDS.items()}
     write_table(found, layout, None, numbers, **paths)
@@ -200,6 +221,13 @@ def test_a_table_shows_the_differences_of_its_pairs_and_of_the_printed_values(tm
     read = read_table(paths["csv"])
     pd.testing.assert_frame_equal(read[["row", "column", *PAIR_TEXTS]], found[["row", "column", *PAIR_TEXTS]])
     pd.testing.assert_frame_equal(read[[*PAIR_NUMBERS]], found[[*PAIR_NUMBERS]].astype(float).round(4))
+
+
+def test_the_note_names_each_pair_once() -> None:
+    pairs = [("A", "B"), ("C", "B"), ("A", "B"), ("D", "")]
+    table = pd.DataFrame([{"row": row, "other": other, "minus": 1.0} for row, other in pairs])
+    (note,) = pair_notes(table, "clips")
+    assert f"interval: A {MINUS} B; C {MINUS} B. An asterisk" in note
 
 
 def test_a_table_without_pairs_stays_as_it_is(tmp_path: Path) -> None:

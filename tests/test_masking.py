@@ -12,7 +12,9 @@ from pipeline_lib.reporting.audits import AUDIT_COLUMNS, MASKED
 from pipeline_lib.reporting.figures.masking import as_written, draw_masking
 from pipeline_lib.reporting.masking import (
     COLUMNS,
+    LEFT_BY_AN_UNBOUNDED_ATTACK,
     NO_SIGN,
+    above,
     build_masking,
     masking_numbers,
     signs_of_masking,
@@ -83,10 +85,18 @@ def test_an_attack_that_bpda_or_eot_makes_stronger(table, sign):
         zero_gradients("white_box", 0.01),
         zero_gradients("without_bpda", 1.0),  # of course: its own accuracy is what counts
         zero_gradients("transfer", 1.0),  # another model's
+        zero_gradients("clean", 1.0),  # no attack
         sheet(transfer=30.0, n=20),  # few clips prove little
     ],
 )
 def test_an_honest_sheet_has_no_sign(table):
+    assert verdict(table) == NO_SIGN
+
+
+def test_an_interval_that_touches_a_limit_is_not_above_it():
+    assert not above({"low": 50.0}, {"high": 50.0})
+    table = sheet(bounds=[50.0, 2.0])
+    table.loc[table["measured"] == 2.0, "low"] = LEFT_BY_AN_UNBOUNDED_ATTACK
     assert verdict(table) == NO_SIGN
 
 
@@ -125,6 +135,8 @@ def test_predictions_and_audits_of_all_seeds_become_a_sheet(tmp_path):
     assert built["zero_gradients"].tolist()[1:] == [0.3, 0.3]
     assert pd.isna(built["zero_gradients"][0])
     assert masking_numbers(built)["verdict"].tolist() == [MASKED] * 3
+    thirds = masking_numbers(built.assign(measured=100 / 3, low=200 / 3, high=100 / 9))
+    assert thirds.loc[0, ["measured", "low", "high"]].tolist() == [33.3333, 66.6667, 11.1111]
 
 
 def test_the_figure_prints_the_numbers_and_the_verdict_with_its_signs():

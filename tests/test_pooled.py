@@ -59,11 +59,15 @@ def test_a_clip_that_two_splits_test_is_one_video_with_two_answers(tmp_path):
     pooled = read_pooled(paths, ["split_1", "split_2"])
     names = pooled.videos
     assert names.is_unique
+    assert pooled.path == f"{paths[0]} + {paths[1]}"
     assert len(names) == 6
     single = pd.read_csv(paths[0], dtype={"video": str})["video"]
     assert set(videos_of(names)) == set(single)  # the second file has the first two names again
     correct = pd.Series(pooled.correct, names)
     assert 4 <= effective_clips(correct) < 6
+    for path, selected in zip(paths, (["a", "b", "a", "b"], ["c", "d"]), strict=True):
+        pd.read_csv(path).assign(selected=selected).to_csv(path, index=False)
+    assert read_pooled(paths, ["split_1", "split_2"]).selected == ["a", "b", "a", "b", "c", "d"]
     assert read_pooled(paths[:1], ["split_1"]).videos.tolist() == single.tolist()
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import pandas as pd
 import pytest
 
 from pipeline_lib.errors import PipelineError
@@ -11,7 +12,7 @@ from pipeline_lib.records.predictions import REQUIRED, Prediction
 from pipeline_lib.records.rows import write_rows
 from pipeline_lib.reporting.audits import read_audit
 from pipeline_lib.reporting.metrics import read_predictions
-from pipeline_lib.reporting.predictions import read_by_video
+from pipeline_lib.reporting.predictions import by_video, check_same_videos, read_by_video
 
 
 class Row(NamedTuple):
@@ -73,3 +74,37 @@ def test_a_class_that_is_no_whole_number_is_named(tmp_path):
     for read in (read_predictions, read_by_video):
         with pytest.raises(PipelineError, match=r"p\.csv: .*'x'"):
             read(tmp_path / "p.csv")
+
+
+def test_predictions_of_a_table_and_of_a_file_are_the_same(tmp_path):
+    (tmp_path / "p.csv").write_text("video,label,prediction,loss,selected\n007,1,1,0.5,clean\nb,2,1,0.5,lp\n")
+    table, found = read_predictions(tmp_path / "p.csv"), read_by_video(tmp_path / "p.csv")
+    same = by_video(table)
+    assert same.path == found.path == str(tmp_path / "p.csv")
+    assert list(same.selected) == list(found.selected) == ["clean", "lp"]
+    assert same.videos.equals(found.videos)
+    assert (found.videos.name, found.videos.tolist(), found.correct.tolist()) == ("video", ["007", "b"], [True, False])
+    assert by_video(found) is found
+    plain = by_video(pd.DataFrame({"video": [1, 2], "label": 0, "prediction": 0}))
+    assert (plain.path, list(plain.selected), plain.videos.dtype) == ("predictions", [], object)
+
+
+def test_files_of_different_clips_are_named_with_the_first_difference(tmp_path):
+    rows = {"a": ["x,1", "y,2"], "turned": ["y,2", "x,1"], "less": ["y,2"], "other": ["y,2", "x,3"]}
+    for name, lines in rows.items():
+        text = "\n".join(["video,label,prediction,loss", *(f"{line},1,0.5" for line in lines)])
+        (tmp_path / f"{name}.csv").write_text(text + "\n")
+    a, turned, less, other = (read_by_video(tmp_path / f"{name}.csv") for name in rows)
+    check_same_videos(a, a)
+    check_same_videos(a, turned)
+    for first, second in ((a, less), (less, a)):
+        with pytest.raises(PipelineError, match=r"less\.csv lacks 1 videos, first x"):
+            check_same_videos(first, second)
+    with pytest.raises(PipelineError, match=r"a\.csv and .*other\.csv give video x different labels"):
+        check_same_videos(a, other)
+    for lines, trouble in (([], "no clips"), (["x,1", "x,1"], "video x occurs twice")):
+        (tmp_path / "bad.csv").write_text(
+            "\n".join(["video,label,prediction,loss", *(f"{one},1,0.5" for one in lines)])
+        )
+        with pytest.raises(PipelineError, match=rf"bad\.csv: {trouble}; a summary needs"):
+            read_by_video(tmp_path / "bad.csv")

@@ -1,6 +1,7 @@
 """Tables and charts with worst cases: their numbers beside the columns, in every format."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,17 @@ import pandas as pd
 import pytest
 
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.reporting import measured, pooled
+from pipeline_lib.reporting import measured, pooled, worst_cases
 from pipeline_lib.reporting.cells import Numbers, measure
 from pipeline_lib.reporting.differences import ABOVE, BEST, build_differences
-from pipeline_lib.reporting.faults import with_faults
+from pipeline_lib.reporting.faults import fault_note, with_faults
 from pipeline_lib.reporting.figures.chart import draw_table
+from pipeline_lib.reporting.measured import Comparisons
 from pipeline_lib.reporting.metrics import wilson
+from pipeline_lib.reporting.paired import compare
 from pipeline_lib.reporting.table_files import write_table
 from pipeline_lib.reporting.tables import COLUMNS, build_table, read_long, read_table, table_of
-from pipeline_lib.reporting.worst_cases import WORST_COLUMNS, WORST_NUMBERS, with_worst_cases
+from pipeline_lib.reporting.worst_cases import WORST_COLUMNS, WORST_NUMBERS, values, with_worst_cases
 from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, cell_of, layout_of, visible, write_predictions
 
@@ -70,6 +73,76 @@ def test_an_attack_is_weak_by_the_exact_test_of_the_clips_that_more_fall(tmp_pat
     cells = [cell_of(table, "AT", column) for column in ("clean", "pgd", "mean", "union")]
     assert [cell["weak"] for cell in cells] == [False, weak, weak, weak]
     assert cells[1]["more_fall"] == more
+
+
+def test_a_worst_case_without_scores_or_above_is_not_weak(tmp_path: Path) -> None:
+    cells = measure(layout_of(tmp_path, ROWS)).rows
+    high, low = cells["AT"]["clean"], cells["None"]["pgd"]
+    without = [replace(one, scores=None) for one in (high, low)]
+    for own, worst in ((without[0], low), (high, without[1])):
+        cell = low.cell
+        shown = {"worst": cell.measured, "worst_low": cell.low, "worst_high": cell.high, "weak": False}
+        assert values(own, worst, "t") == shown
+    assert [values(high, low, "t")["weak"], values(low, high, "t")["weak"]] == [True, False]
+
+
+@pytest.mark.parametrize(("p", "difference", "weak"), [(0.049, 0.5, True), (0.05, 0.5, False), (0.01, 0.0, False)])
+def test_an_attack_is_weak_below_the_level(tmp_path: Path, monkeypatch, p, difference, weak) -> None:
+    cell = measure(layout_of(tmp_path, ROWS)).rows["AT"]["clean"]
+    pair = compare(cell.scores, cell.scores, "t")
+    monkeypatch.setattr(worst_cases, "compare", lambda *given: replace(pair, p=p, difference=difference))
+    assert values(cell, cell, "t")["weak"] is weak
+
+
+def test_videos_with_several_clips_have_no_number_of_clips(tmp_path: Path) -> None:
+    one, two = (built(with_worst(tmp_path, ROWS, WORST, **changes)) for changes in ({}, {"clips_by_video": 2}))
+    assert two["more_fall"].isna().all()
+    pd.testing.assert_frame_equal(one.drop(columns="more_fall"), two.drop(columns="more_fall"))
+
+
+def test_a_worst_case_at_the_limit_of_a_constant_answer_is_not_above_it(tmp_path: Path) -> None:
+    """In any order of the table's rows."""
+    layout = with_worst(tmp_path, ROWS, WORST)
+    numbers = measure(layout)
+    own = table_of(layout, PAPER, numbers)
+    table = with_worst_cases(own[::-1].assign(constant=wilson(25.0, 40)[0]), layout, numbers)
+    assert cell_of(table, "None", "pgd")["worst_flag"] == cell_of(table, "AT", "pgd")["worst_flag"] != ""
+    higher = with_worst_cases(own[::-1].assign(constant=0.0), layout, numbers)
+    assert cell_of(higher, "None", "pgd")["worst"] == 25
+    assert (higher["worst_flag"] == "").all()
+
+
+def test_the_best_worst_case_is_of_the_worst_cases(tmp_path: Path) -> None:
+    """The other order than under the column's attack."""
+    rows = {"None": {"clean": ["1" * 40], "pgd": ["1" * 40]}, "AT": {"clean": ["1" * 40], "pgd": ["1" * 36 + "0000"]}}
+    table = built(with_worst(tmp_path, rows, {"None": ["1" * 10 + "0" * 30], "AT": ["1" * 30 + "0" * 10]}))
+    assert [cell_of(table, row, "pgd")["worst_best"] for row in rows] == [False, True]
+
+
+def test_faults_of_a_number_are_those_of_all_its_sets(tmp_path: Path) -> None:
+    layout = with_worst(tmp_path, ROWS, WORST)
+    masked, broken, sound = (
+        audit_entry(tmp_path, **facts)["audit"] for facts in ({"zero_gradients": 1.0}, {"box_excess": 1.0}, {})
+    )
+    first, second = layout["rows"]
+    first["audits"], first["source_audits"] = {"pgd": [masked, sound]}, {"pgd": [broken, sound], "clean": []}
+    second["worst"]["pgd"]["audits"] = [masked, broken, masked]
+    shown = with_faults(built(layout), layout)
+    assert cell_of(shown, "None", "pgd")["faults"] == "bound broken of the source, masked gradient"
+    assert cell_of(shown, "None", "clean")["faults"] == cell_of(shown, "AT", "pgd")["faults"] == ""
+    assert cell_of(shown, "AT", "pgd")["worst_faults"] == "bound broken, masked gradient"
+    note = "\u2020 Not a measure of robustness, see the table audit: bound broken of the source, masked gradient"
+    assert fault_note(shown[["faults"]]) == f"{note}."
+    assert fault_note(shown) == f"{note}; bound broken, masked gradient."
+    assert fault_note(pd.DataFrame({"faults": ["", ""]})) == ""
+
+
+def test_numbers_without_scores_are_not_compared(tmp_path: Path) -> None:
+    clean = measure(layout_of(tmp_path, ROWS)).rows["AT"]["clean"]
+    rows = {"A": {"c": clean}, "B": {"c": replace(clean, scores=None)}}
+    comparisons = Comparisons(rows)
+    assert [comparisons.of("t", "c", *pair) for pair in (("A", "B"), ("B", "A"))] == [None, None]
+    assert comparisons.of("t", "c", "A", "A").difference == 0
 
 
 def test_clips_are_paired_by_their_name_and_seeds_averaged(tmp_path: Path) -> None:
