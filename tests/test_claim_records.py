@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from pipeline_lib.reporting.claim_files import write_claims
-from pipeline_lib.reporting.claim_records import claim_records, claims_side_by_side
-from pipeline_lib.reporting.claims import FAILS, HOLDS, UNDECIDED
+from pipeline_lib.reporting.claim_records import claim_records, claims_side_by_side, result
+from pipeline_lib.reporting.claims import FAILS, HOLDS, RESULTS, UNDECIDED
 from test_claim_outcomes import ROWS, line, table_of_claims
 from test_compare import compared, summary
 from test_tables import KINDS
@@ -65,3 +66,25 @@ def test_claims_about_other_studies_are_left_out(claims) -> None:
     assert table.index.tolist() == ["holds (Work, Table 1)", "open (Work, Table 1)"]
     assert (table.loc["open (Work, Table 1)", "papers' attack, b"], table.shape) == ("", (2, 4))
     assert claims_side_by_side({"a": {"claims": claims}, "b": {}}, ["elsewhere"]).empty
+
+
+def test_seeds_and_faults_of_a_record_are_lists() -> None:
+    row = dict.fromkeys(RESULTS, "") | {
+        "n": 60,
+        "p": 0.5,
+        "seeds": "0 12",
+        "faults": "a b, c",
+        "agreeing": pd.NA,
+        "needed_clips": pd.NA,
+        "needed_seeds": pd.NA,
+        "compared": 1,
+    }
+    found = result(row | {"difference": float("nan"), "low": -1, "high": 1, "p_holm": 1}, "")
+    assert (found["seeds"], found["faults"]) == ([0, 12], ["a b", "c"])
+    assert (found["n"], found["agreeing"], found["difference"], found["p"]) == (60, None, None, 0.5)
+    assert result(row | {"faults": "", "difference": 0.0, "low": -1, "high": 1, "p_holm": 1}, "")["faults"] == []
+
+
+def test_only_cases_with_a_result_are_shown(claims) -> None:
+    table = claims_side_by_side({"a": {"claims": claims[1:]}}, ["study"])
+    assert (table.columns.tolist(), table.index.name) == (["papers' attack, a"], "claim")

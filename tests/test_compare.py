@@ -1,6 +1,7 @@
 """The file of all numbers, and several of them side by side: what they state, and what is refused."""
 
 import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ import pandas as pd
 import pytest
 
 from pipeline_lib.reporting.compare import main
-from pipeline_lib.reporting.metrics import read_predictions
+from pipeline_lib.reporting.metrics import read_predictions, wilson
 from pipeline_lib.reporting.summary import build_summary, clips_digest, write_summary
 from pipeline_lib.reporting.table_files import write_table
 from pipeline_lib.reporting.tables import build_table
 from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, layout_of
+from test_worst_tables import with_worst
 
 ATTACK = {"method": "ascent", "perturbation": {"epsilon": 0.1, "step_size": 0.05}, "steps": 3}
 ENTRIES = {"attacks": {"pgd": ATTACK}, "models": {"plain-s0": {"seed": 0}, "plain-s1": {"seed": 1}}}
@@ -51,13 +53,40 @@ def test_a_record_states_how_a_number_was_measured(summary: dict[str, Any]) -> N
     assert not pgd["best"]
     assert mean["entries"] == []
     assert summary["attacks"] == {"pgd": ATTACK}
+    assert summary["claims"] == []
     assert summary["studies"]["study"]["columns"] == ["clean", "pgd"]
+
+
+def test_a_record_has_its_worst_case_with_the_flags_of_both(tmp_path: Path) -> None:
+    """Of sizes and cells that are not computed there is no record."""
+    rows = {"None": {"clean": ["1" * 40], "pgd": ["1" * 20 + "0" * 20]}, "AT": {"clean": ["1" * 40]}}
+    layout = with_worst(tmp_path, rows, {"None": ["1" + "0" * 39]}, title="A study")
+    (tmp_path / "size.csv").write_text("parameters\n1500000\n")
+    for row in layout["rows"]:
+        row["history"] = str(tmp_path / "size.csv")
+    audits = [audit_entry(tmp_path, **facts)["audit"] for facts in ({"zero_gradients": 1.0}, {"box_excess": 1.0})]
+    layout["rows"][0]["audits"], layout["rows"][0]["worst"]["pgd"]["audits"] = {"pgd": audits}, audits
+    paths = {kind: tmp_path / f"t.{ending}" for kind, ending in KINDS.items()}
+    write_table(build_table(layout, PAPER), layout, **paths)
+    found = build_summary({"study": layout}, {"study": paths["csv"]}, ENTRIES)
+    places = [(one["row"], one["column"]) for one in found["records"]]
+    assert places == [("None", "clean"), ("None", "pgd"), ("None", "mean"), ("None", "union"), ("AT", "clean")]
+    pgd, faults = record(found, "pgd"), ["bound broken", "masked gradient"]
+    low, high = (round(limit, 4) for limit in wilson(2.5, 40))
+    flags = ["not above a constant answer", *faults]
+    assert pgd["worst"] == {"measured": 2.5, "low": low, "high": high, "weak": True, "flags": flags}
+    assert pgd["flags"] == faults
 
 
 def test_the_written_summary_reads_back(summary: dict[str, Any], tmp_path: Path) -> None:
     write_summary(summary, tmp_path / "s.json")
     assert json.loads((tmp_path / "s.json").read_text()) == summary
     assert sum(line.startswith('  {"study"') for line in (tmp_path / "s.json").read_text().splitlines()) == 4
+    text = (tmp_path / "s.json").read_text()
+    assert text.startswith('{\n "format": 1,\n "attacks": {\n  "pgd"')
+    assert text.count('"records"') == 1
+    write_summary(summary | {"models": {"größer": {}}}, tmp_path / "s.json")
+    assert '"größer"' in (tmp_path / "s.json").read_text(encoding="utf-8")
     write_summary(summary | {"records": []}, tmp_path / "s.json")
     assert json.loads((tmp_path / "s.json").read_text())["records"] == []
 
@@ -66,6 +95,7 @@ def test_the_digest_of_clips_depends_on_names_and_labels_and_not_on_their_order(
     (tmp_path / "p.csv").write_text("video,label,prediction,loss\na,0,1,0.5\nb,1,1,0.5\n")
     table = read_predictions(tmp_path / "p.csv")
     digest = clips_digest(table)
+    assert digest == hashlib.sha256(b"a\0" + b"0\nb\0" + b"1\n").hexdigest()[:16]
     assert clips_digest(table.iloc[::-1].assign(prediction=0)) == digest
     assert clips_digest(table.assign(label=[0, 2])) != digest
     assert clips_digest(table.assign(video=["a", "c"])) != digest

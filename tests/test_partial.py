@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from faulty import CONFIG, TABLES, output, start
@@ -15,11 +16,14 @@ from pipeline_lib.provenance.comparison import OTHER_BYTES, OTHER_PLAN, Comparis
 from pipeline_lib.provenance.descriptions import Description, Identities
 from pipeline_lib.provenance.origins import Origins
 from pipeline_lib.provenance.records import record_of
+from pipeline_lib.reporting.cells import measure
 from pipeline_lib.reporting.failures import Failures
 from pipeline_lib.reporting.partial import main
 from pipeline_lib.reporting.partial_audits import write_partial_audit
 from pipeline_lib.reporting.partial_layouts import no_error, partial_layout
-from pipeline_lib.reporting.partial_tables import write_partial
+from pipeline_lib.reporting.partial_tables import marked, texts, with_sizes, without, write_partial
+from pipeline_lib.reporting.tables import table_of
+from pipeline_lib.reporting.worst_cases import WORST_COLUMNS, WORST_NUMBERS
 from test_audit_table import audit_entry
 from test_tables import KINDS, PAPER, layout_of, visible
 from test_worst_tables import ROWS, WORST, with_worst
@@ -126,6 +130,76 @@ def test_a_size_that_is_not_there_is_stated(tmp_path):
     found = measured_in(written(tmp_path, layout, lacking("b.csv"))["csv"])
     assert found["None", "parameters"] == "1.5"
     assert found["AT", "parameters"] == "not computed"
+
+
+def test_what_belongs_to_a_cell_is_kept_with_its_seeds(tmp_path):
+    layout = layout_of(tmp_path, {"None": {"clean": [HALF] * 3, "pgd": [HALF] * 3}})
+    row = layout["rows"][0]
+    row["entries"] = {"clean": ["c0", "c1", "c2"], "pgd": ["p0", "p1", "p2"]}
+    row["selectors"] = {"clean": ["h0", "h1", "h2"], "pgd": ["h0"]}
+    row["history"] = str(tmp_path / "sizes.csv")
+    found = partial_layout(layout, lacking("pgd1", "pgd2", "h1")).layout["rows"][0]
+    assert (found["seeds"], found["entries"]) == ([0], {"clean": ["c0"], "pgd": ["p0"]})
+    assert (found["selectors"], found["history"]) == ({"clean": ["h0", "h2"], "pgd": ["h0"]}, row["history"])
+    kept = partial_layout(layout, lacking("pgd", "sizes"))
+    found = kept.layout["rows"][0]
+    assert (found["entries"], found["history"]) == ({"clean": ["c0", "c1", "c2"]}, None)
+    assert found["selectors"] == {"clean": ["h0", "h1", "h2"]}
+    assert [one.column for one in kept.missing] == ["pgd"] * 3 + ["parameters"]
+    assert kept.missing[-1].path == row["history"]
+    assert ("None", None) in kept.absent
+
+
+def test_the_note_counts_cells_and_seeds_with_the_errors_behind_them(tmp_path):
+    layout = layout_of(tmp_path, {"None": {"clean": [HALF] * 3, "pgd": [HALF] * 3}}, title="A study")
+    found = partial_layout(layout, lacking("1.csv", "2.csv"), lambda path: path[-5])
+    assert texts(found) == {
+        "name": "study-partial",
+        "title": "A study (partial: 2 of 2 cells)",
+        "note": "PARTIAL: 2 of 2 cells are computed; bold and marks compare only these, and no number is final. "
+        "None has seeds 0, not yet 1 2 (1) (2). For orientation.",
+    }
+
+
+def test_sizes_that_are_not_there_are_first_in_their_rows(tmp_path):
+    layout = layout_of(tmp_path, ROWS, columns=["clean", "pgd", *(f"c{i}" for i in range(40))])
+    for row in layout["rows"]:
+        row["history"] = f"{row['label']}.csv"
+    found = partial_layout(layout, lacking("AT.csv"))
+    printed = pd.concat([PAPER, pd.DataFrame([("printed", "AT", "parameters", 33.0)], columns=PAPER.columns)])
+    plain = {**layout, "rows": [{**row, "history": None} for row in layout["rows"]]}
+    table = table_of(plain, printed, measure(plain))
+    sized = with_sizes(table, found, printed)
+    place = sized.index[sized["column"] == "parameters"].tolist()
+    pd.testing.assert_frame_equal(sized.drop(index=place).reset_index(drop=True), table)
+    (record,) = sized.loc[place].to_dict("records")
+    assert place == [(table["row"] == "None").sum()]
+    assert (record["row"], record["paper"], record["seeds"], record["flag"]) == ("AT", 33.0, "", "")
+    assert not record["best"]
+    assert pd.isna([record[name] for name in ("n", "measured", "low", "high", "difference")]).all()
+    assert marked(sized, found)["absent"].tolist().count(True) == 1
+
+
+def test_a_summary_without_one_of_its_worst_cases_has_none(tmp_path):
+    numbers = measure(with_worst(tmp_path, ROWS, WORST))
+    assert set(numbers.worst["AT"]) == {"pgd", "mean", "union"}
+    kept = without(numbers, {("AT", "union"), ("AT", "clean")})
+    assert {row: set(cells) for row, cells in kept.worst.items()} == {
+        "None": {"pgd", "mean", "union"},
+        "AT": {"pgd", "mean"},
+    }
+
+
+def test_a_table_none_of_whose_worst_cases_are_there_has_their_columns(tmp_path):
+    layout = with_worst(tmp_path, ROWS, WORST)
+    found = partial_layout(layout, lacking("AT 0.csv", "None 0.csv"))
+    table = table_of(found.layout, PAPER, measure(found.layout))
+    shown = marked(table, found)
+    assert shown.columns.tolist()[-2 - len(WORST_COLUMNS) :] == ["absent", "worst_absent", *WORST_COLUMNS]
+    assert shown[list(WORST_NUMBERS)].isna().all(axis=None)
+    assert not shown[["weak", "worst_best"]].any(axis=None)
+    assert (shown["worst_flag"] == "").all()
+    assert shown["worst_absent"].tolist() == [False, True, True, True] * 2
 
 
 class Made:
