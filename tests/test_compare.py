@@ -60,17 +60,21 @@ def test_a_record_states_how_a_number_was_measured(summary: dict[str, Any]) -> N
 def test_a_record_has_its_worst_case_with_the_flags_of_both(tmp_path: Path) -> None:
     """Of sizes and cells that are not computed there is no record."""
     rows = {"None": {"clean": ["1" * 40], "pgd": ["1" * 20 + "0" * 20]}, "AT": {"clean": ["1" * 40]}}
+    rows["Guess"] = {"clean": ["0" * 40]}
     layout = with_worst(tmp_path, rows, {"None": ["1" + "0" * 39]}, title="A study")
     (tmp_path / "size.csv").write_text("parameters\n1500000\n")
     for row in layout["rows"]:
         row["history"] = str(tmp_path / "size.csv")
+    layout["rows"][2]["entries"] = {"clean": [{"attack": "clean"}]}
     audits = [audit_entry(tmp_path, **facts)["audit"] for facts in ({"zero_gradients": 1.0}, {"box_excess": 1.0})]
     layout["rows"][0]["audits"], layout["rows"][0]["worst"]["pgd"]["audits"] = {"pgd": audits}, audits
     paths = {kind: tmp_path / f"t.{ending}" for kind, ending in KINDS.items()}
     write_table(build_table(layout, PAPER), layout, **paths)
     found = build_summary({"study": layout}, {"study": paths["csv"]}, ENTRIES)
     places = [(one["row"], one["column"]) for one in found["records"]]
-    assert places == [("None", "clean"), ("None", "pgd"), ("None", "mean"), ("None", "union"), ("AT", "clean")]
+    columns = ("clean", "pgd", "mean", "union")
+    assert places == [*(("None", column) for column in columns), ("AT", "clean"), ("Guess", "clean")]
+    assert found["records"][-1]["flags"] == ["not above a constant answer", "model has learned nothing"]
     pgd, faults = record(found, "pgd"), ["bound broken", "masked gradient"]
     low, high = (round(limit, 4) for limit in wilson(2.5, 40))
     flags = ["not above a constant answer", *faults]
