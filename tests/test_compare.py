@@ -65,7 +65,7 @@ def test_a_record_has_its_worst_case_with_the_flags_of_both(tmp_path: Path) -> N
     (tmp_path / "size.csv").write_text("parameters\n1500000\n")
     for row in layout["rows"]:
         row["history"] = str(tmp_path / "size.csv")
-    layout["rows"][2]["entries"] = {"clean": [{"attack": "clean"}]}
+    layout["rows"][2]["entries"] = {"clean": [{"attack": "clean", "source": None, "target": "plain-s0"}]}
     audits = [audit_entry(tmp_path, **facts)["audit"] for facts in ({"zero_gradients": 1.0}, {"box_excess": 1.0})]
     layout["rows"][0]["audits"], layout["rows"][0]["worst"]["pgd"]["audits"] = {"pgd": audits}, audits
     paths = {kind: tmp_path / f"t.{ending}" for kind, ending in KINDS.items()}
