@@ -47,9 +47,11 @@ def test_a_record_states_verdicts_clips_seeds_and_what_would_decide(claims: list
 
 def test_runs_show_their_claims_side_by_side(claims, summary, tmp_path, capsys) -> None:
     mine, other = {**summary, "claims": claims}, {**copy.deepcopy(summary), "claims": claims[:1]}
-    status, out, err = compared(capsys, tmp_path, mine, other)
+    page = tmp_path / "page.html"
+    status, out, err = compared(capsys, tmp_path, mine, other, options=("--html", str(page)))
     assert (status, err) == (0, "")
-    assert "### Claims of the papers" in out
+    assert "\n\n### Claims of the papers" in out
+    assert "\n\n<h2>Claims of the papers</h2>" in page.read_text()
     _, text = [one for one in out.splitlines() if one.startswith("| Words")]
     cells = [cell.strip() for cell in text.split("|")[2:-1]]
     assert len(cells) == 4  # two attacks, two runs

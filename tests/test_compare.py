@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline_lib.reporting.compare import main
+from pipeline_lib.errors import PipelineError
+from pipeline_lib.reporting.compare import differing, laid_out, main, names_of, side_by_side, text_of
 from pipeline_lib.reporting.metrics import read_predictions, wilson
 from pipeline_lib.reporting.summary import build_summary, clips_digest, write_summary
 from pipeline_lib.reporting.table_files import write_table
@@ -129,6 +130,7 @@ def test_runs_are_laid_side_by_side(summary: dict[str, Any], tmp_path: Path, cap
     assert sum(line.startswith(("| None", "| Own")) for line in out.splitlines()) == 2
     assert "1.2†‡ [0.0, 12.9] sd 1.8" in out
     assert "A study" in page.read_text()
+    assert "<title>Results side by side</title>" in page.read_text()
 
 
 CHANGES = {
@@ -171,7 +173,56 @@ def test_a_source_that_is_another_model_has_to_be_the_same(summary, tmp_path, ca
     runs[1]["models"]["plain-s1"] = {"seed": 5}
     status, _, err = compared(capsys, tmp_path, *runs)
     assert status == 2
-    assert "source.seed 1 and 5" in err
+    assert "have different attacks: source.seed 1 and 5" in err
+
+
+def test_an_attack_that_only_one_run_has_is_named(summary) -> None:
+    other = copy.deepcopy(summary)
+    record(other, "pgd")["entries"][1]["source"] = "plain-s0"
+    with pytest.raises(PipelineError, match=r"a and b have different attacks: attack null and \{\"method\""):
+        side_by_side({"a": summary, "b": other})
+    with pytest.raises(PipelineError, match="b and a have different attacks: attack {.*} and null$"):
+        side_by_side({"b": other, "a": summary})
+
+
+def test_the_order_of_keys_makes_no_other_attack(summary) -> None:
+    turned = {**summary, "attacks": {"pgd": dict(reversed(ATTACK.items()))}}
+    assert side_by_side({"a": summary, "b": turned})["study"].shape == (1, 8)
+
+
+def test_the_first_key_that_differs_is_named() -> None:
+    assert differing({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}) == "b.c 2 and 3"
+    assert differing({"a": 1}, {"a": 1, "d": 2}) == "d null and 2"
+    assert differing({"a": {"b": 1}}, {"a": 5}) == 'a {"b": 1} and 5'
+    assert differing(5, {"a": 1}) == 'attack 5 and {"a": 1}'
+
+
+def test_numbers_that_a_run_lacks_are_empty(summary) -> None:
+    other = copy.deepcopy(summary)
+    for one in other["records"]:
+        one["row"] = "Own"
+    found = laid_out("study", {"a": summary, "b": other})
+    assert found.index.tolist() == ["None", "Own"]
+    assert found.loc["None", ["clean, b", "pgd, b"]].tolist() == found.loc["Own", ["clean, a", "pgd, a"]].tolist()
+    assert found.loc["Own", "clean, a"] == ""
+
+
+def test_marks_of_a_number(summary) -> None:
+    clean = record(summary, "clean") | {"sd": None}
+    interval = f"[{clean['low']:.1f}, {clean['high']:.1f}]"
+    low = "not above a constant answer"
+    texts = {flags: text_of(clean | {"flags": list(flags)}) for flags in ((), (low,), ("masked gradient",))}
+    assert texts == {
+        (): f"87.5 {interval}",
+        (low,): f"87.5\u2021 {interval}",
+        ("masked gradient",): f"87.5\u2020 {interval}",
+    }
+
+
+def test_runs_are_named_by_the_shortest_ending_that_no_other_has() -> None:
+    assert names_of(["/x/a.json", "/x/b.json"]) == ["a", "b"]
+    assert names_of(["/x/s.json", "/y/s.json"]) == ["x/s", "y/s"]
+    assert names_of(["/r/x/z/s.json", "/r/y/z/s.json", "/r/y/t.json"]) == ["x/z/s", "y/z/s", "r/y/t"]
 
 
 def test_files_that_are_no_summaries_and_one_file_are_refused(summary, tmp_path, capsys) -> None:

@@ -15,6 +15,7 @@ from pipeline_lib.reporting.front import compact, front_page, sections
 from pipeline_lib.reporting.marks import DAGGER, GUESS_MARK
 from pipeline_lib.reporting.selectors import NOTES
 from pipeline_lib.reporting.tables import build_table
+from pipeline_lib.reporting.used import HEADS, by_rule, time_asked
 from test_audit_table import audit_entry
 from test_tables import PAPER, layout_of
 
@@ -131,6 +132,14 @@ def test_the_costs_state_what_jobs_asked_for_and_used_by_rule(tmp_path: Path) ->
     assert rows[2:] == [["attack", "1", "0.01", "500", "1,000", "2.00", "0.6", ""]]
     assert "1 of 3 ended within these. The others asked for 1.10 to 2.00 times what they took." in cost
     assert "asked / used" not in rendered(tmp_path, [], [], used[3:])
+
+
+def test_jobs_whose_memory_or_time_is_not_known_are_left_out() -> None:
+    known = {"rule": "train", "seconds": 60.0, "peak_mb": 500.0, "asked_mb": 1000, "asked_minutes": None}
+    rows = [known | {"asked_by_used": 2.0}, known | {"rule": "attack", "peak_mb": None, "asked_by_used": None}]
+    assert by_rule(rows)["rule"].tolist() == ["train"]
+    assert by_rule(rows[1:]).columns.tolist() == by_rule([]).columns.tolist() == list(HEADS)
+    assert time_asked(rows) == ""
 
 
 def test_sections_are_read_back() -> None:

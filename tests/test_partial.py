@@ -259,6 +259,14 @@ def test_sets_that_are_not_made_are_in_the_audit_as_not_computed(tmp_path):
         assert text.count("not computed") > 20 * (1 + number)
 
 
+def test_a_set_of_several_clips_of_a_video_needs_its_predictions(tmp_path):
+    entry = audit_entry(tmp_path, end_loss=1 / 3) | {"clips_by_video": 2, "predictions": "p.csv"}
+    for lacks, verdict, loss in (("p.csv", "not computed", "not computed"), ("q.csv", "ok", "0.333333")):
+        write_partial_audit([entry], lacking(lacks), "About.", tmp_path)
+        (row,) = csv.DictReader((tmp_path / "audit-partial.csv").read_text().splitlines())
+        assert (row["verdict"], row["end_loss"]) == (verdict, loss)
+
+
 def test_bad_input_is_named_with_status_2(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["--configfile", "none.yaml"]) == 2
