@@ -156,6 +156,15 @@ def test_a_claim_needs_all_comparisons_to_hold_and_one_to_fail() -> None:
     assert p_values_of_claim([made(HIGHER, few, 0.4, 0.6), made(HIGHER, few, 0.4, 0.7)]) == (0.4, 1.0)
 
 
+def test_a_difference_of_one_clip_has_a_direction_though_its_p_is_one() -> None:
+    one, many = np.array([1.0] + [0.0] * 59), np.array([1.0] * 6 + [0.0] * 54)
+    found = found_of(HIGHER, cell("1" * 60), cell("1" * 59 + "0"))
+    assert (found.holds, found.fails) == (1.0, 1.0)
+    given = made(HIGHER, many, 0.2, 1.0)
+    assert samples([made(HIGHER, one, 1.0, 1.0), given], 0.05)["needed_clips"] == clips_needed(one, 0.05)
+    assert samples([made(HIGHER, -one, 1.0, 1.0), given], 0.05)["needed_clips"] == clips_needed(-one, 0.05 / 2)
+
+
 def test_a_claim_is_decided_below_the_level() -> None:
     few = np.array([1.0] * 2 + [0.0] * 58)
     one: Any = SimpleNamespace(per_clip=few, low=0.0, high=7.0, n=60, seeds=(0, 2))

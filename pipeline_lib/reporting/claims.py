@@ -132,7 +132,8 @@ def deciding(findings: Sequence[Finding]) -> Finding:
 
 def samples(findings: Sequence[Finding], level: float) -> dict[str, int | None]:
     """Return the numbers of clips and of seeds that would decide a claim, if the differences stay as they are."""
-    against = [one for one in findings if one.fails < one.holds]
+    # By the difference: the p-values of a single clip are 1 in both directions.
+    against = [one for one in findings if surplus(one.comparison, one.difference) < 0]
     ways = {"needed_clips": clips_that_decide, "needed_seeds": seeds_that_decide}
     if against:  # one of them is enough
         return {key: smallest([way(one, level / len(findings)) for one in against]) for key, way in ways.items()}
