@@ -149,7 +149,7 @@ def test_larger_bounds_that_leave_more():
     assert found[0].sentence == "A larger bound leaves more clips correct: 46.7 against 16.7 % of the same 30 clips."
     assert found[1].sentence == "A larger bound leaves more clips correct: 40.0 against 6.7 % of the same 30 clips."
     assert found[2].sentence.startswith("40.0 % is left at the largest bound, at which every clip can become any")
-    clips = ((5, 30), (4, 100), (1, 30))
+    clips = ((5, 30), (8, 100), (1, 30))
     bounds = [part(GROWING, share(*count), f"bound {i}", i) for i, count in enumerate(clips)]
     assert list(checks.of_strength([white, *bounds], {})) == []  # 0.6 % is the lower limit of one of 30
 
