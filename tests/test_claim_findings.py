@@ -157,7 +157,7 @@ def test_a_claim_needs_all_comparisons_to_hold_and_one_to_fail() -> None:
 
 
 def test_a_difference_of_one_clip_has_a_direction_though_its_p_is_one() -> None:
-    one, many = np.array([1.0] + [0.0] * 59), np.array([1.0] * 6 + [0.0] * 54)
+    one, many = np.array([1.0] + [0.0] * 119), np.array([1.0] * 12 + [0.0] * 108)
     found = found_of(HIGHER, cell("1" * 60), cell("1" * 59 + "0"))
     assert (found.holds, found.fails) == (1.0, 1.0)
     given = made(HIGHER, many, 0.2, 1.0)
