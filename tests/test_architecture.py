@@ -78,6 +78,11 @@ def test_files_and_functions_stay_short():
                 assert node.end_lineno - node.lineno < 40, f"{path.name}: {node.name}"
 
 
+def test_files_of_tests_stay_short():
+    for path in Path(__file__).parent.glob("*.py"):
+        assert path.read_text().count("\n") <= 400, path
+
+
 def test_rules_hold_no_logic():
     """What they share is short, and the rules themselves define no functions."""
     rules = PACKAGE.parent / "workflow/rules"

@@ -143,3 +143,30 @@ def test_momentum_is_the_part_of_the_last_direction_that_is_kept(momentum, end):
 
     made = attack(peak, torch.full((1, 3, 1, 2, 2), 0.5), [torch.Generator()])
     torch.testing.assert_close(made, torch.full_like(made, end))
+
+
+def test_the_projection_onto_an_l1_ball_in_a_box_is_the_nearest_point():
+    source = torch.Generator().manual_seed(0)
+    delta = torch.randn(4, 3, 2, 8, 8, generator=source, dtype=torch.float64)
+    ample = torch.full_like(delta, 0.5)
+    small = 0.01 * delta
+    torch.testing.assert_close(onto_l1_ball_in_box(small, ample, 1.0), onto_l1_ball(small, 1.0))
+    center = torch.randint(0, 256, delta.shape, generator=source).double() / 255
+    found = onto_l1_ball_in_box(delta, center, 5.0)
+    moved = center + found
+    assert moved.min() >= 0
+    assert moved.max() <= 1 + 1e-12
+    torch.testing.assert_close(found.abs().flatten(1).sum(1), torch.full((4,), 5.0, dtype=torch.float64))
+    # Optimal: no other point of the set is in the direction of what was cut off (a variational inequality).
+    for seed in range(20):
+        other = torch.rand(delta.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - center
+        other = other * (5.0 / other.abs().flatten(1).sum(1)).clamp_max(1).view(-1, 1, 1, 1, 1)
+        assert (((delta - found) * (other - found)).flatten(1).sum(1) < 1e-6).all()
+
+
+def test_a_unit_vector_is_exact_at_every_scale():
+    reference = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = reference / reference.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    for size in (1e-37, 1e-20, 1.0, 1e30):
+        torch.testing.assert_close(unit((size * reference).float(), (1, 2, 3)).double(), expected, rtol=1e-5, atol=1e-6)
+    assert unit(torch.zeros(2, 3), (1,)).tolist() == torch.zeros(2, 3).tolist()

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import tiny
 from attack_cases import five_classes, linear_in, of_attacks, weights_like
 from oracles import oracle
 from pipeline_lib.attacks import (
@@ -30,17 +29,12 @@ from pipeline_lib.attacks import (
     craft,
 )
 from pipeline_lib.attacks.goal_loss import goal_loss
-from pipeline_lib.attacks.norms import l2_norm, of_clip
-from pipeline_lib.attacks.square_search import InL2Ball, odd
-from pipeline_lib.attacks.squares import boxes, corners, lengths_of
 from pipeline_lib.configuration.entries import resolve
 from pipeline_lib.entries.building import build
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.evaluation.recording import RecordedLoss
 from pipeline_lib.jobs.costs import passes
 from pipeline_lib.randomness.draws import drawing, present_generators
 from pipeline_lib.randomness.generators import clip_generators
-from sets import attacked, rows_of
 
 DRAW = torch.Generator().manual_seed(0)
 VIDEOS = torch.randint(0, 256, (4, 3, 2, 6, 6), generator=DRAW) / 255
@@ -247,61 +241,6 @@ def test_batches_and_their_order_change_nothing(network, perturbation, options):
     assert torch.equal(shuffled, whole[order])
 
 
-def test_a_clip_that_falls_takes_no_more_queries(network):
-    labels = network(MANY).argmax(1)
-    labels[:9] = (labels[:9] + 1) % 5
-    counts = []
-
-    def counted(clips: Tensor) -> Tensor:
-        counts.append(len(clips))
-        return network(clips)
-
-    attack = square(LINF, 30)
-    loss = goal_loss(counted, MANY, labels, Margin(), exact=network)
-    found = run(attack, loss, MANY)
-    assert len(counts) == 30
-    assert counts == sorted(counts, reverse=True)
-    assert counts[1] <= 51
-    # Each clip that is given up fools the network in both forms, and each that is left is correct in one of them.
-    fallen = (network(found).argmax(1) != labels) & (network(attack.quantize(found, MANY)).argmax(1) != labels)
-    assert counts[-1] <= 60 - counts[0] + int((~fallen).sum()) + 5
-    assert 0 < (~fallen).sum() < 51
-
-
-def test_every_query_is_recorded_and_needs_the_answers_of_the_network_only(network):
-    """On the lattice, the clips of each query are those that the earlier ones left correct."""
-    labels = network(MANY).argmax(1)
-    counts = []
-
-    def answers(clips: Tensor) -> Tensor:
-        """As of a service: no graph, and no gradient."""
-        counts.append(len(clips))
-        return network(clips.detach()).detach()
-
-    loss = goal_loss(answers, MANY, labels, Margin(), exact=network)
-    recorded = RecordedLoss(answers, labels)
-    loss.kept = recorded.kept
-    attack = square(AdditiveLinf(epsilon=16 / 255, step_size=0.01), 30)
-    found = run(attack, loss, MANY)
-    correct = [int(answer.sum()) for answer in recorded.correct]
-    assert [60, *correct[:-1]] == counts[:30]
-    assert correct[-1] == int((network(found).argmax(1) == labels).sum()) < 50
-    assert torch.equal(found, craft(network, MANY, labels, attack))
-
-
-def test_its_set_has_the_curve_of_accuracy_over_queries(made, tmp_path):
-    wide = {"perturbation": tiny.PGD["perturbation"] | {"epsilon": 100 / 255}}
-    entry = {"method": "pipeline_lib.attacks.square:Square", "inside": tiny.PGD | wide, "queries": 12}
-    out = attacked(made, tmp_path, entry)
-    (audit,), trace = rows_of(out / "audit.csv"), rows_of(out / "trace.csv")
-    accuracies = [float(row["accuracy"]) for row in trace]
-    assert [int(row["step"]) for row in trace] == [*range(13)]  # some clips withstand all queries
-    assert int(audit["iterations"]) == 12
-    assert accuracies[0] == float(audit["clean_accuracy"])
-    assert accuracies[-1] == float(audit["live_accuracy"]) < accuracies[0]
-    assert accuracies == sorted(accuracies, reverse=True)
-
-
 def test_without_a_gradient_it_finds_what_pgd_does_not(network):
     class Stepped(nn.Module):
         """Its gradient is zero everywhere."""
@@ -421,23 +360,3 @@ def test_its_entry_names_the_attack_whose_set_it_is():
     first = Ascent(perturbation=AdditiveLinf(epsilon=8 / 255, step_size=2 / 255), steps=3)
     assert build(resolved) == Strongest(attacks=[first, Square(inside=first, queries=500)])
     assert passes(resolved, (1, 32, 32)) == 1 + 4 + 251
-
-
-@pytest.mark.parametrize("radius", [0.5, 3.0])
-@pytest.mark.parametrize("length", [0.3, 1.0])
-def test_a_query_in_an_l2_ball_changes_two_squares_and_uses_the_whole_radius(radius, length):
-    """The changed square gets the length of both, and what the change lacked to the radius: no other pixel changes."""
-    clips, uniform = torch.zeros(3, 3, 4, 8, 8), torch.Generator().manual_seed(5)
-    draws = torch.rand(3, 1, 2 * 3 + 4, generator=uniform)
-    search = InL2Ball(
-        clips=clips, radius=radius, project=lambda made, clean: made, tiles=torch.rand(3, 25, 4), draws=draws
-    )
-    change = torch.randn(clips.shape, generator=uniform)
-    best = change / l2_norm(change, of_clip(change)) * radius * length
-    found = search.following(best, 0, 0.1)
-    torch.testing.assert_close(found.flatten(1).norm(dim=1), torch.full((3,), radius))
-    lengths = odd(lengths_of(0.1, clips.shape[2:]), clips.shape[2:])
-    first, second = (corners(draws[:, 0, at : at + 3], lengths, clips.shape[2:]) for at in (0, 3))
-    touched = boxes(first, lengths, clips.shape[2:]) | boxes(second, lengths, clips.shape[2:])
-    torch.testing.assert_close(found * ~touched, best * ~touched)
-    assert (found != best).flatten(1).any(1).all()

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from pipeline_lib.attacks.norms import l2_norm, of_clip
 from pipeline_lib.attacks.square_search import BetweenEnds, InL2Ball, odd, pyramid, shifted, signed_pyramids
-from pipeline_lib.attacks.squares import InRegion, lengths_of
+from pipeline_lib.attacks.squares import InRegion, boxes, corners, lengths_of
 
 # Sums of 1 / k^2 from the distance to the center, of three and of five pixels.
 NEAR, FAR = 1 + 1 / 4, 1 / 4
@@ -140,3 +141,23 @@ def test_a_search_for_some_of_the_clips_is_the_part_of_all(make):
     assert torch.equal(some.first(), search.first()[rows])
     best = search.first()
     assert torch.equal(some.following(best[rows], 1, 0.2), search.following(best, 1, 0.2)[rows])
+
+
+@pytest.mark.parametrize("radius", [0.5, 3.0])
+@pytest.mark.parametrize("length", [0.3, 1.0])
+def test_a_query_in_an_l2_ball_changes_two_squares_and_uses_the_whole_radius(radius, length):
+    """The changed square gets the length of both, and what the change lacked to the radius: no other pixel changes."""
+    clips, uniform = torch.zeros(3, 3, 4, 8, 8), torch.Generator().manual_seed(5)
+    draws = torch.rand(3, 1, 2 * 3 + 4, generator=uniform)
+    search = InL2Ball(
+        clips=clips, radius=radius, project=lambda made, clean: made, tiles=torch.rand(3, 25, 4), draws=draws
+    )
+    change = torch.randn(clips.shape, generator=uniform)
+    best = change / l2_norm(change, of_clip(change)) * radius * length
+    found = search.following(best, 0, 0.1)
+    torch.testing.assert_close(found.flatten(1).norm(dim=1), torch.full((3,), radius))
+    lengths = odd(lengths_of(0.1, clips.shape[2:]), clips.shape[2:])
+    first, second = (corners(draws[:, 0, at : at + 3], lengths, clips.shape[2:]) for at in (0, 3))
+    touched = boxes(first, lengths, clips.shape[2:]) | boxes(second, lengths, clips.shape[2:])
+    torch.testing.assert_close(found * ~touched, best * ~touched)
+    assert (found != best).flatten(1).any(1).all()
