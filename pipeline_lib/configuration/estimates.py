@@ -94,8 +94,10 @@ class Estimates:
     def _cost(self, dataset: str, target: str, passes: Passes, clips: float, at_once: float) -> dict[str, float]:
         """What a target computes in passes of clips: the fields `COMPUTED` of `Work`."""
         outside = self._once(("outside", dataset, target), lambda: self._outside(dataset, target))
-        whole = cost_of(passes, self.counted(dataset, target), outside, clips, at_once)
-        network = cost_of(passes, self.counted_alone(dataset, split_target(target)[0]), outside, clips, at_once)
+        model = split_target(target)[0]
+        alone = self._once(("alone", dataset, model), lambda: self.counted_alone(dataset, model))
+        both = self.counted(dataset, target), alone
+        whole, network = (cost_of(passes, counts, outside, clips, at_once) for counts in both)
         return whole | {f"transform_{name}": whole[name] - network[name] for name in ("operations", "elements")}
 
     def _outside(self, dataset: str, target: str) -> float:
