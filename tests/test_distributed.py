@@ -1,5 +1,6 @@
 """Several processes (gloo) that train one network: what one process computes, and an end when one of them dies."""
 
+import atexit
 import csv
 import os
 import signal
@@ -185,6 +186,27 @@ def test_an_error_is_told_before_those_that_it_causes(caplog):
         run_in_processes(f"{__name__}:fail_in_the_second", {}, count=2, device=torch.device("cpu"), stop=lambda: False)
     assert "in fail_in_the_second" in caplog.text
     assert children() == []
+
+
+def abort_at_the_end_of_the_interpreter(processes: Processes, device: torch.device) -> None:
+    """As gloo's threads do now and then."""
+    atexit.register(os.abort)
+    processes.summed([1.0])
+
+
+def test_a_process_that_has_finished_does_not_fail_at_its_end():
+    target = f"{__name__}:abort_at_the_end_of_the_interpreter"
+    run_in_processes(target, {}, count=2, device=torch.device("cpu"), stop=lambda: False)
+
+
+def abort(processes: Processes, device: torch.device) -> None:
+    os.abort()
+
+
+def test_the_place_where_a_process_was_aborted_is_in_the_log(caplog):
+    with pytest.raises(PipelineError, match="was killed by signal 6"):
+        run_in_processes(f"{__name__}:abort", {}, count=2, device=torch.device("cpu"), stop=lambda: False)
+    assert "in abort" in caplog.text
 
 
 def fit_with_little_memory(**given) -> None:

@@ -63,7 +63,9 @@ def _log_file() -> str:
 
 def _start(call: dict[str, Any]) -> subprocess.Popen:
     # The pipe to its standard input is open until this process ends.
-    command = [sys.executable, "-c", "from pipeline_lib.training.workers import work; work()", json.dumps(call)]
+    # faulthandler writes where in Python a process is that is aborted by its libraries.
+    work = "from pipeline_lib.training.workers import work; work()"
+    command = [sys.executable, "-X", "faulthandler", "-c", work, json.dumps(call)]
     with _errors(Path(call["folder"]), call["rank"]).open("w") as errors:
         return subprocess.Popen(
             command,
@@ -140,17 +142,21 @@ def work() -> None:
             getattr(importlib.import_module(module), name)(**call["arguments"], device=device, processes=processes)
     except BaseException as error:
         _leave(error)
+    _leave(None)
 
 
-def _leave(error: BaseException) -> NoReturn:
-    """Ends this process at once: destroying the group may wait for processes that wait for this one."""
+def _leave(error: BaseException | None) -> NoReturn:
+    """Ends this process at once, without the interpreter's own end: after an error, destroying the group may wait for
+    processes that wait for this one; and gloo's threads abort the process if they release a tensor during that end
+    (https://github.com/pytorch/pytorch/pull/179291)."""
+    status = 0 if error is None else _status(error)
     if isinstance(error, PipelineError):
         print(" ".join(str(error).split()), file=sys.stderr)
-    elif not isinstance(error, SystemExit) or error.code != STOPPED:
+    elif status not in (0, STOPPED):
         traceback.print_exception(error)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(_status(error))
+    os._exit(status)
 
 
 def _status(error: BaseException) -> int:
