@@ -115,7 +115,7 @@ def test_facts_of_a_folder_are_names_and_sizes_at_any_depth(tmp_path):
     assert before["files"] == 1
 
 
-def test_facts_of_listed_files_change_with_name_size_and_time_and_with_no_other_file(tmp_path):
+def test_facts_of_listed_files_change_with_name_and_content_and_with_no_other_file(tmp_path):
     (tmp_path / "A").mkdir()
     for name in ("A/1", "A/2", "A/unlisted"):
         (tmp_path / name).write_text(name)
@@ -124,6 +124,9 @@ def test_facts_of_listed_files_change_with_name_size_and_time_and_with_no_other_
     (tmp_path / "A/unlisted").write_text("other")
     assert listed_facts(tmp_path, ["A/1", "A/2", "B/missing"]) == facts
     os.utime(tmp_path / "A/1", ns=(1, 1))
+    assert listed_facts(tmp_path, ["A/1", "A/2", "B/missing"]) == facts
+    assert listed_facts(tmp_path, ["A/1", "A/2", "A/missing"]) != facts
+    (tmp_path / "A/1").write_text("new")  # of the same size
     assert listed_facts(tmp_path, ["A/1", "A/2", "B/missing"]) != facts
 
 

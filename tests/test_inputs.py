@@ -1,6 +1,7 @@
 """What jobs read, where it depends on the configuration; and what they depend on besides files."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,8 @@ def test_a_replaced_video_is_decoded_again_and_only_what_depends_on_it_runs(tmp_
     given = {"datasets": {"synthetic": {"render": None, "root": str(root)}}}
     pretend_finished(project, given)
     assert plan(project, given) == set()
+    shutil.copytree(root, tmp_path / "elsewhere", copy_function=shutil.copyfile)  # with other times
+    assert plan(project, {"datasets": {"synthetic": {"render": None, "root": str(tmp_path / "elsewhere")}}}) == set()
     videos["test"][0].write_text("the whole video")
     jobs = plan(project, given)
     assert {job for job in jobs if job[0] in ("decode", "train", "learn")} == {("decode", "synthetic", "test")}

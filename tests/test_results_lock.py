@@ -13,7 +13,7 @@ from snakemake.persistence.file import FilePersistence
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs import forcing, results_lock
-from pipeline_lib.jobs.planning import SNAKEMAKE
+from pipeline_lib.jobs.logs import SNAKEMAKE
 from pipeline_lib.jobs.runs import run_folder
 
 HOLD = """
@@ -45,7 +45,7 @@ def test_a_second_workflow_is_refused_and_told_who_has_the_results(tmp_path, oth
 def test_the_workflow_says_so_in_one_line_and_ends(tmp_path, other, caplog):
     with pytest.raises(SystemExit) as end:
         results_lock.hold_or_exit(tmp_path, 0)
-    (line,) = [record.getMessage() for record in caplog.records if record.name == SNAKEMAKE]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == SNAKEMAKE.name]
     assert end.value.code == 1
     assert f"process {other.pid} on" in line
     assert "\n" not in line

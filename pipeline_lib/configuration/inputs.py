@@ -14,7 +14,7 @@ from pipeline_lib.configuration.targets import GENERATOR, MEMBERS, split_target
 from pipeline_lib.entries.building import build, load
 from pipeline_lib.entries.facts import learning_of
 from pipeline_lib.errors import PipelineError
-from pipeline_lib.provenance.file_facts import given_facts, listed_facts
+from pipeline_lib.provenance.file_facts import content_facts, listed_facts
 
 
 @contextmanager
@@ -70,7 +70,7 @@ class Inputs:
         with wrong_root(dataset):
             items = [] if getattr(lists, "in_lists", False) else [item.path for item in lists.read(root, split)]
             return {
-                "lists": {path.name: given_facts(path) for path in lists.list_files(root, split)},
+                "lists": {path.name: content_facts(path) for path in lists.list_files(root, split)},
                 "files": listed_facts(lists.video_root(root), items),
             }
 

@@ -102,7 +102,7 @@ class Jobs:
         return self.described("download", "download", dataset, {"entry": entry}, [entry], {}, outputs)
 
     def decode(self, dataset: str, split: str) -> Description:
-        """The folder of a data set is left out: its files count, by name, size and time of modification."""
+        """The folder of a data set is left out: its files count, by name and content."""
         entry = parameters.clip_entry(self.plan, dataset)
         given = "root" in self.plan["datasets"][dataset]
         return self.described(

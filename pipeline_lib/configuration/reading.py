@@ -17,6 +17,7 @@ from pipeline_lib.configuration.stacking import effective_config
 from pipeline_lib.configuration.structure import Schema, with_defaults
 from pipeline_lib.configuration.studies import used_cells
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance.content_digests import DIGESTS, store_in
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = "workflow/schemas/config.schema.yaml"
@@ -34,6 +35,7 @@ def jobs_of(config: Mapping[str, Any], schema: Schema, root: Path) -> Jobs:
         if is_given(name):
             check_set_file(plan["sets"][name], attack, attack_entry(plan, attack))
     paths = Paths(config["results"])
+    DIGESTS.keep_in(store_in(config["results"]))
     layouts = Layouts(plan, paths, config["note"], given_claims(config["claims"], root / "resources/paper"))
     _ = layouts.claims  # their cells have to exist
     return Jobs(plan, paths, layouts, config["evaluation"], root, config["check"])

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOGGER = logging.getLogger("pipeline_lib")
+SNAKEMAKE = logging.getLogger("snakemake.logging")  # of a plan, which has no log; its handler does not format
 LINE_EVERY_SECONDS = 10.0
 
 

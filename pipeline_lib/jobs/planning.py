@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline_lib.configuration.jobs import SAME, Jobs
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.jobs.logs import SNAKEMAKE
 from pipeline_lib.jobs.sharing import PlainRun, Sharing, has_failed, sharing_of
 from pipeline_lib.jobs.snakemake_checks import (
     accept_times_of_the_future,
@@ -32,7 +33,6 @@ from pipeline_lib.provenance.comparison import (
 )
 from pipeline_lib.provenance.descriptions import Description, Identities, below
 
-SNAKEMAKE = "snakemake.logging"  # the name of its logger
 REPORTED, LONGEST_VALUE = 3, 60
 HOW_MADE = {
     NO_IDENTITY: "have no identity: they are of an earlier version, were copied without `identities`, or it is damaged",
@@ -198,10 +198,9 @@ def _is_summary(results: str, record: str) -> bool:
 
 def report_once(text: Callable[[], str | None]) -> None:
     """Logs a text when the graph of jobs is complete: before Snakemake's own overview of it."""
-    logger = logging.getLogger(SNAKEMAKE)
-    for filter_ in [one for one in logger.filters if isinstance(one, _Report)]:
-        logger.removeFilter(filter_)  # of an earlier plan in this process
-    logger.addFilter(_Report(text))
+    for filter_ in [one for one in SNAKEMAKE.filters if isinstance(one, _Report)]:
+        SNAKEMAKE.removeFilter(filter_)  # of an earlier plan in this process
+    SNAKEMAKE.addFilter(_Report(text))
 
 
 class _Report(logging.Filter):
@@ -212,9 +211,8 @@ class _Report(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         event = getattr(record, "event", None)
         if getattr(event, "name", None) == "RUN_INFO" or str(record.msg).startswith("Nothing to be done"):
-            logger = logging.getLogger(SNAKEMAKE)
-            logger.removeFilter(self)
+            SNAKEMAKE.removeFilter(self)
             text = self.text()
             if text:
-                logger.info(text)
+                SNAKEMAKE.info(text)
         return True

@@ -1,12 +1,11 @@
 """The lock of a folder of results: one workflow at a time makes results in it, from any clone and any machine."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.locks import Release, holder_of, try_lock, wait_for
-from pipeline_lib.jobs.planning import SNAKEMAKE
+from pipeline_lib.jobs.logs import SNAKEMAKE
 
 NAME = ".workflow.lock"
 SNAKEMAKE_LOCKS = "locks"  # a folder in `.snakemake`
@@ -34,7 +33,7 @@ def hold_or_exit(results: Path, limit: float) -> None:
     try:
         hold(results, limit)
     except PipelineError as error:
-        logging.getLogger(SNAKEMAKE).error(str(error))  # its handler does not format
+        SNAKEMAKE.error(str(error))
         raise SystemExit(1) from None
 
 

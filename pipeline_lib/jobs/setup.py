@@ -22,6 +22,7 @@ from pipeline_lib.jobs.logs import LOGGER
 from pipeline_lib.jobs.planning import Planning
 from pipeline_lib.jobs.run_files import write_run_files
 from pipeline_lib.jobs.scheduling import remove_default_rate_limit
+from pipeline_lib.provenance.content_digests import DIGESTS
 
 NEW_OBJECTS = 20_000  # until Python looks for garbage among them; its default is 700
 
@@ -97,6 +98,7 @@ class WorkflowRun:
 
     def begin(self, planning: Planning) -> None:
         """At the start of the first job, in the main process."""
+        DIGESTS.save()
         forcing.mark(self.results, planning.forced_identities())
         sharing.write_shared(self.results, planning.shared())
         write_run_files(self.results, self.config)

@@ -4,12 +4,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.provenance.content_digests import DIGESTS
 from pipeline_lib.provenance.fingerprints import file_digest
 
 WHOLE_BYTES = 1_000_000
@@ -68,62 +68,46 @@ def content_facts(path: Path) -> dict[str, Any]:
     """Size and digest of a file given by the user. Raises PipelineError if it cannot be read."""
     try:
         found = path.stat()
-        return {"size": found.st_size, "sha256": _digest_at(path, found.st_size, found.st_mtime_ns)}
+        path.open("rb").close()
     except OSError as error:
         raise PipelineError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def given_facts(path: Path) -> dict[str, Any]:
-    """Facts about a file given by the user: of a larger one than WHOLE_BYTES its size and time of modification."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise PipelineError(f"{path} cannot be read: {error.strerror}") from None
-    return (
-        {"size": found.st_size, "mtime_ns": found.st_mtime_ns} if found.st_size > WHOLE_BYTES else content_facts(path)
-    )
-
-
-@cache
-def _digest_at(path: Path, size: int, mtime_ns: int) -> str:
-    return file_digest(path)
+    place = str(path.absolute())
+    return {"size": found.st_size, "sha256": DIGESTS.of({place: found})[place]}
 
 
 def listed_facts(folder: Path, paths: Iterable[str]) -> dict[str, Any]:
-    """Number, size and digest of listed files below a folder, by name, size and time of modification; no file is read.
+    """Number, size and digest of listed files below a folder, by name and content.
 
-    A path may continue below a file: it is then a record of this file. A file that does not exist has no size.
+    A path may continue below a file: it is then a record of this file. A file that does not exist, or that cannot be
+    read, has no content.
     """
     names: dict[str, set[str]] = {}
     for path in paths:
         parent, _, name = path.rpartition("/")
         names.setdefault(parent, set()).add(name)
-    lines = [line for parent in sorted(names) for line in _listing(folder, parent, names[parent])]
-    sizes = [size for _, size, _ in lines if size is not None]
-    listing = "".join(f"{path}\0{size}\0{mtime_ns}\n" for path, size, mtime_ns in lines)
-    return {"files": len(sizes), "size": sum(sizes), "sha256_of_names_sizes_times": _sha256(listing)}
+    files = [file for parent in sorted(names) for file in _listing(folder, parent, names[parent])]
+    head = f"{folder.absolute()}/"
+    contents = DIGESTS.of({head + path: found for path, found in files if found})
+    listing = "".join(f"{path}\0{contents.get(head + path)}\n" for path, _ in files)
+    sizes = [found.st_size for _, found in files if found]
+    return {"files": len(sizes), "size": sum(sizes), "sha256_of_names_and_contents": _sha256(listing)}
 
 
-def _listing(folder: Path, parent: str, names: set[str]) -> list[tuple[str, int | None, int | None]]:
-    """Path, size and time of modification of files in one folder."""
+def _listing(folder: Path, parent: str, names: set[str]) -> list[tuple[str, os.stat_result | None]]:
+    """Path and state of files in one folder."""
     try:
         with os.scandir(folder / parent) as entries:
             found = {entry.name: entry.stat() for entry in entries if entry.name in names}
     except NotADirectoryError:  # records of one file
-        whole = (folder / parent).stat()
-        return [(parent, whole.st_size, whole.st_mtime_ns)]
+        return [(parent, (folder / parent).stat())]
     except FileNotFoundError:
         found = {}
     prefix = f"{parent}/" if parent else ""
     return [line for name in sorted(names) for line in _lines(folder, prefix + name, found.get(name))]
 
 
-def _lines(folder: Path, path: str, found: os.stat_result | None) -> list[tuple[str, int | None, int | None]]:
+def _lines(folder: Path, path: str, found: os.stat_result | None) -> list[tuple[str, os.stat_result | None]]:
     """A listed file, or the files of a listed folder (a video as a folder of frames)."""
     if found is None or not stat.S_ISDIR(found.st_mode):
-        return [_line(path, found)]
-    return [_line(name, one) for name, one in sorted(_files_below(str(folder / path), f"{path}/"), key=itemgetter(0))]
-
-
-def _line(path: str, found: os.stat_result | None) -> tuple[str, int | None, int | None]:
-    return (path, found.st_size, found.st_mtime_ns) if found else (path, None, None)
+        return [(path, found)]
+    return sorted(_files_below(str(folder / path), f"{path}/"), key=itemgetter(0))
