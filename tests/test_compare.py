@@ -211,11 +211,14 @@ def test_marks_of_a_number(summary) -> None:
     clean = record(summary, "clean") | {"sd": None}
     interval = f"[{clean['low']:.1f}, {clean['high']:.1f}]"
     low = "not above a constant answer"
-    texts = {flags: text_of(clean | {"flags": list(flags)}) for flags in ((), (low,), ("masked gradient",))}
+    nothing = "model has learned nothing"
+    marked = ((), (low,), ("masked gradient",), (low, nothing))
+    texts = {flags: text_of(clean | {"flags": list(flags)}) for flags in marked}
     assert texts == {
         (): f"87.5 {interval}",
         (low,): f"87.5\u2021 {interval}",
         ("masked gradient",): f"87.5\u2020 {interval}",
+        (low, nothing): f"87.5\u2021 {interval} \u00a7",
     }
 
 

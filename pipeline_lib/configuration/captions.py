@@ -12,7 +12,7 @@ from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.files import files_in
 from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.layout_keys import worst_of
-from pipeline_lib.configuration.targets import split_target
+from pipeline_lib.configuration.targets import entry_of, split_target
 from pipeline_lib.entries.phrases import Phrases, given_fields, plain_words
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.provenance.file_facts import content_facts
@@ -79,7 +79,7 @@ def shown(dataset: str, cells: Iterable[Mapping[str, Any]], others: Iterable[str
 
 def _source(source: str) -> str:
     """The model that an attack was made on, or the name of a set that the user gives."""
-    return source if is_given(source) else _name(split_target(source)[0])
+    return source if is_given(source) else entry_of(split_target(source)[0])
 
 
 def in_words(what: Shown, plan: Plan) -> str:
@@ -160,8 +160,8 @@ def _word(path: Sequence[str]) -> str:
 def _models(models: Sequence[str], plan: Plan, names: Mapping[str, str]) -> Iterator[str]:
     """Each model with defense, training and first weights; networks once, with the models that have them."""
     phrases = Phrases(shown=given_fields, names=names)
-    first = {_name(model): plan["models"][model] for model in reversed(models)}
-    first = {name: first[name] for name in dict.fromkeys(map(_name, models))}
+    first = {entry_of(model): plan["models"][model] for model in reversed(models)}
+    first = {name: first[name] for name in dict.fromkeys(map(entry_of, models))}
     networks: dict[str, list[str]] = {}
     for name, model in first.items():
         networks.setdefault(phrases(model["network"]), []).append(name)
@@ -176,15 +176,10 @@ def _training(model: Plan) -> str:
     epochs, initial = model["training"]["epochs"], model["initial"]
     words = f"{epochs} epochs" if epochs else "not trained"
     if isinstance(initial, str):
-        return f"{words} from {_name(initial)}"
+        return f"{words} from {entry_of(initial)}"
     if initial:
         path = Path(initial["file"])
         # A plan may be made without the weights; the job that needs them reports that they are missing.
         digest = f", SHA-256 {content_facts(path)['sha256'][:DIGEST]}" if path.is_file() else ""
         return f"{words} from {path.name}{digest}"
     return words
-
-
-def _name(model: str) -> str:
-    """The name of a model without its seed."""
-    return model.rpartition("-s")[0]

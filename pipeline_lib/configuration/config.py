@@ -23,7 +23,7 @@ from pipeline_lib.configuration.structure import Schema, check_structure, withou
 from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
 from pipeline_lib.configuration.supported import check_supported
 from pipeline_lib.configuration.sweeps import written_out
-from pipeline_lib.configuration.targets import GENERATOR, INITIAL, MEMBERS, branch_attacks
+from pipeline_lib.configuration.targets import GENERATOR, INITIAL, MEMBERS, branch_attacks, entry_of, model_name
 from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
 from pipeline_lib.entries.facts import (
     field_named_by,
@@ -103,7 +103,7 @@ def _check_interfaces(plan: Mapping[str, Any]) -> None:
         passes(plan["models"][model]["defense"], ANY_SHAPE)
         for transform in transforms_of(plan["models"][model]["defense"]):
             seconds_outside(transform, ANY_SHAPE)
-        check_supported(f"models.{model.rpartition('-s')[0]}.defense", plan["models"][model]["defense"])
+        check_supported(f"models.{entry_of(model)}.defense", plan["models"][model]["defense"])
 
 
 def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str, dict]]:
@@ -114,7 +114,7 @@ def _models(config: Mapping[str, Any], sections: Sections) -> Iterator[tuple[str
     for name, entry in config["models"].items():
         for seed in seeds_of_entry(entry, config):
             try:
-                yield f"{name}-s{seed}", _model(name, entry, seed, config, resolved)
+                yield model_name(name, seed), _model(name, entry, seed, config, resolved)
             except PipelineError:
                 if name in named:
                     raise

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline_lib.configuration.initial_weights import initial_of
 from pipeline_lib.configuration.messages import fail, lookup
-from pipeline_lib.configuration.targets import INITIAL, MEMBERS, views
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS, entry_and_seed, views
 from pipeline_lib.entries.methods import METHODS
 
 ENSEMBLE, MEMBER = (f"pipeline_lib.models.ensemble:{name}" for name in ("Ensemble", "Member"))
@@ -34,7 +34,7 @@ def ensemble_of(
         if MEMBERS in lookup(here, member, config["models"], "model"):
             raise fail(here, f"{member!r} is an ensemble: name its members")
         members.append(str(initial_of(here, name, member, seed, config)))
-    models = [resolved(*_split(member)) for member in members]
+    models = [resolved(*entry_and_seed(member)) for member in members]
     for i, model in enumerate(models):
         if None not in views(model):
             raise fail(f"{where}.{MEMBERS}[{i}]", f"{members[i]} has branches: an ensemble needs a model that selects")
@@ -46,9 +46,3 @@ def ensemble_of(
         "seed": seed,
         MEMBERS: members,
     } | dict.fromkeys(INITIAL)
-
-
-def _split(model: str) -> tuple[str, int]:
-    """The entry and the seed of a model's name."""
-    entry, _, seed = model.rpartition("-s")
-    return entry, int(seed)

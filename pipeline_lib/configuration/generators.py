@@ -7,7 +7,7 @@ from typing import Any
 from pipeline_lib.configuration.given_sets import models_of
 from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.studies import Plan, used_cells
-from pipeline_lib.configuration.targets import INITIAL, MEMBERS
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS, entry_of
 from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, layers
 from pipeline_lib.errors import PipelineError
 
@@ -80,7 +80,7 @@ def check_rows(plan: Plan) -> None:
         for model in models_of(cell):
             for one in [model, *plan["models"][model].get(MEMBERS, [])]:
                 if declared(innermost(plan["models"][one]["network"]), "generates"):
-                    name = one.rpartition("-s")[0]
+                    name = entry_of(one)
                     raise fail(
                         f"models.{name}", "it is a generator, and has no classes: it cannot be a row or a source"
                     )

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline_lib.configuration.initial_weights import check_weight_files
 from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.studies import Plan, used_attacks, used_models
+from pipeline_lib.configuration.targets import entry_of
 from pipeline_lib.entries.facts import files_of
 from pipeline_lib.provenance.file_facts import content_facts
 
@@ -26,7 +27,7 @@ def _entries(plan: Plan) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for attack in sorted(used_attacks(plan)):
         yield f"attacks.{attack}", plan["attacks"][attack]
     for model in used_models(plan):
-        yield f"models.{model.rpartition('-s')[0]}.defense", plan["models"][model]["defense"]
+        yield f"models.{entry_of(model)}.defense", plan["models"][model]["defense"]
 
 
 def inputs_of(entry: Any) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.studies import used_models
-from pipeline_lib.configuration.targets import INITIAL, MEMBERS, selects
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS, entry_of, model_name, selects
 
 
 def seeds_of_entry(entry: Mapping[str, Any], config: Mapping[str, Any]) -> list[int]:
@@ -28,7 +28,7 @@ def initial_of(
         return None if initial is None else dict(initial)
     _check_chain(where, [name], initial, config)
     seeds = seeds_of_entry(config["models"][initial], config)
-    return f"{initial}-s{seed if seed in seeds else seeds[0]}"
+    return model_name(initial, seed if seed in seeds else seeds[0])
 
 
 def _check_chain(where: str, chain: list[str], parent: str, config: Mapping[str, Any]) -> None:
@@ -59,6 +59,6 @@ def check_weight_files(plan: Mapping[str, dict]) -> None:
             if isinstance(initial, str):
                 todo |= {initial} - seen
             elif initial and not Path(initial["file"]).is_file():
-                where = f"models.{model.rpartition('-s')[0]}.{key}.file"
+                where = f"models.{entry_of(model)}.{key}.file"
                 there = Path(initial["file"]).absolute()
                 raise fail(where, f"there is no file {there}; put it there or correct the path")

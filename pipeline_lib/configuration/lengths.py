@@ -9,6 +9,7 @@ from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.pooling import datasets_of_studies
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
+from pipeline_lib.configuration.targets import entry_of
 from pipeline_lib.entries.facts import declared, entries_in, field_named_by
 from pipeline_lib.jobs.costs import evaluated
 
@@ -26,7 +27,7 @@ def check_lengths(plan: Plan) -> None:
             _check(f"attacks.{attack}", plan["attacks"][attack], plan, dataset)
     for dataset in datasets_of_studies(plan):
         # One model of each entry: they differ in their seeds.
-        models = {model.rpartition("-s")[0]: model for model in used_models(plan, dataset)}
+        models = {entry_of(model): model for model in used_models(plan, dataset)}
         for name, model in models.items():
             _check(f"models.{name}", plan["models"][model]["defense"], plan, dataset)
 

@@ -46,6 +46,22 @@ def views(model: Mapping[str, Any]) -> list[str | None]:
     return [*branches(model), *([None] if not branches(model) or selects(model) else [])]
 
 
+def model_name(entry: str, seed: int) -> str:
+    """The name of the model of an entry with a seed."""
+    return f"{entry}-s{seed}"
+
+
+def entry_and_seed(model: str) -> tuple[str, int]:
+    """The entry and the seed of a model's name."""
+    entry, _, seed = model.rpartition("-s")
+    return entry, int(seed)
+
+
+def entry_of(model: str) -> str:
+    """The name of a model's entry: the model's without its seed."""
+    return entry_and_seed(model)[0]
+
+
 @cache
 def split_target(target: str) -> tuple[str, str | None]:
     """The model of a target, and its branch, if any."""
@@ -56,9 +72,9 @@ def split_target(target: str) -> tuple[str, str | None]:
 def targets_of(where: str, written: str, models: Mapping[str, dict]) -> list[str]:
     """The targets of `entry` or `entry/branch`, one per seed."""
     name, slash, branch = written.partition("/")
-    own = [model for model in models if model.rpartition("-s")[0] == name]
+    own = [model for model in models if entry_of(model) == name]
     if not own:
-        raise fail(where, f"unknown model {name!r}; {known({m.rpartition('-s')[0] for m in models}, name)}")
+        raise fail(where, f"unknown model {name!r}; {known({entry_of(model) for model in models}, name)}")
     has = branches(models[own[0]])
     if slash and branch not in has:
         raise fail(where, f"model {name!r} has no branch {branch!r}; {known(has or ['none'], branch)}")

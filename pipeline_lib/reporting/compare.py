@@ -20,7 +20,8 @@ from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.records.titles import CLAIMS
 from pipeline_lib.reporting import claim_records, formats
-from pipeline_lib.reporting.chance import NOT_ABOVE_CONSTANT
+from pipeline_lib.reporting.chance import LEARNED_NOTHING, NOT_ABOVE_CONSTANT
+from pipeline_lib.reporting.marks import ROW_MARK
 from pipeline_lib.reporting.publish import publish
 from pipeline_lib.reporting.summary import FORMAT
 
@@ -111,11 +112,13 @@ def laid_out(study: str, summaries: Mapping[str, Summary]) -> pd.DataFrame:
 
 
 def text_of(record: Mapping[str, Any]) -> str:
-    """Return a record's number with its interval, and a dagger for one that does not measure robustness."""
+    """Return a record's number with its interval, and its marks: that of a row whose model has learned nothing is
+    behind each of its numbers, since the row may have learned in another run."""
     flag = NOT_ABOVE_CONSTANT if NOT_ABOVE_CONSTANT in record["flags"] else ""
-    faults = [one for one in record["flags"] if one != NOT_ABOVE_CONSTANT]
+    faults = [one for one in record["flags"] if one not in (NOT_ABOVE_CONSTANT, LEARNED_NOTHING)]
     shown = {**record, "sd": float("nan") if record["sd"] is None else record["sd"], "flag": flag, "faults": faults}
-    return formats.measured_text(shown)
+    text = formats.measured_text(shown)
+    return f"{text} {ROW_MARK}" if LEARNED_NOTHING in record["flags"] else text
 
 
 def names_of(paths: Sequence[str]) -> list[str]:

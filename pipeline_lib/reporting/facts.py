@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.configuration.layout_keys import data_sets_of, worst_of
+from pipeline_lib.configuration.targets import entry_and_seed, entry_of
 from pipeline_lib.entries.phrases import Phrases, all_fields, given_fields
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.provenance.fingerprints import canonical
@@ -201,7 +202,7 @@ def _run(record: Record, words: str) -> str:
 
 def _name(file: Mapping[str, Any]) -> str:
     """The name of a model without its seed, from its file of weights."""
-    return Path(file["path"]).stem.rpartition("-s")[0]
+    return entry_of(Path(file["path"]).stem)
 
 
 def _source(own: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> str:
@@ -209,5 +210,5 @@ def _source(own: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> s
     if other is None:
         return "an unknown model"
     full = Path(other["path"]).stem
-    same = own and Path(own["path"]).stem.rpartition("-s")[2] == full.rpartition("-s")[2]
+    same = own and entry_and_seed(Path(own["path"]).stem)[1] == entry_and_seed(full)[1]
     return _name(other) if same else full

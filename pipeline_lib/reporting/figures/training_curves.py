@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline_lib.configuration.figures import FigurePlan
+from pipeline_lib.configuration.targets import entry_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +143,7 @@ class TrainingCurves:
     def draw(self, files: Mapping[str, Any]) -> Figure:
         import pandas as pd
 
-        named = [(model.rpartition("-s")[0] or model, pd.read_csv(path)) for model, path in files.items()]
+        named = [(entry_of(model), pd.read_csv(path)) for model, path in files.items()]
         return draw_training(named, self.dataset)
 
     def page(self, files: Mapping[str, Any]) -> str:
