@@ -19,7 +19,7 @@ from pipeline_lib.reporting.cells import measure
 from pipeline_lib.reporting.clusters import effective_clips, videos_of
 from pipeline_lib.reporting.facts import Fact, together
 from pipeline_lib.reporting.partial_layouts import partial_layout
-from pipeline_lib.reporting.pooled import read_pooled
+from pipeline_lib.reporting.pooled import one_text, read_pooled
 from pipeline_lib.reporting.tables import build_table
 from test_partial import lacking
 from test_tables import PAPER, layout_of, write_predictions
@@ -146,10 +146,19 @@ def cells_of(layout: dict) -> dict[str, float]:
 
 def test_what_the_numbers_of_a_seed_are_of_names_each_data_set():
     facts = [Fact(identity=name, attack="PGD", model="a", data=f"data {name}") for name in "xy"]
-    both = together(facts)
+    both = together(facts, ["x", "y"])
     assert both == Fact(identity="x y", attack="PGD", model="a", data="data x | data y")
-    assert together([facts[0], None]) is None
-    assert together(facts[:1]) is facts[0]
+    assert together([facts[0], None], ["x", "y"]) is None
+    assert together(facts[:1], ["x"]) is facts[0]
+
+
+def test_models_of_several_data_sets_that_are_trained_alike_are_described_once():
+    texts = [f"avg; trained 4 epochs on {name}/clips/train" for name in ("a", "b")]
+    assert one_text(texts, ["a", "b"]) == "avg; trained 4 epochs on {a,b}/clips/train"
+    assert one_text(["clean", "clean"], ["a", "b"]) == "clean"
+    assert one_text(["a, 3 files", "b, 3 files"], ["a", "b"]) == "a, 3 files | b, 3 files"
+    others = ["trained on a/clips", "trained on b/clips for longer"]
+    assert one_text(others, ["a", "b"]) == " | ".join(others)
 
 
 @pytest.mark.slow

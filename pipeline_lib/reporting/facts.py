@@ -11,7 +11,7 @@ from pipeline_lib.entries.phrases import Phrases, all_fields, given_fields
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.provenance.fingerprints import canonical
 from pipeline_lib.provenance.origins import Origins, Record, given_digest, input_of, settings_of
-from pipeline_lib.reporting.pooled import in_groups
+from pipeline_lib.reporting.pooled import in_groups, one_text
 
 CLEAN_CLIPS = "clean clips, without an attack"
 WORST = "{} (worst case)"
@@ -43,24 +43,25 @@ def facts_of(layout: Mapping[str, Any], origins: Origins) -> Facts:
     layout: of `tables.build_table`. A column's worst case has its own key, `WORST` of the column.
     """
     cells = {(row["label"], column): paths for row in layout["rows"] for column, paths in _cells(row)}
-    each = len(data_sets_of(layout))
+    names_of_data = data_sets_of(layout)
     records = {key: [origins.of(path) for path in paths] for key, paths in cells.items()}
     names = attack_names(origins, records)
     reader = Reader(origins, Phrases(), Phrases(shown=given_fields, names=names))
     facts = {key: [reader.fact(one) if one else None for one in found] for key, found in records.items()}
-    return {key: [together(of_seed) for of_seed in in_groups(found, each)] for key, found in facts.items()}
+    return {
+        key: [together(of_seed, names_of_data) for of_seed in in_groups(found, len(names_of_data))]
+        for key, found in facts.items()
+    }
 
 
-def together(facts: Sequence[Fact | None]) -> Fact | None:
-    """What the predictions of a seed on several data sets are of; None if one has no record."""
+def together(facts: Sequence[Fact | None], datasets: Sequence[str]) -> Fact | None:
+    """What the predictions of a seed on several data sets are of, in their order; None if one has no record."""
     if len(facts) == 1:
         return facts[0]
     found = [one for one in facts if one is not None]
     if len(found) < len(facts):
         return None
-    words = {
-        name: " | ".join(dict.fromkeys(getattr(one, name) for one in found)) for name in ("attack", "model", "data")
-    }
+    words = {name: one_text([getattr(one, name) for one in found], datasets) for name in ("attack", "model", "data")}
     return Fact(identity=" ".join(one.identity for one in found), branch=found[0].branch, **words)
 
 

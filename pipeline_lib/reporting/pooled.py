@@ -1,5 +1,6 @@
 """Predictions on several data sets, counted together."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -34,3 +35,13 @@ def read_pooled(paths: Sequence[Path | str], datasets: Sequence[str]) -> Predict
         predictions=np.concatenate([one.predictions for one in found]),
         selected=[branch for one in found for branch in one.selected],
     )
+
+
+def one_text(texts: Sequence[str], datasets: Sequence[str]) -> str:
+    """Return the texts of several data sets as one: each once.
+
+    If they differ in the data set's folder only, it is one text with all folders: `{split_1,split_2}/clips/train`.
+    """
+    folders = f"{{{','.join(datasets)}}}/"
+    same = {re.sub(rf"\b{re.escape(name)}/", folders, text) for text, name in zip(texts, datasets, strict=True)}
+    return same.pop() if len(same) == 1 else " | ".join(dict.fromkeys(texts))
