@@ -22,7 +22,7 @@ PGD = (
 
 def test_a_study_states_data_seeds_attacks_and_models() -> None:
     words = study_caption(PLAN, "multibn_white_box")
-    assert words.startswith(f"Data set synthetic, test clips, seeds 0. Attacks: {PGD}; roa (")
+    assert words.startswith(f"Data set synthetic, test clips, seed 0. Attacks: {PGD}; roa (")
     assert "pgd_worst (worst case: of pgd, steps 20" in words
     assert (
         "Models: standard (standard; 16 epochs); at_pgd (adversarial training: attack pgd; 8 epochs from standard);"
@@ -35,7 +35,7 @@ def test_a_study_states_data_seeds_attacks_and_models() -> None:
 def test_the_figure_of_a_study_states_the_same_behind_its_own_words() -> None:
     own, words = PLAN["figures"]["chart_multav"]["caption"], figure_caption(PLAN, "chart_multav")
     assert words == f"{own} {study_caption(PLAN, 'multav')}"
-    assert "Data set synthetic, seeds 0. Models: " in figure_caption(PLAN, "training_synthetic")  # nothing is attacked
+    assert "Data set synthetic, seed 0. Models: " in figure_caption(PLAN, "training_synthetic")  # nothing is attacked
 
 
 def test_clips_of_another_model_name_it() -> None:
@@ -61,7 +61,7 @@ def test_storage_and_several_seeds_are_stated() -> None:
     plan = resolved(copy.deepcopy(CONFIG) | {"seeds": [0, 3]})
     plan["attacks"]["pgd"]["storage"] = "float32"
     words = study_caption(plan, "oudefend")
-    assert words.startswith("Data set synthetic, test clips, seeds 0 3.")
+    assert words.startswith("Data set synthetic, test clips, seeds 0, 3.")
     assert "(radius 8/255), stored as float32)" in words
 
 

@@ -58,7 +58,7 @@ def test_runs_show_their_claims_side_by_side(claims, summary, tmp_path, capsys) 
     assert cells[1:] == ["", "", ""]
     assert cells[0].startswith("undecided; A \u2212 BB, clean: +3.3 [")
     assert "decided by about" in cells[0]
-    assert cells[0].endswith("; n = 60, seeds 0")
+    assert cells[0].endswith("; n = 60, seed 0")
 
 
 def test_claims_about_other_studies_are_left_out(claims) -> None:

@@ -135,9 +135,9 @@ def test_differences_count_videos_in_their_caption():
     layout = {"dataset": "mine", "note": "A note."}
     clips, videos = (caption(found, layout | beside) for beside in ({}, {"clips_by_video": 3}))
     assert "exact over clips (McNemar for one seed)" in clips
-    assert "mine, n = 30 clips, seeds 0." in clips
+    assert "mine, n = 30 clips, seed 0." in clips
     assert "exact over videos" in videos
-    assert "mine, n = 30 videos of 3 clips each, seeds 0." in videos
+    assert "mine, n = 30 videos of 3 clips each, seed 0." in videos
     assert units_note([{}, {"clips_by_video": 3}]) == COUNTS_VIDEOS
     assert units_note([{}]) == ""
 

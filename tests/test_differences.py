@@ -125,7 +125,7 @@ def test_the_wide_forms_name_the_other_row_and_what_is_decided(tmp_path: Path) -
     assert "pgd (best: AT-PGD)" in markdown
     assert f"| AT-PGD {MINUS} None | {MINUS}50.0\\* [{MINUS}64.1, {MINUS}31.1] p \\< 0.001 |" in markdown
     assert "differences, against None" in markdown
-    assert "n = 40 clips, seeds 0" in markdown
+    assert "n = 40 clips, seed 0" in markdown
     assert texts["html"].count("<h2>") == 3
     assert f"<b>{MINUS}50.0*</b><small>[{MINUS}64.1, {MINUS}31.1]</small><small>p &lt; 0.001</small>" in texts["html"]
     assert r"\label{tab:study-differences-row-above}" in texts["latex"]

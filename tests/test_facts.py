@@ -123,7 +123,7 @@ def test_records_are_followed_to_attack_model_and_data(made):
     lists = statements_of(layout, facts).lists
     assert [label for label, _ in lists["Columns"]] == ["clean", "pgd"]
     assert [label for label, _ in lists["Rows"]] == ["Standard", "AT"]
-    assert all(text.endswith("; seeds 0 1") for _, text in lists["Rows"])
+    assert all(text.endswith("; seeds 0, 1") for _, text in lists["Rows"])
 
 
 def test_every_form_of_a_table_states_attack_model_and_data(made, tmp_path):

@@ -86,10 +86,10 @@ def test_a_row_keeps_the_seeds_with_the_most_columns_and_states_which_it_lacks(t
     assert found.layout["rows"][0]["seeds"] == [0]
     assert (found.cells, found.absent) == (2, set())
     texts = written(tmp_path, layout, lacking("pgd1", "clean2", "pgd2"))
-    assert "None has seeds 0, not yet 1 2." in texts["markdown"]
+    assert "None has seed 0, not yet 1, 2." in texts["markdown"]
     failed = "rule train: the training loss is nan in epoch 2, step 9"
     because = written(tmp_path, layout, lacking("1.csv"), lambda path: failed)
-    assert f"None has seeds 0 2, not yet 1 ({failed})." in because["markdown"]
+    assert f"None has seeds 0, 2, not yet 1 ({failed})." in because["markdown"]
     assert found.missing[0].reason == NOT_MADE
     only_clean = partial_layout(layout, lacking("pgd"))
     assert only_clean.layout["rows"][0]["seeds"] == [0, 1, 2]
@@ -157,7 +157,7 @@ def test_the_note_counts_cells_and_seeds_with_the_errors_behind_them(tmp_path):
         "name": "study-partial",
         "title": "A study (partial: 2 of 2 cells)",
         "note": "PARTIAL: 2 of 2 cells are computed; bold and marks compare only these, and no number is final. "
-        "None has seeds 0, not yet 1 2 (1) (2). For orientation.",
+        "None has seed 0, not yet 1, 2 (1) (2). For orientation.",
     }
 
 

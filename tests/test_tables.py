@@ -229,7 +229,7 @@ def test_wide_forms_show_measured_interval_and_paper(tmp_path: Path) -> None:
     assert "None & 75.0 [30.1, 95.4] & 50.0‡ [15.0, 85.0]" in " ".join(texts["latex"].split())
     assert "(paper) & 89.0 & 3.25 & 20.6 & " in " ".join(texts["latex"].split())
     for text in (texts["markdown"], texts["latex"], texts["html"]):
-        assert "n = 4 clips, seeds 0" in text
+        assert "n = 4 clips, seed 0" in text
         assert "synthetic" in text
         assert "For orientation." in text
 

@@ -17,6 +17,7 @@ from pipeline_lib.entries.phrases import Phrases, given_fields, plain_words
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.provenance.file_facts import content_facts
 from pipeline_lib.provenance.fingerprints import canonical
+from pipeline_lib.records.seed_words import seeds_in_words
 
 # An attack that differs from one before it in at most so many numbers states these only.
 FEW = 3
@@ -86,7 +87,7 @@ def in_words(what: Shown, plan: Plan) -> str:
     """Sentences: data set and seeds, attacks, models, and attacks of their training only."""
     seeds = sorted({plan["models"][model]["seed"] for model in what.models})
     split = ", test clips" if what.tested else ""
-    sentences = [f"Data set {what.dataset}{split}, seeds {' '.join(map(str, seeds)) or 'none'}."]
+    sentences = [f"Data set {what.dataset}{split}, {seeds_in_words(' '.join(map(str, seeds)))}."]
     own = [name for name, _ in what.attacks]
     names = {canonical(plan["attacks"][name]): name for name in reversed([*own, *plan["attacks"]])}
     trained = {name: None for model in what.models for name in _named(plan["models"][model]["defense"], names)}

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
+from pipeline_lib.records.seed_words import seeds_in_words
 from pipeline_lib.records.titles import CLAIMS
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.claims import COUNTS, FAILS, HOLDS, NOT_COMPUTED, NUMBERS, UNDECIDED, WORST
@@ -95,11 +96,11 @@ def caption(table: pd.DataFrame) -> str:
     if computed.empty:
         return ""
     clips = " to ".join(map(str, sorted({computed["n"].min(), computed["n"].max()} - {pd.NA})))
-    seeds = "; ".join(sorted({*computed["seeds"]} - {""}))
+    seeds = seeds_in_words(*sorted({*computed["seeds"]}))
     parts = PARTS if (computed["compared"] < computed["comparisons"]).any() else ""
     faults = FAULTS if (computed[["faults", f"{WORST}faults"]] != "").any(axis=None) else ""
     several = SEEDS if computed["seeds"].str.contains(" ").any() else ""
-    return " ".join(filter(None, (ABOUT, several, f"n = {clips or 0} clips, seeds {seeds or 'none'}.", parts, faults)))
+    return " ".join(filter(None, (ABOUT, several, f"n = {clips or 0} clips, {seeds}.", parts, faults)))
 
 
 def sections(

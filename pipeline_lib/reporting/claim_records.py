@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.records.seed_words import seeds_in_words
 from pipeline_lib.reporting.claim_files import read_claims_table, result_text
 from pipeline_lib.reporting.claims import COUNTS, NOT_COMPUTED, NUMBERS, RESULTS, WORST
 
@@ -68,5 +69,5 @@ def text_of(claim: Mapping[str, Any], found: Mapping[str, Any] | None) -> str:
     """Return a claim's result, with the clips and seeds of the comparison that decides."""
     if found is None:
         return ""
-    about = f"n = {found['n'] or 0}, seeds {' '.join(map(str, found['seeds'])) or 'none'}"
-    return f"{result_text({**claim, **found}, '')}; {about}"
+    seeds = seeds_in_words(" ".join(map(str, found["seeds"])))
+    return f"{result_text({**claim, **found}, '')}; n = {found['n'] or 0}, {seeds}"

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import clips_of_each_video
+from pipeline_lib.records.seed_words import seeds_in_words
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.differences import ABOVE, BEST, PAIR, REFERENCE, WORST
 from pipeline_lib.reporting.formats import difference_text, interval_text
@@ -78,7 +79,7 @@ def caption(differences: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     units = "clips" if clips == 1 else f"videos of {clips} clips each"
     about = f"{layout['dataset']}, n = {' to '.join(map(str, counts[:1] + counts[1:][-1:])) or 0} {units}"
     how = ABOUT.format_map(OF_CLIPS if clips == 1 else OF_VIDEOS)
-    about = f"{how} {about}, seeds {'; '.join(seeds) or 'none in common'}."
+    about = f"{how} {about}, {seeds_in_words(*seeds)}{'' if seeds else ' in common'}."
     dagger = f"{formats.DAGGER} One of the two is not a measure of robustness, see the table audit."
     worst = IN_THE_WORST_CASE if (differences["under"] == WORST).any() else ""
     return " ".join(filter(None, (about, worst, dagger if (differences["faults"] != "").any() else "", layout["note"])))

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import units_of
+from pipeline_lib.records.seed_words import seeds_in_words
 from pipeline_lib.records.titles import CLAIMS, MADE
 from pipeline_lib.reporting.audits import FAULTS, NO_BOUND, SOUND
 from pipeline_lib.reporting.chance import LEARNED_NOTHING, chance_notes, with_marked_rows
@@ -122,7 +123,7 @@ def clips_of(table: pd.DataFrame) -> str:
 
 
 def seeds_of(table: pd.DataFrame) -> str:
-    return "; ".join(sorted({*table["seeds"]} - {""})) or "none"
+    return seeds_in_words(*sorted({*table["seeds"]}))
 
 
 def headline(about: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline_lib.configuration.paths import TABLE_ENDINGS
 from pipeline_lib.provenance.origins import Origins
+from pipeline_lib.records.seed_words import seeds_in_words
 from pipeline_lib.reporting.cells import Numbers, measure
 from pipeline_lib.reporting.facts import facts_of
 from pipeline_lib.reporting.partial_layouts import PartialLayout
@@ -36,7 +37,7 @@ def texts(found: PartialLayout) -> dict[str, str]:
     layout, of = found.layout, f"{found.cells} of {found.planned} cells"
     meaning = "bold and marks compare only these, and no number is final" if found.cells else "there is nothing yet"
     fewer = [
-        f"{row['label']} has seeds {' '.join(map(str, row['seeds']))}, not yet {' '.join(map(str, lacking))}"
+        f"{row['label']} has {seeds_in_words(' '.join(map(str, row['seeds'])))}, not yet {', '.join(map(str, lacking))}"
         + "".join(f" ({error})" for error in errors_of(found, row["label"]))
         for row in layout["rows"]
         if row["seeds"] and (lacking := found.seeds[row["label"]])

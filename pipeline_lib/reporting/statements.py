@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline_lib.records.seed_words import seeds_in_words
 from pipeline_lib.reporting.facts import WORST, Fact, Facts
 from pipeline_lib.reporting.formats import escape_latex, escape_markdown
 
@@ -61,7 +62,7 @@ def of_column(column: str, facts: Mapping[tuple[str, str], Sequence[Fact]]) -> l
 def of_row(row: Mapping[str, Any], facts: Mapping[tuple[str, str], Sequence[Fact]]) -> list[tuple[str, str]]:
     """Return the items of a row: its models, with the columns that each is used in if there are several."""
     own = {key: found for key, found in facts.items() if key[0] == row["label"]}
-    seeds = f"; seeds {' '.join(map(str, row['seeds']))}"
+    seeds = f"; {seeds_in_words(' '.join(map(str, row['seeds'])))}"
     texts = {key: [one.model + seeds + branch_words(key, own) for one in found] for key, found in own.items()}
     return grouped(row["label"], texts, lambda key: key[1])
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline_lib.configuration.layout_keys import clips_of_each_video, units_of
 from pipeline_lib.entries.methods import SUMMARIES
+from pipeline_lib.records.seed_words import seeds_in_words
 from pipeline_lib.reporting import formats
 from pipeline_lib.reporting.cells import Numbers
 from pipeline_lib.reporting.chance import chance_notes, with_marked_rows
@@ -80,9 +81,9 @@ def caption(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
 def facts(table: pd.DataFrame, layout: Mapping[str, Any]) -> str:
     """Return data set, clips, seeds, interval and printed table in words."""
     clips = " to ".join(map(str, sorted({*table["n"].dropna().aggregate(["min", "max"]).dropna()})))
-    seeds = "; ".join(sorted({*table["seeds"]} - {""}))
+    seeds = seeds_in_words(*sorted({*table["seeds"]}))
     what = "Selections of the correct branch" if layout.get("types") else "Accuracy"
-    about = f"{what} in percent on {layout['dataset']}, n = {clips or 0} clips, seeds {seeds or 'none'}."
+    about = f"{what} in percent on {layout['dataset']}, n = {clips or 0} clips, {seeds}."
     about += f" In brackets the 95 % interval ({interval_note(table, layout)})."
     if PARAMETERS in set(table["column"]):
         about += " Parameters in millions."
