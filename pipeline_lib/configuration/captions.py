@@ -12,11 +12,12 @@ from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.files import files_in
 from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.layout_keys import worst_of
-from pipeline_lib.configuration.targets import entry_of, split_target
+from pipeline_lib.configuration.targets import split_target
 from pipeline_lib.entries.phrases import Phrases, given_fields, plain_words
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.provenance.file_facts import content_facts
 from pipeline_lib.provenance.fingerprints import canonical
+from pipeline_lib.records.model_names import entry_of
 from pipeline_lib.records.seed_words import seeds_in_words
 
 # An attack that differs from one before it in at most so many numbers states these only.

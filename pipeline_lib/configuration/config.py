@@ -23,7 +23,7 @@ from pipeline_lib.configuration.structure import Schema, check_structure, withou
 from pipeline_lib.configuration.studies import resolve_studies, used_attacks, used_models
 from pipeline_lib.configuration.supported import check_supported
 from pipeline_lib.configuration.sweeps import written_out
-from pipeline_lib.configuration.targets import GENERATOR, INITIAL, MEMBERS, branch_attacks, entry_of, model_name
+from pipeline_lib.configuration.targets import GENERATOR, INITIAL, MEMBERS, branch_attacks
 from pipeline_lib.configuration.worst_cases import check_one_bound, implied_attacks
 from pipeline_lib.entries.facts import (
     field_named_by,
@@ -46,6 +46,7 @@ from pipeline_lib.jobs.costs import passes, seconds_outside
 from pipeline_lib.jobs.counts import transforms_of
 from pipeline_lib.precision import check_precision
 from pipeline_lib.provenance.fingerprints import canonical
+from pipeline_lib.records.model_names import entry_of, model_name
 
 # In the folder of tables, of no study.
 OWN_TABLES = {"audit", "claims", "front", "opening"}

@@ -5,8 +5,9 @@ from typing import Any
 
 from pipeline_lib.configuration.initial_weights import initial_of
 from pipeline_lib.configuration.messages import fail, lookup
-from pipeline_lib.configuration.targets import INITIAL, MEMBERS, entry_and_seed, views
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS, views
 from pipeline_lib.entries.methods import METHODS
+from pipeline_lib.records.model_names import entry_and_seed
 
 ENSEMBLE, MEMBER = (f"pipeline_lib.models.ensemble:{name}" for name in ("Ensemble", "Member"))
 # Its weights are those of its members: nothing is trained.

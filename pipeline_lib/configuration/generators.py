@@ -7,9 +7,10 @@ from typing import Any
 from pipeline_lib.configuration.given_sets import models_of
 from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.studies import Plan, used_cells
-from pipeline_lib.configuration.targets import INITIAL, MEMBERS, entry_of
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS
 from pipeline_lib.entries.facts import declared, field_named_by, innermost, known_value, layers
 from pipeline_lib.errors import PipelineError
+from pipeline_lib.records.model_names import entry_of
 
 
 def generator_networks(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 from pipeline_lib.configuration.initial_weights import check_weight_files
 from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.studies import Plan, used_attacks, used_models
-from pipeline_lib.configuration.targets import entry_of
 from pipeline_lib.entries.facts import files_of
 from pipeline_lib.provenance.file_facts import content_facts
+from pipeline_lib.records.model_names import entry_of
 
 
 def check_given_files(plan: Plan) -> None:

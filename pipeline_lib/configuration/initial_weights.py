@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline_lib.configuration.messages import fail, lookup
 from pipeline_lib.configuration.studies import used_models
-from pipeline_lib.configuration.targets import INITIAL, MEMBERS, entry_of, model_name, selects
+from pipeline_lib.configuration.targets import INITIAL, MEMBERS, selects
+from pipeline_lib.records.model_names import entry_of, model_name
 
 
 def seeds_of_entry(entry: Mapping[str, Any], config: Mapping[str, Any]) -> list[int]:

@@ -9,9 +9,9 @@ from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.messages import fail
 from pipeline_lib.configuration.pooling import datasets_of_studies
 from pipeline_lib.configuration.studies import Plan, used_cells, used_models
-from pipeline_lib.configuration.targets import entry_of
 from pipeline_lib.entries.facts import declared, entries_in, field_named_by
 from pipeline_lib.jobs.costs import evaluated
+from pipeline_lib.records.model_names import entry_of
 
 
 def frames_of(plan: Plan, dataset: str) -> int:

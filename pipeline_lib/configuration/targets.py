@@ -12,6 +12,7 @@ from typing import Any
 from pipeline_lib.configuration.messages import fail
 from pipeline_lib.entries.facts import declared, field_named_by, innermost
 from pipeline_lib.errors import known
+from pipeline_lib.records.model_names import entry_of
 
 # The keys of a model that name weights to start from: of the whole network, and of its selection module. The last one
 # is not written: a transform names the model that is its generator.
@@ -44,22 +45,6 @@ def selects(model: Mapping[str, Any]) -> bool:
 def views(model: Mapping[str, Any]) -> list[str | None]:
     """The views of a resolved model: each branch, and the whole model (None) unless a branch has to be chosen."""
     return [*branches(model), *([None] if not branches(model) or selects(model) else [])]
-
-
-def model_name(entry: str, seed: int) -> str:
-    """The name of the model of an entry with a seed."""
-    return f"{entry}-s{seed}"
-
-
-def entry_and_seed(model: str) -> tuple[str, int]:
-    """The entry and the seed of a model's name."""
-    entry, _, seed = model.rpartition("-s")
-    return entry, int(seed)
-
-
-def entry_of(model: str) -> str:
-    """The name of a model's entry: the model's without its seed."""
-    return entry_and_seed(model)[0]
 
 
 @cache

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.configuration.layout_keys import data_sets_of, worst_of
-from pipeline_lib.configuration.targets import entry_and_seed, entry_of
 from pipeline_lib.entries.phrases import Phrases, all_fields, given_fields
 from pipeline_lib.entries.storages import LATTICE, storage_of
 from pipeline_lib.provenance.fingerprints import canonical
 from pipeline_lib.provenance.origins import Origins, Record, given_digest, input_of, settings_of
+from pipeline_lib.records.model_names import entry_and_seed, entry_of
 from pipeline_lib.reporting.pooled import in_groups, one_text
 
 CLEAN_CLIPS = "clean clips, without an attack"

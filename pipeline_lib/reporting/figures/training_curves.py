@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline_lib.configuration.figures import FigurePlan
-from pipeline_lib.configuration.targets import entry_of
+from pipeline_lib.records.model_names import entry_of
 
 if TYPE_CHECKING:
     import pandas as pd
