@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline_lib.errors import PipelineError
 from pipeline_lib.jobs.logs import SNAKEMAKE, Progress
+from pipeline_lib.jobs.runs import atomic_write
 from pipeline_lib.provenance.fingerprints import file_digest
 
 SHOWN_BYTES = 1_000_000_000  # a plan that reads more says so, and shows its progress
@@ -40,11 +42,9 @@ class ContentDigests:
         """Writes the file that keeps the digests, if there are new ones; nothing if it cannot be written."""
         if self.store is None or not self.has_new:
             return
-        temporary = self.store.with_name(f".{self.store.name}.{os.getpid()}.tmp")
-        with contextlib.suppress(OSError):
-            self.store.parent.mkdir(exist_ok=True)
-            temporary.write_text(json.dumps(_read_store(self.store) | self.known))
-            temporary.replace(self.store)
+        with contextlib.suppress(OSError, PipelineError):
+            with atomic_write(self.store) as temporary:
+                temporary.write_text(json.dumps(_read_store(self.store) | self.known))
             self.has_new = False
 
     def of(self, files: Mapping[str, os.stat_result]) -> dict[str, str | None]:
