@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pipeline_lib"
 FLOORS = [
-    {"errors", "entries", "provenance", "configuration", "jobs", "precision", "records", "context"},
+    {"commands", "errors", "entries", "provenance", "configuration", "jobs", "precision", "records", "context"},
     {"randomness", "ffmpeg_binary", "pictures"},
     {"recompression"},
     {"clips", "networks", "attacks", "transforms"},

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline_lib.check.command_line import parser
+from pipeline_lib.commands import exit_with
 from pipeline_lib.errors import PipelineError
 
 FLAGGED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -35,4 +36,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -1,8 +1,7 @@
 """`python -m pipeline_lib.clips check FOLDER`."""
 
-import sys
-
 from pipeline_lib.clips.check import main
+from pipeline_lib.commands import exit_with
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_with(main)

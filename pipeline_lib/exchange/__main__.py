@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from pipeline_lib.commands import exit_with
 from pipeline_lib.configuration.reading import add_options, given_jobs
 from pipeline_lib.errors import PipelineError
 from pipeline_lib.exchange.choosing import PARTS
@@ -80,4 +81,4 @@ def run_merge(given: argparse.Namespace) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline_lib.commands import exit_with
 from pipeline_lib.configuration.reading import add_options, pairs
 from pipeline_lib.errors import PipelineError
 
@@ -56,4 +57,4 @@ def run(given: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

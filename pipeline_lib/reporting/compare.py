@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_lib.commands import exit_with
 from pipeline_lib.configuration.entries import CLEAN
 from pipeline_lib.configuration.given_sets import is_given
 from pipeline_lib.configuration.targets import split_target
@@ -164,4 +165,4 @@ def html_table(note: str, table: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_with(main)

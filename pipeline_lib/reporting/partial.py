@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pipeline_lib.commands import exit_with
 from pipeline_lib.configuration.jobs import Jobs
 from pipeline_lib.configuration.layout_keys import worst_of
 from pipeline_lib.configuration.paths import TABLE_ENDINGS
@@ -130,4 +131,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)
