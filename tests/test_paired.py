@@ -1,5 +1,6 @@
 """Paired comparisons against scipy, statsmodels, enumeration and simulation."""
 
+from collections import Counter
 from itertools import product
 
 import numpy as np
@@ -86,6 +87,20 @@ def test_tails_are_those_of_the_enumeration_up_to_the_largest_sum() -> None:
 
 def test_no_p_is_below_that_of_equal_signs() -> None:
     assert sign_test(np.array([1.0, 0.5] * 300)) == 2.0 ** (1 - 600)
+
+
+@pytest.mark.parametrize("total", [2, 40, 150, 290, 298, 300])
+def test_tails_are_accurate_however_small(total):
+    """Beside the exact distribution in whole numbers: of 60 signs of 1, 30 of 2 and 60 of 3, down to p = 2 ** -149."""
+    ways = {0: 1}
+    for value in [1] * 60 + [2] * 30 + [3] * 60:
+        sums = Counter()
+        for so_far, count in ways.items():
+            sums.update({so_far + value: count, so_far - value: count})
+        ways = sums
+    exact = sum(count for reached, count in ways.items() if abs(reached) >= total) / 2**150
+    found = tails_of_signed_sum(np.array([1, 2, 3]), np.array([60, 30, 60]), total)
+    assert found == pytest.approx(exact, rel=1e-11, abs=0)
 
 
 @pytest.mark.parametrize(("first", "second"), [("1100", "0110"), ("1110", "0110")])
