@@ -112,7 +112,17 @@ def test_scripts_run_side_by_side_and_know_nothing_of_each_other(tmp_path, warm_
     assert [process.wait(60) for process in processes] == [1] * 4
 
 
-def test_a_request_to_stop_reaches_the_script(tmp_path, warm_environment):
+SLOW_TO_LISTEN = """
+import time
+from pipeline_lib.jobs import warm
+received = warm.exactly
+warm.exactly = lambda *given: time.sleep(1) or received(*given)
+"""
+
+
+@pytest.mark.parametrize("before", ["", SLOW_TO_LISTEN])
+def test_a_request_to_stop_reaches_the_script(tmp_path, warm_environment, before):
+    """Also one that comes before the script's own process knows of the fork that runs it."""
     mark = tmp_path / "mark"
     body = f"""
         import signal, sys, time
@@ -121,7 +131,9 @@ def test_a_request_to_stop_reaches_the_script(tmp_path, warm_environment):
         Path({str(mark)!r}).touch()
         time.sleep(60)
     """
-    process = begun(script(tmp_path, body), warm_environment, mark)
+    path = script(tmp_path, body)
+    path.write_text(before + path.read_text())
+    process = begun(path, warm_environment, mark)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 143
 

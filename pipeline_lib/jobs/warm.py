@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline_lib.jobs.connections import exactly
 from pipeline_lib.jobs.memory import status_of
 
 # In the environment of a workflow's jobs: the Python of the warm process, and its socket.
@@ -106,7 +107,7 @@ def _supervise(connection: socket.socket) -> NoReturn:
     """Runs one job in a fork, reports its exit status, and ends it if the client process dies."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     head, streams, _, _ = socket.recv_fds(connection, 4, len(STANDARD_STREAMS))
-    request = json.loads(_exactly(connection, int.from_bytes(head)))
+    request = json.loads(exactly(connection, int.from_bytes(head)))
     job = os.fork()
     if job == 0:
         connection.close()
@@ -118,17 +119,6 @@ def _supervise(connection: socket.socket) -> NoReturn:
     with suppress(OSError):
         connection.sendall(status.to_bytes(4))
     os._exit(0)
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    """Receives exactly `size` bytes. Raises EOFError if the connection closes before."""
-    content = b""
-    while len(content) < size:
-        part = connection.recv(size - len(content))
-        if not part:
-            raise EOFError
-        content += part
-    return content
 
 
 def _end_with_client(connection: socket.socket, job: int) -> None:
@@ -174,14 +164,17 @@ def run_in_warm_process() -> None:
     if python != sys.prefix:
         return
     with socket.socket(socket.AF_UNIX) as connection:
+        signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)  # they wait for a job that they can be passed on to
         try:
             connection.connect(address)
             _send_request(connection)
-            job = int.from_bytes(_exactly(connection, 4))
+            job = int.from_bytes(exactly(connection, 4))
+            signal.signal(signal.SIGTERM, lambda *_: _pass_on(job))
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         except (OSError, EOFError):
             return
-        signal.signal(signal.SIGTERM, lambda *_: _pass_on(job))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
         _end_as(_status(connection))
 
 
@@ -193,7 +186,7 @@ def _pass_on(job: int) -> None:
 def _status(connection: socket.socket) -> int:
     """The job's exit status; that of SIGKILL if its supervising process was killed."""
     try:
-        return os.waitstatus_to_exitcode(int.from_bytes(_exactly(connection, 4)))
+        return os.waitstatus_to_exitcode(int.from_bytes(exactly(connection, 4)))
     except (OSError, EOFError):
         return -signal.SIGKILL
 
